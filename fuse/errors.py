@@ -1,0 +1,56 @@
+"""Every error that a user can mend, as one tree.
+
+    FuseError
+    |- ConfigError            a preset, a --set value or an option is wrong
+    |- LabelSpaceError        categories are unknown, clash, or have no map
+    |- DataError              a file or folder is wrong
+    |  |- ImageReadError      a photo cannot be read
+    |  `- CocoFormatError     a COCO JSON or its PNGs are wrong
+    |- ModelError             a net is wrong
+    |  |- ModelNotFoundError  no such model, or its weights are not on this machine
+    |  `- ModelOutputError    a net returned something it must not
+    `- EngineError            an engine cannot start or go on
+
+A message says what is wrong, where, and what to do. The command line prints it as one
+``Error:`` line and exits with 1; any other exception is a bug and shows its traceback.
+"""
+
+
+class FuseError(Exception):
+    """Root of all errors that a user can mend."""
+
+
+class ConfigError(FuseError):
+    """A preset, a ``--set`` value or an option is wrong."""
+
+
+class LabelSpaceError(FuseError):
+    """Categories are unknown, clash, or no map leads from one space to the other."""
+
+
+class DataError(FuseError):
+    """A file or folder is missing, unreadable or contradicts itself."""
+
+
+class ImageReadError(DataError):
+    """A photo cannot be read."""
+
+
+class CocoFormatError(DataError):
+    """A COCO JSON or the PNGs that belong to it are wrong."""
+
+
+class ModelError(FuseError):
+    """A net is wrong."""
+
+
+class ModelNotFoundError(ModelError):
+    """There is no such model, or its weights are not on this machine."""
+
+
+class ModelOutputError(ModelError):
+    """A net returned something it must not; the message names the net."""
+
+
+class EngineError(FuseError):
+    """An engine cannot start or go on."""

@@ -1,0 +1,159 @@
+"""The two nets of the `tiny` pipeline: a Mask R-CNN and a Semantic FPN, each on its own EfficientNet-Lite0.
+
+Both speak the label space `coco_super` (27 COCO supercategories: 1..12 things, 13..27 stuff).
+Their batch norms are folded into the convolutions, so a net is plain convolutions with biases;
+`fold_batch_norm` makes that form from a freshly built net. What else inference needs (input
+mean and std, input size, category ids, thresholds) is written in the header of the weight files,
+see `read_fuse_metadata`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.rpn import AnchorGenerator
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+LABEL_SPACE = "coco_super"
+THING_IDS = tuple(range(1, 13))
+STUFF_IDS = tuple(range(13, 28))
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB in 0..1, as the backbone was pretrained
+IMAGE_STD = (0.229, 0.224, 0.225)
+INSTANCE_MIN_SIZE = 320  # pixels of the short side at inference
+INSTANCE_MAX_SIZE = 512  # pixels that the long side may not exceed
+
+PYRAMID_CHANNELS = 96
+BOX_CHANNELS = 512
+POOLED_SIZE = 7  # cells per side of the box head's input, torchvision's default
+STAGE_CHANNELS = (24, 40, 112, 320)  # EfficientNet-Lite0 at strides 4, 8, 16, 32
+
+
+class Lite0Pyramid(nn.Module):
+    """EfficientNet-Lite0 features at strides 4 to 32 in a feature pyramid with one level on top."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
+        )
+        self.pyramid = FeaturePyramidNetwork(
+            list(STAGE_CHANNELS), PYRAMID_CHANNELS, extra_blocks=LastLevelMaxPool()
+        )
+        self.out_channels = PYRAMID_CHANNELS
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map (N, 3, H, W) to pyramid levels "0".."3" (strides 4..32) and "pool" (stride 64)."""
+        return self.pyramid({str(level): x for level, x in enumerate(self.stages(images))})
+
+
+class SharedMaskPredictor(nn.Module):
+    """Mask R-CNN's mask predictor with one mask for all classes.
+
+    It answers with `classes` equal channels, a view without copies, because torchvision picks a
+    channel by class.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.upsample = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.mask_logits = nn.Conv2d(channels, 1, 1)
+        self.classes = classes
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, channels, 14, 14) to mask logits (N, classes, 28, 28)."""
+        logits: Tensor = self.mask_logits(torch.relu(self.upsample(features)))
+        return logits.expand(-1, self.classes, -1, -1)
+
+
+def build_instance_net() -> MaskRCNN:
+    """Build the Mask R-CNN with random weights, in eval mode.
+
+    Input: RGB in 0..1; labels 1..12 are the thing `category_id`s of `coco_super`.
+    """
+    classes = len(THING_IDS) + 1  # and the background
+    net = MaskRCNN(
+        Lite0Pyramid(),
+        num_classes=None,
+        min_size=INSTANCE_MIN_SIZE,
+        max_size=INSTANCE_MAX_SIZE,
+        image_mean=list(IMAGE_MEAN),
+        image_std=list(IMAGE_STD),
+        rpn_anchor_generator=AnchorGenerator(
+            ((16,), (32,), (64,), (128,), (256,)), ((0.5, 1.0, 2.0),) * 5
+        ),
+        rpn_pre_nms_top_n_test=500,
+        rpn_post_nms_top_n_test=300,
+        box_detections_per_img=100,
+        box_head=TwoMLPHead(PYRAMID_CHANNELS * POOLED_SIZE**2, BOX_CHANNELS),
+        box_predictor=FastRCNNPredictor(BOX_CHANNELS, classes),
+        mask_head=MaskRCNNHeads(PYRAMID_CHANNELS, (PYRAMID_CHANNELS,) * 3, 1),
+        mask_predictor=SharedMaskPredictor(PYRAMID_CHANNELS, classes),
+    )
+    fold_batch_norm(net)
+    return net.eval()
+
+
+def build_semantic_net() -> smp.FPN:
+    """Build the Semantic FPN with random weights, in eval mode.
+
+    Input: normalised RGB, both sides a multiple of 32. Output: logits (N, 16, H, W), upsampled
+    bilinearly from stride 4; `class_index` 0 is everything that is not stuff, 1..15 are the
+    `category_id`s 13..27. Without `net.segmentation_head[1]` the logits stay at stride 4.
+    """
+    net = smp.FPN(
+        "timm-tf_efficientnet_lite0",
+        encoder_weights=None,
+        classes=len(STUFF_IDS) + 1,
+        decoder_pyramid_channels=128,
+        decoder_segmentation_channels=96,
+    )
+    net.encoder.conv_head = nn.Identity()  # ImageNet's classifier: never run
+    net.encoder.bn2 = nn.Identity()
+    fold_batch_norm(net)
+    return net.eval()
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Fold every batch norm that follows a convolution into it, in place.
+
+    The outputs stay equal, as in eval mode, up to rounding. A batch norm is replaced by its
+    activation (timm's `BatchNormAct2d`) or by nothing.
+    """
+    previous: nn.Module | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
+            previous.weight, previous.bias = fuse_conv_bn_weights(
+                previous.weight,
+                previous.bias,
+                child.running_mean,
+                child.running_var,
+                child.eps,
+                child.weight,
+                child.bias,
+            )
+            setattr(module, name, getattr(child, "act", nn.Identity()))
+        else:
+            fold_batch_norm(child)
+        previous = child
+
+
+def read_fuse_metadata(path: Path) -> dict[str, Any]:
+    """Read what inference needs beyond the architecture from a weight file's header.
+
+    Raises:
+        KeyError: the file carries no "fuse" entry.
+    """
+    with safe_open(path, framework="pt") as weights:
+        metadata: dict[str, Any] = json.loads((weights.metadata() or {})["fuse"])
+    return metadata

@@ -1,0 +1,273 @@
+"""The data that flows: image -> SemanticPrediction + Instances -> PanopticPrediction.
+
+All are frozen, checked once when made, and trusted afterwards. Arrays are NumPy. Sizes
+are (height, width). No type holds anything of size N x H x W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fuse.errors import LabelSpaceError
+
+MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
+
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Category:
+    """One class of a label space.
+
+    Attributes:
+        category_id: the dataset's own id, at least 1 (0 is void).
+        name: unique within its space.
+        isthing: True for countable objects, False for stuff.
+        supercategory: the group the dataset files it under.
+        color: red, green, blue, 0..255 each, for pictures only.
+    """
+
+    category_id: int
+    name: str
+    isthing: bool
+    supercategory: str = ""
+    color: tuple[int, int, int] = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """A named, ordered set of categories; the order is the class_index of nets that speak it.
+
+    Raises:
+        LabelSpaceError: there are no categories, an id is below 1, or an id or a name
+            stands twice.
+
+    >>> space = LabelSpace("toy", (Category(7, "cat", True), Category(9, "sky", False)))
+    >>> space.by_id[9].name, space.thing_ids, space.stuff_ids
+    ('sky', (7,), (9,))
+    """
+
+    name: str
+    categories: tuple[Category, ...]
+
+    def __post_init__(self) -> None:
+        ids = [category.category_id for category in self.categories]
+        names = [category.name for category in self.categories]
+        if not ids:
+            raise LabelSpaceError(f"label space {self.name!r} has no categories")
+        for category_id in ids:
+            if category_id < 1:
+                raise LabelSpaceError(
+                    f"label space {self.name!r}: category id {category_id} is below 1 (0 is void)"
+                )
+        for what, values in (("category id", ids), ("name", names)):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise LabelSpaceError(f"label space {self.name!r}: {what} {twice!r} stands twice")
+
+    @cached_property
+    def by_id(self) -> dict[int, Category]:
+        """Categories by category_id, in class_index order."""
+        return {category.category_id: category for category in self.categories}
+
+    @cached_property
+    def by_name(self) -> dict[str, Category]:
+        """Categories by name, in class_index order."""
+        return {category.name: category for category in self.categories}
+
+    @cached_property
+    def thing_ids(self) -> tuple[int, ...]:
+        """Category ids of things, ascending."""
+        return tuple(sorted(c.category_id for c in self.categories if c.isthing))
+
+    @cached_property
+    def stuff_ids(self) -> tuple[int, ...]:
+        """Category ids of stuff, ascending."""
+        return tuple(sorted(c.category_id for c in self.categories if not c.isthing))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SemanticPrediction:
+    """What a semantic net says about one photo.
+
+    Attributes:
+        label_map: int32 (H, W), a category_id of the target space per pixel, 0 = void.
+    """
+
+    label_map: Int32Array
+
+    def __post_init__(self) -> None:
+        _check_array("label_map", self.label_map, np.int32, ndim=2)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        height, width = self.label_map.shape
+        return height, width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxMasks:
+    """Soft masks inside their boxes, as a Mask R-CNN makes them.
+
+    Attributes:
+        probs: float32 (N, m, m) in 0..1, stretched over the instance's box; a pixel belongs
+            to the instance where the bilinear value is > 0.5 (torchvision's paste rule).
+    """
+
+    probs: Float32Array
+
+    def __post_init__(self) -> None:
+        _check_array("probs", self.probs, np.float32, ndim=3)
+        if self.probs.shape[1] != self.probs.shape[2]:
+            raise ValueError(f"probs must be (N, m, m), got shape {self.probs.shape}")
+        if not np.isfinite(self.probs).all():
+            raise ValueError("probs must be finite")
+
+    def __len__(self) -> int:
+        return len(self.probs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RleMasks:
+    """Hard masks over the whole photo in COCO's run-length form, column by column.
+
+    Attributes:
+        rles: one ``{"size": [H, W], "counts": bytes}`` per instance, compressed.
+    """
+
+    rles: tuple[dict[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        for index, rle in enumerate(self.rles):
+            if not isinstance(rle.get("counts"), bytes) or len(rle.get("size", ())) != 2:
+                raise ValueError(f"rles[{index}] must have 'size' [H, W] and 'counts' as bytes")
+
+    def __len__(self) -> int:
+        return len(self.rles)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instances:
+    """What an instance net says about one photo; N instances in the net's own order.
+
+    Attributes:
+        boxes: float32 (N, 4), xyxy pixel edges; may reach over the border of the photo.
+        scores: float64 (N,) in 0..1; float64 so that scores read from JSON and thresholds
+            compare exactly.
+        category_ids: int32 (N,), in the target label space.
+        masks: one mask per instance.
+        size: (height, width) of the photo.
+    """
+
+    boxes: Float32Array
+    scores: Float64Array
+    category_ids: Int32Array
+    masks: BoxMasks | RleMasks
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _check_array("boxes", self.boxes, np.float32, ndim=2)
+        _check_array("scores", self.scores, np.float64, ndim=1)
+        _check_array("category_ids", self.category_ids, np.int32, ndim=1)
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4):
+            raise ValueError(f"boxes must have shape ({count}, 4), got {self.boxes.shape}")
+        if len(self.category_ids) != count or len(self.masks) != count:
+            raise ValueError(
+                f"{count} scores need as many category_ids and masks, "
+                f"got {len(self.category_ids)} and {len(self.masks)}"
+            )
+        if not np.isfinite(self.boxes).all():
+            raise ValueError("boxes must be finite")
+        # A NaN fails both comparisons.
+        if not ((self.scores >= 0) & (self.scores <= 1)).all():
+            raise ValueError("scores must lie in 0..1")
+        if count and self.category_ids.min() < 1:
+            raise ValueError("category_ids must be at least 1")
+        if isinstance(self.masks, RleMasks):
+            for index, rle in enumerate(self.masks.rles):
+                if tuple(rle["size"]) != tuple(self.size):
+                    raise ValueError(
+                        f"rles[{index}] has size {tuple(rle['size'])}, the photo {self.size}"
+                    )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One segment of a panoptic map.
+
+    Attributes:
+        segment_id: 1..2**24 - 1, as in the panoptic_map; ``id`` in files.
+        category_id: in the label space of the map.
+        area: pixels of the segment, at least 1.
+        bbox: COCO xywh of the pixels, whole numbers.
+        iscrowd: True only in ground truth.
+        score: the detector's score of a thing; None for stuff and ground truth.
+    """
+
+    segment_id: int
+    category_id: int
+    area: int
+    bbox: tuple[int, int, int, int]
+    iscrowd: bool = False
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PanopticPrediction:
+    """A panoptic map and what its segments are; ground truth has the same form.
+
+    Attributes:
+        panoptic_map: int32 (H, W), a segment_id per pixel, 0 = void.
+        segments_info: in paint order; ids are unique and fit three bytes.
+    """
+
+    panoptic_map: Int32Array
+    segments_info: tuple[SegmentInfo, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _check_array("panoptic_map", self.panoptic_map, np.int32, ndim=2)
+        ids = [segment.segment_id for segment in self.segments_info]
+        if len(set(ids)) != len(ids):
+            raise ValueError("segment ids in segments_info must be unique")
+        if ids and not (1 <= min(ids) and max(ids) <= MAX_SEGMENT_ID):
+            raise ValueError(f"segment ids must lie in 1..{MAX_SEGMENT_ID}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        height, width = self.panoptic_map.shape
+        return height, width
+
+
+def _check_array(name: str, array: object, dtype: type[np.generic], *, ndim: int) -> None:
+    """Raise TypeError unless array is a NumPy array of that dtype, ValueError unless of ndim."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"{name} must be a NumPy array of {np.dtype(dtype)}, got {got}")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")
+
+
+__all__ = [
+    "BoxMasks",
+    "Category",
+    "Instances",
+    "LabelSpace",
+    "PanopticPrediction",
+    "RleMasks",
+    "SegmentInfo",
+    "SemanticPrediction",
+]
