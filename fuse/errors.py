@@ -16,6 +16,12 @@ A message says what is wrong, where, and what to do. The command line prints it 
 """
 
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
 class FuseError(Exception):
     """Root of all errors that a user can mend."""
 
@@ -54,3 +60,14 @@ class ModelOutputError(ModelError):
 
 class EngineError(FuseError):
     """An engine cannot start or go on."""
+
+
+def unknown_key(where: str, key: str, allowed: Sequence[str]) -> ConfigError:
+    """The error for a key that nobody knows, with the nearest one that is known.
+
+    >>> str(unknown_key("fusion", "rull", ["rule", "stuff_area"]))
+    "fusion has no key 'rull'; did you mean 'rule'? It has rule, stuff_area"
+    """
+    near = get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {near[0]!r}? It" if near else "it"
+    return ConfigError(f"{where} has no key {key!r}; {hint} has {', '.join(allowed)}")

@@ -1,4 +1,7 @@
-"""The data that flows: image -> SemanticPrediction + Instances -> PanopticPrediction.
+"""The data that flows, from a photo to its panoptic map.
+
+    image -> SemanticLogits -> SemanticPrediction --> PanopticPrediction
+          -> Instances ------------------------/
 
 All are frozen, checked once when made, and trusted afterwards. Arrays are NumPy. Sizes
 are (height, width). No type holds anything of size N x H x W.
@@ -18,6 +21,7 @@ from fuse.errors import LabelSpaceError
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 
 Int32Array = npt.NDArray[np.int32]
+Float16Array = npt.NDArray[np.float16]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
@@ -92,6 +96,39 @@ class LabelSpace:
     def stuff_ids(self) -> tuple[int, ...]:
         """Category ids of stuff, ascending."""
         return tuple(sorted(c.category_id for c in self.categories if not c.isthing))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SemanticLogits:
+    """What a semantic net answers for one photo, at the net's own stride.
+
+    Pixel (y, x) of the photo reads the logits at (y * scale_y + offset_y,
+    x * scale_x + offset_x), bilinear, clamped to the grid; so any resizing, padding and
+    corner convention of a net is four numbers. `half_pixel` gives them for logits that
+    cover just the photo.
+
+    Attributes:
+        logits: float16 (C, h, w), scores before the softmax; C as in the net's label space.
+        size: (height, width) of the photo.
+        scale: logit cells per photo pixel, (y, x).
+        offset: where the centre of the photo's first pixel lies on the grid, (y, x).
+    """
+
+    logits: Float16Array
+    size: tuple[int, int]
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        _check_array("logits", self.logits, np.float16, ndim=3)
+        if 0 in self.logits.shape or min(self.size) < 1:
+            raise ValueError(f"empty logits {self.logits.shape} for a photo of {self.size}")
+
+    @classmethod
+    def half_pixel(cls, logits: Float16Array, size: tuple[int, int]) -> SemanticLogits:
+        """Logits that cover the photo edge to edge (align_corners=False)."""
+        scale = (logits.shape[1] / size[0], logits.shape[2] / size[1])
+        return cls(logits, size, scale, (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,6 +240,22 @@ class Instances:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def select(self, chosen: npt.NDArray[np.bool_], category_ids: Int32Array) -> Instances:
+        """The chosen instances, with other categories.
+
+        Args:
+            chosen: bool (N,).
+            category_ids: int32 (N,), the new ones of all.
+        """
+        if isinstance(self.masks, BoxMasks):
+            masks: BoxMasks | RleMasks = BoxMasks(self.masks.probs[chosen])
+        else:
+            kept = np.flatnonzero(chosen).tolist()
+            masks = RleMasks(tuple(self.masks.rles[index] for index in kept))
+        return Instances(
+            self.boxes[chosen], self.scores[chosen], category_ids[chosen], masks, self.size
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentInfo:
@@ -269,5 +322,6 @@ __all__ = [
     "PanopticPrediction",
     "RleMasks",
     "SegmentInfo",
+    "SemanticLogits",
     "SemanticPrediction",
 ]

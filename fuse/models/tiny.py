@@ -133,7 +133,7 @@ def fold_batch_norm(module: nn.Module) -> None:
     previous: nn.Module | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
-            previous.weight, previous.bias = fuse_conv_bn_weights(
+            weight, bias = fuse_conv_bn_weights(
                 previous.weight,
                 previous.bias,
                 child.running_mean,
@@ -142,6 +142,7 @@ def fold_batch_norm(module: nn.Module) -> None:
                 child.weight,
                 child.bias,
             )
+            previous.weight, previous.bias = nn.Parameter(weight), nn.Parameter(bias)
             setattr(module, name, getattr(child, "act", nn.Identity()))
         else:
             fold_batch_norm(child)

@@ -1,0 +1,280 @@
+"""The command line: parse, call the function of the same name in `fuse.api`, print, exit.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fuse import __version__
+from fuse.errors import FuseError
+
+# fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
+if TYPE_CHECKING:
+    from fuse.api import Evaluation, RunResult
+
+EXIT_FAILED = 1
+EXIT_SOME_FAILED = 3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Group(click.Group):
+    """Turns an error that the user can mend into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except FuseError as err:
+            click.echo(f"Error: {err}", err=True)
+            ctx.exit(EXIT_FAILED)
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="fuse")
+def main() -> None:
+    """Panoptic segmentation by fusing two independent pretrained nets.
+
+    \b
+    fuse demo                          the whole job on the photos that ship
+    fuse run photos/ -o out            panoptic maps of a folder
+    fuse evaluate --gt gt.json --pred out
+    """
+
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE|-",
+    help="Also write the figures as JSON; - prints them instead of the table.",
+)
+gt_dir_option = click.option(
+    "--gt-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the ground truth's PNGs.  [default: the JSON's path without .json]",
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Start anew where the folder holds a run."
+)
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True)
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder."
+)
+@click.option(
+    "--pipeline",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A preset that ships, or a TOML file.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the preset, as fusion.score_threshold=0.3; may be repeated.",
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ..."
+)
+@click.option(
+    "--gt",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="Score against this COCO panoptic ground truth.",
+)
+@gt_dir_option
+@click.option("--pictures", is_flag=True, help="Also draw each photo with all that was seen in it.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Photos per call of the nets.  [default: 1 on a CPU, 8 on a GPU]",
+)
+@overwrite_option
+@json_option
+def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Make panoptic maps of photos: folders, files and globs.
+
+    \b
+    fuse run photos/ -o out
+    fuse run 'trip/*.jpg' -o out --set fusion.score_threshold=0.3 --pictures
+    fuse run val2017/ -o out --gt panoptic_val2017.json
+
+    A run that was cut off goes on where it stopped when called again.
+    """
+    from fuse import api
+
+    with _photo_progress() as on_progress:
+        result = api.run(**options, on_progress=on_progress)
+    _report_run(result, json_file)
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--out",
+    default="fuse-demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Output folder.",
+)
+@overwrite_option
+@json_option
+def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Do the whole job on the photos that ship, without a network.
+
+    \b
+    fuse demo
+    """
+    from fuse import api
+
+    with _photo_progress() as on_progress:
+        result = api.demo(**options, on_progress=on_progress)
+    _report_run(result, json_file)
+    if json_file != Path("-"):
+        click.echo(f"pictures: {result.out / 'pictures'}")
+
+
+@main.command()
+@click.option(
+    "--gt",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="COCO panoptic ground truth.",
+)
+@click.option(
+    "--pred",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PRED.json|RUN",
+    help="Predictions: a COCO panoptic JSON, or the output folder of a run.",
+)
+@gt_dir_option
+@click.option(
+    "--pred-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the predictions' PNGs.  [default: the JSON's path without .json]",
+)
+@click.option(
+    "--official", is_flag=True, help="Do as COCO's scorer does where that differs from the rule."
+)
+@click.option("--strict", is_flag=True, help="Take every fault found in the files as an error.")
+@click.option(
+    "--per-image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="Also write the counts of each photo.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+@json_option
+def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Score predictions with PQ, SQ and RQ: all, things, stuff and each class.
+
+    \b
+    fuse evaluate --gt panoptic_val2017.json --pred out
+    """
+    from fuse import api
+
+    with _photo_progress() as on_progress:
+        evaluation = api.evaluate(
+            **options, on_progress=lambda done, total: on_progress(total, 0)
+        )
+    if per_image:
+        api.write_per_image_csv(per_image, evaluation)
+    _report(evaluation.to_json(), json_file, lambda: _print_evaluation(evaluation))
+
+
+@main.command()
+def pipelines() -> None:
+    """List the pipelines that ship.
+
+    \b
+    fuse pipelines
+    """
+    from fuse.config import list_pipelines, read_pipeline
+
+    for name in list_pipelines():
+        click.echo(f"{name:12} {read_pipeline(name).description}")
+
+
+@contextmanager
+def _photo_progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr with photos/s and the time left; only its end without a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("photos, {task.fields[rate]}, {task.fields[failed]} failed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None, rate="-/s", failed=0)
+
+        def on_progress(total: int, failed: int) -> None:
+            speed = progress.tasks[bar].speed
+            rate = f"{speed:.1f}/s" if speed else "-/s"
+            progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
+
+        yield on_progress
+
+
+def _report_run(result: RunResult, json_file: Path | None) -> None:
+    """Print what a run did; exit with 3 where photos failed."""
+    _report(result.to_json(), json_file, lambda: _print_run(result))
+    for file_name, reason in result.failed:
+        click.echo(f"failed: {file_name}: {reason}", err=True)
+    if result.failed:
+        sys.exit(EXIT_SOME_FAILED if result.done else EXIT_FAILED)
+
+
+def _report(figures: dict[str, Any], json_file: Path | None, print_table: Callable[[], None]) -> None:
+    """Figures as JSON where asked for, and as a table unless the JSON goes to stdout."""
+    text = json.dumps(figures, indent=2, allow_nan=False)
+    if json_file == Path("-"):
+        click.echo(text)
+        return
+    if json_file:
+        json_file.write_text(text + "\n", encoding="utf-8")
+    print_table()
+
+
+def _print_run(result: RunResult) -> None:
+    if result.evaluation:
+        _print_evaluation(result.evaluation)
+        if result.unknown:
+            click.echo(f"not scored, as the ground truth lacks them: {result.unknown} photos")
+    seconds = result.seconds["total"]
+    click.echo(f"{result.done} photos in {seconds:.1f} s -> {result.out / 'panoptic.json'}")
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    from rich.console import Console
+
+    from fuse.tables import print_evaluation
+
+    print_evaluation(evaluation, Console())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Seconds per stage, added up over threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StageClock:
+    """Adds up the seconds that threads spend in named stages.
+
+    >>> clock = StageClock()
+    >>> with clock.time("read"):
+    ...     pass
+    >>> sorted(clock.seconds)
+    ['read']
+    """
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Count the seconds of the block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds[stage] += time.perf_counter() - start

@@ -1,0 +1,174 @@
+"""Pipelines as data: finding, reading, changing and checking presets."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fuse.errors import ConfigError, unknown_key
+from fuse.fusion import METHODS
+
+PACKAGE_DIR = Path(__file__).parent
+# In a wheel the presets lie in the package, in a checkout beside it.
+PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which model, and the arguments of its class."""
+
+    model: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FusionConfig:
+    """The fusion rule and its thresholds; see `fuse.fusion`.
+
+    Attributes:
+        rule: a key of `fuse.fusion.METHODS`.
+        score_threshold: instances below it are dropped, 0..1.
+        overlap_threshold: instances with more than this share of their pixels taken are
+            skipped, 0..1.
+        stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the photo.
+    """
+
+    rule: str = "overlap"
+    score_threshold: float = 0.5
+    overlap_threshold: float = 0.5
+    stuff_area: float = 4096
+
+    def __post_init__(self) -> None:
+        if self.rule not in METHODS:
+            raise ConfigError(f"fusion.rule {self.rule!r} is none of {', '.join(METHODS)}")
+        for name in ("score_threshold", "overlap_threshold", "stuff_area"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"fusion.{name} must be a number, got {value!r}")
+        for name in ("score_threshold", "overlap_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"fusion.{name} must lie in 0..1, got {getattr(self, name)}")
+        if not self.stuff_area >= 0:
+            raise ConfigError(f"fusion.stuff_area must be at least 0, got {self.stuff_area}")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineConfig:
+    """Two nets, the label space they are fused in, and the rule.
+
+    Attributes:
+        name: of the preset.
+        label_space: name or CSV path of the target space.
+        semantic, instance: the nets.
+        fusion: the rule.
+        description: one line.
+    """
+
+    name: str
+    label_space: str
+    semantic: ModelConfig
+    instance: ModelConfig
+    fusion: FusionConfig
+    description: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for run.json."""
+        return asdict(self)
+
+
+def list_pipelines() -> dict[str, Path]:
+    """Files of the presets that ship, by name."""
+    found = {path.stem: path for folder in PRESET_DIRS for path in folder.glob("*.toml")}
+    return dict(sorted(found.items()))
+
+
+def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read a preset by name, or from a TOML file at that path.
+
+    Args:
+        pipeline: ``tiny``, or ``my/pair.toml``.
+        overrides: ``section.key=value`` each, the value in TOML or else taken as text.
+
+    Raises:
+        ConfigError: there is no such preset, it is not TOML, or a key or value is wrong.
+    """
+    presets = list_pipelines()
+    path = presets.get(pipeline, Path(pipeline))
+    if not path.is_file():
+        raise ConfigError(
+            f"no pipeline {pipeline!r}; shipped are {', '.join(presets)}, "
+            "or give the path of a TOML file"
+        )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    for override in overrides:
+        _set_key(table, override)
+    try:
+        return parse_pipeline(path.stem, table)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err}") from err
+
+
+def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
+    """Check a preset's table and make the config.
+
+    Raises:
+        ConfigError: a key is unknown, missing or of the wrong type.
+    """
+    allowed = ("description", "label_space", "semantic", "instance", "fusion")
+    _check_keys(table, allowed, where="the preset")
+    if not isinstance(table.get("label_space"), str):
+        raise ConfigError("label_space is missing: the name of a label space, as text")
+    fusion = _get_table(table, "fusion") if "fusion" in table else {}
+    _check_keys(fusion, [f.name for f in fields(FusionConfig)], where="fusion")
+    return PipelineConfig(
+        name=name,
+        label_space=table["label_space"],
+        semantic=_parse_model(table, "semantic"),
+        instance=_parse_model(table, "instance"),
+        fusion=FusionConfig(**fusion),
+        description=str(table.get("description", "")),
+    )
+
+
+def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
+    options = dict(_get_table(table, key))
+    model = options.pop("model", None)
+    if not isinstance(model, str):
+        raise ConfigError(f"{key}.model is missing: the name of a model, as text")
+    return ModelConfig(model, options)
+
+
+def _get_table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = table.get(key)
+    if not isinstance(value, dict):
+        raise ConfigError(f"the section [{key}] is missing")
+    return value
+
+
+def _check_keys(table: Mapping[str, Any], allowed: Sequence[str], *, where: str) -> None:
+    """Raise ConfigError for the first unknown key, with the nearest known one."""
+    for key in table:
+        if key not in allowed:
+            raise unknown_key(where, key, allowed)
+
+
+def _set_key(table: dict[str, Any], override: str) -> None:
+    """Carry out one ``section.key=value`` in place."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r}: write KEY=VALUE, as fusion.score_threshold=0.3")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override!r}: {section!r} is not a section")
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text.strip()

@@ -1,0 +1,258 @@
+"""What is wrong with a pair of panoptic JSONs, and what the scorer does about it.
+
+The scorer notes what it meets while it reads the files once; `collect_findings` adds the
+notes up to one finding per kind of fault.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord
+from fuse.metrics.pq import NOT_LISTED, Int64Array, SegmentTable
+from fuse.types import Int32Array
+
+
+class Severity(StrEnum):
+    """Whether scoring goes on."""
+
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something noticed in one place: a photo, or the head of a file.
+
+    Attributes:
+        code: a key of FAULTS.
+        example: where it was seen first, and what.
+        count: how often it was seen there.
+    """
+
+    code: str
+    example: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """All notes of one kind.
+
+    Attributes:
+        code: a key of FAULTS.
+        severity: an error stops scoring.
+        problem: what is wrong, after a number.
+        count: how often.
+        first: the first example, in the order of the ground truth's photos.
+        action: what was done about it.
+    """
+
+    code: str
+    severity: Severity
+    problem: str
+    count: int
+    first: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.count} {self.problem}, first {self.first}: {self.action}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "code": self.code,
+            "severity": str(self.severity),
+            "problem": self.problem,
+            "count": self.count,
+            "first": self.first,
+            "action": self.action,
+        }
+
+
+class _Fault(NamedTuple):
+    """A kind of fault; `official` is what the official mode does where that differs."""
+
+    problem: str
+    action: str
+    official: str = ""
+    severity: Severity = Severity.WARNING
+    official_severity: Severity = Severity.WARNING
+
+
+_OFFICIAL_STOPS = "the official scorer stops here; leave out --official to score"
+_ERROR = Severity.ERROR
+
+FAULTS = {
+    "categories-differ": _Fault(
+        "categories that only one of the files has, or has otherwise",
+        "the ground truth's are scored",
+    ),
+    "pred-no-categories": _Fault(
+        "prediction JSON without categories", "the ground truth's are used"
+    ),
+    "truth-no-isthing": _Fault(
+        "true categories without isthing", "taken from the shipped label space, else as things"
+    ),
+    "truth-no-iscrowd": _Fault("true segments without iscrowd", "taken as no crowd"),
+    "truth-no-area": _Fault("true segments without area", "counted from the PNG"),
+    "truth-wrong-area": _Fault(
+        "true segments whose area in the JSON is wrong",
+        "counted from the PNG",
+        "trusted, as the official scorer does, so scores may be wrong",
+    ),
+    "pred-wrong-area": _Fault(
+        "predicted segments whose area in the JSON is wrong", "counted from the PNG"
+    ),
+    "truth-unlisted-id": _Fault(
+        "true ids in a PNG that the JSON lacks",
+        "read as void",
+        "neither void nor a segment, as the official scorer does",
+    ),
+    "pred-unlisted-id": _Fault(
+        "predicted ids in a PNG that the JSON lacks",
+        "read as void",
+        _OFFICIAL_STOPS,
+        official_severity=_ERROR,
+    ),
+    "truth-no-pixels": _Fault(
+        "true segments without a pixel in the PNG",
+        "left out",
+        "counted as missed, as the official scorer does",
+    ),
+    "pred-no-pixels": _Fault(
+        "predicted segments without a pixel in the PNG",
+        "left out",
+        _OFFICIAL_STOPS,
+        official_severity=_ERROR,
+    ),
+    "truth-id-zero": _Fault(
+        "true segments with id 0, which is void",
+        "left out",
+        "the official scorer counts them as segment and as void; leave out --official to score",
+        official_severity=_ERROR,
+    ),
+    "pred-id-zero": _Fault(
+        "predicted segments with id 0, which is void",
+        "left out",
+        "the official scorer counts void as segment; leave out --official to score",
+        official_severity=_ERROR,
+    ),
+    "truth-repeated-id": _Fault("repeated ids among a photo's true segments", "the last counts"),
+    "pred-repeated-id": _Fault(
+        "repeated ids among a photo's predicted segments", "the last counts"
+    ),
+    "truth-several-crowds": _Fault(
+        "further crowds of one category in a true photo",
+        "each excuses false positives",
+        "only the last excuses false positives, as in the official scorer",
+    ),
+    "truth-png-size": _Fault("true PNGs of another size than the JSON says", "scored as they are"),
+    "pred-png-size": _Fault(
+        "predicted PNGs of another size than the JSON says", "scored as they are"
+    ),
+    "truth-png-kind": _Fault("true PNGs that are not 8-bit RGB", "their ids were read as they are"),
+    "pred-png-kind": _Fault(
+        "predicted PNGs that are not 8-bit RGB", "their ids were read as they are"
+    ),
+    "pred-missing": _Fault(
+        "photos without a prediction",
+        "all their segments count as missed",
+        _OFFICIAL_STOPS,
+        official_severity=_ERROR,
+    ),
+    "pred-extra": _Fault("predicted photos that the ground truth lacks", "left out"),
+    "cannot-score": _Fault(
+        "photos that cannot be scored",
+        "mend or replace the files",
+        severity=_ERROR,
+        official_severity=_ERROR,
+    ),
+}
+
+
+def check_truth_segments(where: str, segments: Iterable[SegmentRecord]) -> Iterator[Note]:
+    """Notes on what a true photo's segments lack, and on several crowds of a category."""
+    segments = list(segments)
+    for code, missing in (
+        ("truth-no-area", [s for s in segments if s.area is None]),
+        ("truth-no-iscrowd", [s for s in segments if s.iscrowd is None]),
+    ):
+        if missing:
+            yield Note(code, f"{where}, segment {missing[0].segment_id}", len(missing))
+    for category_id, crowds in Counter(s.category_id for s in segments if s.iscrowd).items():
+        if crowds > 1:
+            yield Note("truth-several-crowds", f"{where}, category_id {category_id}", crowds - 1)
+
+
+def check_pixels(
+    image_id: ImageId, side: str, ids: Int32Array, table: SegmentTable, areas: Int64Array
+) -> Iterator[Note]:
+    """Notes on where a map (its ids, and the areas of listed segments) and a JSON disagree."""
+    where = f"image_id {image_id!r}, segment"
+    unlisted = np.unique(ids[(ids != 0) & (table.rows_of(ids) == NOT_LISTED)])
+    if len(unlisted):
+        yield Note(f"{side}-unlisted-id", f"{where} {unlisted[0]}", len(unlisted))
+    empty = table.segment_ids[areas == 0]
+    if len(empty):
+        yield Note(f"{side}-no-pixels", f"{where} {empty[0]}", len(empty))
+    wrong = np.flatnonzero((areas != table.areas) & ~np.isnan(table.areas) & (areas > 0))
+    if len(wrong):
+        row = wrong[0]
+        example = f"{where} {table.segment_ids[row]} ({table.areas[row]:g}, not {areas[row]})"
+        yield Note(f"{side}-wrong-area", example, len(wrong))
+
+
+def check_heads(
+    truth: PanopticDataset, predictions: PanopticDataset, *, mapped: bool
+) -> Iterator[Note]:
+    """Notes on what concerns whole files: categories and photos."""
+    if truth.assumed_things:
+        example = f"category_id {truth.assumed_things[0]}"
+        yield Note("truth-no-isthing", example, len(truth.assumed_things))
+    if not predictions.has_categories:
+        yield Note("pred-no-categories", str(predictions.path))
+    elif not mapped:
+        true, predicted = (
+            {(c.category_id, c.name, c.isthing) for c in dataset.space.categories}
+            for dataset in (truth, predictions)
+        )
+        different = sorted(true ^ predicted)
+        if different:
+            category_id, name, _ = different[0]
+            yield Note("categories-differ", f"{category_id} {name!r}", len(different))
+    extra = [image_id for image_id in predictions.annotations if image_id not in truth.annotations]
+    if extra:
+        yield Note("pred-extra", f"image_id {extra[0]!r}", len(extra))
+
+
+def collect_findings(notes: Iterable[Note], *, official: bool) -> tuple[Finding, ...]:
+    """One finding per kind of fault, in the order of FAULTS.
+
+    >>> notes = [Note("pred-extra", "image_id 3"), Note("pred-extra", "image_id 9", count=2)]
+    >>> print(*collect_findings(notes, official=False))
+    warning: 3 predicted photos that the ground truth lacks, first image_id 3: left out
+    """
+    counts: dict[str, int] = {}
+    first: dict[str, str] = {}
+    for note in notes:
+        counts[note.code] = counts.get(note.code, 0) + note.count
+        first.setdefault(note.code, note.example)
+    return tuple(
+        Finding(
+            code=code,
+            severity=fault.official_severity if official else fault.severity,
+            problem=fault.problem,
+            count=counts[code],
+            first=first[code],
+            action=(official and fault.official) or fault.action,
+        )
+        for code, fault in FAULTS.items()
+        if code in counts
+    )

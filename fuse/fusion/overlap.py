@@ -1,0 +1,235 @@
+"""The paper's fusion rule: instances by score, overlaps cut, stuff in what is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fuse.ops._jit import jit
+from fuse.ops.masks import mask_runs
+from fuse.ops.runs import run_starts
+from fuse.types import (
+    Instances,
+    Int32Array,
+    LabelSpace,
+    PanopticPrediction,
+    SegmentInfo,
+    SemanticPrediction,
+)
+
+Int64Array = npt.NDArray[np.int64]
+
+# Instances whose runs are held in memory at a time; bounds it for masks of pure noise.
+BLOCK = 64
+SEEN_LABELS = 256  # a power of two above the usual number of categories
+
+
+def fuse_by_overlap(
+    semantic: SemanticPrediction,
+    instances: Instances,
+    space: LabelSpace,
+    *,
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area: float = 4096,
+) -> PanopticPrediction:
+    """Fuse two predictions of one photo (Kirillov et al. 2019, section 7).
+
+    Instances are painted from the highest score down, equal scores in their own order, and
+    only where nothing is painted yet. Then each stuff class, by ascending category_id,
+    becomes one segment of the pixels that are left. Pixels of thing classes in the semantic
+    map stay void where no instance took them.
+
+    Args:
+        semantic: label_map with category_ids of the space, 0 = void.
+        instances: of the same photo; category_ids of the space.
+        space: says which categories are stuff.
+        score_threshold: instances that score less are dropped.
+        overlap_threshold: an instance is dropped when more than this share of its pixels
+            is already taken.
+        stuff_area: stuff with fewer free pixels than this is dropped; above 0 and below 1
+            it is a share of the photo's pixels.
+
+    Returns:
+        Segments with ids 1, 2, 3, ... in paint order, none of them without pixels.
+
+    Raises:
+        ValueError: the photo sizes differ, or a category id is not in the space.
+    """
+    if semantic.size != instances.size:
+        raise ValueError(f"the semantic map is {semantic.size}, the instances {instances.size}")
+    strange = set(instances.category_ids.tolist()) - space.by_id.keys()
+    if strange:
+        raise ValueError(f"instances have category ids {sorted(strange)}, not in {space.name}")
+    panoptic_map = np.zeros(semantic.size, dtype=np.int32)
+    things = _paint_instances(panoptic_map, instances, score_threshold, overlap_threshold)
+    if 0 < stuff_area < 1:
+        stuff_area *= panoptic_map.size
+    stuff = _paint_stuff(panoptic_map, semantic.label_map, space, stuff_area, len(things) + 1)
+    return PanopticPrediction(panoptic_map, (*things, *stuff))
+
+
+def _paint_instances(
+    panoptic_map: Int32Array, instances: Instances, score_threshold: float, overlap_threshold: float
+) -> list[SegmentInfo]:
+    """Paint the instances that count into a void map and say what was painted."""
+    order = np.argsort(-instances.scores, kind="stable")
+    order = order[instances.scores[order] >= score_threshold]
+    segments: list[SegmentInfo] = []
+    for first in range(0, len(order), BLOCK):
+        block = order[first : first + BLOCK]
+        masks = mask_runs(instances, block)
+        painted = _paint_runs(
+            panoptic_map, masks.runs, masks.offsets, overlap_threshold, len(segments) + 1
+        )
+        for k, area, x_first, y_first, x_stop, y_stop in painted.tolist():
+            segments.append(
+                SegmentInfo(
+                    segment_id=len(segments) + 1,
+                    category_id=int(instances.category_ids[block[k]]),
+                    area=area,
+                    bbox=(x_first, y_first, x_stop - x_first, y_stop - y_first),
+                    score=float(instances.scores[block[k]]),
+                )
+            )
+    return segments
+
+
+def _paint_stuff(
+    panoptic_map: Int32Array,
+    label_map: Int32Array,
+    space: LabelSpace,
+    min_area: float,
+    first_id: int,
+) -> list[SegmentInfo]:
+    """Paint stuff into the free pixels of a map and say what was painted.
+
+    Raises:
+        ValueError: the label map has a category id that is not in the space.
+    """
+    known_ids = np.array([0, *sorted(space.by_id)], dtype=np.int32)
+    label_map = np.ascontiguousarray(label_map)
+    starts = run_starts(label_map, panoptic_map)
+    run_index, areas, edges, strange = _measure_free(panoptic_map, label_map, starts, known_ids)
+    if strange:
+        raise ValueError(f"the semantic map has category id {strange}, not in {space.name}")
+    segment_ids = np.zeros(len(known_ids), dtype=np.int32)
+    segments: list[SegmentInfo] = []
+    for index in np.flatnonzero(areas[1:] >= max(min_area, 1)) + 1:
+        category_id = int(known_ids[index])
+        if space.by_id[category_id].isthing:
+            continue
+        x_first, y_first, x_stop, y_stop = edges[index].tolist()
+        bbox = (x_first, y_first, x_stop - x_first, y_stop - y_first)
+        segments.append(SegmentInfo(first_id + len(segments), category_id, int(areas[index]), bbox))
+        segment_ids[index] = segments[-1].segment_id
+    _fill_runs(panoptic_map.ravel(), starts, run_index, segment_ids)
+    return segments
+
+
+@jit
+def _paint_runs(
+    panoptic_map: Int32Array,
+    runs: Int32Array,
+    offsets: Int64Array,
+    overlap_threshold: float,
+    first_id: int,
+) -> Int64Array:
+    """Paint masks in their order into free pixels, with the ids first_id, first_id + 1, ...
+
+    Returns:
+        int64 (S, 6), one row per painted mask: its place among the masks, its pixels, and
+        the edges x_first, y_first, x_stop, y_stop around them.
+    """
+    painted = np.zeros((len(offsets) - 1, 6), np.int64)
+    size = 0
+    height, width = panoptic_map.shape
+    for k in range(len(offsets) - 1):
+        area, taken = 0, 0
+        for r in range(offsets[k], offsets[k + 1]):
+            row = panoptic_map[runs[r, 0], runs[r, 1] : runs[r, 2]]
+            area += len(row)
+            for x in range(len(row)):
+                taken += row[x] != 0
+        # A mask without a free pixel would be a segment without pixels.
+        if taken == area or taken / area > overlap_threshold:
+            continue
+        edges = painted[size]
+        edges[0], edges[1] = k, area - taken
+        edges[2], edges[3] = width, height
+        for r in range(offsets[k], offsets[k + 1]):
+            y, first, stop = runs[r, 0], runs[r, 1], runs[r, 2]
+            row = panoptic_map[y]
+            while first < stop and row[first] != 0:
+                first += 1
+            if first == stop:
+                continue
+            while row[stop - 1] != 0:
+                stop -= 1
+            for x in range(first, stop):
+                row[x] = row[x] if row[x] else first_id + size
+            edges[2], edges[3] = min(edges[2], first), min(edges[3], y)
+            edges[4], edges[5] = max(edges[4], stop), max(edges[5], y + 1)
+        size += 1
+    return painted[:size]
+
+
+@jit
+def _measure_free(
+    panoptic_map: Int32Array, label_map: Int32Array, starts: Int32Array, known_ids: Int32Array
+) -> tuple[Int32Array, Int64Array, Int32Array, int]:
+    """Free pixels of each label, and the edges around them.
+
+    Args:
+        panoptic_map: int32 (H, W), 0 = free.
+        label_map: int32 (H, W).
+        starts: where runs of equal (label, segment) begin.
+        known_ids: the labels there may be, ascending, 0 first.
+
+    Returns:
+        Per run the index of its label, 0 where it is taken; per known label its free pixels
+        and their edges xyxy; and a label that is not known, or 0.
+    """
+    width = label_map.shape[1]
+    free, labels = panoptic_map.ravel(), label_map.ravel()
+    run_index = np.zeros(len(starts), np.int32)
+    areas = np.zeros(len(known_ids), np.int64)
+    edges = np.zeros((len(known_ids), 4), np.int32)
+    edges[:, :2] = 2**31 - 1
+    # The last label seen in each of these places spares most runs the search.
+    seen_label = np.zeros(SEEN_LABELS, np.int32)
+    seen_index = np.zeros(SEEN_LABELS, np.int32)
+    for r in range(len(starts)):
+        start = starts[r]
+        label = labels[start]
+        place = label & (SEEN_LABELS - 1)
+        if seen_label[place] != label:
+            index = np.searchsorted(known_ids, label)
+            if index == len(known_ids) or known_ids[index] != label:
+                return run_index, areas, edges, label
+            seen_label[place], seen_index[place] = label, index
+        if free[start] != 0:
+            continue
+        index = seen_index[place]
+        run_index[r] = index
+        stop = starts[r + 1] if r + 1 < len(starts) else len(labels)
+        y = start // width
+        x = start - y * width
+        areas[index] += stop - start
+        edges[index, 0] = min(edges[index, 0], x)
+        edges[index, 1] = min(edges[index, 1], y)
+        edges[index, 2] = max(edges[index, 2], x + stop - start)
+        edges[index, 3] = y + 1
+    return run_index, areas, edges, 0
+
+
+@jit
+def _fill_runs(
+    panoptic_map: Int32Array, starts: Int32Array, run_index: Int32Array, segment_ids: Int32Array
+) -> None:
+    """Write segment_ids[run_index[r]] into the pixels of run r, unless that is 0."""
+    for r in range(len(starts)):
+        segment_id = segment_ids[run_index[r]]
+        if segment_id:
+            stop = starts[r + 1] if r + 1 < len(starts) else len(panoptic_map)
+            panoptic_map[starts[r] : stop] = segment_id

@@ -1,0 +1,1 @@
+"""Files in and out: photos, id-map PNGs, COCO JSON."""

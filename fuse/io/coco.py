@@ -1,0 +1,407 @@
+"""COCO's panoptic format both ways: one JSON of segments and one PNG of ids per photo."""
+
+from __future__ import annotations
+
+import mmap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, BinaryIO, TypeVar
+
+import msgspec
+import numpy as np
+
+from fuse.errors import CocoFormatError, LabelSpaceError
+from fuse.io.files import open_whole
+from fuse.io.png import read_id_map
+from fuse.labels import identify_space, list_spaces, load_space
+from fuse.ops.segments import measure_segments
+from fuse.types import (
+    MAX_SEGMENT_ID,
+    Category,
+    LabelSpace,
+    PanopticPrediction,
+    SegmentInfo,
+)
+
+ImageId = int | str  # COCO numbers its photos, Cityscapes names them
+Flag = int | bool | None  # isthing and iscrowd: 0 and 1, or false and true in some files
+RUN_JSON = "panoptic.json"  # in the output folder of a run
+
+
+class ImageRecord(msgspec.Struct, frozen=True, gc=False):
+    """One photo of a panoptic JSON.
+
+    Attributes:
+        image_id: ``id`` in files.
+        file_name: of the photo, as the JSON has it.
+        height: pixels, None where the JSON does not say.
+        width: pixels, None where the JSON does not say.
+    """
+
+    image_id: ImageId = msgspec.field(name="id")
+    file_name: str = ""
+    height: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    width: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class SegmentRecord(msgspec.Struct, frozen=True, gc=False):
+    """One segment as a JSON claims it; None where the JSON does not say.
+
+    Attributes:
+        segment_id: ``id`` in files; 0 is void and names no segment, but occurs.
+        category_id: in the label space of the JSON.
+        area: pixels; wrong in some files, so counted from the PNG instead.
+        iscrowd: None means 0.
+        score: of a predicted thing.
+    """
+
+    segment_id: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEGMENT_ID)] = msgspec.field(name="id")
+    category_id: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    area: float | None = None
+    iscrowd: Flag = None
+    score: float | None = None
+
+
+class AnnotationRecord(msgspec.Struct, frozen=True, gc=False):
+    """The segments of one photo as a JSON claims them.
+
+    Attributes:
+        image_id: the photo's.
+        file_name: of the PNG, relative to the dataset's PNG folder.
+        segments_info: in the order of the file.
+    """
+
+    image_id: ImageId
+    file_name: str
+    segments_info: tuple[SegmentRecord, ...]
+
+    def segments_by_id(self) -> dict[int, SegmentRecord]:
+        """Segments by segment_id: without id 0, and of a repeated id the last, as COCO does."""
+        return {s.segment_id: s for s in self.segments_info if s.segment_id}
+
+
+class _CategoryRecord(msgspec.Struct, frozen=True):
+    category_id: int = msgspec.field(name="id")
+    name: str
+    isthing: Flag = None
+    supercategory: str = ""
+    color: tuple[int, int, int] = (128, 128, 128)
+
+
+class _PanopticFile(msgspec.Struct, frozen=True):
+    annotations: tuple[AnnotationRecord, ...]
+    categories: tuple[_CategoryRecord, ...] | None = None
+    images: tuple[ImageRecord, ...] = ()
+
+
+Record = TypeVar("Record", ImageRecord, AnnotationRecord)
+
+
+@dataclass(frozen=True)
+class PanopticDataset:
+    """A panoptic JSON with its folder of PNGs: ground truth, or what some tool predicted.
+
+    Attributes:
+        path: the JSON, for messages.
+        png_dir: folder that the file names of annotations are relative to.
+        space: its categories; a shipped space where they are that, or are a part of it.
+        images: photos by image_id, in the order of the file; may lack some or all.
+        annotations: segments by image_id, in the order of the file.
+        assumed_things: category ids whose isthing the JSON does not give.
+        has_categories: False where the JSON has none and `space` is the caller's.
+    """
+
+    path: Path
+    png_dir: Path
+    space: LabelSpace
+    images: dict[ImageId, ImageRecord]
+    annotations: dict[ImageId, AnnotationRecord]
+    assumed_things: tuple[int, ...] = ()
+    has_categories: bool = True
+
+    def png_path(self, image_id: ImageId) -> Path:
+        """The PNG that holds a photo's ids."""
+        return self.png_dir / self.annotations[image_id].file_name
+
+    def photo_name(self, image_id: ImageId) -> str:
+        """File name of a photo; its PNG's where the JSON does not say."""
+        image = self.images.get(image_id)
+        return (
+            image.file_name if image and image.file_name else self.annotations[image_id].file_name
+        )
+
+    def load(self, image_id: ImageId) -> PanopticPrediction:
+        """Read one photo's panoptic map; areas and boxes are counted from its pixels.
+
+        Segments without pixels are left out, pixels of ids that the JSON lacks are void.
+
+        Raises:
+            KeyError: no annotation has that image_id.
+            CocoFormatError: the PNG is missing or cannot be read.
+        """
+        records = self.annotations[image_id].segments_by_id()
+        panoptic_map = read_id_map(self.png_path(image_id))
+        segment_ids = np.array(sorted(records), dtype=np.int32)
+        areas, bboxes, unlisted = measure_segments(panoptic_map, segment_ids)
+        if unlisted:
+            listed = np.isin(panoptic_map, segment_ids)
+            panoptic_map = np.where(listed, panoptic_map, 0).astype(np.int32)
+        measured = dict(
+            zip(
+                segment_ids.tolist(), zip(areas.tolist(), bboxes.tolist(), strict=True), strict=True
+            )
+        )
+        segments = tuple(
+            SegmentInfo(
+                segment_id=segment_id,
+                category_id=record.category_id,
+                area=measured[segment_id][0],
+                bbox=tuple(measured[segment_id][1]),
+                iscrowd=bool(record.iscrowd),
+                score=record.score,
+            )
+            for segment_id, record in records.items()
+            if measured[segment_id][0]
+        )
+        return PanopticPrediction(panoptic_map, segments)
+
+    def find_image(self, file_name: str) -> ImageId | None:
+        """The image_id of a photo by its relative path, else by its name, else by its stem.
+
+        The ending may differ (the JSON says .jpg, the file is .png). A name or stem that
+        several annotated photos share finds none of them.
+        """
+        path = PurePosixPath(file_name.replace("\\", "/"))
+        by_path, by_name, by_stem = self._ids_by_file_name
+        for ids, key in ((by_path, str(path)), (by_name, path.name), (by_stem, path.stem)):
+            if (image_id := ids.get(key)) is not None:
+                return image_id
+        return None
+
+    @cached_property
+    def _ids_by_file_name(self) -> tuple[dict[str, ImageId | None], ...]:
+        """image_id of annotated photos by path, name and stem; None where several share it."""
+        tables: tuple[dict[str, ImageId | None], ...] = ({}, {}, {})
+        for image_id in self.annotations:
+            path = PurePosixPath(self.photo_name(image_id).replace("\\", "/"))
+            for table, key in zip(tables, (str(path), path.name, path.stem), strict=True):
+                table[key] = image_id if key not in table else None
+        return tables
+
+
+def read_panoptic_json(
+    path: Path, png_dir: Path | None = None, *, default_space: LabelSpace | None = None
+) -> PanopticDataset:
+    """Read a COCO panoptic JSON, or the output folder of a run.
+
+    What custom files often lack is allowed to be missing: images, isthing, iscrowd, area.
+
+    Args:
+        path: the JSON, or a folder with a ``panoptic.json``.
+        png_dir: folder of the PNGs; by default the JSON's path without its ending.
+        default_space: categories of a JSON that has none.
+
+    Raises:
+        CocoFormatError: the file or the folder is missing, or an entry is wrong; the message
+            names the entry and its field.
+    """
+    if path.is_dir():
+        path = path / RUN_JSON
+    content = _decode(path)
+    png_dir = png_dir or path.with_suffix("")
+    if not png_dir.is_dir():
+        raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
+    records = content.categories
+    if records is not None:
+        space, assumed = _make_space(records, path)
+        known = {record.category_id for record in records}
+    elif default_space is not None:
+        space, assumed = default_space, ()
+        known = set(default_space.by_id)
+    else:
+        raise CocoFormatError(f"{path}: there is no 'categories'")
+    _check_categories(path, content.annotations, known)
+    return PanopticDataset(
+        path=path,
+        png_dir=png_dir,
+        space=space,
+        images=_index(path, "images", content.images),
+        annotations=_index(path, "annotations", content.annotations),
+        assumed_things=assumed,
+        has_categories=records is not None,
+    )
+
+
+def _decode(path: Path) -> _PanopticFile:
+    """Parse the JSON straight into records, without a copy of the file in memory."""
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise CocoFormatError(f"{path}: the file is empty")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                return msgspec.json.decode(mapped, type=_PanopticFile)
+    except OSError as err:
+        raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise CocoFormatError(f"{path} is not a COCO panoptic JSON: {err}") from err
+
+
+def _make_space(
+    records: Sequence[_CategoryRecord], path: Path
+) -> tuple[LabelSpace, tuple[int, ...]]:
+    """The label space of a JSON's categories, and the ids whose isthing it does not give."""
+    assumed = tuple(record.category_id for record in records if record.isthing is None)
+    shipped = _shipped_isthing(records) if assumed else {}
+    categories = tuple(
+        Category(
+            category_id=record.category_id,
+            name=record.name,
+            isthing=(
+                shipped.get(record.category_id, True)
+                if record.isthing is None
+                else bool(record.isthing)
+            ),
+            supercategory=record.supercategory,
+            color=record.color,
+        )
+        for record in records
+    )
+    try:
+        space = LabelSpace(path.stem, categories)
+    except LabelSpaceError as err:
+        raise CocoFormatError(f"{path}, categories: {err}") from err
+    return identify_space(categories) or space, assumed
+
+
+def _shipped_isthing(records: Sequence[_CategoryRecord]) -> dict[int, bool]:
+    """Things and stuff by category_id, from the shipped space with all these ids and names."""
+    wanted = {(record.category_id, record.name) for record in records}
+    for name in list_spaces():
+        categories = load_space(name).categories
+        if wanted <= {(c.category_id, c.name) for c in categories}:
+            return {c.category_id: c.isthing for c in categories}
+    return {}
+
+
+def _check_categories(path: Path, annotations: Sequence[AnnotationRecord], known: set[int]) -> None:
+    """Raise CocoFormatError naming the first segment of a category that the JSON lacks."""
+    for annotation in annotations:
+        for segment in annotation.segments_info:
+            if segment.category_id not in known:
+                raise CocoFormatError(
+                    f"{path}, image_id {annotation.image_id!r}: segment {segment.segment_id} has "
+                    f"category_id {segment.category_id}, which is not in the categories"
+                )
+
+
+def _index(path: Path, what: str, records: Sequence[Record]) -> dict[ImageId, Record]:
+    """Records by image_id; CocoFormatError where one stands twice."""
+    by_id = {record.image_id: record for record in records}
+    if len(by_id) < len(records):
+        (image_id, _), *_ = Counter(record.image_id for record in records).most_common(1)
+        raise CocoFormatError(f"{path}, {what}: image_id {image_id!r} stands twice")
+    return by_id
+
+
+def write_panoptic_json(
+    path: Path,
+    images: Iterable[ImageRecord],
+    annotations: Iterable[Mapping[str, Any]],
+    space: LabelSpace,
+) -> None:
+    """Write a panoptic JSON entry by entry; the file appears whole or not at all.
+
+    Args:
+        path: where to; the PNGs belong in the folder of that name without its ending.
+        images: in the order to be written; read before the first annotation.
+        annotations: as `annotation_to_json` makes them, in the same order.
+        space: the categories.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full.
+        TypeError: an entry holds what JSON cannot, such as a NumPy number.
+    """
+    categories = (
+        _CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
+        for c in space.categories
+    )
+    with open_whole(path) as file:
+        file.write(b'{"images":[')
+        _write_entries(file, images)
+        file.write(b'],\n"annotations":[')
+        _write_entries(file, annotations)
+        file.write(b'],\n"categories":[')
+        _write_entries(file, categories)
+        file.write(b"]}\n")
+
+
+def _write_entries(file: BinaryIO, entries: Iterable[Any]) -> None:
+    """Write entries one per line, so that two files can be compared line by line."""
+    before = b"\n"
+    for entry in entries:
+        file.write(before + msgspec.json.encode(entry))
+        before = b",\n"
+
+
+def annotation_to_json(
+    image_id: ImageId, file_name: str, segments_info: Iterable[SegmentInfo]
+) -> dict[str, Any]:
+    """One photo's segments as an entry of ``annotations``; file_name is the PNG's."""
+    return {
+        "image_id": image_id,
+        "file_name": file_name,
+        "segments_info": [segment_to_json(segment) for segment in segments_info],
+    }
+
+
+def segment_to_json(segment: SegmentInfo) -> dict[str, Any]:
+    """A segment as an entry of ``segments_info``, in plain numbers that JSON can write.
+
+    >>> segment_to_json(SegmentInfo(1, 17, area=6, bbox=(0, 1, 3, 2), score=0.9))
+    {'id': 1, 'category_id': 17, 'area': 6, 'bbox': [0, 1, 3, 2], 'iscrowd': 0, 'score': 0.9}
+    """
+    return {
+        "id": int(segment.segment_id),
+        "category_id": int(segment.category_id),
+        "area": int(segment.area),
+        "bbox": [int(edge) for edge in segment.bbox],
+        "iscrowd": int(segment.iscrowd),
+        "score": None if segment.score is None else float(segment.score),
+    }
+
+
+def segment_from_json(entry: Mapping[str, Any]) -> SegmentInfo:
+    """The segment that `segment_to_json` wrote.
+
+    Raises:
+        CocoFormatError: a field is missing or is not a number.
+    """
+    try:
+        x, y, width, height = (int(edge) for edge in entry["bbox"])
+        score = entry["score"]
+        return SegmentInfo(
+            segment_id=int(entry["id"]),
+            category_id=int(entry["category_id"]),
+            area=int(entry["area"]),
+            bbox=(x, y, width, height),
+            iscrowd=bool(entry["iscrowd"]),
+            score=None if score is None else float(score),
+        )
+    except (KeyError, TypeError, ValueError) as err:
+        raise CocoFormatError(f"segments_info entry {dict(entry)}: {err!r}") from err
+
+
+__all__ = [
+    "AnnotationRecord",
+    "ImageRecord",
+    "PanopticDataset",
+    "SegmentRecord",
+    "annotation_to_json",
+    "read_panoptic_json",
+    "segment_from_json",
+    "segment_to_json",
+    "write_panoptic_json",
+]

@@ -1,0 +1,1 @@
+"""Measures of quality: panoptic quality and its parts."""

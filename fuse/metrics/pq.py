@@ -1,0 +1,395 @@
+"""Panoptic quality: match the segments of photos, add up the counts, take the means.
+
+Kirillov et al., *Panoptic Segmentation* (CVPR 2019), section 4: a predicted and a true
+segment of one category match when their IoU is above 0.5, and
+
+    PQ = sum of IoU over matches / (TP + FP / 2 + FN / 2) = SQ * RQ
+
+per category, averaged over the categories that occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fuse.ops.contingency import count_pairs
+from fuse.types import Float64Array, Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+MATCH_IOU = 0.5  # strictly above it a match is unique
+FORGIVEN_SHARE = 0.5  # of a segment on void and crowd, strictly above it is no false positive
+NOT_LISTED = -1  # row of an id that the segments do not name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PQStats:
+    """Matches and errors per category; those of several photos add up.
+
+    Attributes:
+        category_ids: int32 (K,), ascending; categories without a row have no counts.
+        iou_sum: float64 (K,), sum of IoU over the matches.
+        tp: int64 (K,), matched pairs.
+        fp: int64 (K,), predicted segments without a match that nothing excuses.
+        fn: int64 (K,), true segments without a match.
+    """
+
+    category_ids: Int32Array
+    iou_sum: Float64Array
+    tp: Int64Array
+    fp: Int64Array
+    fn: Int64Array
+
+    def __add__(self, other: PQStats) -> PQStats:
+        return sum_stats((self, other))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentTable:
+    """The segments of one map as columns, in the order they are listed.
+
+    Attributes:
+        segment_ids: int32 (N,), each once, without 0.
+        category_ids: int32 (N,).
+        iscrowd: bool (N,).
+        areas: float64 (N,) in pixels, as a file claims them. Only the official mode reads
+            them, and only the truth's.
+    """
+
+    segment_ids: Int32Array
+    category_ids: Int32Array
+    iscrowd: BoolArray
+    areas: Float64Array
+
+    @classmethod
+    def from_segments(cls, segments_info: Sequence[SegmentInfo]) -> SegmentTable:
+        """The table of a panoptic map's segments."""
+        return cls(
+            np.array([s.segment_id for s in segments_info], dtype=np.int32),
+            np.array([s.category_id for s in segments_info], dtype=np.int32),
+            np.array([s.iscrowd for s in segments_info], dtype=np.bool_),
+            np.array([s.area for s in segments_info], dtype=np.float64),
+        )
+
+    def rows_of(self, segment_ids: Int32Array) -> Int64Array:
+        """int64 row of each id, NOT_LISTED for ids without one."""
+        if not len(self.segment_ids):
+            return np.full(len(segment_ids), NOT_LISTED, dtype=np.int64)
+        order = np.argsort(self.segment_ids)
+        position = np.searchsorted(self.segment_ids, segment_ids, sorter=order)
+        rows = order[np.minimum(position, len(order) - 1)]
+        return np.where(self.segment_ids[rows] == segment_ids, rows, NOT_LISTED)
+
+    def count_areas(self, segment_ids: Int32Array, counts: Int64Array) -> Int64Array:
+        """int64 (N,), the pixels of each segment, from pixel counts (P,) of ids (P,)."""
+        return _sum_counts(self.rows_of(segment_ids), counts, len(self.segment_ids))
+
+
+def match_segments(
+    truth: PanopticPrediction, pred: PanopticPrediction, *, official: bool = False
+) -> PQStats:
+    """Match the segments of one photo and count them per category.
+
+    A pair matches when both share a category_id and IoU > 0.5, which makes the match
+    unique (Kirillov et al. 2019, section 4.1). Void pixels of the truth leave the union. A
+    predicted segment without a match is no false positive when more than half of it lies
+    on void and on crowds of its category.
+
+    Args:
+        truth: ground truth; crowd segments only excuse false positives.
+        pred: prediction of the same (H, W); its void pixels still count in the union.
+        official: do as COCO's panopticapi does where that differs: trust the areas in
+            `truth.segments_info`, let only the last crowd of a category excuse, and count
+            true segments without pixels as missed.
+
+    Raises:
+        ValueError: the two maps differ in (H, W).
+
+    >>> truth = PanopticPrediction(
+    ...     np.array([[1, 1, 1, 2]], dtype=np.int32),
+    ...     (SegmentInfo(1, 17, 3, (0, 0, 3, 1)), SegmentInfo(2, 18, 1, (3, 0, 1, 1))),
+    ... )
+    >>> pred = PanopticPrediction(
+    ...     np.array([[5, 5, 0, 0]], dtype=np.int32), (SegmentInfo(5, 17, 2, (0, 0, 2, 1)),)
+    ... )
+    >>> stats = match_segments(truth, pred)
+    >>> stats.category_ids.tolist(), stats.iou_sum.round(3).tolist(), stats.fn.tolist()
+    ([17, 18], [0.667, 0.0], [0, 1])
+    """
+    return count_matches(
+        *count_pairs(truth.panoptic_map, pred.panoptic_map),
+        SegmentTable.from_segments(truth.segments_info),
+        SegmentTable.from_segments(pred.segments_info),
+        official=official,
+    )
+
+
+def count_matches(
+    truth_ids: Int32Array,
+    pred_ids: Int32Array,
+    counts: Int64Array,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    *,
+    official: bool = False,
+) -> PQStats:
+    """`match_segments` on the pixel counts of segment pairs instead of the maps.
+
+    Args:
+        truth_ids: int32 (P,), with pred_ids each pair once; 0 is void.
+        pred_ids: int32 (P,).
+        counts: int64 (P,), pixels that the pair has in common.
+        truth: true segments; an id that is not among them is void (`official`: it is
+            neither void nor a segment, as in panopticapi).
+        pred: predicted segments; an id that is not among them is void.
+        official: as in `match_segments`.
+
+    Raises:
+        ValueError: `official`, and a claimed area makes a union 0.
+    """
+    truth_rows, pred_rows = truth.rows_of(truth_ids), pred.rows_of(pred_ids)
+    truth_areas = _sum_counts(truth_rows, counts, len(truth.segment_ids))
+    pred_areas = _sum_counts(pred_rows, counts, len(pred.segment_ids))
+    void = truth_ids == 0 if official else truth_rows == NOT_LISTED
+    void_areas = _sum_counts(np.where(void, pred_rows, NOT_LISTED), counts, len(pred_areas))
+
+    both = (truth_rows != NOT_LISTED) & (pred_rows != NOT_LISTED)
+    t, p, shared = truth_rows[both], pred_rows[both], counts[both]
+    same_category = truth.category_ids[t] == pred.category_ids[p]
+    on_crowd = truth.iscrowd[t]
+
+    union_areas = truth.areas if official else truth_areas.astype(np.float64)
+    comparable = same_category & ~on_crowd
+    union = (union_areas[t] + pred_areas[p] - shared - void_areas[p])[comparable]
+    if (union == 0).any():
+        raise ValueError("the claimed area of a true segment makes a union of 0 pixels")
+    iou = shared[comparable] / union
+    matched = iou > MATCH_IOU
+    matched_truth, matched_pred = t[comparable][matched], p[comparable][matched]
+
+    excusing = same_category & on_crowd
+    if official:
+        excusing &= _last_crowds(truth)[t]
+    excused_areas = void_areas + _sum_counts(p[excusing], shared[excusing], len(pred_areas))
+    missed = ~truth.iscrowd & ((truth_areas > 0) | official)
+    missed[matched_truth] = False
+    wrong = (pred_areas > 0) & (excused_areas <= FORGIVEN_SHARE * pred_areas)
+    wrong[matched_pred] = False
+    return _stats_of_rows(
+        truth.category_ids[matched_truth],
+        iou[matched],
+        pred.category_ids[wrong],
+        truth.category_ids[missed],
+    )
+
+
+def _sum_counts(rows: Int64Array, counts: Int64Array, length: int) -> Int64Array:
+    """int64 (length,), the sum of counts per row; rows that are NOT_LISTED go nowhere."""
+    # Sums of pixels stay far below 2**53, so bincount's float64 is exact.
+    sums = np.bincount(rows + 1, weights=counts, minlength=length + 1)[1:]
+    return sums.astype(np.int64)
+
+
+def _last_crowds(truth: SegmentTable) -> BoolArray:
+    """True for the crowd that is listed last in its category: bool (N,)."""
+    last = np.zeros(len(truth.segment_ids), dtype=np.bool_)
+    crowds = np.flatnonzero(truth.iscrowd)[::-1]
+    _, first = np.unique(truth.category_ids[crowds], return_index=True)
+    last[crowds[first]] = True
+    return last
+
+
+def _stats_of_rows(
+    tp_categories: Int32Array,
+    iou: Float64Array,
+    fp_categories: Int32Array,
+    fn_categories: Int32Array,
+) -> PQStats:
+    """Stats of single matches and errors, given by their category_ids."""
+    category_ids = np.unique(np.concatenate((tp_categories, fp_categories, fn_categories)))
+    length = len(category_ids)
+    tp_rows, fp_rows, fn_rows = (
+        np.searchsorted(category_ids, categories)
+        for categories in (tp_categories, fp_categories, fn_categories)
+    )
+    return PQStats(
+        category_ids.astype(np.int32),
+        np.bincount(tp_rows, weights=iou, minlength=length).astype(np.float64),
+        np.bincount(tp_rows, minlength=length),
+        np.bincount(fp_rows, minlength=length),
+        np.bincount(fn_rows, minlength=length),
+    )
+
+
+def sum_stats(stats: Iterable[PQStats]) -> PQStats:
+    """Add up stats, photo by photo in the order given, so the sum is the same each time.
+
+    No stats give stats without categories.
+    """
+    parts = tuple(stats)
+    if not parts:
+        empty = np.zeros(0, dtype=np.int32)
+        return _stats_of_rows(empty, np.zeros(0), empty, empty)
+    every_id = np.concatenate([part.category_ids for part in parts])
+    category_ids, rows = np.unique(every_id, return_inverse=True)
+
+    def add_up(column: str) -> Float64Array:
+        values = np.concatenate([getattr(part, column) for part in parts])
+        return np.bincount(rows, values, len(category_ids)).astype(np.float64)
+
+    return PQStats(
+        category_ids,
+        add_up("iou_sum"),
+        add_up("tp").astype(np.int64),
+        add_up("fp").astype(np.int64),
+        add_up("fn").astype(np.int64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PQScore:
+    """Panoptic, segmentation and recognition quality in 0..1; all NaN where n is 0.
+
+    Attributes:
+        pq: panoptic quality.
+        sq: mean IoU of the matches, 0 where nothing matched.
+        rq: F1 of the matches.
+        n: how many categories it is the mean of.
+    """
+
+    pq: float
+    sq: float
+    rq: float
+    n: int
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """As plain numbers; None where nothing was scored."""
+        scored = {"pq": self.pq, "sq": self.sq, "rq": self.rq}
+        return {**{key: value if self.n else None for key, value in scored.items()}, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryPQ:
+    """The counts of one category and its score (n is 1 or 0)."""
+
+    name: str
+    isthing: bool
+    score: PQScore
+    tp: int
+    fp: int
+    fn: int
+    iou_sum: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; None where nothing was scored."""
+        score = self.score.to_json()
+        return {
+            "name": self.name,
+            "isthing": self.isthing,
+            "pq": score["pq"],
+            "sq": score["sq"],
+            "rq": score["rq"],
+            "tp": self.tp,
+            "fp": self.fp,
+            "fn": self.fn,
+            "iou_sum": self.iou_sum,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PQResult:
+    """PQ over all categories, over things and over stuff, and of each category.
+
+    Attributes:
+        all: mean over the categories that occur.
+        things: mean over those that are things.
+        stuff: mean over those that are stuff.
+        per_category: by category_id, every category of the space in its order.
+    """
+
+    all: PQScore
+    things: PQScore
+    stuff: PQScore
+    per_category: dict[int, CategoryPQ]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``{"pq": {"all", "things", "stuff"}, "per_class": {...}}`` of plain values."""
+        return {
+            "pq": {
+                "all": self.all.to_json(),
+                "things": self.things.to_json(),
+                "stuff": self.stuff.to_json(),
+            },
+            "per_class": {
+                str(category_id): category.to_json()
+                for category_id, category in self.per_category.items()
+            },
+        }
+
+
+def summarize(stats: PQStats, space: LabelSpace) -> PQResult:
+    """Scores of counts: per category, and their means over those with tp + fp + fn > 0.
+
+    Raises:
+        ValueError: a counted category_id is not in the space.
+    """
+    unknown = set(stats.category_ids.tolist()) - set(space.by_id)
+    if unknown:
+        raise ValueError(f"category_ids {sorted(unknown)} are not in {space.name}")
+    columns = (stats.iou_sum.tolist(), stats.tp.tolist(), stats.fp.tolist(), stats.fn.tolist())
+    counts = dict(zip(stats.category_ids.tolist(), zip(*columns, strict=True), strict=True))
+    per_category = {}
+    for category_id, category in space.by_id.items():
+        iou_sum, tp, fp, fn = counts.get(category_id, (0.0, 0, 0, 0))
+        score = _score_category(iou_sum, tp, fp, fn)
+        per_category[category_id] = CategoryPQ(
+            category.name, category.isthing, score, tp, fp, fn, iou_sum
+        )
+    scored = list(per_category.values())
+    return PQResult(
+        all=_mean_score([c.score for c in scored]),
+        things=_mean_score([c.score for c in scored if c.isthing]),
+        stuff=_mean_score([c.score for c in scored if not c.isthing]),
+        per_category=per_category,
+    )
+
+
+def _score_category(iou_sum: float, tp: int, fp: int, fn: int) -> PQScore:
+    """The score of one category; NaN with n = 0 where it does not occur."""
+    if tp + fp + fn == 0:
+        return PQScore(float("nan"), float("nan"), float("nan"), 0)
+    segments = tp + 0.5 * fp + 0.5 * fn
+    return PQScore(iou_sum / segments, iou_sum / tp if tp else 0.0, tp / segments, 1)
+
+
+def _mean_score(scores: Iterable[PQScore]) -> PQScore:
+    """The mean over the categories that occur; NaN with n = 0 where none does."""
+    scored = [score for score in scores if score.n]
+    n = len(scored)
+    if not n:
+        return PQScore(float("nan"), float("nan"), float("nan"), 0)
+    return PQScore(
+        sum(score.pq for score in scored) / n,
+        sum(score.sq for score in scored) / n,
+        sum(score.rq for score in scored) / n,
+        n,
+    )
+
+
+__all__ = [
+    "CategoryPQ",
+    "PQResult",
+    "PQScore",
+    "PQStats",
+    "SegmentTable",
+    "count_matches",
+    "match_segments",
+    "sum_stats",
+    "summarize",
+]

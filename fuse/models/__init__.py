@@ -1,0 +1,1 @@
+"""The nets. Nothing else in the package imports torch."""

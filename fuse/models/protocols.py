@@ -1,0 +1,46 @@
+"""What a net must offer to be half of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fuse.types import Instances, Int32Array, LabelSpace, SemanticLogits, UInt8Array
+
+
+class SemanticModel(Protocol):
+    """A semantic segmentation net with its preprocessing and weights.
+
+    Attributes:
+        label_space: the categories it speaks.
+        class_ids: int32 (C,), the category_id of each row of its logits; 0 where a row
+            means "none of these" and ends as void.
+        weights_hash: SHA-256 of the weights as hex, for the record of a run.
+    """
+
+    label_space: LabelSpace
+    class_ids: Int32Array
+    weights_hash: str
+
+    def predict(self, images: Sequence[UInt8Array]) -> list[SemanticLogits]:
+        """Logits of each RGB photo (H, W, 3); a photo's answer does not depend on the others."""
+        ...
+
+
+class InstanceModel(Protocol):
+    """An instance segmentation net with its preprocessing and weights.
+
+    Attributes:
+        label_space: the categories of the ``category_ids`` in its answers.
+        weights_hash: SHA-256 of the weights as hex, for the record of a run.
+    """
+
+    label_space: LabelSpace
+    weights_hash: str
+
+    def predict(self, images: Sequence[UInt8Array], *, score_floor: float) -> list[Instances]:
+        """Instances of each RGB photo (H, W, 3); a photo's answer does not depend on the others.
+
+        Those below score_floor need not be found, which spares the net work.
+        """
+        ...

@@ -1,0 +1,111 @@
+"""Where and how nets run: device, number format, batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from fuse.errors import ConfigError
+from fuse.types import UInt8Array
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+Answer = TypeVar("Answer")
+
+
+def choose_device(device: str) -> str:
+    """Turn ``auto`` into ``cuda:0`` where there is one, else ``cpu``; check any other.
+
+    Raises:
+        ConfigError: the device is unknown or not on this machine.
+    """
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as err:
+        found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"device {device!r} cannot be used; on this machine are {', '.join(found)}"
+        ) from err
+    return device
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16, AMX or Arm BF16)."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    names = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
+    return any(capabilities.get(name) for name in names)
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[None]:
+    """The context a net runs in.
+
+    Args:
+        device: ``cpu``, ``cuda:0``, ...
+        precision: ``auto`` takes float16 on CUDA and bfloat16 on processors that have it.
+
+    Raises:
+        ConfigError: the precision is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    kind = torch.device(device).type
+    if precision == "auto":
+        if kind == "cuda":
+            precision = "float16"
+        else:
+            precision = "bfloat16" if has_fast_bfloat16() else "float32"
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(kind, dtype=getattr(torch, precision))
+
+
+class FastModule(nn.Module):
+    """A part of a net that runs in the fast number format and answers in float32."""
+
+    def __init__(self, module: nn.Module, device: str, precision: str) -> None:
+        super().__init__()
+        self.module = module
+        self._device = device
+        self._precision = precision
+
+    def forward(self, inputs: Tensor) -> Tensor | dict[str, Tensor]:
+        """The module's answer: a tensor, or tensors by name."""
+        with autocast(self._device, self._precision):
+            answer = self.module(inputs)
+        if isinstance(answer, dict):
+            return {name: tensor.float() for name, tensor in answer.items()}
+        return answer.float()
+
+
+def place(net: nn.Module, device: str) -> nn.Module:
+    """The net ready for inference on a device, in the memory layout its convolutions like."""
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    return net.eval().to(device=device, memory_format=torch.channels_last)
+
+
+def to_tensor(image: UInt8Array, device: str) -> Tensor:
+    """A photo (H, W, 3) as float32 (3, H, W) in 0..1 on the device; bytes cross the bus."""
+    return torch.from_numpy(image).to(device).permute(2, 0, 1).float().div_(255)
+
+
+def predict_by_size(
+    images: Sequence[UInt8Array], predict: Callable[[list[UInt8Array]], list[Answer]]
+) -> list[Answer]:
+    """Call predict once per photo size, so that no photo is padded to its neighbours' size.
+
+    A photo's answer then does not depend on what it shares a batch with.
+    """
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        by_size.setdefault(image.shape, []).append(index)
+    answers: dict[int, Answer] = {}
+    for indices in by_size.values():
+        answers.update(zip(indices, predict([images[i] for i in indices]), strict=True))
+    return [answers[index] for index in range(len(images))]

@@ -1,0 +1,46 @@
+"""Compiled kernels: one decorator, a cache on disk, and one line when something compiles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from numba.core import event
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+PACKAGE = __name__.split(".")[0] + "."
+
+
+def jit(function: Kernel) -> Kernel:
+    """Compile a kernel on its first call; it releases the GIL and is cached on disk.
+
+    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache
+    folder. Where none of them is writable the kernel is compiled anew in each process.
+    """
+    try:
+        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # numba found no folder that it may write to
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+class _CompileNotice(event.Listener):  # type: ignore[misc]
+    """Says once per process, on stderr, that kernels are being compiled."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def on_start(self, compile_event: event.Event) -> None:
+        kernel = compile_event.data["dispatcher"].py_func
+        if not self._said and kernel.__module__.startswith(PACKAGE):
+            self._said = True
+            print("fuse: compiling kernels for this processor (first use only)", file=sys.stderr)
+
+    def on_end(self, compile_event: event.Event) -> None:
+        """Nothing to do: numba asks for this method."""
+
+
+# Kernels that come from the cache raise no such event.
+event.register("numba:compile", _CompileNotice())

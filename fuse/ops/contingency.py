@@ -1,0 +1,109 @@
+"""How many pixels each pair of segments of two id maps has in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fuse.ops._jit import jit
+from fuse.ops.runs import run_starts
+from fuse.types import MAX_SEGMENT_ID, Int32Array
+
+Int64Array = npt.NDArray[np.int64]
+
+ID_BITS = 24  # MAX_SEGMENT_ID fits
+EMPTY = -1  # key of a free slot
+FIRST_SLOTS = 1024  # a power of two; most photos have fewer than 100 pairs
+HASH_FACTOR = 0x9E3779B97F4A7C15 >> 1  # Knuth's multiplicative hashing: odd part of 2**63 / phi
+
+
+def count_pairs(
+    truth_map: Int32Array, pred_map: Int32Array
+) -> tuple[Int32Array, Int32Array, Int64Array]:
+    """Count the pixels of each (truth_id, pred_id) pair that occurs, in one pass.
+
+    Args:
+        truth_map: int32 (H, W), ids in 0..2**24 - 1; 0 = void counts like any id.
+        pred_map: the same for the prediction.
+
+    Returns:
+        truth_ids int32 (P,), pred_ids int32 (P,) and pixel counts int64 (P,), sorted by
+        (truth_id, pred_id). No pixels give three empty arrays.
+
+    Raises:
+        TypeError: a map is not int32.
+        ValueError: the maps differ in size, or an id is outside 0..2**24 - 1.
+
+    >>> truth = np.array([[1, 1, 2]], dtype=np.int32)
+    >>> pred = np.array([[7, 0, 7]], dtype=np.int32)
+    >>> [column.tolist() for column in count_pairs(truth, pred)]
+    [[1, 1, 2], [0, 7, 7], [1, 1, 1]]
+    """
+    if truth_map.dtype != np.int32 or pred_map.dtype != np.int32:
+        raise TypeError(f"id maps must be int32, got {truth_map.dtype} and {pred_map.dtype}")
+    if truth_map.shape != pred_map.shape:
+        raise ValueError(f"the maps differ in size: {truth_map.shape} and {pred_map.shape}")
+    truth_map, pred_map = np.ascontiguousarray(truth_map), np.ascontiguousarray(pred_map)
+    starts = run_starts(truth_map, pred_map)
+    keys, counts, ids_fit = _count_keys(truth_map.ravel(), pred_map.ravel(), starts)
+    if not ids_fit:
+        raise ValueError(f"ids must lie in 0..{MAX_SEGMENT_ID}")
+    order = np.argsort(keys)
+    keys = keys[order]
+    return (
+        (keys >> ID_BITS).astype(np.int32),
+        (keys & MAX_SEGMENT_ID).astype(np.int32),
+        counts[order],
+    )
+
+
+@jit
+def _count_keys(
+    truth_ids: Int32Array, pred_ids: Int32Array, starts: Int32Array
+) -> tuple[Int64Array, Int64Array, bool]:
+    """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big.
+
+    Each run of equal pairs asks the hash table (open addressing, linear probing) once.
+    """
+    keys = np.full(FIRST_SLOTS, EMPTY, np.int64)
+    counts = np.zeros(FIRST_SLOTS, np.int64)
+    used = 0
+    for i in range(len(starts)):
+        start = starts[i]
+        stop = starts[i + 1] if i + 1 < len(starts) else len(truth_ids)
+        truth_id, pred_id = np.int64(truth_ids[start]), np.int64(pred_ids[start])
+        if (truth_id | pred_id) & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
+            return keys[:0], counts[:0], False
+        key = truth_id << ID_BITS | pred_id
+        slot = _find_slot(keys, key)
+        if keys[slot] == EMPTY:
+            keys[slot] = key
+            used += 1
+        counts[slot] += stop - start
+        if 2 * used > len(keys):
+            keys, counts = _grown(keys, counts)
+    taken = keys != EMPTY
+    return keys[taken], counts[taken], True
+
+
+@jit
+def _find_slot(keys: Int64Array, key: int) -> int:
+    """The slot that holds key, or the free one where it belongs."""
+    mask = len(keys) - 1
+    slot = ((key * HASH_FACTOR) >> 20) & mask
+    while keys[slot] not in (key, EMPTY):
+        slot = (slot + 1) & mask
+    return slot
+
+
+@jit
+def _grown(keys: Int64Array, counts: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """The same table with four times the slots."""
+    larger_keys = np.full(4 * len(keys), EMPTY, np.int64)
+    larger_counts = np.zeros(4 * len(keys), np.int64)
+    for slot in range(len(keys)):
+        if keys[slot] != EMPTY:
+            larger = _find_slot(larger_keys, keys[slot])
+            larger_keys[larger] = keys[slot]
+            larger_counts[larger] = counts[slot]
+    return larger_keys, larger_counts

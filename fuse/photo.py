@@ -1,0 +1,193 @@
+"""One photo's way: read the file, and from what the nets said write its map and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuse.clock import StageClock
+from fuse.errors import CocoFormatError, ImageReadError
+from fuse.io.coco import ImageId, segment_from_json, segment_to_json
+from fuse.io.images import read_image
+from fuse.io.png import read_id_map, write_id_map
+from fuse.pipeline import Pipeline, RawPrediction
+from fuse.render import render_overview, save_picture
+from fuse.scoring import PhotoScore, TruthScorer
+from fuse.types import (
+    Instances,
+    PanopticPrediction,
+    SegmentInfo,
+    SemanticPrediction,
+    UInt8Array,
+)
+
+PNG_DIR = "panoptic"
+PICTURE_DIR = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoTask:
+    """A photo to be done.
+
+    Attributes:
+        path: of the photo.
+        file_name: its relative path, with ``/``; what the JSON calls it.
+        png_name: of its map, relative to the PNG folder.
+        image_id: in the panoptic JSON.
+    """
+
+    path: Path
+    file_name: str
+    png_name: str
+    image_id: ImageId
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What became of a photo: one line of records.jsonl.
+
+    Attributes:
+        file_name: the photo's relative path.
+        size: (height, width), None where the photo could not be read.
+        segments_info: of its map; empty where it failed.
+        error: why it failed, None where it is done.
+    """
+
+    file_name: str
+    size: tuple[int, int] | None = None
+    segments_info: tuple[SegmentInfo, ...] = ()
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record in plain values."""
+        if self.error is not None:
+            return {"file_name": self.file_name, "error": self.error}
+        return {
+            "file_name": self.file_name,
+            "size": self.size,
+            "segments_info": [segment_to_json(segment) for segment in self.segments_info],
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> PhotoRecord:
+        """The record that `to_json` wrote.
+
+        Raises:
+            CocoFormatError: it is no such record.
+        """
+        try:
+            if "error" in entry:
+                return cls(entry["file_name"], error=entry["error"])
+            height, width = entry["size"]
+            segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
+            return cls(entry["file_name"], (height, width), segments)
+        except (KeyError, TypeError, ValueError) as err:
+            raise CocoFormatError(f"not a record of a photo: {err!r}") from err
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadPhoto:
+    """A photo in memory; image is None where it could not be read, and error says why."""
+
+    task: PhotoTask
+    image: UInt8Array | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinishedPhoto:
+    """A photo whose map is written, or that failed; score where there is ground truth."""
+
+    task: PhotoTask
+    record: PhotoRecord
+    score: PhotoScore | None = None
+
+
+class PhotoWorker:
+    """Reads photos before the nets and finishes them after; any number of threads may call it.
+
+    Args:
+        pipeline: labels and fuses what its nets said.
+        out: the run's output folder.
+        clock: where the seconds go.
+        scorer: ground truth to score against, if any.
+        pictures: whether to write a picture of each photo beside its map.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        out: Path,
+        clock: StageClock,
+        *,
+        scorer: TruthScorer | None = None,
+        pictures: bool = False,
+    ) -> None:
+        self._pipeline = pipeline
+        self._out = out
+        self._clock = clock
+        self._scorer = scorer
+        self._pictures = pictures
+
+    def read(self, task: PhotoTask) -> ReadPhoto:
+        """Read a photo; one that cannot be read says why instead of raising."""
+        with self._clock.time("read"):
+            try:
+                return ReadPhoto(task, read_image(task.path))
+            except ImageReadError as err:
+                return ReadPhoto(task, error=str(err))
+
+    def finish(self, photo: ReadPhoto, raw: RawPrediction | None) -> FinishedPhoto:
+        """Label, fuse, write and score one photo; raw is None where it failed before."""
+        task = photo.task
+        if photo.image is None or raw is None:
+            record = PhotoRecord(task.file_name, error=photo.error)
+            return FinishedPhoto(task, record, self._score(task, None))
+        with self._clock.time("fuse"):
+            semantic = self._pipeline.label(raw.logits)
+            prediction = self._pipeline.fuse(semantic, raw.instances)
+        with self._clock.time("write"):
+            write_id_map(_make_parent(self._out / PNG_DIR / task.png_name), prediction.panoptic_map)
+        if self._pictures:
+            with self._clock.time("pictures"):
+                self._draw(photo, semantic, raw.instances, prediction)
+        record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info)
+        return FinishedPhoto(task, record, self._score(task, prediction))
+
+    def recall(self, task: PhotoTask, record: PhotoRecord) -> FinishedPhoto:
+        """A photo that an earlier run finished; its map is read again only to be scored."""
+        if self._scorer is None:
+            return FinishedPhoto(task, record)
+        panoptic_map = read_id_map(self._out / PNG_DIR / task.png_name)
+        prediction = PanopticPrediction(panoptic_map, record.segments_info)
+        return FinishedPhoto(task, record, self._score(task, prediction))
+
+    def _score(self, task: PhotoTask, prediction: PanopticPrediction | None) -> PhotoScore | None:
+        """PQ counts of a photo, None where the ground truth does not know it."""
+        if self._scorer is None or task.image_id not in self._scorer.truth.annotations:
+            return None
+        with self._clock.time("score"):
+            return self._scorer.score(task.image_id, prediction)
+
+    def _draw(
+        self,
+        photo: ReadPhoto,
+        semantic: SemanticPrediction,
+        instances: Instances,
+        prediction: PanopticPrediction,
+    ) -> None:
+        """Write a picture of all that is known of a photo, side by side."""
+        scorer, image_id = self._scorer, photo.task.image_id
+        truth = scorer.load(image_id) if scorer and image_id in scorer.truth.annotations else None
+        overview = render_overview(
+            photo.image, semantic, instances, prediction, self._pipeline.space, truth
+        )
+        save_picture(_make_parent(self._out / PICTURE_DIR / photo.task.png_name), overview)
+
+
+def _make_parent(path: Path) -> Path:
+    """The path, with the folder it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,178 @@
+"""The output folder of a run: what it was made with, a journal, and the panoptic JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from fuse.errors import CocoFormatError, DataError
+from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.files import write_whole
+from fuse.photo import PICTURE_DIR, PNG_DIR, PhotoRecord, PhotoTask
+from fuse.types import LabelSpace
+
+RUN_FILE = "run.json"
+JOURNAL_FILE = "records.jsonl"
+PANOPTIC_FILE = "panoptic.json"
+
+
+class RunFolder:
+    """An output folder, open for one run.
+
+    What was done in an earlier, cut-off run of the same settings stays done.
+
+    Args:
+        path: the folder; made where it does not exist.
+        settings: what the maps depend on, in plain values.
+        overwrite: start anew where the folder holds a run.
+
+    Raises:
+        DataError: the folder holds a run with other settings, or files of something else.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        self.path = path
+        if overwrite:
+            _remove_run(path)
+        _check_folder(path, settings)
+        (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
+        write_json(path / RUN_FILE, {"settings": settings})
+        self._settings = settings
+        self._offsets = dict(_read_offsets(path / JOURNAL_FILE))
+        self._journal: BinaryIO = (path / JOURNAL_FILE).open("ab+")
+        _end_torn_line(self._journal)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._journal.close()
+
+    def is_done(self, file_name: str) -> bool:
+        """Whether a photo is done, in this run or an earlier one."""
+        return file_name in self._offsets and self.read_record(file_name).error is None
+
+    def read_record(self, file_name: str) -> PhotoRecord:
+        """What became of a photo; KeyError where it has not been tried."""
+        self._journal.seek(self._offsets[file_name])
+        return PhotoRecord.from_json(json.loads(self._journal.readline()))
+
+    def append(self, record: PhotoRecord) -> None:
+        """Add a record to the journal; it is on disk when this returns."""
+        line = json.dumps(record.to_json(), allow_nan=False, separators=(",", ":")) + "\n"
+        self._journal.seek(0, 2)
+        self._offsets[record.file_name] = self._journal.tell()
+        self._journal.write(line.encode("ascii"))
+        self._journal.flush()
+
+    def write_maps(self, tasks: Sequence[PhotoTask], space: LabelSpace) -> None:
+        """Write panoptic.json over the photos that are done, in order."""
+        done = [task for task in tasks if self.is_done(task.file_name)]
+        write_panoptic_json(
+            self.path / PANOPTIC_FILE, self._images(done), self._annotations(done), space
+        )
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write run.json: the settings, and what became of the run."""
+        write_json(self.path / RUN_FILE, {"settings": self._settings, **summary})
+
+    def _images(self, tasks: Iterable[PhotoTask]) -> Iterator[ImageRecord]:
+        for task in tasks:
+            height, width = self.read_record(task.file_name).size or (0, 0)
+            yield ImageRecord(task.image_id, task.file_name, height, width)
+
+    def _annotations(self, tasks: Iterable[PhotoTask]) -> Iterator[dict[str, Any]]:
+        for task in tasks:
+            segments = self.read_record(task.file_name).segments_info
+            yield annotation_to_json(task.image_id, task.png_name, segments)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a small JSON file for people and machines, whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _remove_run(path: Path) -> None:
+    """Delete what a run wrote into a folder, and nothing else."""
+    if not (path / RUN_FILE).is_file():
+        return
+    for folder in (PNG_DIR, PICTURE_DIR):
+        if (path / folder).is_dir():
+            shutil.rmtree(path / folder)
+    for name in (PANOPTIC_FILE, JOURNAL_FILE, RUN_FILE):
+        (path / name).unlink(missing_ok=True)
+
+
+def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raise DataError unless the folder is new, empty, or of a run with these settings."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise DataError(f"{path} is a file; give a folder for the output")
+    run_file = path / RUN_FILE
+    if not run_file.is_file():
+        if any(path.iterdir()):
+            raise DataError(f"{path} is not empty and holds no run; give a new folder")
+        return
+    try:
+        before = json.loads(run_file.read_bytes())["settings"]
+    except (ValueError, KeyError, TypeError) as err:
+        raise DataError(f"{run_file} cannot be read; give a new folder or --overwrite") from err
+    different = list(_differences(before, json.loads(json.dumps(settings))))
+    if different:
+        raise DataError(
+            f"{path} holds a run with other settings: {'; '.join(different[:3])}; "
+            "give another folder, or --overwrite to start anew"
+        )
+
+
+def _differences(before: object, now: object, key: str = "") -> Iterator[str]:
+    """``key was X, is Y`` for each value that differs between two nested tables."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(before.keys() | now.keys()):
+            dotted = f"{key}.{name}" if key else name
+            yield from _differences(before.get(name), now.get(name), dotted)
+    elif before != now:
+        yield f"{key} was {before}, is {now}"
+
+
+def _read_offsets(path: Path) -> Iterator[tuple[str, int]]:
+    """(file name, offset of its line) for each whole line of a journal."""
+    if not path.is_file():
+        return
+    offset = 0
+    with path.open("rb") as journal:
+        for number, line in enumerate(journal, start=1):
+            if line.endswith(b"\n"):
+                try:
+                    yield json.loads(line)["file_name"], offset
+                except (ValueError, KeyError, TypeError) as err:
+                    raise CocoFormatError(
+                        f"{path}, line {number}: not a record; start anew with --overwrite"
+                    ) from err
+            offset += len(line)
+
+
+def _end_torn_line(journal: BinaryIO) -> None:
+    """Cut off a last line that a killed process left unfinished."""
+    size = journal.seek(0, 2)
+    if not size:
+        return
+    journal.seek(max(0, size - 1))
+    if journal.read(1) == b"\n":
+        return
+    journal.seek(0)
+    content_end = 0
+    for line in journal:
+        if line.endswith(b"\n"):
+            content_end += len(line)
+    journal.truncate(content_end)

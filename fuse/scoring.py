@@ -1,0 +1,413 @@
+"""Score saved or fresh predictions against a ground truth, photo by photo."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse.doctor import (
+    Finding,
+    Note,
+    Severity,
+    check_heads,
+    check_pixels,
+    check_truth_segments,
+    collect_findings,
+)
+from fuse.errors import CocoFormatError, DataError, LabelSpaceError
+from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
+from fuse.io.files import open_whole
+from fuse.io.png import read_id_map_file
+from fuse.labels import LabelMap, find_label_map, map_panoptic
+from fuse.metrics.pq import (
+    PQResult,
+    PQStats,
+    SegmentTable,
+    count_matches,
+    sum_stats,
+    summarize,
+)
+from fuse.ops.contingency import Int64Array, count_pairs
+from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+
+NO_SEGMENTS = SegmentTable.from_segments(())
+PHOTOS_IN_FLIGHT = 1024  # enough to keep every thread busy, few enough to stay small
+CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoScore:
+    """The counts of one photo, and what was wrong with its files.
+
+    Attributes:
+        image_id: the ground truth's.
+        file_name: the ground truth's.
+        stats: matches and errors per category.
+        notes: for `fuse.doctor.collect_findings`.
+    """
+
+    image_id: ImageId
+    file_name: str
+    stats: PQStats
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """PQ of a set of photos.
+
+    Attributes:
+        result: PQ, SQ and RQ of all, things, stuff and each category.
+        photos: the counts of each photo, in the ground truth's order; they sum to `result`.
+        findings: what is wrong with the files, and what was done about it.
+        space: the categories that were scored.
+        mapped: how the ground truth was carried into that space, None where it was not.
+        official: True where the official scorer's behaviour was reproduced.
+    """
+
+    result: PQResult
+    photos: tuple[PhotoScore, ...]
+    findings: tuple[Finding, ...]
+    space: LabelSpace
+    mapped: str | None
+    official: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, fractions in 0..1, None where nothing was scored."""
+        return {
+            **self.result.to_json(),
+            "images": len(self.photos),
+            "official": self.official,
+            "label_space": self.space.name,
+            "mapped": self.mapped,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+class TruthScorer:
+    """Scores single photos against a ground truth; may be used from several threads.
+
+    Attributes:
+        truth: the ground truth as read.
+        space: the categories that are scored.
+        mapped: how the ground truth is carried into that space, None where it is not.
+    """
+
+    def __init__(
+        self, truth: PanopticDataset, label_map: LabelMap | None = None, *, official: bool = False
+    ) -> None:
+        self.truth = truth
+        self.space = label_map.target if label_map else truth.space
+        self.mapped = _describe_map(label_map) if label_map else None
+        self._label_map = label_map
+        self._official = official
+
+    def load(self, image_id: ImageId) -> PanopticPrediction:
+        """The ground truth of a photo in the space that is scored."""
+        truth = self.truth.load(image_id)
+        return map_panoptic(truth, self._label_map) if self._label_map else truth
+
+    def score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> PhotoScore:
+        """Score a prediction in memory; None where there is none, so all is missed.
+
+        Raises:
+            CocoFormatError: the true PNG cannot be read, or its size is not the prediction's.
+        """
+        if prediction is None:
+            notes = [Note("pred-missing", f"image_id {image_id!r}")]
+            return self._score(image_id, None, NO_SEGMENTS, notes)
+        table = SegmentTable.from_segments(prediction.segments_info)
+        return self._score(image_id, prediction.panoptic_map, table, [])
+
+    def score_file(self, image_id: ImageId, predictions: PanopticDataset) -> PhotoScore:
+        """Score a prediction from a file; what cannot be scored has a note and no counts."""
+        notes: list[Note] = []
+        try:
+            if image_id in predictions.annotations:
+                pred_map, pred = _read_photo(predictions, image_id, "pred", notes)
+                return self._score(image_id, pred_map, pred, notes)
+            notes.append(Note("pred-missing", f"image_id {image_id!r}"))
+            return self._score(image_id, None, NO_SEGMENTS, notes)
+        except CocoFormatError as err:
+            notes.append(Note("cannot-score", str(err)))
+            name = self.truth.photo_name(image_id)
+            return PhotoScore(image_id, name, sum_stats(()), tuple(notes))
+
+    def _score(
+        self,
+        image_id: ImageId,
+        pred_map: Int32Array | None,
+        pred: SegmentTable,
+        notes: list[Note],
+    ) -> PhotoScore:
+        """Score one photo; pred_map None means that all is void."""
+        truth_map, truth = _read_photo(self.truth, image_id, "truth", notes)
+        if pred_map is None:
+            pred_map = np.zeros_like(truth_map)
+        if pred_map.shape != truth_map.shape:
+            raise CocoFormatError(
+                f"image_id {image_id!r}: the prediction is {_by(pred_map)}, "
+                f"the true {self.truth.png_path(image_id)} is {_by(truth_map)}"
+            )
+        pairs = count_pairs(truth_map, pred_map)
+        truth_areas = truth.count_areas(pairs[0], pairs[2])
+        notes += check_pixels(image_id, "truth", pairs[0], truth, truth_areas)
+        notes += check_pixels(image_id, "pred", pairs[1], pred, pred.count_areas(*pairs[1:]))
+        truth = replace(truth, areas=np.where(np.isnan(truth.areas), truth_areas, truth.areas))
+        if self._label_map:
+            pairs, truth = _map_truth(pairs, truth, self._label_map)
+        try:
+            stats = count_matches(*pairs, truth, pred, official=self._official)
+        except ValueError as err:
+            raise CocoFormatError(f"{self.truth.path}, image_id {image_id!r}: {err}") from err
+        return PhotoScore(image_id, self.truth.photo_name(image_id), stats, tuple(notes))
+
+    def evaluation(
+        self, photos: Iterable[PhotoScore], notes: Iterable[Note] = (), *, strict: bool = False
+    ) -> Evaluation:
+        """Sum up photos, in the order given.
+
+        Args:
+            photos: what `score` and `score_file` returned.
+            notes: further ones, about whole files.
+            strict: make every finding an error.
+
+        Raises:
+            DataError: a finding is an error; the message lists all of them.
+        """
+        photos = tuple(photos)
+        every_note = [*notes, *(note for photo in photos for note in photo.notes)]
+        findings = collect_findings(every_note, official=self._official)
+        errors = [f for f in findings if strict or f.severity is Severity.ERROR]
+        if errors:
+            raise DataError("\n".join(["the files cannot be scored:", *map(str, errors)]))
+        return Evaluation(
+            result=summarize(sum_stats(photo.stats for photo in photos), self.space),
+            photos=photos,
+            findings=findings,
+            space=self.space,
+            mapped=self.mapped,
+            official=self._official,
+        )
+
+
+def evaluate(
+    gt: Path,
+    pred: Path,
+    *,
+    gt_dir: Path | None = None,
+    pred_dir: Path | None = None,
+    official: bool = False,
+    strict: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """PQ of a COCO panoptic JSON against another, and what is wrong with the two.
+
+    Ground truth in another label space is mapped into the predictions' where a map ships.
+    A photo without a prediction counts as missed, predictions of other photos are left out.
+
+    Args:
+        gt: ground truth: a JSON, or the output folder of a run.
+        pred: predictions: the same.
+        gt_dir: folder of the PNGs, by default the JSON's path without its ending.
+        pred_dir: the same for the predictions.
+        official: do as the official scorer where that differs (`match_segments`).
+        strict: make every finding an error.
+        workers: threads, by default one per processor.
+        on_progress: called with the photos done and the photos in all.
+
+    Raises:
+        CocoFormatError: a JSON cannot be read.
+        LabelSpaceError: the categories differ and no map ships.
+        DataError: photos cannot be scored; the message lists all faults of the files.
+    """
+    truth = read_panoptic_json(gt, gt_dir)
+    predictions = read_panoptic_json(pred, pred_dir, default_space=truth.space)
+    used_ids = _used_category_ids(predictions)
+    label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
+    scorer = TruthScorer(truth, label_map, official=official)
+    image_ids = list(truth.annotations)
+    photos = []
+    for photo in _map_threads(
+        lambda image_id: scorer.score_file(image_id, predictions), image_ids, workers
+    ):
+        photos.append(photo)
+        if on_progress:
+            on_progress(len(photos), len(image_ids))
+    notes = check_heads(truth, predictions, mapped=label_map is not None)
+    return scorer.evaluation(photos, notes, strict=strict)
+
+
+def find_truth_map(
+    truth: LabelSpace,
+    pred: LabelSpace,
+    used_ids: Iterable[int] | None = None,
+    *,
+    official: bool = False,
+) -> LabelMap | None:
+    """The map that carries ground truth into the predictions' label space; None = not needed.
+
+    Args:
+        truth: categories of the ground truth.
+        pred: categories of the predictions.
+        used_ids: category ids that the predictions use, by default all.
+        official: compare ids alone; the official scorer does not read the predictions' names.
+
+    Raises:
+        LabelSpaceError: the categories differ and no map ships.
+    """
+
+    def known(category_ids: Iterable[int], *, by_name: bool) -> bool:
+        return all(
+            category_id in truth.by_id
+            and (not by_name or truth.by_id[category_id].name == pred.by_id[category_id].name)
+            for category_id in category_ids
+        )
+
+    if known(pred.by_id, by_name=True):
+        return None
+    try:
+        return find_label_map(truth, pred)
+    except LabelSpaceError as err:
+        used_ids = pred.by_id if used_ids is None else tuple(used_ids)
+        if known(used_ids, by_name=not official):
+            return None
+        first = next(i for i in pred.by_id if not known((i,), by_name=True))
+        theirs = truth.by_id[first].name if first in truth.by_id else "no category"
+        raise LabelSpaceError(
+            f"the predictions' categories are not the ground truth's: id {first} is "
+            f"{pred.by_id[first].name!r} in {pred.name}, {theirs!r} in {truth.name}; {err}"
+        ) from err
+
+
+def _describe_map(label_map: LabelMap) -> str:
+    return (
+        f"ground truth mapped from {label_map.source.name} "
+        f"({len(label_map.source.categories)} categories) to {label_map.target.name} "
+        f"({len(label_map.target.categories)})"
+    )
+
+
+def _map_threads(
+    score: Callable[[ImageId], PhotoScore], image_ids: Sequence[ImageId], workers: int | None
+) -> Iterator[PhotoScore]:
+    """Scores in the order of image_ids; decoding and counting release the GIL."""
+    workers = workers or os.cpu_count() or 1
+    if workers == 1:
+        yield from map(score, image_ids)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(image_ids), PHOTOS_IN_FLIGHT):
+            yield from pool.map(score, image_ids[start : start + PHOTOS_IN_FLIGHT])
+
+
+def _used_category_ids(dataset: PanopticDataset) -> set[int]:
+    return {
+        segment.category_id
+        for annotation in dataset.annotations.values()
+        for segment in annotation.segments_info
+    }
+
+
+def _read_photo(
+    dataset: PanopticDataset, image_id: ImageId, side: str, notes: list[Note]
+) -> tuple[Int32Array, SegmentTable]:
+    """Read the map and the segments of a photo; faults go to notes."""
+    annotation = dataset.annotations[image_id]
+    records = annotation.segments_by_id()
+    zeros = sum(segment.segment_id == 0 for segment in annotation.segments_info)
+    repeated = len(annotation.segments_info) - zeros - len(records)
+    where = f"image_id {image_id!r}"
+    if zeros:
+        notes.append(Note(f"{side}-id-zero", where, zeros))
+    if repeated:
+        notes.append(Note(f"{side}-repeated-id", where, repeated))
+    if side == "truth":
+        notes += check_truth_segments(where, records.values())
+    png = dataset.png_path(image_id)
+    file = read_id_map_file(png)
+    if (file.color_type, file.bit_depth) != ("rgb", 8):
+        notes.append(Note(f"{side}-png-kind", f"{png} ({file.bit_depth}-bit {file.color_type})"))
+    image = dataset.images.get(image_id)
+    height, width = file.panoptic_map.shape
+    if image and ((image.height or height), (image.width or width)) != (height, width):
+        example = f"{png} ({_by(file.panoptic_map)}, not {image.height}x{image.width})"
+        notes.append(Note(f"{side}-png-size", example))
+    return file.panoptic_map, _segment_table(records)
+
+
+def _segment_table(records: dict[int, SegmentRecord]) -> SegmentTable:
+    segments = records.values()
+    return SegmentTable(
+        np.array(list(records), dtype=np.int32),
+        np.array([s.category_id for s in segments], dtype=np.int32),
+        np.array([bool(s.iscrowd) for s in segments], dtype=np.bool_),
+        np.array([np.nan if s.area is None else s.area for s in segments], dtype=np.float64),
+    )
+
+
+def _map_truth(
+    pairs: tuple[Int32Array, Int32Array, Int64Array], truth: SegmentTable, label_map: LabelMap
+) -> tuple[tuple[Int32Array, Int32Array, Int64Array], SegmentTable]:
+    """Carry the truth's side of pair counts into another label space.
+
+    Mapping only renames and joins ids, so the list of pairs stands in for the whole map.
+    """
+    truth_ids, pred_ids, counts = pairs
+    columns = zip(
+        truth.segment_ids.tolist(),
+        truth.category_ids.tolist(),
+        truth.areas.astype(np.int64).tolist(),
+        truth.iscrowd.tolist(),
+        strict=True,
+    )
+    segments = tuple(SegmentInfo(i, c, area, (0, 0, 0, 0), crowd) for i, c, area, crowd in columns)
+    mapped = map_panoptic(PanopticPrediction(truth_ids[np.newaxis], segments), label_map)
+    keys = mapped.panoptic_map[0].astype(np.int64) << 24 | pred_ids
+    joined, positions = np.unique(keys, return_inverse=True)
+    joined_counts = np.bincount(positions, weights=counts, minlength=len(joined)).astype(np.int64)
+    joined_ids = (joined >> 24).astype(np.int32), (joined & 0xFFFFFF).astype(np.int32)
+    return (*joined_ids, joined_counts), SegmentTable.from_segments(mapped.segments_info)
+
+
+def _by(panoptic_map: Int32Array) -> str:
+    """Height x width in words."""
+    height, width = panoptic_map.shape
+    return f"{height}x{width}"
+
+
+def write_per_image_csv(path: Path, evaluation: Evaluation) -> None:
+    """Write one line per photo: its counts, and PQ over the categories that it has.
+
+    Raises:
+        OSError: the folder is missing or not writable.
+    """
+    with open_whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for photo in evaluation.photos:
+            stats = photo.stats
+            score = summarize(stats, evaluation.space).all
+            counts = (int(column.sum()) for column in (stats.tp, stats.fp, stats.fn))
+            pq = score.pq if score.n else ""
+            iou_sum = float(stats.iou_sum.sum())
+            writer.writerow((photo.image_id, photo.file_name, pq, *counts, iou_sum))
+
+
+__all__ = [
+    "Evaluation",
+    "PhotoScore",
+    "TruthScorer",
+    "evaluate",
+    "find_truth_map",
+    "write_per_image_csv",
+]

@@ -1,0 +1,199 @@
+"""The `semantic` stage: trains the Semantic FPN on panoptic truth and on the teacher's sets."""
+
+import copy
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tiny_training.augment import View, draw_view, jitter_colour
+from tiny_training.loop import Training, group_parameters, speed_up_depthwise
+from tiny_training.photos import (
+    SURE,
+    TEACHER_FILE,
+    Array,
+    Photo,
+    decode_mask,
+    read_image,
+    read_label_map,
+)
+from tiny_training.teachers import CLASS_SETS, MOSAIC_CELLS, NOT_A_THING
+from torch import Tensor, nn
+from torch.nn import functional
+
+CLASSES = 16
+FIRST_STUFF_ID = 13
+VOID = 255
+SIDE = 320
+STRIDE = 4
+SHORT_SIDES = (240, 520)
+BATCH = 8
+TRUTH_PER_BATCH = 3
+PEAK_LR = 6e-4
+WEIGHT_DECAY = 0.03
+EVALUATE_SECONDS = 900.0
+# Rare classes weigh more: (share of pixels) ** -0.25, at most 2.5 times the mean.
+RARITY_EXPONENT = 0.25
+MAX_CLASS_WEIGHT = 2.5
+
+
+def train_semantic(
+    net: nn.Module, photos: list[Photo], root: Path, work: Path, minutes: float, seed: int = 0
+) -> None:
+    """Train for `minutes` in all, counting earlier runs of the same `work` folder."""
+    torch.manual_seed(seed)
+    net.train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(group_parameters(net, PEAK_LR, WEIGHT_DECAY))
+    training = Training(net, optimizer, work / "semantic.pt", minutes)
+    speed_up_depthwise(net)
+    teacher = np.load(work / TEACHER_FILE, mmap_mode="r")
+    held_out = [photo for photo in photos if photo.held_out and photo.panoptic]
+    photos = [photo for photo in photos if not photo.held_out]
+    with_truth = [photo for photo in photos if photo.panoptic]
+    others = [photo for photo in photos if photo.teacher_row is not None]
+    weights, photo_weights = weigh_classes(with_truth, root)
+    last_evaluation = training.elapsed
+    for step in training.steps():
+        rng = np.random.default_rng([seed, step])
+        drawn = rng.choice(len(with_truth), TRUTH_PER_BATCH, p=photo_weights)
+        truths = [make_truth_sample(with_truth[index], root, rng) for index in drawn]
+        drawn = rng.choice(len(others), BATCH - TRUTH_PER_BATCH)
+        taught = [make_taught_sample(others[index], root, teacher, rng) for index in drawn]
+        images = [sample[0] for sample in truths + taught]
+        logits = predict_logits(net, normalise(torch.stack(images))).float()
+        training.update(
+            {
+                "truth": compare_truth(
+                    logits[:TRUTH_PER_BATCH], torch.stack([s[1] for s in truths]), weights
+                ),
+                "teacher": compare_sets(
+                    logits[TRUTH_PER_BATCH:], torch.stack([s[1] for s in taught])
+                ),
+            }
+        )
+        if training.elapsed - last_evaluation > EVALUATE_SECONDS:
+            last_evaluation = training.elapsed
+            print_mean_iou(training.averaged, held_out, root)
+    print_mean_iou(training.averaged, held_out, root)
+
+
+def to_class_index(label_map: Array) -> Array:
+    """Turn `category_id` per pixel into the net's class_index; void becomes `VOID`."""
+    classes = np.where(label_map >= FIRST_STUFF_ID, label_map - FIRST_STUFF_ID + 1, 0)
+    return np.where(label_map == 0, VOID, classes).astype(np.uint8)
+
+
+def weigh_classes(photos: list[Photo], root: Path) -> tuple[Tensor, Array]:
+    """Weights of the classes, and probabilities of the photos: rare classes count more."""
+    shares = np.zeros((len(photos), CLASSES))
+    for row, photo in enumerate(photos):
+        classes = to_class_index(read_label_map(photo, root))
+        shares[row] = np.bincount(classes[classes != VOID], minlength=CLASSES) / classes.size
+    weights = (shares.mean(0) + 1e-4) ** -RARITY_EXPONENT
+    weights = np.minimum(weights / weights.mean(), MAX_CLASS_WEIGHT)
+    weights[0] = 1.0
+    frequency = np.maximum((shares > 0.01).mean(0), 1e-3)
+    repeats = np.where(shares > 0.01, frequency**-0.5, 0).max(1)
+    return torch.tensor(weights, dtype=torch.float32), repeats / repeats.sum()
+
+
+def make_truth_sample(photo: Photo, root: Path, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Draw a view of a photo with panoptic truth: pixels and class_index (SIDE, SIDE)."""
+    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
+    pixels = jitter_colour(rng, view.warp_image(read_image(root / photo.file_name)))
+    classes = view.warp_mask(to_class_index(read_label_map(photo, root)), VOID)
+    return to_tensor(pixels), torch.from_numpy(classes.astype(np.int64))
+
+
+def make_taught_sample(
+    photo: Photo, root: Path, teacher: Array, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw a view of a photo with a teacher: pixels and sets (sets, SIDE / 4, SIDE / 4) in 0..1."""
+    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
+    pixels = jitter_colour(rng, view.warp_image(read_image(root / photo.file_name)))
+    cells = SIDE // STRIDE
+    to_cells = np.diag([1 / STRIDE, 1 / STRIDE]) @ view.matrix
+    to_photo = np.array([photo.width / MOSAIC_CELLS, photo.height / MOSAIC_CELLS, 1])
+    sets = np.stack(
+        [
+            cv2.warpAffine(np.ascontiguousarray(plane), to_cells * to_photo, (cells, cells))
+            for plane in teacher[photo.teacher_row].transpose(2, 0, 1)
+        ]
+    )
+    sets = sets.astype(np.float32) / 255
+    cell_view = View(to_cells, cells)
+    if photo.complete:
+        for mixed, stuff in NOT_A_THING.items():
+            sets[stuff] += sets[mixed]
+            sets[mixed] = 0
+        sets[0] = 0
+    for labelled in photo.objects:
+        mask = cell_view.warp_mask(decode_mask(labelled)).astype(bool)
+        sets[:, mask] = 0
+        if labelled.confidence >= SURE:
+            sets[0, mask] = labelled.confidence
+    return to_tensor(pixels), torch.from_numpy(sets)
+
+
+def to_tensor(pixels: Array) -> Tensor:
+    """Turn uint8 (H, W, 3) into float (3, H, W) in 0..1."""
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its standard deviation, channels last."""
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def predict_logits(net: nn.Module, images: Tensor) -> Tensor:
+    """Run the net up to its logits at stride 4."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits: Tensor = net.segmentation_head[0](net.decoder(net.encoder(images)))
+    return logits
+
+
+def compare_truth(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy with the truth at every second pixel, rare classes weighted."""
+    logits = functional.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
+    target = classes[:, 1::2, 1::2].clone()
+    known = target != VOID
+    loss = functional.cross_entropy(
+        logits, target, weight=weights, ignore_index=VOID, reduction="sum"
+    )
+    return loss / weights[target[known]].sum().clamp(min=1.0)
+
+
+def compare_sets(logits: Tensor, sets: Tensor) -> Tensor:
+    """Cross-entropy between the teacher's sets and the probability that each set sums up to."""
+    log_probs = logits.log_softmax(1)
+    per_set = [
+        log_probs[:, list(members)].logsumexp(1) if len(members) > 1 else log_probs[:, members[0]]
+        for members in CLASS_SETS
+    ]
+    return -(sets * torch.stack(per_set, 1)).sum() / sets.sum().clamp(min=1.0)
+
+
+@torch.inference_mode()
+def print_mean_iou(net: nn.Module, photos: list[Photo], root: Path) -> None:
+    """Print mean IoU and the IoU of each class on photos with panoptic truth."""
+    net = copy.deepcopy(net).eval()
+    counts = np.zeros((CLASSES, CLASSES))
+    for photo in photos:
+        image = read_image(root / photo.file_name)
+        truth = to_class_index(read_label_map(photo, root))
+        scale = SIDE / min(image.shape[:2])
+        height, width = (round(side * scale / 32) * 32 for side in image.shape[:2])
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        logits = predict_logits(net, normalise(to_tensor(small)[None])).float()
+        logits = functional.interpolate(logits, truth.shape, mode="bilinear", align_corners=False)
+        answer = logits[0].argmax(0).numpy()
+        known = truth != VOID
+        np.add.at(counts, (truth[known], answer[known]), 1)
+    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
+    iou = counts.diagonal() / np.maximum(union, 1)
+    present = counts.sum(1) > 0
+    figures = {"mean_iou": iou[present].mean(), "pixel": counts.diagonal().sum() / counts.sum()}
+    print(json.dumps({k: round(float(v), 4) for k, v in figures.items()}), iou.round(2).tolist())

@@ -1,0 +1,266 @@
+"""Masks as runs, against torchvision's paste and pycocotools."""
+
+import numpy as np
+import pytest
+import torch
+from factories import box_instances, full_masks, rle_instances, rle_masks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+from reference.masks import full_frame_masks
+
+from fuse.ops.masks import MaskRuns, encode_rles, mask_areas, mask_runs, paste_mask, rle_runs
+from fuse.types import BoxMasks, Instances, RleMasks
+
+SIZE = (48, 64)
+
+
+def draw(masks: MaskRuns, size: tuple[int, int]) -> np.ndarray:
+    """bool (K, H, W), and a check that no pixel is in two runs of a mask."""
+    counts = np.zeros((len(masks), *size), dtype=int)
+    for k in range(len(masks)):
+        for y, x_first, x_stop in masks.runs[masks.offsets[k] : masks.offsets[k + 1]].tolist():
+            assert 0 <= x_first < x_stop <= size[1]
+            assert 0 <= y < size[0]
+            counts[k, y, x_first:x_stop] += 1
+    assert counts.max(initial=0) <= 1
+    return counts.astype(bool)
+
+
+def soft_instances(
+    boxes: list[list[float]], probs: np.ndarray, size: tuple[int, int] = SIZE
+) -> Instances:
+    count = len(boxes)
+    return Instances(
+        boxes=np.array(boxes, dtype=np.float32).reshape(count, 4),
+        scores=np.ones(count),
+        category_ids=np.ones(count, dtype=np.int32),
+        masks=BoxMasks(np.ascontiguousarray(np.broadcast_to(probs, (count, *probs.shape[-2:])))),
+        size=size,
+    )
+
+
+def rle_only(rles: RleMasks, size: tuple[int, int]) -> Instances:
+    count = len(rles)
+    return Instances(
+        boxes=np.zeros((count, 4), dtype=np.float32),
+        scores=np.ones(count),
+        category_ids=np.ones(count, dtype=np.int32),
+        masks=rles,
+        size=size,
+    )
+
+
+# -- soft masks ------------------------------------------------------------------------------
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    samples=st.sampled_from([1, 2, 7, 14, 28, 56]),
+)
+def test_soft_masks_equal_torchvision(seed: int, height: int, width: int, samples: int) -> None:
+    rng = np.random.default_rng(seed)
+    instances = box_instances(rng, (height, width), 6, samples=samples)
+    ours = draw(mask_runs(instances, np.arange(6)), instances.size)
+    inside = touches_photo(instances)
+    assert (ours[inside] == full_frame_masks(choose(instances, inside))).all()
+    assert not ours[~inside].any()
+
+
+def touches_photo(instances: Instances) -> np.ndarray:
+    """bool (N,), where torchvision's paste has pixels to write; elsewhere it may crash."""
+    height, width = instances.size
+    x1, y1, x2, y2 = instances.boxes.T
+    grow = 0.1 * (instances.boxes[:, 2:] - instances.boxes[:, :2]).max(axis=1) + 2
+    return (x1 + grow < width) & (y1 + grow < height) & (x2 > grow) & (y2 > grow)
+
+
+def choose(instances: Instances, chosen: np.ndarray) -> Instances:
+    return Instances(
+        instances.boxes[chosen],
+        instances.scores[chosen],
+        instances.category_ids[chosen],
+        BoxMasks(instances.masks.probs[chosen]),
+        instances.size,
+    )
+
+
+@pytest.mark.parametrize("size", [(60, 60), (200, 260)], ids=["small-output", "large-output"])
+def test_values_at_the_threshold_round_as_in_torch(size: tuple[int, int]) -> None:
+    # Each pixel's value is 0.5 up to a few units in the last place: only the very same
+    # roundings give the same mask. torch computes small and large outputs differently.
+    rng = np.random.default_rng(3)
+    ulps = rng.integers(-2, 3, (40, 28, 28)).astype(np.float32)
+    probs = np.float32(0.5) + ulps * np.float32(2**-24)
+    low = rng.uniform(-5, 5, (40, 2))
+    high = low + rng.uniform(0.3, 0.8, (40, 2)) * size[::-1]
+    instances = Instances(
+        boxes=np.concatenate([low, high], axis=1).astype(np.float32),
+        scores=np.ones(40),
+        category_ids=np.ones(40, dtype=np.int32),
+        masks=BoxMasks(probs),
+        size=size,
+    )
+    expected = full_frame_masks(instances)
+    assert 0.05 < expected.mean() < 0.6
+    assert (draw(mask_runs(instances, np.arange(40)), size) == expected).all()
+
+
+FULL = np.ones((28, 28), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param([10, 10, 10, 10], id="zero-size"),
+        pytest.param([10.2, 10.7, 10.3, 10.8], id="part-of-a-pixel"),
+        pytest.param([20, 20, 12, 15], id="corners-swapped"),
+        pytest.param([0, 0, 64, 48], id="whole-photo"),
+        pytest.param([-30, -30, 100, 90], id="larger-than-photo"),
+        pytest.param([-0.5, -0.5, 5, 5], id="over-top-left"),
+        pytest.param([60, 40, 70, 60], id="over-bottom-right"),
+        pytest.param([63, 47, 64, 48], id="last-pixel"),
+        pytest.param([5, 0, 5.5, 48], id="thin"),
+    ],
+)
+def test_border_boxes_equal_torchvision(box: list[float]) -> None:
+    instances = soft_instances([box], FULL)
+    assert (draw(mask_runs(instances, np.array([0])), SIZE) == full_frame_masks(instances)).all()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [[70, 10, 90, 20], [10, 60, 20, 80], [-50, 10, -20, 20], [10, -9, 20, -5], [1e30, 0, 2e30, 9]],
+)
+def test_boxes_outside_the_photo_have_no_pixels(box: list[float]) -> None:
+    assert mask_areas(soft_instances([box], FULL)).tolist() == [0]
+
+
+def test_a_photo_of_one_pixel() -> None:
+    instances = soft_instances([[0, 0, 1, 1], [-3, -3, 4, 4]], FULL, size=(1, 1))
+    assert mask_areas(instances).tolist() == full_frame_masks(instances).sum(axis=(1, 2)).tolist()
+
+
+def test_a_mask_of_exactly_one_half_is_empty() -> None:
+    half = np.full((28, 28), 0.5, dtype=np.float32)
+    instances = soft_instances([[4, 4, 44, 40], [3, 5, 16, 11]], half)
+    expected = full_frame_masks(instances)
+    assert (draw(mask_runs(instances, np.arange(2)), SIZE) == expected).all()
+
+
+# -- RLE -------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12))
+def test_rles_equal_pycocotools(seed: int, height: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = full_masks(rng, (height, width), 5)
+    instances = rle_only(rle_masks(masks), (height, width))
+    order = rng.permutation(5)
+    assert (draw(mask_runs(instances, order), (height, width)) == masks[order]).all()
+    assert mask_areas(instances).tolist() == [coco_mask.area(r) for r in instances.masks.rles]
+
+
+def test_large_noise_makes_the_buffers_grow() -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random((3, 200, 300)) < 0.5
+    instances = rle_only(rle_masks(masks), (200, 300))
+    assert (draw(mask_runs(instances, np.arange(3)), (200, 300)) == masks).all()
+    probs = rng.random((2, 28, 28), dtype=np.float32)
+    soft = soft_instances([[0, 0, 900, 700]] * 2, probs, size=(700, 900))
+    assert (draw(mask_runs(soft, np.arange(2)), soft.size) == full_frame_masks(soft)).all()
+
+
+def uncompressed(counts: list[int], size: tuple[int, int]) -> bytes:
+    return coco_mask.frPyObjects({"counts": counts, "size": list(size)}, *size)["counts"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        pytest.param([12], [], id="all-background"),
+        pytest.param([0, 12], list(range(12)), id="all-mask"),
+        pytest.param([2, 1], [2], id="rest-is-background"),
+        pytest.param([], [], id="no-counts"),
+        pytest.param([2, 3, 0, 3, 4], [2, 3, 4, 5, 6, 7], id="run-in-two-parts"),
+        pytest.param([1, 0, 3, 2, 6], [4, 5], id="run-without-pixels"),
+        pytest.param([11, 1], [11], id="last-pixel"),
+    ],
+)
+def test_unusual_counts(counts: list[int], expected: list[int]) -> None:
+    masks = draw(rle_runs([uncompressed(counts, (3, 4))], (3, 4)), (3, 4))
+    assert np.flatnonzero(masks[0].T).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(uncompressed([2, 11], (3, 4)), id="too-many-pixels"),
+        pytest.param(uncompressed([2, 900_000], (3, 4))[:-1], id="cut-short"),
+        pytest.param(b"2\x7f", id="not-a-code"),
+        pytest.param(b"02 ", id="space"),
+        pytest.param(uncompressed([1, 2, -1, 3], (3, 4)), id="negative"),
+        pytest.param(b"o" * 40, id="endless"),
+    ],
+)
+def test_bad_codes_are_refused_by_place(code: bytes) -> None:
+    good = uncompressed([2, 1, 9], (3, 4))
+    with pytest.raises(ValueError, match=r"rles\[1\] is cut short or has more pixels"):
+        rle_runs([good, code, good], (3, 4))
+
+
+# -- crops, encoding and the rest --------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 2**32), height=st.integers(1, 12), width=st.integers(1, 12))
+def test_encoded_masks_are_what_pycocotools_encodes(seed: int, height: int, width: int) -> None:
+    instances = box_instances(np.random.default_rng(seed), (height, width), 5, samples=7)
+    for index, rle in enumerate(encode_rles(instances)):
+        full = draw(mask_runs(instances, np.array([index])), (height, width))[0]
+        assert rle == coco_mask.encode(np.asfortranarray(full, dtype=np.uint8))
+
+
+def test_rles_are_handed_through_encoding() -> None:
+    instances = rle_instances(np.random.default_rng(0), SIZE, 4)
+    assert tuple(encode_rles(instances)) == instances.masks.rles
+
+
+@pytest.mark.parametrize("make", [box_instances, rle_instances])
+def test_a_crop_holds_the_mask_and_is_tight(make) -> None:
+    instances = make(np.random.default_rng(5), SIZE, 12)
+    frames = draw(mask_runs(instances, np.arange(12)), SIZE)
+    for index, frame in enumerate(frames):
+        crop, (top, left) = paste_mask(instances, index)
+        back = np.zeros_like(frame)
+        back[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        assert (back == frame).all()
+        assert crop.any(axis=0).all() if crop.shape[0] < 2 else crop[0].any() and crop[-1].any()
+
+
+def test_no_instances() -> None:
+    empty = soft_instances([], np.zeros((0, 28, 28), dtype=np.float32))
+    assert len(mask_runs(empty, np.arange(0))) == 0
+    assert mask_areas(empty).tolist() == []
+    assert list(encode_rles(empty)) == []
+
+
+def test_arguments_stay_untouched() -> None:
+    instances = box_instances(np.random.default_rng(1), SIZE, 8)
+    boxes, probs = instances.boxes.copy(), instances.masks.probs.copy()
+    mask_runs(instances, np.arange(8))
+    assert (instances.boxes == boxes).all()
+    assert (instances.masks.probs == probs).all()
+
+
+@pytest.mark.slow
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32))
+def test_thousands_of_boxes_equal_torchvision(seed: int) -> None:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    instances = box_instances(rng, (240, 320), 150)
+    inside = touches_photo(instances)
+    ours = draw(mask_runs(instances, np.flatnonzero(inside)), instances.size)
+    assert (ours == full_frame_masks(choose(instances, inside))).all()
