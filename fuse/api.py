@@ -22,7 +22,14 @@ from fuse.io.images import list_images, png_names
 from fuse.photo import FinishedPhoto, PhotoTask, PhotoWorker
 from fuse.pipeline import Pipeline
 from fuse.run_folder import RunFolder
-from fuse.scoring import Evaluation, PhotoScore, TruthScorer, evaluate, find_truth_map, write_per_image_csv
+from fuse.scoring import (
+    Evaluation,
+    PhotoScore,
+    TruthScorer,
+    evaluate,
+    find_truth_map,
+    write_per_image_csv,
+)
 
 Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
 

@@ -73,9 +73,7 @@ overwrite_option = click.option(
 
 @main.command()
 @click.argument("images", nargs=-1, required=True)
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder."
-)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
 @click.option(
     "--pipeline",
     default="tiny",
@@ -90,9 +88,7 @@ overwrite_option = click.option(
     metavar="KEY=VALUE",
     help="Change the preset, as fusion.score_threshold=0.3; may be repeated.",
 )
-@click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ..."
-)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ...")
 @click.option(
     "--gt",
     type=click.Path(exists=True, path_type=Path),
@@ -193,9 +189,7 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
     from fuse import api
 
     with _photo_progress() as on_progress:
-        evaluation = api.evaluate(
-            **options, on_progress=lambda done, total: on_progress(total, 0)
-        )
+        evaluation = api.evaluate(**options, on_progress=lambda done, total: on_progress(total, 0))
     if per_image:
         api.write_per_image_csv(per_image, evaluation)
     _report(evaluation.to_json(), json_file, lambda: _print_evaluation(evaluation))
@@ -218,7 +212,13 @@ def pipelines() -> None:
 def _photo_progress() -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr with photos/s and the time left; only its end without a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     columns = (
@@ -248,7 +248,9 @@ def _report_run(result: RunResult, json_file: Path | None) -> None:
         sys.exit(EXIT_SOME_FAILED if result.done else EXIT_FAILED)
 
 
-def _report(figures: dict[str, Any], json_file: Path | None, print_table: Callable[[], None]) -> None:
+def _report(
+    figures: dict[str, Any], json_file: Path | None, print_table: Callable[[], None]
+) -> None:
     """Figures as JSON where asked for, and as a table unless the JSON goes to stdout."""
     text = json.dumps(figures, indent=2, allow_nan=False)
     if json_file == Path("-"):

@@ -15,7 +15,6 @@ A message says what is wrong, where, and what to do. The command line prints it 
 ``Error:`` line and exits with 1; any other exception is a bug and shows its traceback.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

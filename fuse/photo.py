@@ -18,6 +18,7 @@ from fuse.scoring import PhotoScore, TruthScorer
 from fuse.types import (
     Instances,
     PanopticPrediction,
+    Photo,
     SegmentInfo,
     SemanticPrediction,
     UInt8Array,
@@ -89,10 +90,10 @@ class PhotoRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadPhoto:
-    """A photo in memory; image is None where it could not be read, and error says why."""
+    """A task with its photo; photo is None where it could not be read, and error says why."""
 
     task: PhotoTask
-    image: UInt8Array | None = None
+    photo: Photo | None = None
     error: str | None = None
 
 
@@ -135,24 +136,24 @@ class PhotoWorker:
         """Read a photo; one that cannot be read says why instead of raising."""
         with self._clock.time("read"):
             try:
-                return ReadPhoto(task, read_image(task.path))
+                return ReadPhoto(task, Photo(read_image(task.path), task.file_name))
             except ImageReadError as err:
                 return ReadPhoto(task, error=str(err))
 
-    def finish(self, photo: ReadPhoto, raw: RawPrediction | None) -> FinishedPhoto:
+    def finish(self, read: ReadPhoto, raw: RawPrediction | None) -> FinishedPhoto:
         """Label, fuse, write and score one photo; raw is None where it failed before."""
-        task = photo.task
-        if photo.image is None or raw is None:
-            record = PhotoRecord(task.file_name, error=photo.error)
+        task = read.task
+        if read.photo is None or raw is None:
+            record = PhotoRecord(task.file_name, error=read.error)
             return FinishedPhoto(task, record, self._score(task, None))
         with self._clock.time("fuse"):
-            semantic = self._pipeline.label(raw.logits)
+            semantic = self._pipeline.label(raw.semantic)
             prediction = self._pipeline.fuse(semantic, raw.instances)
         with self._clock.time("write"):
             write_id_map(_make_parent(self._out / PNG_DIR / task.png_name), prediction.panoptic_map)
         if self._pictures:
             with self._clock.time("pictures"):
-                self._draw(photo, semantic, raw.instances, prediction)
+                self._draw(task, read.photo.image, semantic, raw.instances, prediction)
         record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info)
         return FinishedPhoto(task, record, self._score(task, prediction))
 
@@ -173,18 +174,19 @@ class PhotoWorker:
 
     def _draw(
         self,
-        photo: ReadPhoto,
+        task: PhotoTask,
+        image: UInt8Array,
         semantic: SemanticPrediction,
         instances: Instances,
         prediction: PanopticPrediction,
     ) -> None:
         """Write a picture of all that is known of a photo, side by side."""
-        scorer, image_id = self._scorer, photo.task.image_id
+        scorer, image_id = self._scorer, task.image_id
         truth = scorer.load(image_id) if scorer and image_id in scorer.truth.annotations else None
         overview = render_overview(
-            photo.image, semantic, instances, prediction, self._pipeline.space, truth
+            image, semantic, instances, prediction, self._pipeline.space, truth
         )
-        save_picture(_make_parent(self._out / PICTURE_DIR / photo.task.png_name), overview)
+        save_picture(_make_parent(self._out / PICTURE_DIR / task.png_name), overview)
 
 
 def _make_parent(path: Path) -> Path:

@@ -20,10 +20,14 @@ from fuse.types import (
     Int32Array,
     LabelSpace,
     PanopticPrediction,
+    Photo,
     SemanticLogits,
     SemanticPrediction,
     UInt8Array,
 )
+
+
+SEMANTIC_ANSWERS = (SemanticLogits, SemanticPrediction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +35,11 @@ class RawPrediction:
     """What the two nets say about one photo, small and not yet fused.
 
     Attributes:
-        logits: the semantic net's, in its own classes.
+        semantic: the semantic net's logits, or label map, in its own label space.
         instances: the instance net's, in the target label space.
     """
 
-    logits: SemanticLogits
+    semantic: SemanticLogits | SemanticPrediction
     instances: Instances
 
 
@@ -59,9 +63,8 @@ class Pipeline:
         semantic, instance = config.semantic, config.instance
         self._semantic = create_semantic_model(semantic.model, self.device, semantic.options)
         self._instance = create_instance_model(instance.model, self.device, instance.options)
-        self._class_targets = map_class_ids(
-            self._semantic.class_ids, find_label_map(self._semantic.label_space, self.space)
-        )
+        self._semantic_map = find_label_map(self._semantic.label_space, self.space)
+        self._class_targets = map_class_ids(self._semantic.class_ids, self._semantic_map)
         self._instance_map = find_label_map(self._instance.label_space, self.space)
         self.weights: Mapping[str, str] = {
             "semantic": self._semantic.weights_hash,
@@ -75,26 +78,27 @@ class Pipeline:
         """Build a pipeline from a preset's name or file; see `fuse.config.read_pipeline`."""
         return cls(read_pipeline(pipeline, overrides), device)
 
-    def predict(self, images: Sequence[UInt8Array]) -> list[RawPrediction]:
-        """Run both nets over RGB photos, uint8 (H, W, 3) each, of any sizes.
+    def predict(self, photos: Sequence[Photo]) -> list[RawPrediction]:
+        """Run both nets over photos of any sizes.
 
         Raises:
             ModelOutputError: a net answered with something else than it must.
         """
-        logits = self._semantic.predict(images)
-        instances = self._instance.predict(
-            images, score_floor=self.config.fusion.score_threshold
-        )
-        _check_answers("semantic", self.config.semantic.model, logits, SemanticLogits, images)
-        _check_answers("instance", self.config.instance.model, instances, Instances, images)
+        fusion, semantic, instance = self.config.fusion, self.config.semantic, self.config.instance
+        answers = self._semantic.predict(photos)
+        _check_answers(f"semantic model {semantic.model!r}", answers, SEMANTIC_ANSWERS, photos)
+        found = self._instance.predict(photos, score_floor=fusion.score_threshold)
+        _check_answers(f"instance model {instance.model!r}", found, (Instances,), photos)
         return [
-            RawPrediction(one, map_instances(found, self._instance_map))
-            for one, found in zip(logits, instances, strict=True)
+            RawPrediction(answer, map_instances(instances, self._instance_map))
+            for answer, instances in zip(answers, found, strict=True)
         ]
 
-    def label(self, logits: SemanticLogits) -> SemanticPrediction:
+    def label(self, semantic: SemanticLogits | SemanticPrediction) -> SemanticPrediction:
         """The label map in the target space; classes that share a target are summed before."""
-        return label_logits(logits, self._class_targets)
+        if isinstance(semantic, SemanticPrediction):
+            return map_labels(semantic, self._semantic_map)
+        return label_logits(semantic, self._class_targets)
 
     def fuse(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
         """The panoptic map by the preset's rule."""
@@ -110,8 +114,8 @@ class Pipeline:
 
     def __call__(self, image: UInt8Array) -> PanopticPrediction:
         """Panoptic map of one RGB photo, uint8 (H, W, 3)."""
-        (raw,) = self.predict([image])
-        return self.fuse(self.label(raw.logits), raw.instances)
+        (raw,) = self.predict([Photo(image)])
+        return self.fuse(self.label(raw.semantic), raw.instances)
 
 
 def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:
@@ -154,23 +158,29 @@ def label_logits(logits: SemanticLogits, class_targets: Int32Array) -> SemanticP
     )
 
 
+def map_labels(semantic: SemanticPrediction, label_map: LabelMap) -> SemanticPrediction:
+    """A finished label map in the target space; a label without a target becomes void."""
+    if label_map.is_identity:
+        return semantic
+    largest = max(int(semantic.label_map.max()), *label_map.target_ids)
+    targets = np.zeros(largest + 1, dtype=np.int32)
+    for source_id, target_id in label_map.target_ids.items():
+        targets[source_id] = target_id
+    return SemanticPrediction(targets[semantic.label_map])
+
+
 def _check_answers(
-    branch: str,
-    model: str,
-    answers: Sequence[Any],
-    kind: type[SemanticLogits] | type[Instances],
-    images: Sequence[UInt8Array],
+    model: str, answers: Sequence[Any], kinds: tuple[type, ...], photos: Sequence[Photo]
 ) -> None:
-    """Raise ModelOutputError unless there is one answer of that kind and size per photo."""
-    name = f"{branch} model {model!r}"
-    if len(answers) != len(images):
-        raise ModelOutputError(f"{name}: {len(answers)} answers to {len(images)} photos")
-    for answer, image in zip(answers, images, strict=True):
-        if not isinstance(answer, kind):
+    """Raise ModelOutputError unless there is one answer of a right kind and size per photo."""
+    if len(answers) != len(photos):
+        raise ModelOutputError(f"{model}: {len(answers)} answers to {len(photos)} photos")
+    answer: Any
+    for answer, photo in zip(answers, photos, strict=True):
+        if not isinstance(answer, kinds):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ModelOutputError(f"{model}: answered with {type(answer).__name__}, not {names}")
+        if tuple(answer.size) != photo.size:
             raise ModelOutputError(
-                f"{name}: answered with {type(answer).__name__}, not {kind.__name__}"
-            )
-        if tuple(answer.size) != image.shape[:2]:
-            raise ModelOutputError(
-                f"{name}: answered for size {answer.size} to a photo of {image.shape[:2]}"
+                f"{model}: answered for size {answer.size} to a photo of {photo.size}"
             )

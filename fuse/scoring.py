@@ -282,10 +282,10 @@ def find_truth_map(
         if known(used_ids, by_name=not official):
             return None
         first = next(i for i in pred.by_id if not known((i,), by_name=True))
-        theirs = truth.by_id[first].name if first in truth.by_id else "no category"
+        theirs = repr(truth.by_id[first].name) if first in truth.by_id else "no category"
         raise LabelSpaceError(
             f"the predictions' categories are not the ground truth's: id {first} is "
-            f"{pred.by_id[first].name!r} in {pred.name}, {theirs!r} in {truth.name}; {err}"
+            f"{pred.by_id[first].name!r} in {pred.name}, {theirs} in {truth.name}; {err}"
         ) from err
 
 

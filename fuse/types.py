@@ -72,7 +72,8 @@ class LabelSpace:
                 raise LabelSpaceError(
                     f"label space {self.name!r}: category id {category_id} is below 1 (0 is void)"
                 )
-        for what, values in (("category id", ids), ("name", names)):
+        columns: tuple[tuple[str, list[Any]], ...] = (("category id", ids), ("name", names))
+        for what, values in columns:
             twice = next((value for value in values if values.count(value) > 1), None)
             if twice is not None:
                 raise LabelSpaceError(f"label space {self.name!r}: {what} {twice!r} stands twice")
@@ -96,6 +97,29 @@ class LabelSpace:
     def stuff_ids(self) -> tuple[int, ...]:
         """Category ids of stuff, ascending."""
         return tuple(sorted(c.category_id for c in self.categories if not c.isthing))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A photo in memory.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB, EXIF orientation already resolved; H, W >= 1.
+        file_name: its relative path with ``/``; models that look answers up go by it.
+    """
+
+    image: UInt8Array
+    file_name: str = ""
+
+    def __post_init__(self) -> None:
+        _check_array("image", self.image, np.uint8, ndim=3)
+        if self.image.shape[2] != 3 or self.image.size == 0:
+            raise ValueError(f"image must be (H, W, 3) with pixels, got shape {self.image.shape}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -295,7 +319,7 @@ class PanopticPrediction:
         ids = [segment.segment_id for segment in self.segments_info]
         if len(set(ids)) != len(ids):
             raise ValueError("segment ids in segments_info must be unique")
-        if ids and not (1 <= min(ids) and max(ids) <= MAX_SEGMENT_ID):
+        if ids and (min(ids) < 1 or max(ids) > MAX_SEGMENT_ID):
             raise ValueError(f"segment ids must lie in 1..{MAX_SEGMENT_ID}")
 
     @property
@@ -320,6 +344,7 @@ __all__ = [
     "Instances",
     "LabelSpace",
     "PanopticPrediction",
+    "Photo",
     "RleMasks",
     "SegmentInfo",
     "SemanticLogits",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -24,7 +24,7 @@ def run_local(
     *,
     batch_size: int,
     threads: int,
-) -> Iterator[FinishedPhoto]:
+) -> Generator[FinishedPhoto, None, None]:
     """Do the photos in order.
 
     The nets run on the calling thread, one batch after the other; meanwhile threads read the
@@ -43,8 +43,8 @@ def run_local(
     readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
     finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")
     try:
-        photos = map_ahead(readers, worker.read, tasks, ahead=ahead)
-        predicted = _predict_batches(photos, pipeline, clock, batch_size)
+        reads = map_ahead(readers, worker.read, tasks, ahead=ahead)
+        predicted = _predict_batches(reads, pipeline, clock, batch_size)
         yield from map_ahead(finishers, lambda pair: worker.finish(*pair), predicted, ahead=ahead)
     finally:
         readers.shutdown(cancel_futures=True)
@@ -65,12 +65,12 @@ def map_ahead(
 
 
 def _predict_batches(
-    photos: Iterable[ReadPhoto], pipeline: Pipeline, clock: StageClock, batch_size: int
+    reads: Iterable[ReadPhoto], pipeline: Pipeline, clock: StageClock, batch_size: int
 ) -> Iterator[tuple[ReadPhoto, RawPrediction | None]]:
     """Each photo with what the nets say of it, in order."""
     batch: list[ReadPhoto] = []
-    for photo in photos:
-        batch.append(photo)
+    for read in reads:
+        batch.append(read)
         if len(batch) == batch_size:
             yield from _predict(batch, pipeline, clock)
             batch = []
@@ -86,15 +86,15 @@ def _predict(
     Where the nets raise, each photo is tried alone, so that one photo does not take its
     batch mates with it.
     """
-    images = [photo.image for photo in batch if photo.image is not None]
-    if not images:
-        return [(photo, None) for photo in batch]
+    photos = [read.photo for read in batch if read.photo is not None]
+    if not photos:
+        return [(read, None) for read in batch]
     try:
         with clock.time("nets"):
-            answers = iter(pipeline.predict(images))
+            answers = iter(pipeline.predict(photos))
     except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
         if len(batch) > 1:
-            return [pair for photo in batch for pair in _predict([photo], pipeline, clock)]
+            return [pair for read in batch for pair in _predict([read], pipeline, clock)]
         reason = f"the nets failed: {type(err).__name__}: {err}"
-        return [(replace(batch[0], image=None, error=reason), None)]
-    return [(photo, None if photo.image is None else next(answers)) for photo in batch]
+        return [(replace(batch[0], photo=None, error=reason), None)]
+    return [(read, None if read.photo is None else next(answers)) for read in batch]

@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -166,21 +167,33 @@ def _list_input(given: str) -> Iterator[PhotoFile]:
 
 def _list_glob(pattern: str) -> Iterator[PhotoFile]:
     """The photos among the files and in the folders that a glob matches."""
-    # Shallow matches first: where links make a folder reachable twice, the short way names it.
-    matches = sorted(
-        map(Path, glob.glob(pattern, recursive=True)),  # noqa: PTH207 Path.glob takes no absolute pattern
-        key=lambda match: (len(match.parts), match),
-    )
-    if not matches:
-        raise DataError(f"{pattern}: no file or folder matches")
     parts = Path(pattern).parts
     wild = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:wild])
-    for match in matches:
-        if match.is_dir():
-            yield from _walk(match, base)
-        elif _is_photo_name(match.name):
-            yield PhotoFile(match, match.relative_to(base).as_posix())
+    matched = False
+    if "**" in parts:  # glob.glob would follow link loops without an end
+        for photo in _walk(base, base):
+            if _path_matches(PurePath(photo.relative_name).parts, parts[wild:]):
+                matched = True
+                yield photo
+    else:
+        for match in map(Path, glob.iglob(pattern)):  # noqa: PTH207 Path.glob takes no full path
+            matched = True
+            if match.is_dir():
+                yield from _walk(match, base)
+            elif _is_photo_name(match.name):
+                yield PhotoFile(match, match.relative_to(base).as_posix())
+    if not matched:
+        raise DataError(f"{pattern}: no file or folder matches")
+
+
+def _path_matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """True where a path, or a folder it lies in, matches; ``**`` is any number of folders."""
+    if not patterns:
+        return True
+    if patterns[0] == "**":
+        return any(_path_matches(parts[i:], patterns[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatch(parts[0], patterns[0]) and _path_matches(parts[1:], patterns[1:])
 
 
 def _walk(folder: Path, base: Path) -> Iterator[PhotoFile]:

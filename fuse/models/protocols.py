@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from fuse.types import Instances, Int32Array, LabelSpace, SemanticLogits, UInt8Array
+from fuse.types import (
+    Instances,
+    Int32Array,
+    LabelSpace,
+    Photo,
+    SemanticLogits,
+    SemanticPrediction,
+)
 
 
 class SemanticModel(Protocol):
@@ -22,8 +29,12 @@ class SemanticModel(Protocol):
     class_ids: Int32Array
     weights_hash: str
 
-    def predict(self, images: Sequence[UInt8Array]) -> list[SemanticLogits]:
-        """Logits of each RGB photo (H, W, 3); a photo's answer does not depend on the others."""
+    def predict(self, photos: Sequence[Photo]) -> Sequence[SemanticLogits | SemanticPrediction]:
+        """The answer to each photo, which does not depend on the other photos.
+
+        Logits are the rule. A model that has none (it looks up finished label maps, say)
+        answers with label maps in its own label space.
+        """
         ...
 
 
@@ -38,8 +49,8 @@ class InstanceModel(Protocol):
     label_space: LabelSpace
     weights_hash: str
 
-    def predict(self, images: Sequence[UInt8Array], *, score_floor: float) -> list[Instances]:
-        """Instances of each RGB photo (H, W, 3); a photo's answer does not depend on the others.
+    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> Sequence[Instances]:
+        """The instances in each photo, which do not depend on the other photos.
 
         Those below score_floor need not be found, which spares the net work.
         """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fuse.errors import ConfigError
-from fuse.types import UInt8Array
+from fuse.types import Photo, UInt8Array
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -77,17 +77,21 @@ class FastModule(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor | dict[str, Tensor]:
         """The module's answer: a tensor, or tensors by name."""
         with autocast(self._device, self._precision):
-            answer = self.module(inputs)
+            answer: Tensor | dict[str, Tensor] = self.module(inputs)
         if isinstance(answer, dict):
             return {name: tensor.float() for name, tensor in answer.items()}
         return answer.float()
 
 
-def place(net: nn.Module, device: str) -> nn.Module:
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def place(net: Net, device: str) -> Net:
     """The net ready for inference on a device, in the memory layout its convolutions like."""
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.eval().to(device=device, memory_format=torch.channels_last)
+    # torch's stubs know the two arguments only one by one.
+    return net.eval().to(device).to(memory_format=torch.channels_last)
 
 
 def to_tensor(image: UInt8Array, device: str) -> Tensor:
@@ -96,16 +100,16 @@ def to_tensor(image: UInt8Array, device: str) -> Tensor:
 
 
 def predict_by_size(
-    images: Sequence[UInt8Array], predict: Callable[[list[UInt8Array]], list[Answer]]
+    photos: Sequence[Photo], predict: Callable[[list[Photo]], list[Answer]]
 ) -> list[Answer]:
     """Call predict once per photo size, so that no photo is padded to its neighbours' size.
 
     A photo's answer then does not depend on what it shares a batch with.
     """
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        by_size.setdefault(image.shape, []).append(index)
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for index, photo in enumerate(photos):
+        by_size.setdefault(photo.size, []).append(index)
     answers: dict[int, Answer] = {}
     for indices in by_size.values():
-        answers.update(zip(indices, predict([images[i] for i in indices]), strict=True))
-    return [answers[index] for index in range(len(images))]
+        answers.update(zip(indices, predict([photos[i] for i in indices]), strict=True))
+    return [answers[index] for index in range(len(photos))]

@@ -21,7 +21,7 @@ from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.tiny import build_semantic_net
 from fuse.models.weights import find_weights, hash_file, hash_parameters, load_state, read_weights
-from fuse.types import Int32Array, LabelSpace, SemanticLogits, UInt8Array
+from fuse.types import Int32Array, LabelSpace, Photo, SemanticLogits
 
 HUB_PREFIX = "smp-hub/"  # the library's own checkpoints on the Hugging Face hub
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -88,13 +88,15 @@ class SmpSemantic:
         self._precision = precision
         self._weights = weights
 
-    def predict(self, images: Sequence[UInt8Array]) -> list[SemanticLogits]:
+    def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits]:
         """Logits of each photo at the net's own stride, the padding cut off."""
-        return runtime.predict_by_size(images, self._predict_same_size)
+        return runtime.predict_by_size(photos, self._predict_same_size)
 
-    def _predict_same_size(self, images: list[UInt8Array]) -> list[SemanticLogits]:
+    def _predict_same_size(self, photos: list[Photo]) -> list[SemanticLogits]:
         with torch.inference_mode(), runtime.autocast(self._device, self._precision):
-            batch, _ = self._transform([runtime.to_tensor(i, self._device) for i in images])
+            batch, _ = self._transform(
+                [runtime.to_tensor(photo.image, self._device) for photo in photos]
+            )
             inputs = batch.tensors.contiguous(memory_format=torch.channels_last)
             logits = self._net(inputs).to(torch.float16).contiguous().cpu().numpy()
         if logits.shape[1] != len(self.class_ids):
@@ -103,8 +105,8 @@ class SmpSemantic:
                 f"class_ids {len(self.class_ids)}"
             )
         return [
-            crop_padding(one, image.shape[:2], resized, inputs.shape[2:], self._align_corners)
-            for one, image, resized in zip(logits, images, batch.image_sizes, strict=True)
+            crop_padding(one, photo.size, resized, inputs.shape[2:], self._align_corners)
+            for one, photo, resized in zip(logits, photos, batch.image_sizes, strict=True)
         ]
 
 
@@ -175,12 +177,13 @@ def _build(
 def _load_pretrained(weights: str) -> nn.Module:
     """A net from the hub or from a folder that ``save_pretrained`` made."""
     try:
-        return smp.from_pretrained(weights)
+        net: nn.Module = smp.from_pretrained(weights)
     except OSError as err:
         raise ModelNotFoundError(
             f"{weights} could not be loaded ({err}); download it where there is a network "
             "and give the folder, or set HF_HOME to a cache that holds it"
         ) from err
+    return net
 
 
 def _take_off_upsampling(net: nn.Module) -> bool:

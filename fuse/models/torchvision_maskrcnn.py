@@ -22,7 +22,7 @@ from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.tiny import build_instance_net
 from fuse.models.weights import find_weights, hash_file, hash_parameters, load_state, read_weights
-from fuse.types import BoxMasks, Instances, Int32Array, LabelSpace, UInt8Array
+from fuse.types import BoxMasks, Instances, Int32Array, LabelSpace, Photo
 
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_CLASS_IDS = tuple(range(91))
@@ -84,7 +84,7 @@ class TorchvisionMaskRCNN:
         self._net = _speed_up(runtime.place(net, device), device, precision)
         self._device = device
 
-    def predict(self, images: Sequence[UInt8Array], *, score_floor: float) -> list[Instances]:
+    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
         """Instances of each photo in the net's order, best score first.
 
         Detections below score_floor get no mask and are not returned.
@@ -92,18 +92,20 @@ class TorchvisionMaskRCNN:
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
         above = np.nextafter(np.float32(score_floor), np.float32(-1))
         self._net.roi_heads.score_thresh = float(above)
-        return runtime.predict_by_size(images, self._predict_same_size)
+        return runtime.predict_by_size(photos, self._predict_same_size)
 
-    def _predict_same_size(self, images: list[UInt8Array]) -> list[Instances]:
+    def _predict_same_size(self, photos: list[Photo]) -> list[Instances]:
         net = self._net
         with torch.inference_mode():
-            batch, _ = net.transform([runtime.to_tensor(image, self._device) for image in images])
+            batch, _ = net.transform(
+                [runtime.to_tensor(photo.image, self._device) for photo in photos]
+            )
             features = net.backbone(batch.tensors.contiguous(memory_format=torch.channels_last))
             proposals, _ = net.rpn(batch, features)
             detections, _ = net.roi_heads(features, proposals, batch.image_sizes)
         return [
-            self._to_instances(found, image.shape[:2], resized)
-            for found, image, resized in zip(detections, images, batch.image_sizes, strict=True)
+            self._to_instances(found, photo.size, resized)
+            for found, photo, resized in zip(detections, photos, batch.image_sizes, strict=True)
         ]
 
     def _to_instances(

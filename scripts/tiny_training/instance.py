@@ -10,7 +10,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tiny_training.augment import draw_view, jitter_colour
-from tiny_training.loop import Training, group_parameters, speed_up_depthwise
+from tiny_training.loop import Training, freeze_early_blocks, group_parameters, speed_up_depthwise
 from tiny_training.photos import SURE, Photo, decode_mask, encode_mask, read_image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +46,7 @@ def train_instance(
     net.train().to(memory_format=torch.channels_last)
     net.rpn._pre_nms_top_n["training"] = 600
     net.rpn._post_nms_top_n["training"] = 300
+    freeze_early_blocks(net.backbone.stages)
     optimizer = torch.optim.AdamW(group_parameters(net, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "instance.pt", minutes)
     speed_up_depthwise(net)

@@ -19,6 +19,7 @@ WARMUP_SECONDS = 90.0
 SAVE_SECONDS = 300.0
 LOG_SECONDS = 60.0
 FINAL_LR_SHARE = 0.01
+FROZEN_BLOCKS = 2
 
 
 @dataclass
@@ -126,6 +127,16 @@ def group_parameters(net: nn.Module, lr: float, weight_decay: float) -> list[dic
         {"params": [p for p in parameters if p.ndim > 1], "lr": lr, "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},
     ]
+
+
+def freeze_early_blocks(backbone: nn.Module) -> None:
+    """Keep the stem and the blocks up to stride 4 of an EfficientNet as they are.
+
+    They see the largest maps, so their gradient costs a quarter of a step, and they change least.
+    """
+    frozen = [backbone.conv_stem, *list(backbone.blocks)[:FROZEN_BLOCKS]]
+    for module in frozen:
+        module.requires_grad_(False)
 
 
 class DepthwiseConvolution(torch.autograd.Function):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 from tiny_training.augment import View, draw_view, jitter_colour
-from tiny_training.loop import Training, group_parameters, speed_up_depthwise
+from tiny_training.loop import Training, freeze_early_blocks, group_parameters, speed_up_depthwise
 from tiny_training.photos import (
     SURE,
     TEACHER_FILE,
@@ -44,6 +44,7 @@ def train_semantic(
     """Train for `minutes` in all, counting earlier runs of the same `work` folder."""
     torch.manual_seed(seed)
     net.train().to(memory_format=torch.channels_last)
+    freeze_early_blocks(net.encoder)
     optimizer = torch.optim.AdamW(group_parameters(net, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "semantic.pt", minutes)
     speed_up_depthwise(net)

@@ -39,7 +39,8 @@ def test_folder_is_searched_to_any_depth_for_photos_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ending", "jpg jpeg jpe jfif png bmp tif tiff webp gif ppm pgm JPG JPEG Png TIF".split()
+    "ending",
+    ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "JPG", "Tif"],
 )
 def test_usual_endings_count_in_any_case(tmp_path, ending):
     make_files(tmp_path, f"photo.{ending}")
@@ -60,13 +61,14 @@ def test_file_given_by_name_is_taken_whatever_its_ending(tmp_path):
         ("*.jpg", ["a.jpg"]),
         ("*", ["a.jpg", "sub/b.jpg", "sub/c.png"]),
         ("**/*.jpg", ["a.jpg", "sub/b.jpg"]),
+        ("**", ["a.jpg", "sub/b.jpg", "sub/c.png"]),
+        ("**/s*", ["sub/b.jpg", "sub/c.png"]),
         ("s?b/*.[jp]*", ["sub/b.jpg", "sub/c.png"]),
     ],
 )
 def test_glob_names_from_its_fixed_part_and_searches_matched_folders(tmp_path, pattern, expected):
     make_files(tmp_path, "a.jpg", "sub/b.jpg", "sub/c.png", "notes.txt")
-    wanted = [name.removeprefix("sub/") for name in expected] if pattern[0] == "X" else expected
-    assert names_of(tmp_path / pattern) == wanted
+    assert names_of(tmp_path / pattern) == expected
 
 
 def test_existing_name_with_brackets_is_no_glob(tmp_path):
@@ -125,6 +127,7 @@ def test_output_folder_inside_an_input_is_left_out(tmp_path):
         ("missing*.jpg", r"missing\*\.jpg: no file or folder matches"),
         ("empty", r"no photos in .*empty: looked for files ending in .*\.jpeg .*hidden"),
         ("*.txt", r"no photos in .*: looked for"),
+        ("**/*.webp", r"webp: no file or folder matches"),
     ],
 )
 def test_inputs_without_photos_are_named(tmp_path, given, message):
@@ -180,8 +183,8 @@ def test_no_two_photos_share_a_map_and_folders_stay(photos):
     names = png_names(photos)
     assert len({name.casefold() for name in names}) == len(photos)
     for photo, name in zip(photos, names, strict=True):
-        assert os.path.dirname(name) == os.path.dirname(photo)
-        assert name in (f"{photo}.png", f"{os.path.splitext(photo)[0]}.png")
+        assert Path(name).parent == Path(photo).parent
+        assert name in (f"{photo}.png", Path(photo).with_suffix(".png").as_posix())
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "x/../../a.jpg", "/etc/a.jpg", "", "."])
@@ -352,7 +355,7 @@ def test_lab_tiff(tmp_path, pixels):
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
     )
     ImageCms.applyTransform(Image.fromarray(pixels), to_lab).save(tmp_path / "a.tif")
-    assert_reads_as(tmp_path / "a.tif", pixels, tolerance=6)
+    assert_reads_as(tmp_path / "a.tif", pixels, tolerance=10)  # Lab has 8 bits too
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "tif", "png"])
@@ -378,7 +381,9 @@ def test_exif_orientation_is_applied(tmp_path, pixels, ending, orientation):
     if ending == "jpg":  # a reader that has its own orientation code
         assert np.array_equal(expected, cv2.imread(str(path))[..., ::-1])
     assert_reads_as(path, expected)
-    assert_reads_as(path, np.asarray(UPRIGHT[orientation](pixels)), tolerance=6)
+    assert_reads_as(
+        path, np.asarray(UPRIGHT[orientation](pixels)), tolerance=12 if ending == "jpg" else 0
+    )
 
 
 UPRIGHT = {  # the words of the EXIF standard: where row 0 and column 0 lie in the upright photo

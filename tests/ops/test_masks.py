@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from factories import box_instances, full_masks, rle_instances, rle_masks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from reference.masks import full_frame_masks
@@ -35,7 +34,7 @@ def soft_instances(
         boxes=np.array(boxes, dtype=np.float32).reshape(count, 4),
         scores=np.ones(count),
         category_ids=np.ones(count, dtype=np.int32),
-        masks=BoxMasks(np.ascontiguousarray(np.broadcast_to(probs, (count, *probs.shape[-2:])))),
+        masks=BoxMasks(np.broadcast_to(probs, (count, *probs.shape[-2:])).copy()),
         size=size,
     )
 
@@ -62,29 +61,9 @@ def rle_only(rles: RleMasks, size: tuple[int, int]) -> Instances:
 )
 def test_soft_masks_equal_torchvision(seed: int, height: int, width: int, samples: int) -> None:
     rng = np.random.default_rng(seed)
-    instances = box_instances(rng, (height, width), 6, samples=samples)
-    ours = draw(mask_runs(instances, np.arange(6)), instances.size)
-    inside = touches_photo(instances)
-    assert (ours[inside] == full_frame_masks(choose(instances, inside))).all()
-    assert not ours[~inside].any()
-
-
-def touches_photo(instances: Instances) -> np.ndarray:
-    """bool (N,), where torchvision's paste has pixels to write; elsewhere it may crash."""
-    height, width = instances.size
-    x1, y1, x2, y2 = instances.boxes.T
-    grow = 0.1 * (instances.boxes[:, 2:] - instances.boxes[:, :2]).max(axis=1) + 2
-    return (x1 + grow < width) & (y1 + grow < height) & (x2 > grow) & (y2 > grow)
-
-
-def choose(instances: Instances, chosen: np.ndarray) -> Instances:
-    return Instances(
-        instances.boxes[chosen],
-        instances.scores[chosen],
-        instances.category_ids[chosen],
-        BoxMasks(instances.masks.probs[chosen]),
-        instances.size,
-    )
+    instances = box_instances(rng, (height, width), 15, samples=samples)
+    ours = draw(mask_runs(instances, np.arange(15)), instances.size)
+    assert (ours == full_frame_masks(instances)).all()
 
 
 @pytest.mark.parametrize("size", [(60, 60), (200, 260)], ids=["small-output", "large-output"])
@@ -201,7 +180,7 @@ def test_unusual_counts(counts: list[int], expected: list[int]) -> None:
         pytest.param(uncompressed([2, 900_000], (3, 4))[:-1], id="cut-short"),
         pytest.param(b"2\x7f", id="not-a-code"),
         pytest.param(b"02 ", id="space"),
-        pytest.param(uncompressed([1, 2, -1, 3], (3, 4)), id="negative"),
+        pytest.param(b"12O1", id="negative"),
         pytest.param(b"o" * 40, id="endless"),
     ],
 )
@@ -252,15 +231,3 @@ def test_arguments_stay_untouched() -> None:
     mask_runs(instances, np.arange(8))
     assert (instances.boxes == boxes).all()
     assert (instances.masks.probs == probs).all()
-
-
-@pytest.mark.slow
-@settings(max_examples=20)
-@given(seed=st.integers(0, 2**32))
-def test_thousands_of_boxes_equal_torchvision(seed: int) -> None:
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(seed)
-    instances = box_instances(rng, (240, 320), 150)
-    inside = touches_photo(instances)
-    ours = draw(mask_runs(instances, np.flatnonzero(inside)), instances.size)
-    assert (ours == full_frame_masks(choose(instances, inside))).all()

@@ -15,10 +15,15 @@ def full_frame_masks(instances: Instances) -> np.ndarray:
         masks = [coco_mask.decode(rle).astype(bool) for rle in instances.masks.rles]
         return np.array(masks).reshape(-1, height, width)
     masks = [
-        paste_masks_in_image(
-            torch.from_numpy(soft)[None, None], torch.from_numpy(box)[None], (height, width)
-        )[0, 0]
-        > 0.5
+        _paste(torch.from_numpy(soft), torch.from_numpy(box), (height, width))
         for soft, box in zip(instances.masks.probs, instances.boxes, strict=True)
     ]
-    return np.array([mask.numpy() for mask in masks]).reshape(-1, height, width)
+    return np.array(masks, dtype=bool).reshape(-1, height, width)
+
+
+def _paste(soft: torch.Tensor, box: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Torchvision's paste of one mask, > 0.5."""
+    try:
+        return (paste_masks_in_image(soft[None, None], box[None], size)[0, 0] > 0.5).numpy()
+    except RuntimeError:  # the box lies wholly outside and its slices do not fit together
+        return np.zeros(size, dtype=bool)

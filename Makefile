@@ -1,0 +1,30 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Both make their own environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/fuse demo --overwrite
+
+test: $(VENV)/.installed-test
+	PATH="$(abspath $(BIN)):$$PATH" scripts/check
+
+bench: $(VENV)/.installed-test
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python scripts/bench.py
+
+clean:
+	rm -rf $(VENV) fuse-demo build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --editable '.[test]'
+	touch $(VENV)/.installed $@

@@ -1,0 +1,361 @@
+import csv
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hotcoco.panoptic import PanopticEval
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuse.errors import CocoFormatError, DataError, LabelSpaceError
+from fuse.io.coco import read_panoptic_json
+from fuse.io.png import write_id_map
+from fuse.labels import find_label_map, load_space, map_panoptic
+from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.scoring import TruthScorer, evaluate, find_truth_map, write_per_image_csv
+from fuse.types import Category, LabelSpace
+from tests.panoptic_maps import SPACE, pairs, panoptic, write_dataset
+
+TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})
+PRED = panoptic([1, 1, 0, 0, 2, 2], {1: 1, 2: 7})
+REAL = Path(__file__).parents[2] / "shared/data/coco-panoptic/annotations"
+
+
+def hotcoco_results(gt, pred):
+    scorer = PanopticEval(str(gt), str(pred))
+    scorer.evaluate()
+    return scorer.results()
+
+
+def assert_equals_hotcoco(result, expected):
+    for split, ours in (("All", result.all), ("Things", result.things), ("Stuff", result.stuff)):
+        theirs = expected[split]
+        assert ours.n == theirs["n"]
+        if ours.n:
+            for key in ("pq", "sq", "rq"):
+                assert getattr(ours, key) == pytest.approx(theirs[key], abs=1e-12), (split, key)
+    assert set(result.per_category) == set(expected["per_class"])
+    for category_id, theirs in expected["per_class"].items():
+        ours = result.per_category[category_id]
+        assert (ours.tp, ours.fp, ours.fn) == (theirs["tp"], theirs["fp"], theirs["fn"])
+        assert ours.iou_sum == pytest.approx(theirs["iou"], abs=1e-12)
+
+
+def claim_areas(photo, areas):
+    """The photo with other areas in its segments_info."""
+    categories = {s.segment_id: s.category_id for s in photo.segments_info}
+    crowds = {s.segment_id for s in photo.segments_info if s.iscrowd}
+    return panoptic(photo.panoptic_map, categories, crowds, areas)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(pairs(), min_size=1, max_size=3), st.data())
+def test_official_equals_hotcoco(photos, data):
+    wrong = st.integers(0, 3)  # pixels too many, in one photo of four
+    truth = {}
+    for image_id, (photo, _) in enumerate(photos):
+        areas = {s.segment_id: s.area + data.draw(wrong) for s in photo.segments_info}
+        truth[image_id] = claim_areas(photo, areas if data.draw(wrong) == 0 else {})
+    with tempfile.TemporaryDirectory() as folder:
+        gt = write_dataset(Path(folder), "gt", truth)
+        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(photos)})
+        evaluation = evaluate(gt, pred, official=True, workers=1)
+        assert_equals_hotcoco(evaluation.result, hotcoco_results(gt, pred))
+
+
+def perturb(truth, rng):
+    """A prediction that is right in most places: blocks shifted, swapped and dropped."""
+    pred_map = np.roll(truth.panoptic_map, rng.integers(-12, 13, 2), axis=(0, 1))
+    ids = [segment.segment_id for segment in truth.segments_info]
+    for segment_id in rng.permutation(ids)[: len(ids) // 4]:
+        pred_map[pred_map == segment_id] = rng.choice([0, *ids])
+    categories = {s.segment_id: s.category_id for s in truth.segments_info}
+    present = set(np.unique(pred_map).tolist())
+    return panoptic(pred_map, {i: c for i, c in categories.items() if i in present})
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
+def test_real_photos_equal_hotcoco(tmp_path):
+    gt = REAL / "panoptic_val2017.json"
+    truth = read_panoptic_json(gt)
+    rng = np.random.default_rng(0)
+    photos = {image_id: perturb(truth.load(image_id), rng) for image_id in truth.annotations}
+    pred = write_dataset(tmp_path, "pred", photos, truth.space)
+    evaluation = evaluate(gt, pred, official=True)
+    assert 0.2 < evaluation.result.all.pq < 0.9
+    assert_equals_hotcoco(evaluation.result, hotcoco_results(gt, pred))
+    assert evaluation.findings == ()
+
+
+def test_evaluate(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {3: TRUTH, "b": TRUTH})
+    pred = write_dataset(tmp_path, "pred", {"b": TRUTH, 3: PRED})
+    progress = []
+    evaluation = evaluate(gt, pred, on_progress=lambda *done: progress.append(done))
+    assert evaluation.findings == ()
+    assert [photo.image_id for photo in evaluation.photos] == [3, "b"]
+    assert evaluation.result.things.pq == pytest.approx((2 / 3 + 1) / 2)
+    assert evaluation.result.stuff.pq == 1
+    assert progress == [(1, 2), (2, 2)]
+    scores = json.loads(json.dumps(evaluation.to_json()))
+    assert scores["images"] == 2
+    assert scores["pq"]["things"]["pq"] == evaluation.result.things.pq
+
+
+@given(st.lists(pairs(), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=30)
+def test_threads_change_no_bit(photos):
+    with tempfile.TemporaryDirectory() as folder:
+        gt = write_dataset(Path(folder), "gt", {i: t for i, (t, _) in enumerate(photos)})
+        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(photos)})
+        one, three = (evaluate(gt, pred, workers=workers) for workers in (1, 3))
+    expected = summarize(sum_stats(match_segments(*pair) for pair in photos), SPACE)
+    assert repr(one.result) == repr(three.result) == repr(expected)
+
+
+def change_segment(content, **fields):
+    """Replace fields of the first segment; None takes a field out."""
+    segment = content["annotations"][0]["segments_info"][0]
+    for key, value in fields.items():
+        segment[key] = value
+        if value is None:
+            del segment[key]
+
+
+def repeat_segment(content):
+    segments = content["annotations"][0]["segments_info"]
+    segments.insert(0, {**segments[0], "category_id": 2})
+
+
+def drop_isthing(content):
+    for category in content["categories"]:
+        del category["isthing"]
+
+
+def several_crowds(content):
+    content["annotations"][0]["segments_info"] += [
+        {"id": 8, "category_id": 2, "area": 1, "iscrowd": 1},
+        {"id": 9, "category_id": 2, "area": 1, "iscrowd": 1},
+    ]
+
+
+FAULTS = {
+    "truth-wrong-area": ("gt", lambda c: change_segment(c, area=2), "segment 1 (2, not 3)"),
+    "truth-no-area": ("gt", lambda c: change_segment(c, area=None), "segment 1"),
+    "truth-no-iscrowd": ("gt", lambda c: change_segment(c, iscrowd=None), "segment 1"),
+    "truth-no-isthing": ("gt", drop_isthing, "category_id 1"),
+    "truth-repeated-id": ("gt", repeat_segment, "image_id 5"),
+    "truth-id-zero": (
+        "gt",
+        lambda c: c["annotations"][0]["segments_info"].append({"id": 0, "category_id": 1}),
+        "image_id 5",
+    ),
+    "truth-no-pixels": (
+        "gt",
+        lambda c: c["annotations"][0]["segments_info"].append({"id": 44, "category_id": 1}),
+        "image_id 5, segment 44",
+    ),
+    "truth-several-crowds": ("gt", several_crowds, "image_id 5, category_id 2"),
+    "truth-unlisted-id": (
+        "gt",
+        lambda c: c["annotations"][0]["segments_info"].pop(),
+        "image_id 5, segment 2",
+    ),
+    "truth-png-size": ("gt", lambda c: c["images"][0].update(height=9), "(1x6, not 9x6)"),
+    "pred-wrong-area": ("pred", lambda c: change_segment(c, area=99), "segment 1 (99, not 2)"),
+    "pred-repeated-id": ("pred", repeat_segment, "image_id 5"),
+    "pred-id-zero": (
+        "pred",
+        lambda c: c["annotations"][0]["segments_info"].append({"id": 0, "category_id": 1}),
+        "image_id 5",
+    ),
+    "pred-no-pixels": ("pred", lambda c: change_segment(c, id=77), "image_id 5, segment 77"),
+    "pred-unlisted-id": (
+        "pred",
+        lambda c: c["annotations"][0]["segments_info"].pop(),
+        "image_id 5, segment 2",
+    ),
+    "pred-png-size": ("pred", lambda c: c["images"][0].update(width=1), "(1x6, not 1x1)"),
+    "pred-missing": ("pred", lambda c: c["annotations"].pop(0), "image_id 5"),
+    "pred-extra": ("gt", lambda c: c["annotations"].pop(0), "image_id 5"),
+    "pred-no-categories": ("pred", lambda c: c.pop("categories"), "pred.json"),
+    "categories-differ": ("pred", lambda c: c["categories"].pop(1), "2 'dog'"),
+}
+
+
+@pytest.mark.parametrize(("code", "fault"), FAULTS.items(), ids=FAULTS)
+def test_doctor_names_the_fault(tmp_path, code, fault):
+    which, change, first = fault
+    paths = {
+        "gt": write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH}),
+        "pred": write_dataset(tmp_path, "pred", {5: PRED, 6: TRUTH}),
+    }
+    content = json.loads(paths[which].read_text())
+    change(content)
+    paths[which].write_text(json.dumps(content))
+    evaluation = evaluate(paths["gt"], paths["pred"])
+    findings = {finding.code: finding for finding in evaluation.findings}
+    assert first in findings[code].first
+    assert findings[code].count == len(content["categories"]) if code == "truth-no-isthing" else 1
+    assert str(findings[code]).count("\n") == 0
+    assert 0 <= evaluation.result.all.pq <= 1
+    with pytest.raises(DataError, match=findings[code].problem):
+        evaluate(paths["gt"], paths["pred"], strict=True)
+
+
+@pytest.mark.parametrize("code", ["pred-missing", "pred-unlisted-id", "pred-id-zero"])
+def test_official_stops_where_the_official_scorer_does(tmp_path, code):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: PRED})
+    content = json.loads(pred.read_text())
+    FAULTS[code][1](content)
+    pred.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="leave out --official"):
+        evaluate(gt, pred, official=True)
+
+
+def test_missing_predictions_count_as_missed(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {6: TRUTH})
+    evaluation = evaluate(gt, pred)
+    assert [(c.tp, c.fn) for c in evaluation.result.per_category.values()] == [
+        (1, 1),
+        (0, 0),
+        (1, 1),
+    ]
+
+
+def test_predictions_of_another_size_are_refused(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: panoptic([1, 1], {1: 1}), 6: TRUTH})
+    with pytest.raises(DataError, match=r"1 photos .* image_id 5: the prediction is 1x2"):
+        evaluate(gt, pred)
+
+
+def test_broken_pngs_are_counted_and_named(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH, 7: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: TRUTH, 6: TRUTH, 7: TRUTH})
+    (tmp_path / "pred/6.png").write_bytes(b"no PNG")
+    (tmp_path / "gt/7.png").unlink()
+    with pytest.raises(DataError, match=r"2 photos that cannot be scored, first .*pred.6\.png"):
+        evaluate(gt, pred)
+
+
+def test_official_refuses_claimed_areas_without_a_union(tmp_path):
+    truth = panoptic([1, 1, 0, 0], {1: 1}, areas={1: 0})
+    gt = write_dataset(tmp_path, "gt", {5: truth})
+    pred = write_dataset(tmp_path, "pred", {5: panoptic([1, 1, 0, 0], {1: 1})})
+    assert evaluate(gt, pred).result.all.pq == 1
+    with pytest.raises(DataError, match="image_id 5: the claimed area"):
+        evaluate(gt, pred, official=True)
+
+
+COCO, SUPER = load_space("coco_panoptic"), load_space("coco_super")
+
+
+def coco_photo():
+    """Two stuff classes of one supercategory (grass, tree), two cats and a crowd of them."""
+    ids = {COCO.by_name[name].category_id: name for name in ("grass-merged", "tree-merged")}
+    grass, tree = ids
+    return panoptic(
+        [[1, 1, 2, 2, 3], [4, 4, 4, 5, 0]], {1: grass, 2: tree, 3: 17, 4: 17, 5: 17}, crowds={5}
+    )
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_truth_is_mapped_into_the_predictions_space(tmp_path, official):
+    truth = coco_photo()
+    mapped = map_panoptic(truth, find_label_map(COCO, SUPER))
+    pred = panoptic([[1, 1, 1, 0, 3], [4, 4, 4, 4, 4]], {1: 22, 3: 3, 4: 3})
+    gt_json = write_dataset(tmp_path, "gt", {5: truth}, COCO)
+    pred_json = write_dataset(tmp_path, "pred", {5: pred}, SUPER)
+    evaluation = evaluate(gt_json, pred_json, official=official)
+    expected = summarize(match_segments(mapped, pred, official=official), SUPER)
+    assert repr(evaluation.result) == repr(expected)
+    assert evaluation.result.all.n >= 2
+    assert evaluation.mapped == (
+        "ground truth mapped from coco_panoptic (133 categories) to coco_super (27)"
+    )
+    assert evaluation.to_json()["label_space"] == "coco_super"
+
+
+def renamed(*names):
+    return LabelSpace(
+        "other", tuple(Category(i, name, True) for i, name in zip((1, 2, 8), names, strict=False))
+    )
+
+
+@pytest.mark.parametrize(
+    ("pred", "used_ids", "official", "message"),
+    [
+        pytest.param(SPACE, None, False, None, id="equal"),
+        pytest.param(renamed("person"), None, False, None, id="a part"),
+        pytest.param(renamed("person", "cat"), [1], False, None, id="the rest is not used"),
+        pytest.param(renamed("person", "cat"), [2], True, None, id="official reads no names"),
+        pytest.param(
+            renamed("person", "cat"), [2], False, "id 2 is 'cat' in other, 'dog' in toy", id="name"
+        ),
+        pytest.param(
+            renamed("person", "dog", "cow"),
+            [8],
+            True,
+            "id 8 is 'cow' in other, no cat",
+            id="new id",
+        ),
+    ],
+)
+def test_find_truth_map_between_spaces_without_a_map(pred, used_ids, official, message):
+    if message is None:
+        assert find_truth_map(SPACE, pred, used_ids, official=official) is None
+    else:
+        with pytest.raises(LabelSpaceError, match=message):
+            find_truth_map(SPACE, pred, used_ids, official=official)
+
+
+def test_truth_scorer_scores_predictions_in_memory(tmp_path):
+    truth = read_panoptic_json(write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH}))
+    scorer = TruthScorer(truth)
+    photo = scorer.score(5, PRED)
+    assert photo.file_name == "5.jpg"
+    expected = match_segments(TRUTH, PRED)
+    np.testing.assert_array_equal(photo.stats.iou_sum, expected.iou_sum)
+    evaluation = scorer.evaluation([photo])
+    assert len(evaluation.photos) == 1
+    assert repr(evaluation.result) == repr(summarize(expected, SPACE))
+    with pytest.raises(CocoFormatError, match=r"the prediction is 1x2, the true .*5\.png is 1x6"):
+        scorer.score(5, panoptic([1, 1], {1: 1}))
+
+
+def test_per_image_csv_adds_up(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: panoptic([0], {})})
+    pred = write_dataset(tmp_path, "pred", {5: PRED, 6: panoptic([1], {1: 1})})
+    evaluation = evaluate(gt, pred)
+    write_per_image_csv(tmp_path / "photos.csv", evaluation)
+    with (tmp_path / "photos.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image_id"] for row in rows] == ["5", "6"]
+    assert float(rows[0]["pq"]) == pytest.approx((2 / 3 + 1) / 2)
+    assert rows[0] | {"pq": "", "iou_sum": ""} == {
+        "image_id": "5",
+        "file_name": "5.jpg",
+        "pq": "",
+        "tp": "2",
+        "fp": "0",
+        "fn": "0",
+        "iou_sum": "",
+    }
+    assert rows[1]["pq"] == ""
+
+
+def test_grey_and_palette_pngs_are_named(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: PRED})
+    cv2.imwrite(str(tmp_path / "pred/5.png"), PRED.panoptic_map.astype(np.uint8))
+    evaluation = evaluate(gt, pred)
+    assert [finding.code for finding in evaluation.findings] == ["pred-png-kind"]
+    write_id_map(tmp_path / "pred/5.png", PRED.panoptic_map)
+    assert evaluate(gt, pred).findings == ()
