@@ -1,3 +1,95 @@
-"""Panoptic segmentation by fusing two independent pretrained nets."""
+"""Panoptic segmentation by fusing two independent pretrained nets.
+
+    >>> from fuse import Pipeline, read_image                     # doctest: +SKIP
+    >>> prediction = Pipeline.load("tiny")(read_image("photo.jpg"))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fuse.api import demo, evaluate, run
+    from fuse.errors import FuseError
+    from fuse.fusion import fuse_by_overlap
+    from fuse.io.coco import read_panoptic_json, write_panoptic_json
+    from fuse.io.images import read_image
+    from fuse.io.png import read_id_map, write_id_map
+    from fuse.labels import load_space
+    from fuse.metrics.pq import match_segments, summarize
+    from fuse.pipeline import Pipeline
+    from fuse.types import (
+        BoxMasks,
+        Category,
+        Instances,
+        LabelSpace,
+        PanopticPrediction,
+        Photo,
+        RleMasks,
+        SegmentInfo,
+        SemanticLogits,
+        SemanticPrediction,
+    )
 
 __version__ = "0.1.0"
+
+# Where each public name lives; torch and numba are loaded when one is first used.
+_HOMES = {
+    "fuse.api": ("demo", "evaluate", "run"),
+    "fuse.errors": ("FuseError",),
+    "fuse.fusion": ("fuse_by_overlap",),
+    "fuse.io.coco": ("read_panoptic_json", "write_panoptic_json"),
+    "fuse.io.images": ("read_image",),
+    "fuse.io.png": ("read_id_map", "write_id_map"),
+    "fuse.labels": ("load_space",),
+    "fuse.metrics.pq": ("match_segments", "summarize"),
+    "fuse.pipeline": ("Pipeline",),
+    "fuse.types": (
+        "BoxMasks",
+        "Category",
+        "Instances",
+        "LabelSpace",
+        "PanopticPrediction",
+        "Photo",
+        "RleMasks",
+        "SegmentInfo",
+        "SemanticLogits",
+        "SemanticPrediction",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BoxMasks",
+    "Category",
+    "FuseError",
+    "Instances",
+    "LabelSpace",
+    "PanopticPrediction",
+    "Photo",
+    "Pipeline",
+    "RleMasks",
+    "SegmentInfo",
+    "SemanticLogits",
+    "SemanticPrediction",
+    "__version__",
+    "demo",
+    "evaluate",
+    "fuse_by_overlap",
+    "load_space",
+    "match_segments",
+    "read_id_map",
+    "read_image",
+    "read_panoptic_json",
+    "run",
+    "summarize",
+    "write_id_map",
+    "write_panoptic_json",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of the name
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'fuse' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -36,7 +36,9 @@ class Group(click.Group):
             return super().invoke(ctx)
         except FuseError as err:
             click.echo(f"Error: {err}", err=True)
-            ctx.exit(EXIT_FAILED)
+        except OSError as err:  # a full disk, a folder that may not be written to
+            click.echo(f"Error: {err}; what is done stays done, so try again", err=True)
+        ctx.exit(EXIT_FAILED)
 
 
 @click.group(

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord
-from fuse.metrics.pq import NOT_LISTED, Int64Array, SegmentTable
+from fuse.metrics.pq import SegmentTable
+from fuse.ops.matching import Int64Array
 from fuse.types import Int32Array
 
 
@@ -98,12 +99,13 @@ FAULTS = {
         "prediction JSON without categories", "the ground truth's are used"
     ),
     "truth-no-isthing": _Fault(
-        "true categories without isthing", "taken from the shipped label space, else as things"
+        "ground-truth categories without isthing",
+        "taken from the shipped label space, else as things",
     ),
-    "truth-no-iscrowd": _Fault("true segments without iscrowd", "taken as no crowd"),
-    "truth-no-area": _Fault("true segments without area", "counted from the PNG"),
+    "truth-no-iscrowd": _Fault("ground-truth segments without iscrowd", "taken as no crowd"),
+    "truth-no-area": _Fault("ground-truth segments without area", "counted from the PNG"),
     "truth-wrong-area": _Fault(
-        "true segments whose area in the JSON is wrong",
+        "ground-truth segments whose area in the JSON is wrong",
         "counted from the PNG",
         "trusted, as the official scorer does, so scores may be wrong",
     ),
@@ -111,7 +113,7 @@ FAULTS = {
         "predicted segments whose area in the JSON is wrong", "counted from the PNG"
     ),
     "truth-unlisted-id": _Fault(
-        "true ids in a PNG that the JSON lacks",
+        "ground-truth ids in a PNG that the JSON lacks",
         "read as void",
         "neither void nor a segment, as the official scorer does",
     ),
@@ -122,7 +124,7 @@ FAULTS = {
         official_severity=_ERROR,
     ),
     "truth-no-pixels": _Fault(
-        "true segments without a pixel in the PNG",
+        "ground-truth segments without a pixel in the PNG",
         "left out",
         "counted as missed, as the official scorer does",
     ),
@@ -133,7 +135,7 @@ FAULTS = {
         official_severity=_ERROR,
     ),
     "truth-id-zero": _Fault(
-        "true segments with id 0, which is void",
+        "ground-truth segments with id 0, which is void",
         "left out",
         "the official scorer counts them as segment and as void; leave out --official to score",
         official_severity=_ERROR,
@@ -144,20 +146,26 @@ FAULTS = {
         "the official scorer counts void as segment; leave out --official to score",
         official_severity=_ERROR,
     ),
-    "truth-repeated-id": _Fault("repeated ids among a photo's true segments", "the last counts"),
+    "truth-repeated-id": _Fault(
+        "repeated ids among a photo's ground-truth segments", "the last counts"
+    ),
     "pred-repeated-id": _Fault(
         "repeated ids among a photo's predicted segments", "the last counts"
     ),
     "truth-several-crowds": _Fault(
-        "further crowds of one category in a true photo",
+        "further crowds of one category in a ground-truth photo",
         "each excuses false positives",
         "only the last excuses false positives, as in the official scorer",
     ),
-    "truth-png-size": _Fault("true PNGs of another size than the JSON says", "scored as they are"),
+    "truth-png-size": _Fault(
+        "ground-truth PNGs of another size than the JSON says", "scored as they are"
+    ),
     "pred-png-size": _Fault(
         "predicted PNGs of another size than the JSON says", "scored as they are"
     ),
-    "truth-png-kind": _Fault("true PNGs that are not 8-bit RGB", "their ids were read as they are"),
+    "truth-png-kind": _Fault(
+        "ground-truth PNGs that are not 8-bit RGB", "their ids were read as they are"
+    ),
     "pred-png-kind": _Fault(
         "predicted PNGs that are not 8-bit RGB", "their ids were read as they are"
     ),
@@ -192,17 +200,27 @@ def check_truth_segments(where: str, segments: Iterable[SegmentRecord]) -> Itera
 
 
 def check_pixels(
-    image_id: ImageId, side: str, ids: Int32Array, table: SegmentTable, areas: Int64Array
+    image_id: ImageId, side: str, unlisted: Int32Array, areas: Int64Array, table: SegmentTable
 ) -> Iterator[Note]:
-    """Notes on where a map (its ids, and the areas of listed segments) and a JSON disagree."""
+    """Notes on where a PNG and a JSON disagree.
+
+    Args:
+        image_id: the photo's.
+        side: "truth" or "pred".
+        unlisted: int32, each id of the PNG that the JSON lacks, void aside.
+        areas: int64 (N,), pixels of the segments in the PNG.
+        table: the N segments of the JSON; an area of NaN is none.
+    """
     where = f"image_id {image_id!r}, segment"
-    unlisted = np.unique(ids[(ids != 0) & (table.rows_of(ids) == NOT_LISTED)])
     if len(unlisted):
         yield Note(f"{side}-unlisted-id", f"{where} {unlisted[0]}", len(unlisted))
+    suspect = np.flatnonzero((areas != table.areas) | (areas == 0))
+    if not len(suspect):
+        return
     empty = table.segment_ids[areas == 0]
     if len(empty):
         yield Note(f"{side}-no-pixels", f"{where} {empty[0]}", len(empty))
-    wrong = np.flatnonzero((areas != table.areas) & ~np.isnan(table.areas) & (areas > 0))
+    wrong = suspect[(areas[suspect] > 0) & ~np.isnan(table.areas[suspect])]
     if len(wrong):
         row = wrong[0]
         example = f"{where} {table.segment_ids[row]} ({table.areas[row]:g}, not {areas[row]})"

@@ -184,7 +184,13 @@ class PhotoWorker:
         scorer, image_id = self._scorer, task.image_id
         truth = scorer.load(image_id) if scorer and image_id in scorer.truth.annotations else None
         overview = render_overview(
-            image, semantic, instances, prediction, self._pipeline.space, truth
+            image,
+            semantic,
+            instances,
+            prediction,
+            self._pipeline.space,
+            score_threshold=self._pipeline.config.fusion.score_threshold,
+            truth=truth,
         )
         save_picture(_make_parent(self._out / PICTURE_DIR / task.png_name), overview)
 

@@ -170,12 +170,11 @@ def map_labels(semantic: SemanticPrediction, label_map: LabelMap) -> SemanticPre
 
 
 def _check_answers(
-    model: str, answers: Sequence[Any], kinds: tuple[type, ...], photos: Sequence[Photo]
+    model: str, answers: Sequence[Any], kinds: tuple[type[Any], ...], photos: Sequence[Photo]
 ) -> None:
     """Raise ModelOutputError unless there is one answer of a right kind and size per photo."""
     if len(answers) != len(photos):
         raise ModelOutputError(f"{model}: {len(answers)} answers to {len(photos)} photos")
-    answer: Any
     for answer, photo in zip(answers, photos, strict=True):
         if not isinstance(answer, kinds):
             names = " or ".join(kind.__name__ for kind in kinds)

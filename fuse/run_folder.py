@@ -36,9 +36,10 @@ class RunFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
-        if overwrite:
+        if overwrite and (path / RUN_FILE).is_file():
             _remove_run(path)
-        _check_folder(path, settings)
+        else:
+            _check_folder(path, settings)
         (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
         write_json(path / RUN_FILE, {"settings": settings})
         self._settings = settings
@@ -103,8 +104,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _remove_run(path: Path) -> None:
     """Delete what a run wrote into a folder, and nothing else."""
-    if not (path / RUN_FILE).is_file():
-        return
     for folder in (PNG_DIR, PICTURE_DIR):
         if (path / folder).is_dir():
             shutil.rmtree(path / folder)

@@ -31,12 +31,14 @@ from fuse.metrics.pq import (
     PQResult,
     PQStats,
     SegmentTable,
-    count_matches,
+    map_truth,
+    match_pairs,
     sum_stats,
     summarize,
 )
-from fuse.ops.contingency import Int64Array, count_pairs
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+from fuse.ops.contingency import count_pairs
+from fuse.ops.matching import count_areas
+from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
 NO_SEGMENTS = SegmentTable.from_segments(())
 PHOTOS_IN_FLIGHT = 1024  # enough to keep every thread busy, few enough to stay small
@@ -131,11 +133,10 @@ class TruthScorer:
         """Score a prediction from a file; what cannot be scored has a note and no counts."""
         notes: list[Note] = []
         try:
-            if image_id in predictions.annotations:
-                pred_map, pred = _read_photo(predictions, image_id, "pred", notes)
-                return self._score(image_id, pred_map, pred, notes)
-            notes.append(Note("pred-missing", f"image_id {image_id!r}"))
-            return self._score(image_id, None, NO_SEGMENTS, notes)
+            if image_id not in predictions.annotations:
+                return self.score(image_id, None)
+            pred_map, pred = _read_photo(predictions, image_id, "pred", notes)
+            return self._score(image_id, pred_map, pred, notes)
         except CocoFormatError as err:
             notes.append(Note("cannot-score", str(err)))
             name = self.truth.photo_name(image_id)
@@ -158,14 +159,15 @@ class TruthScorer:
                 f"the true {self.truth.png_path(image_id)} is {_by(truth_map)}"
             )
         pairs = count_pairs(truth_map, pred_map)
-        truth_areas = truth.count_areas(pairs[0], pairs[2])
-        notes += check_pixels(image_id, "truth", pairs[0], truth, truth_areas)
-        notes += check_pixels(image_id, "pred", pairs[1], pred, pred.count_areas(*pairs[1:]))
-        truth = replace(truth, areas=np.where(np.isnan(truth.areas), truth_areas, truth.areas))
+        true_areas, true_unlisted = count_areas(pairs[0], pairs[2], truth.segment_ids)
+        pred_areas, pred_unlisted = count_areas(pairs[1], pairs[2], pred.segment_ids)
+        notes += check_pixels(image_id, "truth", true_unlisted, true_areas, truth)
+        notes += check_pixels(image_id, "pred", pred_unlisted, pred_areas, pred)
+        truth = replace(truth, areas=np.where(np.isnan(truth.areas), true_areas, truth.areas))
         if self._label_map:
-            pairs, truth = _map_truth(pairs, truth, self._label_map)
+            pairs, truth = map_truth(*pairs, truth, self._label_map)
         try:
-            stats = count_matches(*pairs, truth, pred, official=self._official)
+            stats = match_pairs(*pairs, truth, pred, official=self._official)
         except ValueError as err:
             raise CocoFormatError(f"{self.truth.path}, image_id {image_id!r}: {err}") from err
         return PhotoScore(image_id, self.truth.photo_name(image_id), stats, tuple(notes))
@@ -355,30 +357,6 @@ def _segment_table(records: dict[int, SegmentRecord]) -> SegmentTable:
     )
 
 
-def _map_truth(
-    pairs: tuple[Int32Array, Int32Array, Int64Array], truth: SegmentTable, label_map: LabelMap
-) -> tuple[tuple[Int32Array, Int32Array, Int64Array], SegmentTable]:
-    """Carry the truth's side of pair counts into another label space.
-
-    Mapping only renames and joins ids, so the list of pairs stands in for the whole map.
-    """
-    truth_ids, pred_ids, counts = pairs
-    columns = zip(
-        truth.segment_ids.tolist(),
-        truth.category_ids.tolist(),
-        truth.areas.astype(np.int64).tolist(),
-        truth.iscrowd.tolist(),
-        strict=True,
-    )
-    segments = tuple(SegmentInfo(i, c, area, (0, 0, 0, 0), crowd) for i, c, area, crowd in columns)
-    mapped = map_panoptic(PanopticPrediction(truth_ids[np.newaxis], segments), label_map)
-    keys = mapped.panoptic_map[0].astype(np.int64) << 24 | pred_ids
-    joined, positions = np.unique(keys, return_inverse=True)
-    joined_counts = np.bincount(positions, weights=counts, minlength=len(joined)).astype(np.int64)
-    joined_ids = (joined >> 24).astype(np.int32), (joined & 0xFFFFFF).astype(np.int32)
-    return (*joined_ids, joined_counts), SegmentTable.from_segments(mapped.segments_info)
-
-
 def _by(panoptic_map: Int32Array) -> str:
     """Height x width in words."""
     height, width = panoptic_map.shape
@@ -401,13 +379,3 @@ def write_per_image_csv(path: Path, evaluation: Evaluation) -> None:
             pq = score.pq if score.n else ""
             iou_sum = float(stats.iou_sum.sum())
             writer.writerow((photo.image_id, photo.file_name, pq, *counts, iou_sum))
-
-
-__all__ = [
-    "Evaluation",
-    "PhotoScore",
-    "TruthScorer",
-    "evaluate",
-    "find_truth_map",
-    "write_per_image_csv",
-]

@@ -11,7 +11,7 @@ tiny_instance.safetensors and tiny_semantic.safetensors (`export`).
     python scripts/train_tiny.py instance  --data DATA --work WORK --minutes 100
     python scripts/train_tiny.py semantic  --data DATA --work WORK --minutes 100
     python scripts/train_tiny.py export    --work WORK --to fuse/weights
-    python scripts/train_tiny.py calibrate --data DATA --work WORK
+    python scripts/train_tiny.py calibrate --data DATA --work WORK   (of the weights in the package)
 
 The two trainings run side by side, each on one core (bfloat16, about 0.8 and 1.3 s a step).
 coco-panoptic's val2017 photos are never read. Expected figures: see fuse/weights/MODEL_CARD.md.
@@ -24,6 +24,7 @@ from typing import Any
 import click
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_training.calibrate import print_calibration
 from tiny_training.instance import train_instance
 from tiny_training.photos import LABELS_FILE, load_photos
 from tiny_training.semantic import train_semantic
@@ -102,6 +103,15 @@ def export(work: Path, folder: Path, only: str | None) -> None:
         state = torch.load(work / f"{kind}.pt", weights_only=True)["averaged"]
         write_weights(folder / f"tiny_{kind}.safetensors", state, describe(kind))
         click.echo(f"{kind}: {folder / f'tiny_{kind}.safetensors'}")
+
+
+@main.command()
+@data_option
+@work_option
+@click.option("--set", "overrides", multiple=True, help="KEY=VALUE of the preset, as in fuse run")
+def calibrate(data: Path, work: Path, overrides: tuple[str, ...]) -> None:
+    """Print PQ on the held-out photos by threshold, with the weights of the package."""
+    print_calibration(load_photos(work / LABELS_FILE), data, list(overrides))
 
 
 def load_net(kind: str, folder: Path) -> Any:  # noqa: ANN401 - one of two classes

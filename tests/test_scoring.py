@@ -17,7 +17,7 @@ from fuse.labels import find_label_map, load_space, map_panoptic
 from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.scoring import TruthScorer, evaluate, find_truth_map, write_per_image_csv
 from fuse.types import Category, LabelSpace
-from tests.panoptic_maps import SPACE, pairs, panoptic, write_dataset
+from panoptic_maps import SPACE, pairs, panoptic, write_dataset
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})
 PRED = panoptic([1, 1, 0, 0, 2, 2], {1: 1, 2: 7})
@@ -51,7 +51,7 @@ def claim_areas(photo, areas):
     return panoptic(photo.panoptic_map, categories, crowds, areas)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(pairs(), min_size=1, max_size=3), st.data())
 def test_official_equals_hotcoco(photos, data):
     wrong = st.integers(0, 3)  # pixels too many, in one photo of four
@@ -107,7 +107,7 @@ def test_evaluate(tmp_path):
 
 
 @given(st.lists(pairs(), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_threads_change_no_bit(photos):
     with tempfile.TemporaryDirectory() as folder:
         gt = write_dataset(Path(folder), "gt", {i: t for i, (t, _) in enumerate(photos)})

@@ -144,27 +144,26 @@ class PanopticDataset:
         """
         records = self.annotations[image_id].segments_by_id()
         panoptic_map = read_id_map(self.png_path(image_id))
-        segment_ids = np.array(sorted(records), dtype=np.int32)
-        areas, bboxes, unlisted = measure_segments(panoptic_map, segment_ids)
+        listed_ids = np.array(list(records), dtype=np.int32)
+        ascending = np.argsort(listed_ids)
+        areas, bboxes, unlisted = measure_segments(panoptic_map, listed_ids[ascending])
         if unlisted:
-            listed = np.isin(panoptic_map, segment_ids)
+            listed = np.isin(panoptic_map, listed_ids)
             panoptic_map = np.where(listed, panoptic_map, 0).astype(np.int32)
-        measured = dict(
-            zip(
-                segment_ids.tolist(), zip(areas.tolist(), bboxes.tolist(), strict=True), strict=True
-            )
-        )
+        back = np.argsort(ascending)
         segments = tuple(
             SegmentInfo(
-                segment_id=segment_id,
+                segment_id=record.segment_id,
                 category_id=record.category_id,
-                area=measured[segment_id][0],
-                bbox=tuple(measured[segment_id][1]),
+                area=area,
+                bbox=tuple(bbox),
                 iscrowd=bool(record.iscrowd),
                 score=record.score,
             )
-            for segment_id, record in records.items()
-            if measured[segment_id][0]
+            for record, area, bbox in zip(
+                records.values(), areas[back].tolist(), bboxes[back].tolist(), strict=True
+            )
+            if area
         )
         return PanopticPrediction(panoptic_map, segments)
 
@@ -392,16 +391,3 @@ def segment_from_json(entry: Mapping[str, Any]) -> SegmentInfo:
         )
     except (KeyError, TypeError, ValueError) as err:
         raise CocoFormatError(f"segments_info entry {dict(entry)}: {err!r}") from err
-
-
-__all__ = [
-    "AnnotationRecord",
-    "ImageRecord",
-    "PanopticDataset",
-    "SegmentRecord",
-    "annotation_to_json",
-    "read_panoptic_json",
-    "segment_from_json",
-    "segment_to_json",
-    "write_panoptic_json",
-]

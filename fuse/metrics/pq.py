@@ -15,17 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fuse.labels import LabelMap, map_panoptic
 from fuse.ops.contingency import count_pairs
+from fuse.ops.matching import BoolArray, Int64Array, count_matches, sum_by_row
 from fuse.types import Float64Array, Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-MATCH_IOU = 0.5  # strictly above it a match is unique
-FORGIVEN_SHARE = 0.5  # of a segment on void and crowd, strictly above it is no false positive
-NOT_LISTED = -1  # row of an id that the segments do not name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,19 +71,6 @@ class SegmentTable:
             np.array([s.area for s in segments_info], dtype=np.float64),
         )
 
-    def rows_of(self, segment_ids: Int32Array) -> Int64Array:
-        """int64 row of each id, NOT_LISTED for ids without one."""
-        if not len(self.segment_ids):
-            return np.full(len(segment_ids), NOT_LISTED, dtype=np.int64)
-        order = np.argsort(self.segment_ids)
-        position = np.searchsorted(self.segment_ids, segment_ids, sorter=order)
-        rows = order[np.minimum(position, len(order) - 1)]
-        return np.where(self.segment_ids[rows] == segment_ids, rows, NOT_LISTED)
-
-    def count_areas(self, segment_ids: Int32Array, counts: Int64Array) -> Int64Array:
-        """int64 (N,), the pixels of each segment, from pixel counts (P,) of ids (P,)."""
-        return _sum_counts(self.rows_of(segment_ids), counts, len(self.segment_ids))
-
 
 def match_segments(
     truth: PanopticPrediction, pred: PanopticPrediction, *, official: bool = False
@@ -122,7 +103,7 @@ def match_segments(
     >>> stats.category_ids.tolist(), stats.iou_sum.round(3).tolist(), stats.fn.tolist()
     ([17, 18], [0.667, 0.0], [0, 1])
     """
-    return count_matches(
+    return match_pairs(
         *count_pairs(truth.panoptic_map, pred.panoptic_map),
         SegmentTable.from_segments(truth.segments_info),
         SegmentTable.from_segments(pred.segments_info),
@@ -130,7 +111,7 @@ def match_segments(
     )
 
 
-def count_matches(
+def match_pairs(
     truth_ids: Int32Array,
     pred_ids: Int32Array,
     counts: Int64Array,
@@ -151,80 +132,49 @@ def count_matches(
         official: as in `match_segments`.
 
     Raises:
-        ValueError: `official`, and a claimed area makes a union 0.
+        ValueError: `official`, and a claimed area makes a union of 0 pixels.
     """
-    truth_rows, pred_rows = truth.rows_of(truth_ids), pred.rows_of(pred_ids)
-    truth_areas = _sum_counts(truth_rows, counts, len(truth.segment_ids))
-    pred_areas = _sum_counts(pred_rows, counts, len(pred.segment_ids))
-    void = truth_ids == 0 if official else truth_rows == NOT_LISTED
-    void_areas = _sum_counts(np.where(void, pred_rows, NOT_LISTED), counts, len(pred_areas))
-
-    both = (truth_rows != NOT_LISTED) & (pred_rows != NOT_LISTED)
-    t, p, shared = truth_rows[both], pred_rows[both], counts[both]
-    same_category = truth.category_ids[t] == pred.category_ids[p]
-    on_crowd = truth.iscrowd[t]
-
-    union_areas = truth.areas if official else truth_areas.astype(np.float64)
-    comparable = same_category & ~on_crowd
-    union = (union_areas[t] + pred_areas[p] - shared - void_areas[p])[comparable]
-    if (union == 0).any():
-        raise ValueError("the claimed area of a true segment makes a union of 0 pixels")
-    iou = shared[comparable] / union
-    matched = iou > MATCH_IOU
-    matched_truth, matched_pred = t[comparable][matched], p[comparable][matched]
-
-    excusing = same_category & on_crowd
-    if official:
-        excusing &= _last_crowds(truth)[t]
-    excused_areas = void_areas + _sum_counts(p[excusing], shared[excusing], len(pred_areas))
-    missed = ~truth.iscrowd & ((truth_areas > 0) | official)
-    missed[matched_truth] = False
-    wrong = (pred_areas > 0) & (excused_areas <= FORGIVEN_SHARE * pred_areas)
-    wrong[matched_pred] = False
-    return _stats_of_rows(
-        truth.category_ids[matched_truth],
-        iou[matched],
-        pred.category_ids[wrong],
-        truth.category_ids[missed],
-    )
-
-
-def _sum_counts(rows: Int64Array, counts: Int64Array, length: int) -> Int64Array:
-    """int64 (length,), the sum of counts per row; rows that are NOT_LISTED go nowhere."""
-    # Sums of pixels stay far below 2**53, so bincount's float64 is exact.
-    sums = np.bincount(rows + 1, weights=counts, minlength=length + 1)[1:]
-    return sums.astype(np.int64)
-
-
-def _last_crowds(truth: SegmentTable) -> BoolArray:
-    """True for the crowd that is listed last in its category: bool (N,)."""
-    last = np.zeros(len(truth.segment_ids), dtype=np.bool_)
-    crowds = np.flatnonzero(truth.iscrowd)[::-1]
-    _, first = np.unique(truth.category_ids[crowds], return_index=True)
-    last[crowds[first]] = True
-    return last
-
-
-def _stats_of_rows(
-    tp_categories: Int32Array,
-    iou: Float64Array,
-    fp_categories: Int32Array,
-    fn_categories: Int32Array,
-) -> PQStats:
-    """Stats of single matches and errors, given by their category_ids."""
-    category_ids = np.unique(np.concatenate((tp_categories, fp_categories, fn_categories)))
-    length = len(category_ids)
-    tp_rows, fp_rows, fn_rows = (
-        np.searchsorted(category_ids, categories)
-        for categories in (tp_categories, fp_categories, fn_categories)
-    )
+    true_columns = (truth.segment_ids, truth.category_ids, truth.iscrowd, truth.areas)
+    pred_columns = (pred.segment_ids, pred.category_ids)
     return PQStats(
-        category_ids.astype(np.int32),
-        np.bincount(tp_rows, weights=iou, minlength=length).astype(np.float64),
-        np.bincount(tp_rows, minlength=length),
-        np.bincount(fp_rows, minlength=length),
-        np.bincount(fn_rows, minlength=length),
+        *count_matches(truth_ids, pred_ids, counts, true_columns, pred_columns, official)
     )
+
+
+def map_truth(
+    truth_ids: Int32Array,
+    pred_ids: Int32Array,
+    counts: Int64Array,
+    truth: SegmentTable,
+    label_map: LabelMap,
+) -> tuple[tuple[Int32Array, Int32Array, Int64Array], SegmentTable]:
+    """Carry the truth of pair counts into another label space, before `match_pairs`.
+
+    Mapping renames and joins ids, so the list of pairs stands in for the whole map. Claimed
+    areas of joined segments add up.
+
+    Args:
+        truth_ids: int32 (P,), as in `match_pairs`.
+        pred_ids: int32 (P,).
+        counts: int64 (P,).
+        truth: true segments, their areas without NaN.
+        label_map: from the truth's label space.
+
+    Returns:
+        (truth_ids, pred_ids, counts) and the true segments in the other space.
+    """
+    columns = (truth.segment_ids, truth.category_ids, truth.areas.astype(np.int64), truth.iscrowd)
+    segments = tuple(
+        SegmentInfo(segment_id, category_id, area, (0, 0, 0, 0), iscrowd)
+        for segment_id, category_id, area, iscrowd in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    )
+    mapped = map_panoptic(PanopticPrediction(truth_ids[np.newaxis], segments), label_map)
+    id_pairs = np.stack((mapped.panoptic_map[0], pred_ids), axis=1)
+    joined, rows = np.unique(id_pairs, axis=0, return_inverse=True)
+    pairs = (joined[:, 0].copy(), joined[:, 1].copy(), sum_by_row(rows, counts, len(joined)))
+    return pairs, SegmentTable.from_segments(mapped.segments_info)
 
 
 def sum_stats(stats: Iterable[PQStats]) -> PQStats:
@@ -234,8 +184,8 @@ def sum_stats(stats: Iterable[PQStats]) -> PQStats:
     """
     parts = tuple(stats)
     if not parts:
-        empty = np.zeros(0, dtype=np.int32)
-        return _stats_of_rows(empty, np.zeros(0), empty, empty)
+        none = np.zeros(0, dtype=np.int64)
+        return PQStats(none.astype(np.int32), np.zeros(0), none, none, none)
     every_id = np.concatenate([part.category_ids for part in parts])
     category_ids, rows = np.unique(every_id, return_inverse=True)
 
@@ -380,16 +330,3 @@ def _mean_score(scores: Iterable[PQScore]) -> PQScore:
         sum(score.rq for score in scored) / n,
         n,
     )
-
-
-__all__ = [
-    "CategoryPQ",
-    "PQResult",
-    "PQScore",
-    "PQStats",
-    "SegmentTable",
-    "count_matches",
-    "match_segments",
-    "sum_stats",
-    "summarize",
-]

@@ -1,20 +1,16 @@
-"""The two nets of the `tiny` pipeline: a Mask R-CNN and a Semantic FPN, each on its own EfficientNet-Lite0.
+"""The two nets of the `tiny` pipeline, a Mask R-CNN and a Semantic FPN.
 
-Both speak the label space `coco_super` (27 COCO supercategories: 1..12 things, 13..27 stuff).
+Each stands on an EfficientNet-Lite0 of its own, and both speak the label space `coco_super` (27
+COCO supercategories: 1..12 things, 13..27 stuff).
 Their batch norms are folded into the convolutions, so a net is plain convolutions with biases;
 `fold_batch_norm` makes that form from a freshly built net. What else inference needs (input
-mean and std, input size, category ids, thresholds) is written in the header of the weight files,
-see `read_fuse_metadata`.
+mean and std, input size, category ids) stands in the header of the weight files as JSON, under the
+key "fuse".
 """
-
-import json
-from pathlib import Path
-from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.detection import MaskRCNN
@@ -54,7 +50,10 @@ class Lite0Pyramid(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map (N, 3, H, W) to pyramid levels "0".."3" (strides 4..32) and "pool" (stride 64)."""
-        return self.pyramid({str(level): x for level, x in enumerate(self.stages(images))})
+        levels: dict[str, Tensor] = self.pyramid(
+            {str(level): features for level, features in enumerate(self.stages(images))}
+        )
+        return levels
 
 
 class SharedMaskPredictor(nn.Module):
@@ -120,6 +119,8 @@ def build_semantic_net() -> smp.FPN:
     )
     net.encoder.conv_head = nn.Identity()  # ImageNet's classifier: never run
     net.encoder.bn2 = nn.Identity()
+    # smp aligns the corners; the nets were trained with cells that cover their four pixels
+    net.segmentation_head[1] = nn.Upsample(scale_factor=4.0, mode="bilinear", align_corners=False)
     fold_batch_norm(net)
     return net.eval()
 
@@ -129,32 +130,21 @@ def fold_batch_norm(module: nn.Module) -> None:
 
     The outputs stay equal, as in eval mode, up to rounding. A batch norm is replaced by its
     activation (timm's `BatchNormAct2d`) or by nothing.
+
+    Raises:
+        ValueError: a batch norm has no running statistics.
     """
     previous: nn.Module | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
+            mean, variance = child.running_mean, child.running_var
+            if mean is None or variance is None:
+                raise ValueError(f"{name} keeps no running statistics")
             weight, bias = fuse_conv_bn_weights(
-                previous.weight,
-                previous.bias,
-                child.running_mean,
-                child.running_var,
-                child.eps,
-                child.weight,
-                child.bias,
+                previous.weight, previous.bias, mean, variance, child.eps, child.weight, child.bias
             )
             previous.weight, previous.bias = nn.Parameter(weight), nn.Parameter(bias)
             setattr(module, name, getattr(child, "act", nn.Identity()))
         else:
             fold_batch_norm(child)
         previous = child
-
-
-def read_fuse_metadata(path: Path) -> dict[str, Any]:
-    """Read what inference needs beyond the architecture from a weight file's header.
-
-    Raises:
-        KeyError: the file carries no "fuse" entry.
-    """
-    with safe_open(path, framework="pt") as weights:
-        metadata: dict[str, Any] = json.loads((weights.metadata() or {})["fuse"])
-    return metadata

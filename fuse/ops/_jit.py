@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import event
@@ -17,16 +17,19 @@ PACKAGE = __name__.split(".")[0] + "."
 def jit(function: Kernel) -> Kernel:
     """Compile a kernel on its first call; it releases the GIL and is cached on disk.
 
+    Kernels may call kernels of their own file only: numba's cache compiles anew when the file
+    of a kernel changes, and does not look at the files of the kernels that it calls.
+
     The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache
     folder. Where none of them is writable the kernel is compiled anew in each process.
     """
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return cast(Kernel, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # numba found no folder that it may write to
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return cast(Kernel, numba.njit(nogil=True)(function))
 
 
-class _CompileNotice(event.Listener):  # type: ignore[misc]
+class _CompileNotice(event.Listener):
     """Says once per process, on stderr, that kernels are being compiled."""
 
     def __init__(self) -> None:
@@ -43,4 +46,4 @@ class _CompileNotice(event.Listener):  # type: ignore[misc]
 
 
 # Kernels that come from the cache raise no such event.
-event.register("numba:compile", _CompileNotice())
+event.register("numba:compile", _CompileNotice())  # type: ignore[no-untyped-call]

@@ -126,9 +126,9 @@ def _cells(
         place = step * index + offset
     else:
         place = step * index if align_corners else step * (index + 0.5) - 0.5
-    place = place.astype(np.float32).clip(0, grid - 1)
+    place = place.astype(np.float32).astype(np.float64).clip(0, grid - 1)
     cell = place.astype(np.int64).clip(max=max(grid - 2, 0))
-    return cell, place - cell.astype(np.float32)
+    return cell, (place - cell).astype(np.float32)
 
 
 @jit

@@ -87,7 +87,7 @@ def _count_keys(
 
 
 @jit
-def _find_slot(keys: Int64Array, key: int) -> int:
+def _find_slot(keys: Int64Array, key: np.int64) -> np.int64:
     """The slot that holds key, or the free one where it belongs."""
     mask = len(keys) - 1
     slot = ((key * HASH_FACTOR) >> 20) & mask

@@ -21,11 +21,13 @@ class InnermostPoint:
         y: row in pixels.
         x: column in pixels.
         radius: pixels from there to the nearest border of the segment or of the map.
+        top: the segment's first row.
     """
 
     y: int
     x: int
     radius: float
+    top: int
 
 
 def innermost_points(segment_map: Int32Array) -> dict[int, InnermostPoint]:
@@ -36,26 +38,28 @@ def innermost_points(segment_map: Int32Array) -> dict[int, InnermostPoint]:
     >>> segment_map = np.zeros((5, 9), dtype=np.int32)
     >>> segment_map[:, :5] = 7
     >>> innermost_points(segment_map)
-    {7: InnermostPoint(y=2, x=2, radius=2.5)}
+    {7: InnermostPoint(y=2, x=2, radius=2.5, top=0)}
     """
     if segment_map.size == 0:
         return {}
     step = -(-max(segment_map.shape) // GRID_SIDE)
     grid = segment_map[step // 2 :: step, step // 2 :: step]
     depth = _depth(grid)
+    ids, first, segment = np.unique(grid, return_index=True, return_inverse=True)
     # The points in ascending depth: of those with one id the last written, the deepest, stays.
     order = np.argsort(depth, axis=None, kind="stable")
-    ids, segment = np.unique(grid, return_inverse=True)
     deepest = np.zeros(len(ids), dtype=np.int64)
     deepest[segment.reshape(-1)[order]] = order
     rows, columns = np.unravel_index(deepest, grid.shape)
+    tops = first // grid.shape[1]
     return {
         segment_id: InnermostPoint(
             y=int(row) * step + step // 2,
             x=int(column) * step + step // 2,
             radius=float(depth[row, column]) * step,
+            top=int(top) * step,
         )
-        for segment_id, row, column in zip(ids.tolist(), rows, columns, strict=True)
+        for segment_id, row, column, top in zip(ids.tolist(), rows, columns, tops, strict=True)
         if segment_id != 0
     }
 
@@ -70,4 +74,4 @@ def _depth(grid: Int32Array) -> Float32Array:
     room[2:-1:2, 1::2] = grid[1:] == grid[:-1]
     room[1::2, 2:-1:2] = grid[:, 1:] == grid[:, :-1]
     distance = cv2.distanceTransform(room, cv2.DIST_L2, cv2.DIST_MASK_5)
-    return np.asarray(distance[1::2, 1::2], dtype=np.float32) / 2
+    return distance[1::2, 1::2].astype(np.float32) * np.float32(0.5)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from fuse.ops._jit import jit
-from fuse.types import Float32Array, Instances, Int32Array, RleMasks, UInt8Array
+from fuse.ops.rle import encode_crop, rle_runs
+from fuse.types import Float32Array, Instances, Int32Array, RleMasks
 
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -61,8 +61,8 @@ def mask_runs(instances: Instances, indices: Int64Array) -> MaskRuns:
     height, width = instances.size
     indices = np.ascontiguousarray(indices, dtype=np.int64)
     if isinstance(instances.masks, RleMasks):
-        codes = [instances.masks.rles[index]["counts"] for index in indices.tolist()]
-        return rle_runs(codes, (height, width))
+        rles = instances.masks.rles
+        return MaskRuns(*rle_runs([rles[i]["counts"] for i in indices.tolist()], instances.size))
     runs, offsets = _runs_of_soft_masks(
         np.ascontiguousarray(instances.masks.probs),
         np.ascontiguousarray(instances.boxes),
@@ -70,23 +70,6 @@ def mask_runs(instances: Instances, indices: Int64Array) -> MaskRuns:
         height,
         width,
     )
-    return MaskRuns(runs, offsets)
-
-
-def rle_runs(codes: list[bytes], size: tuple[int, int]) -> MaskRuns:
-    """The masks of COCO's compressed RLE counts over a photo of (height, width).
-
-    Counts that end early leave the rest of the photo as background, as in pycocotools.
-
-    Raises:
-        ValueError: a code is cut short or describes more pixels than the photo has; the
-            message names its place in the list.
-    """
-    ends = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-    code = np.frombuffer(b"".join(codes), dtype=np.uint8)
-    runs, offsets, bad = _runs_of_rles(code, ends, *size)
-    if bad >= 0:
-        raise ValueError(f"rles[{bad}] is cut short or has more pixels than the photo {size}")
     return MaskRuns(runs, offsets)
 
 
@@ -118,23 +101,7 @@ def encode_rles(instances: Instances) -> Iterator[dict[str, Any]]:
         yield from instances.masks.rles
         return
     for index in range(len(instances)):
-        yield _encode_crop(*paste_mask(instances, index), instances.size)
-
-
-def _encode_crop(crop: BoolArray, corner: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
-    """COCO's compressed RLE of a mask given as a crop and the crop's (y, x) in the photo."""
-    (top, left), (height, width) = corner, size
-    # Down each column of the crop, the mask changes at y: starts and stops alternate.
-    x, y = np.nonzero(np.diff(np.pad(crop.T, ((0, 0), (1, 1))), axis=1))
-    changes = (left + x) * height + top + y
-    # A run that reaches the bottom goes on at the top of the next column: no change there.
-    goes_on = np.flatnonzero(changes[1:] == changes[:-1])
-    changes = np.delete(changes, [goes_on, goes_on + 1])
-    counts = np.diff(changes, prepend=0, append=height * width)
-    if len(changes) and changes[-1] == height * width:
-        counts = counts[:-1]
-    code = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, height, width)
-    return {"size": list(size), "counts": code["counts"]}
+        yield encode_crop(*paste_mask(instances, index), instances.size)
 
 
 @jit
@@ -207,82 +174,80 @@ def _paste(
     runs: Int32Array,
     count: int,
 ) -> tuple[Int32Array, int]:
-    """Append the runs of one stretched mask; rows and columns are its first and last pixel.
-
-    Each row is blended from two rows of samples once; then only the cells between two
-    samples that lie on different sides of the threshold are looked at pixel by pixel.
-    """
+    """Append the runs of one stretched mask; rows and columns are its first and last pixel."""
     samples = len(padded)
     top, out_height, row_sample, row_weight = _axis_samples(rows[0], rows[1], height, samples)
     left, out_width, column_sample, column_weight = _axis_samples(
         columns[0], columns[1], width, samples
     )
     is_small = out_height + out_width <= SMALL_OUTPUT
-    visible = len(column_sample)
     cell_start = np.searchsorted(column_sample, np.arange(samples + 1))
     blended = np.empty(samples + 1, np.float32)
+    changes = np.empty(len(column_weight) + 1, np.int64)
     for i in range(len(row_sample)):
-        above, below = row_sample[i], min(row_sample[i] + 1, samples - 1)
-        wy = row_weight[i]
-        for j in range(samples):
-            blended[j] = (np.float32(1) - wy) * padded[above, j] + wy * padded[below, j]
-        blended[samples] = blended[samples - 1]
-        while count + visible // 2 + 1 > len(runs):
-            runs = _grown(runs)
-        run_start = -1
-        for j in range(samples):
-            a, b = blended[j], blended[j + 1]
-            start, stop = cell_start[j], cell_start[j + 1]
-            if start == stop:
-                continue
-            if min(a, b) > THRESHOLD + ROUNDING:
-                if run_start < 0:
-                    run_start = start
-            elif max(a, b) < THRESHOLD - ROUNDING:
-                if run_start >= 0:
-                    count = _append(runs, count, top + i, left + run_start, left + start)
-                    run_start = -1
-            else:
-                for c in range(start, stop):
-                    wx = column_weight[c]
-                    value = (np.float32(1) - wx) * a + wx * b
-                    if abs(value - THRESHOLD) < ROUNDING:
-                        after = min(j + 1, samples - 1)
-                        value = _torch_bilinear(
-                            padded[above, j],
-                            padded[above, after],
-                            padded[below, j],
-                            padded[below, after],
-                            wy,
-                            wx,
-                            is_small,
-                        )
-                    if value > THRESHOLD:
-                        if run_start < 0:
-                            run_start = c
-                    elif run_start >= 0:
-                        count = _append(runs, count, top + i, left + run_start, left + c)
-                        run_start = -1
-        if run_start >= 0:
-            count = _append(runs, count, top + i, left + run_start, left + visible)
+        above, wy = row_sample[i], row_weight[i]
+        corners = padded[above : above + 2]
+        size = _row_changes(corners, wy, cell_start, column_weight, is_small, blended, changes)
+        while count + size // 2 > len(runs):
+            larger = np.empty((2 * len(runs), 3), np.int32)
+            larger[:count] = runs[:count]
+            runs = larger
+        for e in range(0, size, 2):
+            runs[count, 0] = top + i
+            runs[count, 1] = left + changes[e]
+            runs[count, 2] = left + changes[e + 1]
+            count += 1
     return runs, count
 
 
 @jit
-def _grown(runs: Int32Array) -> Int32Array:
-    """A copy with twice the room."""
-    larger = np.empty((2 * len(runs), 3), np.int32)
-    larger[: len(runs)] = runs
-    return larger
+def _row_changes(
+    corners: Float32Array,
+    wy: np.float32,
+    cell_start: Int64Array,
+    column_weight: Float32Array,
+    is_small: bool,
+    blended: Float32Array,
+    changes: Int64Array,
+) -> int:
+    """Write where the mask begins and ends in turn along one row of pixels; return how often.
 
-
-@jit
-def _append(runs: Int32Array, count: int, y: int, x_first: int, x_stop: int) -> int:
-    """Write one run and return the new count."""
-    runs[count, 0] = y
-    runs[count, 1] = x_first
-    runs[count, 2] = x_stop
-    return count + 1
+    corners holds the samples above and below (only above in the last row). Both are blended
+    once; then only the cells between two samples that lie on different sides of the
+    threshold are looked at pixel by pixel.
+    """
+    above, below = corners[0], corners[len(corners) - 1]
+    last = len(above) - 1
+    for j in range(len(above)):
+        blended[j] = (np.float32(1) - wy) * above[j] + wy * below[j]
+    blended[last + 1] = blended[last]
+    size = 0
+    for j in range(len(above)):
+        start, stop = cell_start[j], cell_start[j + 1]
+        if start == stop:
+            continue
+        before, after = blended[j], blended[j + 1]
+        is_inside = min(before, after) > THRESHOLD + ROUNDING
+        if is_inside or max(before, after) < THRESHOLD - ROUNDING:
+            if is_inside != (size % 2 == 1):
+                changes[size] = start
+                size += 1
+            continue
+        right = min(j + 1, last)
+        for c in range(start, stop):
+            wx = column_weight[c]
+            value = (np.float32(1) - wx) * before + wx * after
+            if abs(value - THRESHOLD) < ROUNDING:
+                value = _torch_bilinear(
+                    above[j], above[right], below[j], below[right], wy, wx, is_small
+                )
+            if (value > THRESHOLD) != (size % 2 == 1):
+                changes[size] = c
+                size += 1
+    if size % 2:
+        changes[size] = len(column_weight)
+        size += 1
+    return size
 
 
 @jit
@@ -314,125 +279,3 @@ def _torch_bilinear(
 def _fma(a: np.float32, b: np.float32, c: np.float32) -> np.float32:
     """A * b + c rounded once: the product of two float32 is exact in float64."""
     return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
-
-
-@jit
-def _runs_of_rles(
-    code: UInt8Array, ends: Int64Array, height: int, width: int
-) -> tuple[Int32Array, Int64Array, int]:
-    """Runs and offsets (see MaskRuns) of RLE codes, and the place of the first bad one or -1.
-
-    COCO's runs go down the columns. From one column to the next a row's pixel changes just
-    where exactly one of the two columns has it, so a row's run opens and closes there, and
-    no pixel is looked at.
-    """
-    runs = np.empty((FIRST_RUNS, 3), np.int32)
-    offsets = np.zeros(len(ends), np.int64)
-    run_start = np.full(height, -1, np.int32)  # per row: where its open run began
-    # Where the mask changes down the last two columns; a column has at most height + 2.
-    before = np.empty(height + 2, np.int64)
-    now = np.empty(height + 2, np.int64)
-    count = 0
-    for k in range(len(ends) - 1):
-        counts, is_valid = _decode_counts(code[ends[k] : ends[k + 1]], height * width)
-        if not is_valid:
-            return runs[:0], offsets, k
-        column, before_size, now_size = 0, 0, 0
-        position = 0
-        for i in range(len(counts)):
-            start, position = position, position + counts[i]
-            if i % 2 == 0:  # background comes first, then mask and background in turn
-                continue
-            while start < position:
-                x = start // height
-                if x != column:
-                    runs, count = _turn(
-                        run_start, before, before_size, now, now_size, column, runs, count
-                    )
-                    before, now, before_size, now_size = now, before, now_size, 0
-                    column += 1
-                    if x != column:  # columns without a pixel lie between
-                        runs, count = _turn(
-                            run_start, before, before_size, now, 0, column, runs, count
-                        )
-                        before_size, column = 0, x
-                y = start - x * height
-                stop = min(position - start + y, height)
-                if now_size and now[now_size - 1] == y:
-                    now_size -= 1
-                else:
-                    now[now_size] = y
-                    now_size += 1
-                now[now_size] = stop
-                now_size += 1
-                start += stop - y
-        runs, count = _turn(run_start, before, before_size, now, now_size, column, runs, count)
-        runs, count = _turn(run_start, now, now_size, before, 0, column + 1, runs, count)
-        offsets[k + 1] = count
-    return runs[:count].copy(), offsets, -1
-
-
-@jit
-def _turn(
-    run_start: Int32Array,
-    before: Int64Array,
-    before_size: int,
-    now: Int64Array,
-    now_size: int,
-    x: int,
-    runs: Int32Array,
-    count: int,
-) -> tuple[Int32Array, int]:
-    """Open and close the runs of the rows where column x differs from the one before it.
-
-    before and now hold where the mask changes down the two columns, ascending.
-    """
-    i, j, y, differs = 0, 0, 0, False
-    while i < before_size or j < now_size:
-        if j == now_size or (i < before_size and before[i] <= now[j]):
-            change = before[i]
-            i += 1
-        else:
-            change = now[j]
-            j += 1
-        if differs:
-            while count + change - y > len(runs):
-                runs = _grown(runs)
-            for row in range(y, change):
-                if run_start[row] < 0:
-                    run_start[row] = x
-                else:
-                    count = _append(runs, count, row, run_start[row], x)
-                    run_start[row] = -1
-        y, differs = change, not differs
-    return runs, count
-
-
-@jit
-def _decode_counts(code: UInt8Array, pixels: int) -> tuple[Int64Array, bool]:
-    """COCO's compressed counts, and whether they are whole and fit that many pixels.
-
-    Each count is stored in bytes of 48 + 5 bits, lowest first, plus a bit that says that
-    more follow; from the fourth on it is the difference to the count two before.
-    """
-    counts = np.empty(len(code), np.int64)
-    size, total, value, shift = 0, 0, 0, 0
-    for i in range(len(code)):
-        bits = np.int64(code[i]) - 48
-        if bits < 0 or bits > 63 or shift > 55:
-            return counts[:0], False
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:  # negative
-            value |= -1 << shift
-        if size > 2:
-            value += counts[size - 2]
-        total += value
-        if value < 0 or total > pixels:
-            return counts[:0], False
-        counts[size] = value
-        size += 1
-        value, shift = 0, 0
-    return counts[:size], shift == 0

@@ -47,6 +47,25 @@ def sum_by_row(rows: Int64Array, counts: Int64Array, length: int) -> Int64Array:
 
 
 @jit
+def count_areas(
+    segment_ids: Int32Array, counts: Int64Array, listed_ids: Int32Array
+) -> tuple[Int64Array, Int32Array]:
+    """Areas of listed segments, and the ids without a segment, from pixel counts.
+
+    Args:
+        segment_ids: int32 (P,), an id may stand several times; 0 = void.
+        counts: int64 (P,), pixels.
+        listed_ids: int32 (N,), ids of segments.
+
+    Returns:
+        areas int64 (N,), and the ids that are neither listed nor 0: int32, ascending.
+    """
+    rows = find_rows(segment_ids, listed_ids)
+    unlisted = np.unique(segment_ids[(rows == -1) & (segment_ids != 0)])
+    return sum_by_row(rows, counts, len(listed_ids)), unlisted
+
+
+@jit
 def count_matches(
     truth_ids: Int32Array,
     pred_ids: Int32Array,
@@ -73,42 +92,38 @@ def count_matches(
     Raises:
         ValueError: `official`, and a claimed area makes a union of 0 pixels.
     """
-    _, true_categories, iscrowd, claimed_areas = truth
-    predicted_categories = pred[1]
-    true_rows, pred_rows = find_rows(truth_ids, truth[0]), find_rows(pred_ids, pred[0])
-    counted_areas = sum_by_row(true_rows, counts, len(true_categories))
-    pred_areas = sum_by_row(pred_rows, counts, len(predicted_categories))
-    # To panopticapi an id that no segment lists is no void; to us it is, as it has no category.
-    void = truth_ids == 0 if official else true_rows == -1
-    void_areas = sum_by_row(np.where(void, pred_rows, -1), counts, len(pred_areas))
-
+    true_ids, true_categories, iscrowd, claimed_areas = truth
+    predicted_ids, predicted_categories = pred
     category_ids = np.unique(np.concatenate((true_categories, predicted_categories)))
     true_class = np.searchsorted(category_ids, true_categories)
     pred_class = np.searchsorted(category_ids, predicted_categories)
-    excusing = _last_of_class(iscrowd, true_class, len(category_ids)) if official else iscrowd
-    true_areas = claimed_areas if official else counted_areas.astype(np.float64)
+    true_rows, pred_rows = find_rows(truth_ids, true_ids), find_rows(pred_ids, predicted_ids)
+    counted_areas = sum_by_row(true_rows, counts, len(true_ids))
+    pred_areas = sum_by_row(pred_rows, counts, len(predicted_ids))
+    # To panopticapi an id that no segment lists is no void; to us it is, as it has no category.
+    on_void = truth_ids == 0 if official else true_rows == -1
+    void_areas = sum_by_row(np.where(on_void, pred_rows, -1), counts, len(pred_areas))
 
-    iou_sum = np.zeros(len(category_ids))
-    tp, fp, fn = (np.zeros(len(category_ids), np.int64) for _ in range(3))
+    both = np.flatnonzero((true_rows >= 0) & (pred_rows >= 0))
+    t, p, shared = true_rows[both], pred_rows[both], counts[both]
+    same_class = true_class[t] == pred_class[p]
+    excusing = _last_of_class(iscrowd, true_class, len(category_ids)) if official else iscrowd
+    excused_rows = np.where(same_class & excusing[t], p, -1)
+    excused_areas = void_areas + sum_by_row(excused_rows, shared, len(pred_areas))
+
     missed = ~iscrowd if official else ~iscrowd & (counted_areas > 0)
-    wrong = pred_areas > 0
-    excused_areas = void_areas.copy()
-    for index in range(len(counts)):
-        t, p, shared = true_rows[index], pred_rows[index], counts[index]
-        if t < 0 or p < 0 or true_class[t] != pred_class[p]:
-            continue
-        if iscrowd[t]:
-            excused_areas[p] += shared * excusing[t]
-            continue
-        union = pred_areas[p] + true_areas[t] - shared - void_areas[p]
+    wrong = (pred_areas > 0) & (excused_areas <= FORGIVEN_SHARE * pred_areas)
+    true_areas = claimed_areas if official else counted_areas.astype(np.float64)
+    iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
+    for pair in np.flatnonzero(same_class & ~iscrowd[t]):
+        union = pred_areas[p[pair]] + true_areas[t[pair]] - shared[pair] - void_areas[p[pair]]
         if union == 0:
             raise ValueError("the claimed area of a true segment makes a union of 0 pixels")
-        iou = shared / union
+        iou = shared[pair] / union
         if iou > MATCH_IOU:
-            tp[true_class[t]] += 1
-            iou_sum[true_class[t]] += iou
-            missed[t] = wrong[p] = False
-    wrong &= excused_areas <= FORGIVEN_SHARE * pred_areas
+            iou_sum[true_class[t[pair]]] += iou
+            tp[true_class[t[pair]]] += 1
+            missed[t[pair]] = wrong[p[pair]] = False
     fp = sum_by_row(pred_class, wrong.astype(np.int64), len(category_ids))
     fn = sum_by_row(true_class, missed.astype(np.int64), len(category_ids))
     kept = tp + fp + fn > 0
@@ -118,8 +133,9 @@ def count_matches(
 @jit
 def _last_of_class(chosen: BoolArray, classes: Int64Array, class_count: int) -> BoolArray:
     """Of the chosen rows of each class only the last one: bool (N,)."""
-    last = np.full(class_count, -1, np.int64)
-    for row in range(len(chosen)):
-        if chosen[row]:
-            last[classes[row]] = row
-    return np.arange(len(chosen)) == last[classes]
+    last = np.zeros(len(chosen), np.bool_)
+    seen = np.zeros(class_count, np.bool_)
+    for row in range(len(chosen) - 1, -1, -1):
+        last[row] = chosen[row] and not seen[classes[row]]
+        seen[classes[row]] |= chosen[row]
+    return last

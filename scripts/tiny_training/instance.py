@@ -47,7 +47,7 @@ def train_instance(
     net.rpn._pre_nms_top_n["training"] = 600
     net.rpn._post_nms_top_n["training"] = 300
     freeze_early_blocks(net.backbone.stages)
-    optimizer = torch.optim.AdamW(group_parameters(net, PEAK_LR, WEIGHT_DECAY))
+    optimizer = torch.optim.AdamW(group_parameters(net, net.backbone.stages, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "instance.pt", minutes)
     speed_up_depthwise(net)
     held_out = [photo for photo in photos if photo.held_out]

@@ -20,6 +20,7 @@ SAVE_SECONDS = 300.0
 LOG_SECONDS = 60.0
 FINAL_LR_SHARE = 0.01
 FROZEN_BLOCKS = 2
+BACKBONE_LR_SHARE = 0.3  # without batch norm a rate that suits the heads unlearns the features
 
 
 @dataclass
@@ -120,13 +121,24 @@ class Training:
         part.replace(self.path)
 
 
-def group_parameters(net: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters for AdamW: biases and norms do not decay."""
-    parameters = [value for value in net.parameters() if value.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "lr": lr, "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},
-    ]
+def group_parameters(
+    net: nn.Module, backbone: nn.Module, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Split parameters for AdamW: the backbone learns slower, biases and norms do not decay."""
+    in_backbone = {id(value) for value in backbone.parameters()}
+    groups = []
+    for share, slow in ((BACKBONE_LR_SHARE, True), (1.0, False)):
+        parameters = [
+            value
+            for value in net.parameters()
+            if value.requires_grad and (id(value) in in_backbone) == slow
+        ]
+        for decay, kind in (
+            (weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
+            groups.append({"params": kind, "lr": lr * share, "weight_decay": decay})
+    return groups
 
 
 def freeze_early_blocks(backbone: nn.Module) -> None:

@@ -47,6 +47,7 @@ class Photo:
         complete: the objects are a person's, and all there are.
         panoptic: path of the panoptic PNG below the data root, or None.
         segments: segment id of that PNG -> category_id of `coco_super`.
+        crowds: segment ids of that PNG that are crowds.
         teacher_row: row of the semantic teacher's file, or None.
     """
 
@@ -59,6 +60,7 @@ class Photo:
     objects: list[LabelledObject] = field(default_factory=list)
     panoptic: str | None = None
     segments: dict[int, int] = field(default_factory=dict)
+    crowds: list[int] = field(default_factory=list)
     teacher_row: int | None = None
 
 
@@ -100,12 +102,17 @@ def encode_mask(mask: Array) -> dict[str, Any]:
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()}
 
 
+def read_segment_ids(path: Path) -> Array:
+    """Read a panoptic PNG as segment id per pixel, int32 (H, W), 0 = void."""
+    png = read_image(path).astype(np.int32)
+    return png[..., 0] + 256 * png[..., 1] + 65536 * png[..., 2]
+
+
 def read_label_map(photo: Photo, root: Path) -> Array:
     """Read the panoptic truth of a photo as `category_id` per pixel, int32 (H, W), 0 = void."""
     if photo.panoptic is None:
         raise ValueError(f"{photo.file_name} has no panoptic truth")
-    png = read_image(root / photo.panoptic).astype(np.int32)
-    segment_ids = png[..., 0] + 256 * png[..., 1] + 65536 * png[..., 2]
+    segment_ids = read_segment_ids(root / photo.panoptic)
     label_map = np.zeros(segment_ids.shape, np.int32)
     for segment_id, category_id in photo.segments.items():
         label_map[segment_ids == segment_id] = category_id

@@ -30,7 +30,7 @@ STRIDE = 4
 SHORT_SIDES = (240, 520)
 BATCH = 8
 TRUTH_PER_BATCH = 3
-PEAK_LR = 6e-4
+PEAK_LR = 3e-4
 WEIGHT_DECAY = 0.03
 EVALUATE_SECONDS = 900.0
 # Rare classes weigh more: (share of pixels) ** -0.25, at most 2.5 times the mean.
@@ -45,7 +45,7 @@ def train_semantic(
     torch.manual_seed(seed)
     net.train().to(memory_format=torch.channels_last)
     freeze_early_blocks(net.encoder)
-    optimizer = torch.optim.AdamW(group_parameters(net, PEAK_LR, WEIGHT_DECAY))
+    optimizer = torch.optim.AdamW(group_parameters(net, net.encoder, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "semantic.pt", minutes)
     speed_up_depthwise(net)
     teacher = np.load(work / TEACHER_FILE, mmap_mode="r")

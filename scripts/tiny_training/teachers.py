@@ -150,6 +150,11 @@ def list_photos(root: Path, category_of: dict[int, int]) -> Iterator[Photo]:
                     segment["id"]: category_of[segment["category_id"]]
                     for segment in truth[entry["id"]]["segments_info"]
                 }
+                photo.crowds = [
+                    segment["id"]
+                    for segment in truth[entry["id"]]["segments_info"]
+                    if segment["iscrowd"]
+                ]
             yield photo
     for path in sorted((root / "coco-unlabelled/images").glob("*.jpg")):
         height, width = read_image(path).shape[:2]

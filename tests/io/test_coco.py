@@ -17,7 +17,7 @@ from fuse.io.coco import (
 from fuse.io.png import write_id_map
 from fuse.labels import load_space
 from fuse.types import MAX_SEGMENT_ID, SegmentInfo
-from tests.panoptic_maps import SPACE, panoptic, write_dataset
+from panoptic_maps import SPACE, panoptic, write_dataset
 
 PHOTO = panoptic([[1, 1, 0], [5, 1, 0]], {1: 1, 5: 7}, crowds={5})
 

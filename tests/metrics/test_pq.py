@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
 from fuse.types import PanopticPrediction, SegmentInfo
-from tests.panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
-from tests.reference.pq import slow_counts
+from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
+from reference.pq import slow_counts
 
 
 def as_dict(stats):

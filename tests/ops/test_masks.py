@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from reference.masks import full_frame_masks
 
-from fuse.ops.masks import MaskRuns, encode_rles, mask_areas, mask_runs, paste_mask, rle_runs
+from fuse.ops.masks import MaskRuns, encode_rles, mask_areas, mask_runs, paste_mask
+from fuse.ops.rle import rle_runs
 from fuse.types import BoxMasks, Instances, RleMasks
 
 SIZE = (48, 64)
@@ -166,10 +167,11 @@ def uncompressed(counts: list[int], size: tuple[int, int]) -> bytes:
         pytest.param([2, 3, 0, 3, 4], [2, 3, 4, 5, 6, 7], id="run-in-two-parts"),
         pytest.param([1, 0, 3, 2, 6], [4, 5], id="run-without-pixels"),
         pytest.param([11, 1], [11], id="last-pixel"),
+        pytest.param([0, 1] * 12, list(range(12)), id="each-pixel-its-own-run"),
     ],
 )
 def test_unusual_counts(counts: list[int], expected: list[int]) -> None:
-    masks = draw(rle_runs([uncompressed(counts, (3, 4))], (3, 4)), (3, 4))
+    masks = draw(MaskRuns(*rle_runs([uncompressed(counts, (3, 4))], (3, 4))), (3, 4))
     assert np.flatnonzero(masks[0].T).tolist() == expected
 
 

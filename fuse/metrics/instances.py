@@ -1,0 +1,116 @@
+"""Mask AP of an instance branch against the things of panoptic ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from pycocotools import mask as coco_mask
+
+from fuse.types import LabelSpace, PanopticPrediction
+
+# Rows of COCOeval's twelve figures, https://cocodataset.org/#detection-eval.
+STATS = {"ap": 0, "ap50": 1, "ap75": 2, "ap_small": 3, "ap_medium": 4, "ap_large": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskAP:
+    """COCO's mask AP, fractions in 0..1; NaN where no true instance counts.
+
+    Attributes:
+        ap: mean over IoU .50:.05:.95 and over the categories with true instances.
+        ap50: at IoU .50.
+        ap75: at IoU .75.
+        ap_small: of instances below 32 x 32 pixels.
+        ap_medium: of those in between.
+        ap_large: of instances above 96 x 96 pixels.
+        per_category: `ap` by category_id of things.
+    """
+
+    ap: float
+    ap50: float
+    ap75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    per_category: dict[int, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; None where nothing was scored."""
+        scores = {key: _none_if_nan(getattr(self, key)) for key in STATS}
+        per_class = {str(c): _none_if_nan(ap) for c, ap in self.per_category.items()}
+        return {**scores, "per_class": per_class}
+
+
+def mask_ap(
+    photos: Iterable[tuple[PanopticPrediction, Iterable[Mapping[str, Any]]]], space: LabelSpace
+) -> MaskAP:
+    """Mask AP of detections over a set of photos.
+
+    True instances are the things of a panoptic map, crowds as crowds; their size is their
+    pixel count. A detection's size is that of its mask too, whatever box it has.
+
+    Args:
+        photos: ground truth, and the detections of the same photo: mappings with
+            category_id, score and an RLE of the photo's size as segmentation. Read once.
+        space: the label space of both.
+    """
+    images, instances, detections = [], [], []
+    for image_id, (truth, found) in enumerate(photos, start=1):
+        height, width = truth.size
+        images.append({"id": image_id, "height": height, "width": width})
+        instances += _true_instances(truth, image_id, space, len(instances) + 1)
+        detections += [
+            {
+                "image_id": image_id,
+                "category_id": detection["category_id"],
+                "score": detection["score"],
+                "segmentation": detection["segmentation"],
+            }
+            for detection in found
+        ]
+    categories = [{"id": category_id, "name": str(category_id)} for category_id in space.thing_ids]
+    coco = COCO({"images": images, "annotations": instances, "categories": categories})
+    scorer = COCOeval_faster(coco, coco.loadRes(detections), "segm")
+    scorer.run()
+    # (IoU thresholds, recall levels, categories, sizes, detections per photo); -1 = nothing.
+    precision = scorer.eval["precision"][:, :, :, 0, -1]
+    return MaskAP(
+        *(_nan_if_nothing(scorer.stats[row]) for row in STATS.values()),
+        per_category={
+            category_id: _nan_if_nothing(precision[:, :, row].mean())
+            for row, category_id in enumerate(sorted(space.thing_ids))
+        },
+    )
+
+
+def _true_instances(
+    truth: PanopticPrediction, image_id: int, space: LabelSpace, first_id: int
+) -> list[dict[str, Any]]:
+    """The things of a photo as COCO instance annotations, numbered from first_id."""
+    things = [s for s in truth.segments_info if space.by_id[s.category_id].isthing]
+    column_major = np.asfortranarray(truth.panoptic_map)
+    return [
+        {
+            "id": annotation_id,
+            "image_id": image_id,
+            "category_id": segment.category_id,
+            "segmentation": coco_mask.encode((column_major == segment.segment_id).view(np.uint8)),
+            "area": segment.area,
+            "bbox": list(segment.bbox),
+            "iscrowd": int(segment.iscrowd),
+        }
+        for annotation_id, segment in enumerate(things, start=first_id)
+    ]
+
+
+def _nan_if_nothing(value: float) -> float:
+    """COCOeval says -1 where there is nothing to score."""
+    return float(value) if value > -1 else float("nan")
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if np.isnan(value) else value

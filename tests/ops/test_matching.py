@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse.ops.matching import count_areas, find_rows
+
+small_ids = st.integers(0, 5)
+
+
+@given(st.lists(small_ids), st.lists(small_ids.filter(bool), unique=True))
+def test_find_rows(segment_ids, listed_ids):
+    rows = find_rows(np.array(segment_ids, dtype=np.int32), np.array(listed_ids, dtype=np.int32))
+    expected = [listed_ids.index(i) if i in listed_ids else -1 for i in segment_ids]
+    assert rows.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("listed_ids", "areas", "unlisted"),
+    [([9, 4], [30, 10], [2**24 - 1]), ([], [], [4, 9, 2**24 - 1]), ([5], [0], [4, 9, 2**24 - 1])],
+)
+def test_count_areas(listed_ids, areas, unlisted):
+    segment_ids = np.array([0, 9, 4, 9, 2**24 - 1], dtype=np.int32)
+    counts = np.array([7, 10, 10, 20, 1])
+    counted, rest = count_areas(segment_ids, counts, np.array(listed_ids, dtype=np.int32))
+    assert counted.tolist() == areas
+    assert rest.tolist() == unlisted

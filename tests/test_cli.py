@@ -1,0 +1,124 @@
+"""The command line: what it prints where, and its exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fuse import __version__
+from fuse.cli import main
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples" / "images"
+TRUTH = ROOT / "examples" / "annotations.json"
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(EXAMPLES / "chelsea.jpg", folder)
+    return folder
+
+
+def test_version():
+    assert call("--version").output == f"fuse, version {__version__}\n"
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_shows_an_example_of_itself(command):
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"fuse {command}" in result.output.split("Options:")[0].replace("Usage: main", "", 1)
+
+
+def test_run_prints_a_table_and_where_the_maps_are(photos, tmp_path):
+    result = call("run", photos, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["PQ", "SQ", "RQ", "classes"]
+    assert [line.split()[0] for line in lines[1:4]] == ["all", "things", "stuff"]
+    assert any(line.startswith("animal") for line in lines)
+    assert "1 photos in" in lines[-1]
+    assert str(tmp_path / "out" / "panoptic.json") in lines[-1]
+
+
+def test_json_replaces_the_table(photos, tmp_path):
+    out = tmp_path / "out"
+    result = call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
+    figures = json.loads(result.stdout)
+    assert figures["photos"] == {"done": 1, "failed": 0}
+    assert set(figures["pq"]) == {"all", "things", "stuff"}
+    assert set(figures["pq"]["all"]) == {"pq", "sq", "rq", "n"}
+    assert figures["per_class"]["4"]["name"] == "animal"
+
+    again = call("evaluate", "--gt", out, "--pred", out, "--json", "-")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["pq"]["all"]["pq"] == 1
+
+
+def test_evaluate_writes_what_is_asked_for(photos, tmp_path):
+    out = tmp_path / "out"
+    call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu")
+    result = call(
+        *("evaluate", "--gt", TRUTH, "--pred", out),
+        *("--json", tmp_path / "pq.json", "--per-image", tmp_path / "photos.csv"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "ground truth mapped from coco_panoptic" in result.stdout
+    assert "animal" in result.stdout
+    assert json.loads((tmp_path / "pq.json").read_text())["images"] == 8
+    assert len((tmp_path / "photos.csv").read_text().splitlines()) == 1 + 8
+
+
+def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
+    (photos / "broken.jpg").write_bytes(b"")
+    result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")
+    assert result.exit_code == 3
+    assert "failed: broken.jpg: " in result.stderr
+    assert "1 photos in" in result.stdout
+
+
+def test_all_photos_failed_is_exit_code_1(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    result = call("run", tmp_path / "broken.jpg", "-o", tmp_path / "out", "--device", "cpu")
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["run", "nowhere", "-o", "out"], 1, "Error: "),
+        (["run", EXAMPLES, "-o", "out", "--pipeline", "x"], 1, "Error: no pipeline 'x'"),
+        (["run", EXAMPLES], 2, "Missing option '-o'"),
+        (["run", EXAMPLES, "-o", "out", "--gt", "nowhere.json"], 2, "does not exist"),
+        (["evaluate", "--gt", TRUTH, "--pred", TRUTH.parent], 1, "Error: "),
+        (["runn"], 2, "No such command 'runn'"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_mistakes_are_one_line(tmp_path, monkeypatch, arguments, exit_code, message):
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert result.exit_code == exit_code, result.output
+    assert message in result.stderr
+    if exit_code == 1:
+        assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_to_is_an_error_line(photos, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = call("run", photos, "-o", tmp_path / "file" / "out", "--device", "cpu")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+
+
+def test_pipelines_lists_tiny():
+    assert "tiny" in call("pipelines").stdout

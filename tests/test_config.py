@@ -1,0 +1,114 @@
+"""Presets: found, read, changed and checked."""
+
+import pytest
+
+from fuse.config import FusionConfig, list_pipelines, parse_pipeline, read_pipeline
+from fuse.errors import ConfigError
+
+PRESET = """
+description = "a pair"
+label_space = "coco_super"
+[semantic]
+model = "smp"
+weights = "tiny_semantic"
+[instance]
+model = "torchvision"
+weights = "tiny_instance"
+[fusion]
+score_threshold = 0.4
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "pair.toml"
+    path.write_text(PRESET)
+    return path
+
+
+def test_tiny_ships_and_is_read():
+    assert "tiny" in list_pipelines()
+    config = read_pipeline("tiny")
+    assert config.name == "tiny"
+    assert config.semantic.options["weights"] == "tiny_semantic"
+
+
+def test_a_file_is_read_with_defaults_for_what_it_leaves_out(preset):
+    config = read_pipeline(str(preset))
+    assert config.name == "pair"
+    assert config.instance.model == "torchvision"
+    assert config.instance.options == {"weights": "tiny_instance"}
+    assert config.fusion == FusionConfig(score_threshold=0.4)
+
+
+@pytest.mark.parametrize(
+    ("override", "get", "expected"),
+    [
+        ("fusion.score_threshold=0.3", lambda c: c.fusion.score_threshold, 0.3),
+        ("fusion.stuff_area = 0.01", lambda c: c.fusion.stuff_area, 0.01),
+        ("instance.weights=my/net.pth", lambda c: c.instance.options["weights"], "my/net.pth"),
+        ("semantic.min_size=640", lambda c: c.semantic.options["min_size"], 640),
+        ("label_space=coco_panoptic", lambda c: c.label_space, "coco_panoptic"),
+    ],
+)
+def test_overrides_change_one_value(preset, override, get, expected):
+    assert get(read_pipeline(str(preset), [override])) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fusion.score_treshold=0.3", "did you mean 'score_threshold'"),
+        ("fusoin.rule=overlap", "did you mean 'fusion'"),
+        ("fusion.rule=best", "none of overlap"),
+        ("fusion.score_threshold=1.5", r"must lie in 0\.\.1, got 1\.5"),
+        ("fusion.overlap_threshold=high", "must be a number, got 'high'"),
+        ("fusion.stuff_area=-1", "at least 0"),
+        ("fusion.stuff_area=nan", "at least 0"),
+        ("fusion.score_threshold=true", "must be a number"),
+        ("fusion.score_threshold", "write KEY=VALUE"),
+        ("label_space.name=1", "'label_space' is not a section"),
+        ("semantic.model=1", "semantic.model is missing"),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(preset, override, message):
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(str(preset), [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label_space = ", "not valid TOML"),
+        ("", "label_space is missing"),
+        ("label_space = 'x'", r"section \[semantic\] is missing"),
+        ("label_space = 'x'\nsemantic = 3", r"section \[semantic\] is missing"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_pipeline(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_pipeline_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="no pipeline 'tinny'; shipped are .*tiny"):
+        read_pipeline("tinny")
+
+
+def test_a_config_survives_its_own_json():
+    config = read_pipeline("tiny")
+    table = config.to_json()
+    again = parse_pipeline(
+        table["name"],
+        {
+            "description": table["description"],
+            "label_space": table["label_space"],
+            "semantic": {"model": table["semantic"]["model"], **table["semantic"]["options"]},
+            "instance": {"model": table["instance"]["model"], **table["instance"]["options"]},
+            "fusion": table["fusion"],
+        },
+    )
+    assert again == config

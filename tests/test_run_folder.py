@@ -1,0 +1,111 @@
+"""The output folder: its journal, what it refuses, and what it never leaves behind."""
+
+import json
+
+import pytest
+
+from fuse.errors import CocoFormatError, DataError
+from fuse.io.coco import read_panoptic_json
+from fuse.labels import load_space
+from fuse.photo import PhotoRecord, PhotoTask
+from fuse.run_folder import RunFolder
+from fuse.types import SegmentInfo
+
+SETTINGS = {"pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.5}}, "fuse": "0.1.0"}
+SEGMENT = SegmentInfo(1, 17, area=12, bbox=(0, 0, 4, 3), score=0.123456789012345678)
+DONE = PhotoRecord("cats/ä.jpg", (3, 4), (SEGMENT,))
+FAILED = PhotoRecord("b\n\".jpg", error="cut short")
+
+
+@pytest.mark.parametrize("record", [DONE, FAILED], ids=["done", "failed"])
+def test_a_record_survives_the_journal(tmp_path, record):
+    with RunFolder(tmp_path / "out", SETTINGS) as folder:
+        folder.append(record)
+        assert folder.read_record(record.file_name) == record
+    with RunFolder(tmp_path / "out", SETTINGS) as folder:
+        assert folder.read_record(record.file_name) == record
+        assert folder.is_done(record.file_name) == (record.error is None)
+
+
+def test_the_last_record_of_a_photo_counts(tmp_path):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(PhotoRecord(DONE.file_name, error="vanished"))
+        assert not folder.is_done(DONE.file_name)
+        folder.append(DONE)
+        assert folder.is_done(DONE.file_name)
+
+
+@pytest.mark.parametrize("kept", range(1, 30, 7))
+def test_a_torn_last_line_is_forgotten(tmp_path, kept):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(DONE)
+        folder.append(FAILED)
+    journal = tmp_path / "records.jsonl"
+    first, second = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(first + second[:kept])
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        assert folder.is_done(DONE.file_name)
+        assert not folder.is_done(FAILED.file_name)
+        folder.append(FAILED)
+    assert journal.read_bytes() == first + second
+
+
+def test_other_settings_are_refused_by_name(tmp_path):
+    RunFolder(tmp_path, SETTINGS).__exit__(None, None, None)
+    other = {**SETTINGS, "pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.3}}}
+    message = r"pipeline\.fusion\.score_threshold was 0\.5, is 0\.3; .*--overwrite"
+    with pytest.raises(DataError, match=message):
+        RunFolder(tmp_path, other)
+    with RunFolder(tmp_path, other, overwrite=True) as folder:
+        assert not folder.is_done(DONE.file_name)
+
+
+def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(DONE)
+    (tmp_path / "panoptic" / "old.png").write_bytes(b"png")
+    (tmp_path / "mine.txt").write_text("keep")
+    with RunFolder(tmp_path, SETTINGS, overwrite=True) as folder:
+        assert not folder.is_done(DONE.file_name)
+    assert not (tmp_path / "panoptic" / "old.png").exists()
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match="is not empty and holds no run"):
+            RunFolder(tmp_path, SETTINGS, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(DataError, match="is a file"):
+        RunFolder(tmp_path / "out", SETTINGS)
+
+
+def test_a_broken_journal_names_the_line(tmp_path):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(DONE)
+    with (tmp_path / "records.jsonl").open("a") as journal:
+        journal.write("nonsense\n")
+    with pytest.raises(CocoFormatError, match=r"records\.jsonl, line 2"):
+        RunFolder(tmp_path, SETTINGS)
+
+
+def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path):
+    space = load_space("coco_panoptic")
+    tasks = [PhotoTask(None, f"{n}.jpg", f"{n}.png", n) for n in (1, 2, 3)]
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(PhotoRecord("3.jpg", (3, 4), (SEGMENT,)))
+        folder.append(PhotoRecord("2.jpg", error="cut short"))
+        folder.append(PhotoRecord("1.jpg", (3, 4)))
+        folder.write_maps(tasks, space)
+        folder.write_summary({"photos": 2})
+    dataset = read_panoptic_json(tmp_path)
+    assert list(dataset.annotations) == [1, 3]
+    assert dataset.space == space
+    written = json.loads((tmp_path / "panoptic.json").read_text())
+    assert written["annotations"][1]["segments_info"][0]["score"] == SEGMENT.score
+    assert json.loads((tmp_path / "run.json").read_text()) == {"settings": SETTINGS, "photos": 2}
