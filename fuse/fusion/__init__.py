@@ -1,7 +1,7 @@
 """Fusion rules: how a semantic map and instances become one panoptic map."""
 
-from fuse.fusion.overlap import fuse_by_overlap
+from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks
 
 METHODS = {"overlap": fuse_by_overlap}
 
-__all__ = ["METHODS", "fuse_by_overlap"]
+__all__ = ["METHODS", "fuse_by_overlap", "fuse_stuff_masks"]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.masks import mask_runs
+from fuse.ops.masks import MaskRuns, mask_runs
+from fuse.ops.rle import rle_runs
 from fuse.ops.runs import run_starts
 from fuse.types import (
     Instances,
     Int32Array,
     LabelSpace,
     PanopticPrediction,
+    RleMasks,
     SegmentInfo,
     SemanticPrediction,
 )
 
 Int64Array = npt.NDArray[np.int64]
+Bbox = tuple[int, int, int, int]  # COCO xywh
 
 # Instances whose runs are held in memory at a time; bounds it for masks of pure noise.
 BLOCK = 64
@@ -62,37 +67,112 @@ def fuse_by_overlap(
     if strange:
         raise ValueError(f"instances have category ids {sorted(strange)}, not in {space.name}")
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
-    things = _paint_instances(panoptic_map, instances, score_threshold, overlap_threshold)
-    if 0 < stuff_area < 1:
-        stuff_area *= panoptic_map.size
-    stuff = _paint_stuff(panoptic_map, semantic.label_map, space, stuff_area, len(things) + 1)
+    things = _paint_things(panoptic_map, instances, score_threshold, overlap_threshold)
+    min_area = _stuff_pixels(stuff_area, panoptic_map)
+    stuff = _paint_stuff(panoptic_map, semantic.label_map, space, min_area, len(things) + 1)
     return PanopticPrediction(panoptic_map, (*things, *stuff))
 
 
-def _paint_instances(
+def fuse_stuff_masks(
+    stuff_ids: Sequence[int],
+    stuff_masks: RleMasks,
+    instances: Instances,
+    *,
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area: float = 4096,
+) -> PanopticPrediction:
+    """Fuse as `fuse_by_overlap` does, with stuff that comes as masks and not as a map.
+
+    Such masks may overlap and a category may have several. They are painted in their order,
+    each as a segment of its own, and a mask that is dropped leaves its pixels to those after
+    it: the rule of the official combine script.
+
+    Args:
+        stuff_ids: category_id of each stuff mask.
+        stuff_masks: as many masks over the same photo.
+        instances: of that photo.
+        score_threshold: as in `fuse_by_overlap`, and so are the others.
+        overlap_threshold: see there.
+        stuff_area: see there.
+
+    Raises:
+        ValueError: an RLE is of another size, cut short, or describes more pixels than the
+            photo has.
+    """
+    if any(tuple(rle["size"]) != instances.size for rle in stuff_masks.rles):
+        raise ValueError(f"a stuff mask differs in size from the instances, {instances.size}")
+    panoptic_map = np.zeros(instances.size, dtype=np.int32)
+    things = _paint_things(panoptic_map, instances, score_threshold, overlap_threshold)
+    codes = [rle["counts"] for rle in stuff_masks.rles]
+    blocks = (
+        MaskRuns(*rle_runs(codes[first : first + BLOCK], instances.size))
+        for first in range(0, len(codes), BLOCK)
+    )
+    stuff = [
+        SegmentInfo(segment_id, int(stuff_ids[index]), area, bbox)
+        for segment_id, index, area, bbox in _paint_masks(
+            panoptic_map,
+            blocks,
+            len(things) + 1,
+            min_area=_stuff_pixels(stuff_area, panoptic_map),
+        )
+    ]
+    return PanopticPrediction(panoptic_map, (*things, *stuff))
+
+
+def _stuff_pixels(stuff_area: float, panoptic_map: Int32Array) -> float:
+    """The least pixels of a stuff segment; every segment has one."""
+    return max(stuff_area * panoptic_map.size if stuff_area < 1 else stuff_area, 1)
+
+
+def _paint_things(
     panoptic_map: Int32Array, instances: Instances, score_threshold: float, overlap_threshold: float
 ) -> list[SegmentInfo]:
     """Paint the instances that count into a void map and say what was painted."""
     order = np.argsort(-instances.scores, kind="stable")
     order = order[instances.scores[order] >= score_threshold]
-    segments: list[SegmentInfo] = []
-    for first in range(0, len(order), BLOCK):
-        block = order[first : first + BLOCK]
-        masks = mask_runs(instances, block)
-        painted = _paint_runs(
-            panoptic_map, masks.runs, masks.offsets, overlap_threshold, len(segments) + 1
+    blocks = (
+        mask_runs(instances, order[first : first + BLOCK]) for first in range(0, len(order), BLOCK)
+    )
+    return [
+        SegmentInfo(
+            segment_id,
+            int(instances.category_ids[order[place]]),
+            area,
+            bbox,
+            score=float(instances.scores[order[place]]),
         )
-        for k, area, x_first, y_first, x_stop, y_stop in painted.tolist():
-            segments.append(
-                SegmentInfo(
-                    segment_id=len(segments) + 1,
-                    category_id=int(instances.category_ids[block[k]]),
-                    area=area,
-                    bbox=(x_first, y_first, x_stop - x_first, y_stop - y_first),
-                    score=float(instances.scores[block[k]]),
-                )
-            )
-    return segments
+        for segment_id, place, area, bbox in _paint_masks(
+            panoptic_map, blocks, 1, overlap_threshold=overlap_threshold
+        )
+    ]
+
+
+def _paint_masks(
+    panoptic_map: Int32Array,
+    blocks: Iterable[MaskRuns],
+    first_id: int,
+    *,
+    overlap_threshold: float = 1.0,
+    min_area: float = 1.0,
+) -> Iterator[tuple[int, int, int, Bbox]]:
+    """Paint masks in their order into free pixels; segment ids count up from first_id.
+
+    Yields:
+        Of each mask that is painted its segment id, its place among all masks, the pixels
+        painted and the bbox around them.
+    """
+    segment_id, masks_before = first_id, 0
+    for masks in blocks:
+        painted = _paint_runs(
+            panoptic_map, masks.runs, masks.offsets, overlap_threshold, min_area, segment_id
+        )
+        for place, area, x_first, y_first, x_stop, y_stop in painted.tolist():
+            bbox = (x_first, y_first, x_stop - x_first, y_stop - y_first)
+            yield segment_id, masks_before + place, area, bbox
+            segment_id += 1
+        masks_before += len(masks)
 
 
 def _paint_stuff(
@@ -115,7 +195,7 @@ def _paint_stuff(
         raise ValueError(f"the semantic map has category id {strange}, not in {space.name}")
     segment_ids = np.zeros(len(known_ids), dtype=np.int32)
     segments: list[SegmentInfo] = []
-    for index in np.flatnonzero(areas[1:] >= max(min_area, 1)) + 1:
+    for index in np.flatnonzero(areas[1:] >= min_area) + 1:
         category_id = int(known_ids[index])
         if space.by_id[category_id].isthing:
             continue
@@ -133,9 +213,13 @@ def _paint_runs(
     runs: Int32Array,
     offsets: Int64Array,
     overlap_threshold: float,
+    min_area: float,
     first_id: int,
 ) -> Int64Array:
     """Paint masks in their order into free pixels, with the ids first_id, first_id + 1, ...
+
+    A mask is skipped when more than overlap_threshold of it is taken, or fewer than min_area
+    of its pixels (at least 1) are free.
 
     Returns:
         int64 (S, 6), one row per painted mask: its place among the masks, its pixels, and
@@ -151,8 +235,7 @@ def _paint_runs(
             area += len(row)
             for x in range(len(row)):
                 taken += row[x] != 0
-        # A mask without a free pixel would be a segment without pixels.
-        if taken == area or taken / area > overlap_threshold:
+        if area - taken < min_area or taken / area > overlap_threshold:
             continue
         edges = painted[size]
         edges[0], edges[1] = k, area - taken

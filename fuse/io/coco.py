@@ -209,7 +209,7 @@ def read_panoptic_json(
     """
     if path.is_dir():
         path = path / RUN_JSON
-    content = _decode(path)
+    content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
     png_dir = png_dir or path.with_suffix("")
     if not png_dir.is_dir():
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
@@ -234,18 +234,22 @@ def read_panoptic_json(
     )
 
 
-def _decode(path: Path) -> _PanopticFile:
-    """Parse the JSON straight into records, without a copy of the file in memory."""
+def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
+    """Parse a JSON straight into records of that form, without a copy of the file in memory.
+
+    Raises:
+        CocoFormatError: the file is missing, or no such thing; the message names the field.
+    """
     try:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
                 raise CocoFormatError(f"{path}: the file is empty")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return msgspec.json.decode(mapped, type=_PanopticFile)
+                return msgspec.json.decode(mapped, type=form)
     except OSError as err:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise CocoFormatError(f"{path} is not a COCO panoptic JSON: {err}") from err
+        raise CocoFormatError(f"{path} is not a {what}: {err}") from err
 
 
 def _make_space(

@@ -58,7 +58,9 @@ def mask_ap(
             category_id, score and an RLE of the photo's size as segmentation. Read once.
         space: the label space of both.
     """
-    images, instances, detections = [], [], []
+    images: list[dict[str, Any]] = []
+    instances: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
     for image_id, (truth, found) in enumerate(photos, start=1):
         height, width = truth.size
         images.append({"id": image_id, "height": height, "width": width})
@@ -79,7 +81,7 @@ def mask_ap(
     # (IoU thresholds, recall levels, categories, sizes, detections per photo); -1 = nothing.
     precision = scorer.eval["precision"][:, :, :, 0, -1]
     return MaskAP(
-        *(_nan_if_nothing(scorer.stats[row]) for row in STATS.values()),
+        **{key: _nan_if_nothing(scorer.stats[row]) for key, row in STATS.items()},
         per_category={
             category_id: _nan_if_nothing(precision[:, :, row].mean())
             for row, category_id in enumerate(sorted(space.thing_ids))

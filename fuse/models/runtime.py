@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +97,10 @@ def place(net: Net, device: str) -> Net:
 
 def to_tensor(image: UInt8Array, device: str) -> Tensor:
     """A photo (H, W, 3) as float32 (3, H, W) in 0..1 on the device; bytes cross the bus."""
-    return torch.from_numpy(image).to(device).permute(2, 0, 1).float().div_(255)
+    writable = np.require(
+        image, requirements=("C", "W")
+    )  # torch warns of arrays it must not change
+    return torch.from_numpy(writable).to(device).permute(2, 0, 1).float().div_(255)
 
 
 def predict_by_size(

@@ -6,191 +6,227 @@ the net's own stride and are upsampled once, straight to the photo's size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import segmentation_models_pytorch as smp
-import torch
-from torch import nn
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torch import Tensor, nn
 
-from fuse.errors import ConfigError, ModelNotFoundError
-from fuse.labels import load_space
+from fuse.errors import ConfigError, ModelError
 from fuse.models import runtime
+from fuse.models.classes import resolve_classes
+from fuse.models.dense import IMAGENET_MEAN, IMAGENET_STD, DenseSemantic, ImageInput
 from fuse.models.tiny import build_semantic_net
-from fuse.models.weights import find_weights, hash_file, hash_parameters, load_state, read_weights
-from fuse.types import Int32Array, LabelSpace, Photo, SemanticLogits
+from fuse.models.weights import (
+    NeededWeights,
+    describe_file,
+    describe_hub_folder,
+    find_hub_folder,
+    find_state_file,
+    find_weights,
+    hash_files,
+    is_hub_name,
+    load_state,
+    read_weights,
+)
 
-HUB_PREFIX = "smp-hub/"  # the library's own checkpoints on the Hugging Face hub
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+DEEPEST_STRIDE = 32  # of every convolutional encoder
+MIN_SIZE, MAX_SIZE = 512, 2048
+TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
 
 
-class SmpSemantic:
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """Weights with what lies beside them.
+
+    Attributes:
+        path: the file.
+        state: tensors by name.
+        about: what it says of itself, with the keys of `load_smp_semantic`.
+        arguments: of ``smp.create_model``.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    about: dict[str, Any]
+    arguments: dict[str, Any]
+
+
+def load_smp_semantic(
+    device: str,
+    *,
+    weights: str,
+    architecture: str | None = None,
+    encoder: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    label_space: str | None = None,
+    class_ids: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    size: Sequence[int] | None = None,
+    align_corners: bool | None = None,
+    precision: str = "auto",
+) -> DenseSemantic:
     """A net of segmentation-models-pytorch.
 
     Args:
         device: ``cpu``, ``cuda:0``, ...
-        weights: shipped weights by name (``tiny_semantic``), a Hugging Face hub name or local
-            folder that ``smp.from_pretrained`` takes (``smp-hub/...``), or a file.
+        weights: shipped weights by name (``tiny_semantic``), a name on the Hugging Face hub or
+            a local folder that ``save_pretrained`` made (``smp-hub/...``), or a file.
         architecture: a name ``smp.create_model`` knows, or ``tiny_semantic``; not needed where
             the weights name it.
         encoder: encoder name for ``smp.create_model``.
+        arguments: further arguments of ``smp.create_model`` that the weights were made with.
         label_space: categories of the net; not needed for shipped weights.
-        class_ids: category_id of each row of the logits, 0 = none; default is all of
-            label_space in class_index order.
-        mean, std: per channel on RGB in 0..1; default ImageNet's.
-        min_size, max_size: the photo's short side becomes min_size pixels unless its long side
-            would exceed max_size.
+        class_ids: category_id of each class, 0 = none; by default all of label_space.
+        mean: per channel on RGB in 0..1; by default that beside the weights, or ImageNet's.
+        std: likewise.
+        min_size: pixels of the photo's short side in the input.
+        max_size: pixels that its long side may not exceed.
+        size: [height, width] for an encoder that takes one size only; photos are stretched.
+        align_corners: the convention the net was trained with. By default that of its own last
+            upsampling; nets that were trained elsewhere may need another.
         precision: see `runtime.autocast`.
 
     Raises:
-        ModelError: the weights do not fit.
-        ConfigError: an option is missing or unknown.
+        ModelError: the weights are not there or do not fit.
+        ConfigError: an option is missing or wrong.
     """
-
-    def __init__(
-        self,
-        device: str,
-        *,
-        weights: str,
-        architecture: str | None = None,
-        encoder: str | None = None,
-        label_space: str | None = None,
-        class_ids: Sequence[int] | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        min_size: int | None = None,
-        max_size: int | None = None,
-        precision: str = "auto",
-    ) -> None:
-        net, about, self.weights_hash = _build(weights, architecture, encoder)
-        space_name = label_space or about.get("label_space")
-        if space_name is None:
-            raise ConfigError(f"weights {weights!r} do not name their classes; set label_space")
-        self.label_space: LabelSpace = load_space(space_name)
-        ids = class_ids if class_ids is not None else about.get("category_ids")
-        if ids is None:
-            ids = [category.category_id for category in self.label_space.categories]
-        self.class_ids: Int32Array = np.array(ids, dtype=np.int32)
-        self._align_corners = _take_off_upsampling(net)
-        self._transform = GeneralizedRCNNTransform(
-            min_size=min_size or about.get("min_size", 512),
-            max_size=max_size or about.get("max_size", 2048),
-            image_mean=list(mean or about.get("mean", IMAGENET_MEAN)),
-            image_std=list(std or about.get("std", IMAGENET_STD)),
-            size_divisible=32,  # the deepest stride of every encoder
-        ).eval()
-        self._net = runtime.place(net, device)
-        self._device = device
-        self._precision = precision
-        self._weights = weights
-
-    def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits]:
-        """Logits of each photo at the net's own stride, the padding cut off."""
-        return runtime.predict_by_size(photos, self._predict_same_size)
-
-    def _predict_same_size(self, photos: list[Photo]) -> list[SemanticLogits]:
-        with torch.inference_mode(), runtime.autocast(self._device, self._precision):
-            batch, _ = self._transform(
-                [runtime.to_tensor(photo.image, self._device) for photo in photos]
-            )
-            inputs = batch.tensors.contiguous(memory_format=torch.channels_last)
-            logits = self._net(inputs).to(torch.float16).contiguous().cpu().numpy()
-        if logits.shape[1] != len(self.class_ids):
-            raise ConfigError(
-                f"weights {self._weights!r} have {logits.shape[1]} classes, "
-                f"class_ids {len(self.class_ids)}"
-            )
-        return [
-            crop_padding(one, photo.size, resized, inputs.shape[2:], self._align_corners)
-            for one, photo, resized in zip(logits, photos, batch.image_sizes, strict=True)
-        ]
-
-
-def crop_padding(
-    logits: np.ndarray[Any, np.dtype[np.float16]],
-    size: tuple[int, int],
-    resized: tuple[int, int],
-    padded: Sequence[int],
-    align_corners: bool,
-) -> SemanticLogits:
-    """Logits of a photo that was resized and padded at the right and bottom.
-
-    Args:
-        logits: float16 (C, h, w) over the padded input.
-        size: of the photo.
-        resized: of the photo inside the input.
-        padded: of the input.
-        align_corners: whether the net learned with the centres of the corner cells on the
-            centres of the corner pixels (True), or with edges on edges.
-    """
-    cells, scale, offset = [], [], []
-    for axis in (0, 1):
-        grid = logits.shape[1 + axis]
-        ratio = resized[axis] / size[axis]  # input pixels per photo pixel
-        if align_corners:
-            step = (grid - 1) / max(padded[axis] - 1, 1)  # cells per input pixel
-            scale.append(ratio * step)
-            offset.append((0.5 * ratio - 0.5) * step)
-        else:
-            scale.append(ratio * grid / padded[axis])
-            offset.append(0.5 * scale[axis] - 0.5)
-        last = scale[axis] * (size[axis] - 1) + offset[axis]
-        cells.append(min(grid, int(last) + 2))
-    return SemanticLogits(
-        logits=np.ascontiguousarray(logits[:, : cells[0], : cells[1]]),
-        size=(size[0], size[1]),
-        scale=(scale[0], scale[1]),
-        offset=(offset[0], offset[1]),
+    checkpoint = _read_checkpoint(weights)
+    about = checkpoint.about
+    net = _build(checkpoint, architecture or about.get("architecture"), encoder, arguments or {})
+    own_align_corners = _take_off_upsampling(net)
+    space, ids = resolve_classes(
+        str(checkpoint.path),
+        _count_classes(net),
+        label_space or about.get("label_space"),
+        class_ids if class_ids is not None else about.get("category_ids"),
+    )
+    image_input = ImageInput(
+        mean=tuple(mean or about.get("mean", IMAGENET_MEAN)),
+        std=tuple(std or about.get("std", IMAGENET_STD)),
+        min_size=min_size or about.get("min_size", MIN_SIZE),
+        max_size=max_size or about.get("max_size", MAX_SIZE),
+        size=(size[0], size[1]) if size else None,
+        divisor=_stride(net),
+    )
+    return DenseSemantic(
+        f"segmentation-models-pytorch net {weights!r}",
+        runtime.place(net, device),
+        image_input,
+        label_space=space,
+        class_ids=ids,
+        weights_hash=hash_files([checkpoint.path]),
+        align_corners=own_align_corners if align_corners is None else align_corners,
+        device=device,
+        precision=precision,
     )
 
 
-def _build(
-    weights: str, architecture: str | None, encoder: str | None
-) -> tuple[nn.Module, dict[str, Any], str]:
-    """(net, what is known of it, hash of its weights)."""
-    if weights.startswith(HUB_PREFIX) or Path(weights).is_dir():
-        net = _load_pretrained(weights)
-        return net, {}, hash_parameters(net)
-    path = find_weights(weights)
-    state, about = read_weights(path)
-    architecture = architecture or about.get("architecture")
-    if architecture == "tiny_semantic":
-        net = build_semantic_net()
-    else:
-        if architecture is None or encoder is None:
-            raise ConfigError(f"{path}: set architecture and encoder, as smp.create_model has them")
-        classes = state.get("segmentation_head.0.bias", torch.empty(1))
-        try:
-            net = smp.create_model(
-                architecture, encoder_name=encoder, encoder_weights=None, classes=len(classes)
-            )
-        except (KeyError, RuntimeError) as err:
-            raise ConfigError(f"segmentation-models-pytorch: {err}") from err
-    load_state(net, state, source=str(path))
-    return net, about, hash_file(path)
+def describe_smp_weights(options: Mapping[str, Any]) -> NeededWeights:
+    """Where the weights of these options are looked for."""
+    weights = str(options["weights"])
+    is_folder = is_hub_name(weights) or Path(weights).expanduser().is_dir()
+    return describe_hub_folder(weights) if is_folder else describe_file(weights)
 
 
-def _load_pretrained(weights: str) -> nn.Module:
-    """A net from the hub or from a folder that ``save_pretrained`` made."""
+def _read_checkpoint(weights: str) -> _Checkpoint:
+    """Weights from a file, a folder or the hub."""
+    if not is_hub_name(weights) and not Path(weights).expanduser().is_dir():
+        path = find_weights(weights)
+        return _Checkpoint(path, *read_weights(path), {})
+    folder = find_hub_folder(weights)
+    path = find_state_file(folder)
     try:
-        net: nn.Module = smp.from_pretrained(weights)
-    except OSError as err:
-        raise ModelNotFoundError(
-            f"{weights} could not be loaded ({err}); download it where there is a network "
-            "and give the folder, or set HF_HOME to a cache that holds it"
+        arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        architecture = arguments.pop("_model_class")
+    except (OSError, ValueError, KeyError) as err:
+        raise ModelError(
+            f"{folder}: config.json is missing or names no _model_class, so this is no folder of "
+            "segmentation-models-pytorch"
         ) from err
+    # A classifier of whole photos may hang on the net; neither it nor an activation is used.
+    arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
+    arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
+    state, _ = read_weights(path)
+    state = {key: state[key] for key in state if not key.startswith("classification_head.")}
+    about = _read_transform(folder / TRANSFORM_FILE) | {"architecture": architecture}
+    return _Checkpoint(path, state, about, arguments)
+
+
+def _read_transform(path: Path) -> dict[str, Any]:
+    """mean, std and min_size as the albumentations file beside the hub's weights has them."""
+    if not path.is_file():
+        return {}
+    about: dict[str, Any] = {}
+    try:
+        for step in json.loads(path.read_text(encoding="utf-8"))["transform"]["transforms"]:
+            kind = step["__class_fullname__"].rpartition(".")[2]
+            if kind == "Normalize":
+                # Its mean and std count in shares of max_pixel_value, on values of 0..255.
+                unit = step.get("max_pixel_value", 255.0) / 255
+                about["mean"] = [value * unit for value in step["mean"]]
+                about["std"] = [value * unit for value in step["std"]]
+            elif kind == "Resize":
+                about["min_size"] = min(step["height"], step["width"])
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ModelError(f"{path}: not a pipeline of albumentations ({err!r})") from err
+    return about
+
+
+def _build(
+    checkpoint: _Checkpoint,
+    architecture: str | None,
+    encoder: str | None,
+    arguments: Mapping[str, Any],
+) -> smp.base.SegmentationModel:
+    """The net with the checkpoint's weights."""
+    if architecture == "tiny_semantic":
+        net: smp.base.SegmentationModel = build_semantic_net()
+    else:
+        keywords = {"encoder_weights": None, **checkpoint.arguments, **arguments}
+        keywords.setdefault("classes", _count_state_classes(checkpoint.state))
+        if encoder is not None:
+            keywords["encoder_name"] = encoder
+        if architecture is None or "encoder_name" not in keywords:
+            raise ConfigError(
+                f"{checkpoint.path}: set architecture and encoder, as smp.create_model has them"
+            )
+        try:
+            net = smp.create_model(architecture, **keywords)
+        except (KeyError, RuntimeError, TypeError, ValueError) as err:
+            raise ConfigError(f"segmentation-models-pytorch: {err}") from err
+    load_state(net, checkpoint.state, source=str(checkpoint.path))
     return net
 
 
-def _take_off_upsampling(net: nn.Module) -> bool:
+def _count_state_classes(state: dict[str, Tensor]) -> int:
+    """Classes of the last layer of the head; 1, which fits nothing, where there is no head."""
+    biases = [key for key in state if key.startswith("segmentation_head.") and "bias" in key]
+    return len(state[biases[-1]]) if biases else 1
+
+
+def _count_classes(net: smp.base.SegmentationModel) -> int:
+    convolutions = [m for m in net.segmentation_head.modules() if isinstance(m, nn.Conv2d)]
+    return int(convolutions[-1].out_channels)
+
+
+def _take_off_upsampling(net: smp.base.SegmentationModel) -> bool:
     """Remove the upsampling at the net's end; return whether it aligned corners."""
-    head = getattr(net, "segmentation_head", None)
-    if not isinstance(head, nn.Sequential) or not isinstance(head[1], nn.Upsample):
-        return False
-    align_corners = bool(head[1].align_corners)
-    head[1] = nn.Identity()
-    return align_corners
+    head = net.segmentation_head
+    if not isinstance(head, nn.Sequential):  # DPT's upsamples by a call, always so
+        net.segmentation_head = head.head
+        return True
+    upsampling, head[1] = head[1], nn.Identity()
+    return bool(getattr(upsampling, "align_corners", False))
+
+
+def _stride(net: smp.base.SegmentationModel) -> int:
+    """What the sides of the input must be multiples of."""
+    stride = int(net.encoder.output_stride)
+    return DEEPEST_STRIDE if DEEPEST_STRIDE % stride == 0 else stride

@@ -6,26 +6,38 @@ one, so that a detection leaves as a box and its 28x28 mask and no N x H x W arr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.models import detection, get_model_weights
+from torchvision.models import WeightsEnum, detection, get_model_weights, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
+from torchvision.ops.misc import FrozenBatchNorm2d
 
-from fuse.errors import ConfigError, ModelNotFoundError
+from fuse.errors import ConfigError
 from fuse.labels import load_space
 from fuse.models import runtime
+from fuse.models.classes import resolve_classes
 from fuse.models.tiny import build_instance_net
-from fuse.models.weights import find_weights, hash_file, hash_parameters, load_state, read_weights
-from fuse.types import BoxMasks, Instances, Int32Array, LabelSpace, Photo
+from fuse.models.weights import (
+    NeededWeights,
+    describe_file,
+    describe_published,
+    fetch_published,
+    find_weights,
+    hash_files,
+    load_state,
+    read_weights,
+)
+from fuse.types import BoxMasks, Instances, Photo
 
+TINY = "tiny_instance"
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
-COCO_CLASS_IDS = tuple(range(91))
+COCO_SLOTS = 91
 COCO_SPACE = "coco_panoptic"
 
 
@@ -45,8 +57,8 @@ class TorchvisionMaskRCNN:
         precision: see `runtime.autocast`.
 
     Raises:
-        ModelError: the weights do not fit.
-        ConfigError: an option is missing or unknown.
+        ModelError: the weights are not there or do not fit.
+        ConfigError: an option is missing or wrong.
     """
 
     def __init__(
@@ -61,23 +73,14 @@ class TorchvisionMaskRCNN:
         max_size: int | None = None,
         precision: str = "auto",
     ) -> None:
-        if architecture is not None and weights in _list_published_weights(architecture):
-            net, about = _build_published(architecture, weights), _describe_coco()
-            self.weights_hash = hash_parameters(net)
-        else:
-            path = find_weights(weights)
-            net, about = _build_from_file(path, architecture)
-            self.weights_hash = hash_file(path)
-        space_name = label_space or about.get("label_space")
-        ids = class_ids if class_ids is not None else about.get("category_ids")
-        if space_name is None or ids is None:
-            raise ConfigError(
-                f"weights {weights!r} do not say what their classes are; "
-                "set label_space and class_ids"
-            )
-        self.label_space: LabelSpace = load_space(space_name)
-        self.class_ids: Int32Array = np.array(ids, dtype=np.int32)
-        _check_class_count(net, self.class_ids, weights)
+        net, about, path = _build(weights, architecture)
+        self.weights_hash = hash_files([path])
+        self.label_space, self.class_ids = resolve_classes(
+            f"{path} (background included)",
+            net.roi_heads.box_predictor.cls_score.out_features,
+            label_space or about.get("label_space"),
+            class_ids if class_ids is not None else about.get("category_ids"),
+        )
         if min_size is not None:
             net.transform.min_size = (min_size,)
         net.transform.max_size = max_size or net.transform.max_size
@@ -124,6 +127,12 @@ class TorchvisionMaskRCNN:
         )
 
 
+def describe_maskrcnn_weights(options: Mapping[str, Any]) -> NeededWeights:
+    """Where the weights of these options are looked for."""
+    entry = _find_published(options.get("architecture"), str(options["weights"]))
+    return describe_published(entry.url) if entry else describe_file(str(options["weights"]))
+
+
 def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
     """Run the net's dense layers in the fast number format.
 
@@ -138,67 +147,31 @@ def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
     return net
 
 
-def _list_published_weights(architecture: str) -> tuple[str, ...]:
-    """Names that torchvision has weights under for an architecture."""
-    if not architecture.startswith("maskrcnn_") or not hasattr(detection, architecture):
-        return ()
-    return ("DEFAULT", *get_model_weights(architecture).__members__)
+def _list_architectures() -> list[str]:
+    return [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 
 
-def _build_published(architecture: str, weights: str) -> MaskRCNN:
-    """A net with weights that torchvision downloads, or finds in TORCH_HOME."""
-    entry = getattr(get_model_weights(architecture), weights)
-    try:
-        return getattr(detection, architecture)(weights=entry, weights_backbone=None)
-    except OSError as err:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise ModelNotFoundError(
-            f"{architecture} {weights}: {entry.url} could not be downloaded ({err}); "
-            f"put that file into {folder}, or set TORCH_HOME"
-        ) from err
+def _find_published(architecture: str | None, weights: str) -> WeightsEnum | None:
+    """torchvision's entry of that name, or None."""
+    if architecture not in _list_architectures():
+        return None
+    entry: WeightsEnum | None = get_model_weights(architecture).__members__.get(weights)
+    return entry
 
 
-def _build_from_file(path: Path, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any]]:
-    """A net with the weights of a file, and what is known of its classes."""
-    state, about = read_weights(path)
-    architecture = architecture or about.get("architecture")
-    if architecture == "tiny_instance":
-        net = build_instance_net()
-    elif architecture is not None and _list_published_weights(architecture):
-        classes = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(91))
-        net = getattr(detection, architecture)(
-            weights=None, weights_backbone=None, num_classes=len(classes)
-        )
-    else:
-        known = [name for name in dir(detection) if name.startswith("maskrcnn_")]
-        raise ConfigError(
-            f"{path}: architecture {architecture!r} is no Mask R-CNN that is known here; "
-            f"set architecture to one of {', '.join([*known, 'tiny_instance'])}"
-        )
-    load_state(net, state, source=str(path))
-    if not about and _count_classes(net) == len(COCO_CLASS_IDS):
+def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any], Path]:
+    """The net with its weights, what is known of its classes, and the weights' file."""
+    published = _find_published(architecture, weights)
+    if published:
+        state, path = fetch_published(published.url, f"{architecture} {weights}")
         about = _describe_coco()
-    return net, about
-
-
-def _describe_coco() -> dict[str, Any]:
-    return {"label_space": COCO_SPACE, "category_ids": _known_coco_ids()}
-
-
-def _known_coco_ids() -> list[int]:
-    """COCO's 91 slots with its holes as 0."""
-    thing_ids = load_space(COCO_SPACE).thing_ids
-    return [index if index in thing_ids else 0 for index in COCO_CLASS_IDS]
-
-
-def _count_classes(net: MaskRCNN) -> int:
-    return int(net.roi_heads.box_predictor.cls_score.out_features)
-
-
-def _check_class_count(net: MaskRCNN, class_ids: Int32Array, weights: str) -> None:
-    """Raise ConfigError unless there is one category_id per class of the net."""
-    if len(class_ids) != _count_classes(net):
-        raise ConfigError(
-            f"weights {weights!r} have {_count_classes(net)} classes with the background, "
-            f"class_ids {len(class_ids)}"
-        )
+    else:
+        names = get_model_weights(architecture).__members__ if _is_known(architecture) else ()
+        path = find_weights(weights, published=tuple(names))
+        state, about = read_weights(path)
+        architecture = architecture or about.get("architecture")
+    net = _create(architecture, state, path)
+    load_state(net, state, source=str(path))
+    if not about and net.roi_heads.box_predictor.cls_score.out_features == COCO_SLOTS:
+        about = _describe_coco()
+    return net, about, path

@@ -1,10 +1,17 @@
-"""Finding and reading weight files."""
+"""Finding, reading and describing weight files.
+
+The downloads are those of the libraries that publish the weights: torch.hub for torchvision's,
+huggingface_hub for the hub's. Both check hashes and rename a file when it is whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import pickle
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +23,25 @@ from fuse.errors import ModelError, ModelNotFoundError
 
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
+STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
+COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_PATTERNS = ("*.json", "*.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class NeededWeights:
+    """Weights that a model needs, and where they are looked for.
+
+    Attributes:
+        source: a URL, ``owner/name`` on the Hugging Face hub, or the path itself.
+        path: the file or folder they lie in, or will lie in once fetched.
+        is_present: whether they are there.
+    """
+
+    source: str
+    path: Path
+    is_present: bool
 
 
 def list_shipped_weights() -> tuple[str, ...]:
@@ -23,35 +49,147 @@ def list_shipped_weights() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors")))
 
 
-def find_weights(weights: str) -> Path:
+def find_weights(weights: str, published: Sequence[str] = ()) -> Path:
     """The file of shipped weights by name, or the file at that path.
+
+    Args:
+        weights: a name or a path.
+        published: names that would have been understood too, for the message.
 
     Raises:
         ModelNotFoundError: neither exists.
     """
-    path = WEIGHTS_DIR / f"{weights}.safetensors" if weights in list_shipped_weights() else None
-    path = path or Path(weights).expanduser()
+    path = _locate_weights(weights)
     if not path.is_file():
+        names = ", ".join((*list_shipped_weights(), *published))
         raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file, and shipped are only "
-            f"{', '.join(list_shipped_weights())}"
+            f"no weights {weights!r}: there is no such file, and the known names are {names}"
         )
     return path
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def describe_file(weights: str) -> NeededWeights:
+    """Where shipped weights or a weights file are looked for."""
+    path = _locate_weights(weights)
+    return NeededWeights(weights, path, path.is_file())
 
 
-def hash_parameters(net: nn.Module) -> str:
-    """SHA-256 over a net's parameters and buffers as hex, for weights that came as no file."""
+def _locate_weights(weights: str) -> Path:
+    if weights in list_shipped_weights():
+        return WEIGHTS_DIR / f"{weights}.safetensors"
+    return Path(weights).expanduser()
+
+
+def is_hub_name(weights: str) -> bool:
+    """Whether weights is ``owner/name`` on the Hugging Face hub, not a file or folder.
+
+    >>> is_hub_name("smp-hub/segformer-b0-512x512-ade-160k"), is_hub_name("nets/mine.pth")
+    (True, False)
+    """
+    if HUB_NAME.fullmatch(weights) is None or Path(weights).expanduser().exists():
+        return False
+    return not weights.endswith(STATE_SUFFIXES)
+
+
+def find_hub_folder(weights: str) -> Path:
+    """A local folder, or that of a hub name in the cache of huggingface_hub, fetched if need be.
+
+    Raises:
+        ModelNotFoundError: it is not on this machine and cannot be fetched.
+    """
+    folder = Path(weights).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        return Path(snapshot_download(weights, allow_patterns=list(HUB_PATTERNS)))
+    except Exception as err:  # the hub's client raises whatever its transport raises
+        reason = str(err).strip().partition("\n")[0]
+        raise ModelNotFoundError(
+            f"{weights}: not in {constants.HF_HUB_CACHE} and could not be fetched from the "
+            f"Hugging Face hub ({reason}); run once with a network, set HF_HOME to a cache that "
+            "holds it, or give the path of a folder"
+        ) from err
+
+
+def describe_hub_folder(weights: str) -> NeededWeights:
+    """Where a hub name or a local folder is looked for."""
+    folder = Path(weights).expanduser()
+    if not is_hub_name(weights):
+        return NeededWeights(weights, folder, folder.is_dir())
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        path = snapshot_download(weights, local_files_only=True)
+    except LocalEntryNotFoundError:
+        cached = Path(constants.HF_HUB_CACHE) / f"models--{weights.replace('/', '--')}"
+        return NeededWeights(weights, cached, is_present=False)
+    return NeededWeights(weights, Path(path), is_present=True)
+
+
+def find_state_file(folder: Path) -> Path:
+    """The one file with weights in a folder that ``save_pretrained`` made.
+
+    Raises:
+        ModelNotFoundError: there is none, or there are several.
+    """
+    for suffix in STATE_SUFFIXES:
+        found = sorted(folder.glob(f"*{suffix}"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ModelNotFoundError(f"{folder}: several weight files, {found[0].name}, ...")
+    raise ModelNotFoundError(f"{folder}: holds no weights ({', '.join(STATE_SUFFIXES)})")
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 of a file as hex, or of several one after the other."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
     return digest.hexdigest()
+
+
+def fetch_published(url: str, name: str) -> tuple[dict[str, Tensor], Path]:
+    """The state dict behind a torchvision URL, from TORCH_HOME or downloaded to it.
+
+    Args:
+        url: of the weights.
+        name: in words, for the message.
+
+    Returns:
+        Tensors by name, and the file.
+
+    Raises:
+        ModelNotFoundError: it is not on this machine and cannot be fetched.
+        ModelError: the file there is no weights file.
+    """
+    path = _published_path(url)
+    try:
+        if not path.is_file():
+            torch.hub.load_state_dict_from_url(
+                url, progress=False, check_hash=True, weights_only=True
+            )
+    except (OSError, RuntimeError) as err:  # no network; another hash
+        raise ModelNotFoundError(
+            f"{name}: {url} could not be downloaded ({err}); "
+            f"put that file into {path.parent}, or set TORCH_HOME to the folder above hub"
+        ) from err
+    return read_weights(path)[0], path
+
+
+def describe_published(url: str) -> NeededWeights:
+    """Where weights behind a torchvision URL are looked for."""
+    path = _published_path(url)
+    return NeededWeights(url, path, path.is_file())
+
+
+def _published_path(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -75,9 +213,14 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                     header.get(METADATA_KEY, "{}")
                 )
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as err:
+    except pickle.UnpicklingError as err:
+        raise ModelError(
+            f"{path}: refused, since reading it would run code that it holds or it is no "
+            "checkpoint at all; save the net's state_dict() alone, best as .safetensors"
+        ) from err
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as err:
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-        raise ModelError(f"{path}: not a weights file that can be read safely ({reason})") from err
+        raise ModelError(f"{path}: not a weights file that can be read ({reason})") from err
     for key in ("state_dict", "model"):
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
             checkpoint = checkpoint[key]
@@ -91,19 +234,27 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_state(net: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
     """Load a state dict of any float type into a float32 net; every key and shape must fit.
 
+    Only the step counters of batch norms may be missing, which inference does not read.
+
     Raises:
-        ModelError: the weights belong to another net; names the first key that does not fit.
+        ModelError: the weights belong to another net; names the first keys that do not fit.
     """
     own = net.state_dict()
-    misfits = [f"{key!r} is missing" for key in own if key not in state]
-    misfits += [f"{key!r} is unknown" for key in state if key not in own]
-    misfits += [
-        f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
+    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    unknown = [key for key in state if key not in own]
+    reshaped = [key for key in own if key in state and state[key].shape != own[key].shape]
+    misfits = [
+        f"{keys[0]!r} is {what}"
+        for keys, what in ((missing, "missing"), (unknown, "unknown"))
+        if keys
     ]
+    if reshaped:
+        key = reshaped[0]
+        misfits.append(f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}")
     if misfits:
+        count = len(missing) + len(unknown) + len(reshaped)
         raise ModelError(
-            f"{source}: weights of another net; {misfits[0]} ({len(misfits)} keys do not fit)"
+            f"{source}: weights of another net; {', '.join(misfits)} ({count} keys do not fit)"
         )
-    net.load_state_dict({key: state[key].to(own[key].dtype) for key in own})
+    fitting = {key: state[key].to(own[key].dtype) for key in own if key in state}
+    net.load_state_dict(fitting, strict=False)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
+from reference.pq import slow_counts
 
 from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
 from fuse.types import PanopticPrediction, SegmentInfo
-from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
-from reference.pq import slow_counts
 
 
 def as_dict(stats):

@@ -1,0 +1,185 @@
+"""What other tools predicted: COCO result files of instances and stuff, folders of label PNGs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from fuse.errors import CocoFormatError
+from fuse.io.coco import ImageId, read_json
+from fuse.ops.rle import rle_runs
+from fuse.types import Instances, Int32Array, LabelSpace, RleMasks, SemanticPrediction
+
+LABEL_MODES = ("L", "P", "I", "I;16")  # one whole number per pixel
+
+
+class RleRecord(msgspec.Struct, frozen=True, gc=False):
+    """COCO's run-length form: counts as compressed text or as plain numbers."""
+
+    size: tuple[int, int]
+    counts: str | tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+
+
+class ResultRecord(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a COCO result file; segmentation is an RLE or polygons in pixels."""
+
+    image_id: ImageId
+    category_id: int
+    segmentation: RleRecord | tuple[tuple[float, ...], ...]
+    score: float | None = None
+
+
+class _AnnotationsFile(msgspec.Struct, frozen=True):
+    annotations: tuple[ResultRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultsFile:
+    """A COCO result file: instances with scores, or stuff with one mask per category.
+
+    Attributes:
+        path: the JSON, for messages.
+        space: what its category ids belong to.
+        entries: (place in the file, entry) of each photo, in the order of the file.
+    """
+
+    path: Path
+    space: LabelSpace
+    entries: dict[ImageId, list[tuple[int, ResultRecord]]]
+
+    def load_instances(self, image_id: ImageId, size: tuple[int, int]) -> Instances:
+        """The instances of a photo of (height, width), boxes drawn around their masks.
+
+        Raises:
+            CocoFormatError: a score, category or mask is wrong; the message names the entry.
+        """
+        found = self.entries.get(image_id, [])
+        for place, entry in found:
+            if entry.score is None or not 0 <= entry.score <= 1:
+                self._refuse(place, f"score {entry.score} must lie in 0..1")
+        rles = tuple(self._encode(place, entry, size) for place, entry in found)
+        boxes = np.array([coco_mask.toBbox(rle) for rle in rles]).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return Instances(
+            boxes=boxes.astype(np.float32),
+            scores=np.array([entry.score for _, entry in found], dtype=np.float64),
+            category_ids=np.array([entry.category_id for _, entry in found], dtype=np.int32),
+            masks=RleMasks(rles),
+            size=size,
+        )
+
+    def load_semantic(
+        self, image_id: ImageId, file_name: str, size: tuple[int, int]
+    ) -> SemanticPrediction:
+        """The label map of a photo of (height, width); where masks overlap, the first counts.
+
+        Raises:
+            CocoFormatError: a category or mask is wrong; the message names the entry.
+        """
+        label_map = np.zeros(size, dtype=np.int32)
+        for place, entry in self.entries.get(image_id, []):
+            mask = coco_mask.decode(self._encode(place, entry, size))
+            label_map[(mask > 0) & (label_map == 0)] = entry.category_id
+        return SemanticPrediction(label_map)
+
+    def _encode(self, place: int, entry: ResultRecord, size: tuple[int, int]) -> dict[str, Any]:
+        """The mask of an entry as compressed RLE."""
+        if entry.category_id not in self.space.by_id:
+            self._refuse(place, f"category_id {entry.category_id} is not in {self.space.name}")
+        height, width = size
+        shape = entry.segmentation
+        if isinstance(shape, RleRecord):
+            if shape.size != size:
+                self._refuse(place, f"the RLE has size {shape.size}, the photo {size}")
+            if isinstance(shape.counts, str):
+                counts = shape.counts.encode()
+                try:
+                    rle_runs([counts], size)
+                except ValueError as err:
+                    self._refuse(place, "the RLE is cut short or has too many pixels", err)
+                return {"size": list(size), "counts": counts}
+            if sum(shape.counts) != height * width:
+                self._refuse(place, f"the counts describe {sum(shape.counts)} pixels of {size}")
+            plain = {"size": list(size), "counts": list(shape.counts)}
+            return dict(coco_mask.frPyObjects(plain, height, width))
+        if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
+            self._refuse(place, "a polygon needs x, y of at least three points")
+        polygons = [list(polygon) for polygon in shape]
+        return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+
+    def _refuse(self, place: int, reason: str, cause: Exception | None = None) -> NoReturn:
+        raise CocoFormatError(f"{self.path}, entry {place}: {reason}") from cause
+
+
+def read_results(path: Path, space: LabelSpace) -> ResultsFile:
+    """Read a COCO result file: a list of entries, or an object with ``annotations``.
+
+    Raises:
+        CocoFormatError: the file is missing or an entry is wrong; the message names its field.
+    """
+    content = read_json(path, tuple[ResultRecord, ...] | _AnnotationsFile, "COCO result file")
+    records = content.annotations if isinstance(content, _AnnotationsFile) else content
+    entries: dict[ImageId, list[tuple[int, ResultRecord]]] = defaultdict(list)
+    for place, entry in enumerate(records):
+        entries[entry.image_id].append((place, entry))
+    return ResultsFile(path, space, dict(entries))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFolder:
+    """A folder of label PNGs, one per photo, whose grey values are category ids; 0 = void.
+
+    Attributes:
+        path: the folder.
+        space: what the category ids belong to.
+    """
+
+    path: Path
+    space: LabelSpace
+
+    def load_semantic(
+        self, image_id: ImageId, file_name: str, size: tuple[int, int]
+    ) -> SemanticPrediction:
+        """The label map of a photo of (height, width), found by the photo's name.
+
+        Raises:
+            CocoFormatError: there is no such PNG, it is no label map, or of another size.
+        """
+        name = PurePosixPath(file_name).with_suffix(".png")
+        candidates = (self.path / name, self.path / name.name)
+        path = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if path is None:
+            raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
+        label_map = _read_labels(path)
+        if label_map.shape != size:
+            raise CocoFormatError(f"{path}: its size is {label_map.shape}, the photo's {size}")
+        unknown = set(np.unique(label_map).tolist()) - {0, *self.space.by_id}
+        if unknown:
+            raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {self.space.name}")
+        return SemanticPrediction(label_map)
+
+
+def _read_labels(path: Path) -> Int32Array:
+    try:
+        with Image.open(path) as image:
+            if image.mode not in LABEL_MODES:
+                raise CocoFormatError(f"{path}: a label map has one number per pixel, not colours")
+            return np.array(image).astype(np.int32)
+    except OSError as err:
+        raise CocoFormatError(f"{path}: cannot be read as a picture") from err
+
+
+def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:
+    """Semantic predictions of another tool: a folder of label PNGs, or a result JSON.
+
+    Raises:
+        CocoFormatError: the file is missing or an entry is wrong.
+    """
+    return LabelFolder(path, space) if path.is_dir() else read_results(path, space)
