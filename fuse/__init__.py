@@ -1,8 +1,4 @@
-"""Panoptic segmentation by fusing two independent pretrained nets.
-
-    >>> from fuse import Pipeline, read_image                     # doctest: +SKIP
-    >>> prediction = Pipeline.load("tiny")(read_image("photo.jpg"))  # doctest: +SKIP
-"""
+"""Panoptic segmentation by fusing two independent pretrained nets."""
 
 from __future__ import annotations
 

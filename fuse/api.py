@@ -2,246 +2,16 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from importlib.metadata import version
-from itertools import count
-from os import cpu_count
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-import fuse
-from fuse.clock import StageClock
-from fuse.config import PACKAGE_DIR, list_pipelines, read_pipeline
-from fuse.engines.local import run_local
+from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.errors import DataError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.images import list_images, png_names
-from fuse.photo import FinishedPhoto, PhotoTask, PhotoWorker
-from fuse.pipeline import Pipeline
-from fuse.run_folder import RunFolder
-from fuse.scoring import (
-    Evaluation,
-    PhotoScore,
-    TruthScorer,
-    evaluate,
-    find_truth_map,
-    write_per_image_csv,
-)
+from fuse.job import Progress, RunResult, run
+from fuse.merge import merge
+from fuse.scoring import Evaluation, evaluate, write_per_image_csv
 
-Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
-
-# Named in run.json besides the weights, as results may depend on them.
-REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
 # In a wheel the example photos lie in the package, in a checkout beside it.
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
-MAX_THREADS = 8  # for reading, and as many for finishing
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RunResult:
-    """What a run did.
-
-    Attributes:
-        out: the output folder.
-        done: how many photos have a map, those of an earlier run of the same settings too.
-        failed: (file name, reason) of each photo without one.
-        seconds: by stage, added up over threads; ``total`` is wall-clock.
-        evaluation: PQ where ground truth was given.
-        unknown: how many photos that ground truth does not know.
-    """
-
-    out: Path
-    done: int
-    failed: tuple[tuple[str, str], ...]
-    seconds: dict[str, float]
-    evaluation: Evaluation | None = None
-    unknown: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """The result in plain values."""
-        summary: dict[str, Any] = {
-            "photos": {"done": self.done, "failed": len(self.failed)},
-            "failed": dict(self.failed),
-            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-        }
-        if self.evaluation:
-            summary |= self.evaluation.to_json() | {"unscored": self.unknown}
-        return summary
-
-
-def run(
-    images: Sequence[str],
-    out: Path,
-    *,
-    pipeline: str = "tiny",
-    overrides: Sequence[str] = (),
-    device: str = "auto",
-    gt: Path | None = None,
-    gt_dir: Path | None = None,
-    pictures: bool = False,
-    batch_size: int | None = None,
-    overwrite: bool = False,
-    on_progress: Progress | None = None,
-) -> RunResult:
-    """Make panoptic maps of photos; score them where there is ground truth.
-
-    A folder that holds a cut-off run of the same settings is continued.
-
-    Args:
-        images: folders, files and globs.
-        out: the output folder; the README says what it holds.
-        pipeline: name or file of a preset.
-        overrides: ``section.key=value`` each, changes to the preset.
-        device: ``auto``, ``cpu``, ``cuda:0``, ...
-        gt: COCO panoptic JSON to score against.
-        gt_dir: its PNGs, where they are not in the folder of its name.
-        pictures: also draw each photo with its semantic map, instances and fused map.
-        batch_size: photos per call of the nets; by default 1 on a CPU and 8 on a GPU.
-        overwrite: start anew where the folder holds a run.
-        on_progress: called after each photo.
-
-    Raises:
-        FuseError: an input, the preset, a net or the folder is wrong.
-    """
-    clock = StageClock()
-    with clock.time("total"):
-        config = read_pipeline(pipeline, overrides)
-        truth = read_panoptic_json(gt, gt_dir) if gt else None
-        tasks = make_tasks(images, out, truth)
-        nets = Pipeline(config, device)
-        scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
-        worker = PhotoWorker(nets, out, clock, scorer=scorer, pictures=pictures)
-        folder = RunFolder(out, _describe_settings(nets, images), overwrite=overwrite)
-    with folder:
-        with clock.time("total"):
-            failed: list[tuple[str, str]] = []
-            scores: list[PhotoScore] = []
-            for photo in _do_photos(tasks, nets, worker, folder, clock, batch_size):
-                if photo.record.error is not None:
-                    failed.append((photo.task.file_name, photo.record.error))
-                if photo.score:
-                    scores.append(photo.score)
-                if on_progress:
-                    on_progress(len(tasks), len(failed))
-            folder.write_maps(tasks, nets.space)
-        result = RunResult(
-            out=out,
-            done=len(tasks) - len(failed),
-            failed=tuple(failed),
-            seconds=dict(clock.seconds),
-            evaluation=scorer.evaluation(scores) if scorer else None,
-            unknown=len(tasks) - len(scores) if scorer else 0,
-        )
-        folder.write_summary(_describe_machine(nets) | result.to_json())
-    return result
-
-
-def _do_photos(
-    tasks: Sequence[PhotoTask],
-    nets: Pipeline,
-    worker: PhotoWorker,
-    folder: RunFolder,
-    clock: StageClock,
-    batch_size: int | None,
-) -> Iterator[FinishedPhoto]:
-    """Each photo in order, finished now and in the journal, or finished by an earlier run."""
-    fresh = run_local(
-        [task for task in tasks if not folder.is_done(task.file_name)],
-        nets,
-        worker,
-        clock,
-        batch_size=batch_size or (1 if nets.device == "cpu" else 8),
-        threads=min(cpu_count() or 1, MAX_THREADS),
-    )
-    with closing(fresh):
-        for task in tasks:
-            if folder.is_done(task.file_name):
-                yield worker.recall(task, folder.read_record(task.file_name))
-            else:
-                photo = next(fresh)
-                folder.append(photo.record)
-                yield photo
-
-
-def make_tasks(
-    images: Sequence[str], out: Path, truth: PanopticDataset | None = None
-) -> list[PhotoTask]:
-    """What there is to do: photos with the names of their maps and their image ids.
-
-    Raises:
-        DataError: there are no photos, or two of them are the same one of the ground truth.
-    """
-    photos = list_images(images, leave_out=out)
-    names = [photo.relative_name for photo in photos]
-    return [
-        PhotoTask(photo.path, photo.relative_name, png_name, image_id)
-        for photo, png_name, image_id in zip(
-            photos, png_names(names), assign_image_ids(names, truth), strict=True
-        )
-    ]
-
-
-def assign_image_ids(
-    file_names: Sequence[str], truth: PanopticDataset | None = None
-) -> list[ImageId]:
-    """An image_id per photo.
-
-    The ground truth's where it knows the file name, and numbers above its largest for the
-    other photos. Without ground truth the number that each name is, as in COCO, where every
-    name is another number; else 1, 2, 3, ...
-
-    Raises:
-        DataError: two photos are the same one of the ground truth.
-
-    >>> assign_image_ids(["000000000139.jpg", "000000000285.jpg"])
-    [139, 285]
-    >>> assign_image_ids(["cat.jpg", "dog.jpg"])
-    [1, 2]
-    """
-    if truth is None:
-        stems = [PurePosixPath(name).stem for name in file_names]
-        numbers = {int(stem) for stem in stems if stem.isdecimal() and stem.isascii()}
-        if len(numbers) == len(stems):
-            return [int(stem) for stem in stems]
-        return list(range(1, len(file_names) + 1))
-    largest = max((i for i in truth.annotations if isinstance(i, int)), default=0)
-    unknown_ids = count(largest + 1)
-    owners: dict[ImageId, str] = {}
-    for name in file_names:
-        image_id = truth.find_image(name)
-        if image_id is None:
-            image_id = next(unknown_ids)
-        if image_id in owners:
-            raise DataError(
-                f"{owners[image_id]} and {name} are both photo {image_id!r} of {truth.path}; "
-                "leave one out, or run them apart"
-            )
-        owners[image_id] = name
-    return list(owners)
-
-
-def _describe_settings(nets: Pipeline, images: Sequence[str]) -> dict[str, Any]:
-    """What the maps of a run depend on."""
-    return {
-        "fuse": fuse.__version__,
-        "pipeline": nets.config.to_json(),
-        "weights": dict(nets.weights),
-        "device": nets.device.partition(":")[0],
-        "inputs": [str(Path(given).resolve()) for given in images],
-    }
-
-
-def _describe_machine(nets: Pipeline) -> dict[str, Any]:
-    """Where a run was made, for whoever reads its figures."""
-    return {
-        "device": nets.device,
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in REPORTED_PACKAGES},
-        "processor": platform.processor() or platform.machine(),
-    }
 
 
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
@@ -266,11 +36,10 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 __all__ = [
     "Evaluation",
     "RunResult",
-    "assign_image_ids",
     "demo",
     "evaluate",
     "list_pipelines",
-    "make_tasks",
+    "merge",
     "run",
     "write_per_image_csv",
 ]

@@ -1,11 +1,12 @@
 """The command line: parse, call the function of the same name in `fuse.api`, print, exit.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed, 130 stopped.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fuse import __version__
-from fuse.errors import FuseError
+from fuse.errors import FuseError, RunStoppedError
 
 # fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +36,9 @@ class Group(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except RunStoppedError as err:
+            click.echo(str(err), err=True)
+            ctx.exit(EXIT_INTERRUPTED)
         except FuseError as err:
             click.echo(f"Error: {err}", err=True)
         except OSError as err:  # a full disk, a folder that may not be written to
@@ -104,6 +109,13 @@ overwrite_option = click.option(
     type=click.IntRange(min=1),
     help="Photos per call of the nets.  [default: 1 on a CPU, 8 on a GPU]",
 )
+@click.option(
+    "--shard",
+    default="1/1",
+    callback=lambda _context, _option, text: _parse_shard(text),
+    metavar="I/N",
+    help="Do the I-th of N parts, as in a job array; fuse merge joins them.",
+)
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
@@ -118,8 +130,8 @@ def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
 
-    with _photo_progress() as on_progress:
-        result = api.run(**options, on_progress=on_progress)
+    with _photo_progress() as on_progress, _stop_flag() as should_stop:
+        result = api.run(**options, on_progress=on_progress, should_stop=should_stop)
     _report_run(result, json_file)
 
 
@@ -198,6 +210,22 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
 
 
 @main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
+def merge(runs: tuple[Path, ...], out: Path) -> None:
+    """Join the shards of a run into one run.
+
+    \b
+    fuse run photos/ -o part1 --shard 1/2
+    fuse run photos/ -o part2 --shard 2/2
+    fuse merge part1 part2 -o out
+    """
+    from fuse import api
+
+    click.echo(f"{api.merge(runs, out)} photos -> {out / 'panoptic.json'}")
+
+
+@main.command()
 def pipelines() -> None:
     """List the pipelines that ship.
 
@@ -208,6 +236,31 @@ def pipelines() -> None:
 
     for name in list_pipelines():
         click.echo(f"{name:12} {read_pipeline(name).description}")
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) of ``i/n``."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise click.BadParameter(f"{text!r} is not I/N with 1 <= I <= N, as 2/8")
+    return int(part), int(parts)
+
+
+@contextmanager
+def _stop_flag() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C into a flag, so that photos in hand are finished; the second acts."""
+    pressed: list[int] = []
+
+    def on_interrupt(number: int, frame: object) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, previous)
+        click.echo("stopping after the photos in hand; Ctrl-C again stops at once", err=True)
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Seconds per stage, added up over threads."""
+"""Seconds per stage, added up over threads, and the memory of the process."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -32,3 +33,13 @@ class StageClock:
         finally:
             with self._lock:
                 self.seconds[stage] += time.perf_counter() - start
+
+
+def peak_memory() -> int | None:
+    """Most bytes of memory this process has had at a time; None where the system cannot say."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord
 from fuse.metrics.pq import SegmentTable
 from fuse.ops.matching import Int64Array
@@ -229,13 +230,18 @@ def check_pixels(
 
 def check_heads(
     truth: PanopticDataset, predictions: PanopticDataset, *, mapped: bool
-) -> Iterator[Note]:
-    """Notes on what concerns whole files: categories and photos."""
+) -> list[Note]:
+    """Notes on what concerns whole files: categories and photos.
+
+    Raises:
+        DataError: the two have no photo in common.
+    """
+    notes = []
     if truth.assumed_things:
         example = f"category_id {truth.assumed_things[0]}"
-        yield Note("truth-no-isthing", example, len(truth.assumed_things))
+        notes.append(Note("truth-no-isthing", example, len(truth.assumed_things)))
     if not predictions.has_categories:
-        yield Note("pred-no-categories", str(predictions.path))
+        notes.append(Note("pred-no-categories", str(predictions.path)))
     elif not mapped:
         true, predicted = (
             {(c.category_id, c.name, c.isthing) for c in dataset.space.categories}
@@ -244,10 +250,16 @@ def check_heads(
         different = sorted(true ^ predicted)
         if different:
             category_id, name, _ = different[0]
-            yield Note("categories-differ", f"{category_id} {name!r}", len(different))
+            notes.append(Note("categories-differ", f"{category_id} {name!r}", len(different)))
     extra = [image_id for image_id in predictions.annotations if image_id not in truth.annotations]
     if extra:
-        yield Note("pred-extra", f"image_id {extra[0]!r}", len(extra))
+        if len(extra) == len(predictions.annotations):
+            raise DataError(
+                f"{predictions.path}: none of its photos (image_id {extra[0]!r}, ...) "
+                f"is in {truth.path} (image_id {next(iter(truth.annotations), None)!r}, ...)"
+            )
+        notes.append(Note("pred-extra", f"image_id {extra[0]!r}", len(extra)))
+    return notes
 
 
 def collect_findings(notes: Iterable[Note], *, official: bool) -> tuple[Finding, ...]:

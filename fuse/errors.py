@@ -9,7 +9,8 @@
     |- ModelError             a net is wrong
     |  |- ModelNotFoundError  no such model, or its weights are not on this machine
     |  `- ModelOutputError    a net returned something it must not
-    `- EngineError            an engine cannot start or go on
+    |- EngineError            an engine cannot start or go on
+    `- RunStoppedError        a run was asked to stop; what is done stays done
 
 A message says what is wrong, where, and what to do. The command line prints it as one
 ``Error:`` line and exits with 1; any other exception is a bug and shows its traceback.
@@ -59,6 +60,10 @@ class ModelOutputError(ModelError):
 
 class EngineError(FuseError):
     """An engine cannot start or go on."""
+
+
+class RunStoppedError(FuseError):
+    """A run was asked to stop before its end; what is done stays done."""
 
 
 def unknown_key(where: str, key: str, allowed: Sequence[str]) -> ConfigError:

@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fuse.clock import StageClock
-from fuse.errors import CocoFormatError, ImageReadError
-from fuse.io.coco import ImageId, segment_from_json, segment_to_json
+from fuse.errors import ImageReadError
 from fuse.io.images import read_image
 from fuse.io.png import read_id_map, write_id_map
 from fuse.pipeline import Pipeline, RawPrediction
+from fuse.records import PICTURE_DIR, PNG_DIR, PhotoRecord, PhotoTask
 from fuse.render import render_overview, save_picture
 from fuse.scoring import PhotoScore, TruthScorer
 from fuse.types import (
     Instances,
     PanopticPrediction,
     Photo,
-    SegmentInfo,
     SemanticPrediction,
     UInt8Array,
 )
-
-PNG_DIR = "panoptic"
-PICTURE_DIR = "pictures"
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoTask:
-    """A photo to be done.
-
-    Attributes:
-        path: of the photo.
-        file_name: its relative path, with ``/``; what the JSON calls it.
-        png_name: of its map, relative to the PNG folder.
-        image_id: in the panoptic JSON.
-    """
-
-    path: Path
-    file_name: str
-    png_name: str
-    image_id: ImageId
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoRecord:
-    """What became of a photo: one line of records.jsonl.
-
-    Attributes:
-        file_name: the photo's relative path.
-        size: (height, width), None where the photo could not be read.
-        segments_info: of its map; empty where it failed.
-        error: why it failed, None where it is done.
-    """
-
-    file_name: str
-    size: tuple[int, int] | None = None
-    segments_info: tuple[SegmentInfo, ...] = ()
-    error: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The record in plain values."""
-        if self.error is not None:
-            return {"file_name": self.file_name, "error": self.error}
-        return {
-            "file_name": self.file_name,
-            "size": self.size,
-            "segments_info": [segment_to_json(segment) for segment in self.segments_info],
-        }
-
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> PhotoRecord:
-        """The record that `to_json` wrote.
-
-        Raises:
-            CocoFormatError: it is no such record.
-        """
-        try:
-            if "error" in entry:
-                return cls(entry["file_name"], error=entry["error"])
-            height, width = entry["size"]
-            segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
-            return cls(entry["file_name"], (height, width), segments)
-        except (KeyError, TypeError, ValueError) as err:
-            raise CocoFormatError(f"not a record of a photo: {err!r}") from err
 
 
 @dataclass(frozen=True, slots=True, eq=False)

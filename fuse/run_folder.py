@@ -9,21 +9,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import write_whole
-from fuse.photo import PICTURE_DIR, PNG_DIR, PhotoRecord, PhotoTask
+from fuse.records import PICTURE_DIR, PNG_DIR, PhotoRecord, PhotoTask
 from fuse.types import LabelSpace
 
 RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
+LOCK_FILE = ".lock"
 
 
 class RunFolder:
     """An output folder, open for one run.
 
-    What was done in an earlier, cut-off run of the same settings stays done.
+    What was done in an earlier, cut-off run of the same settings stays done. While a folder
+    is open no other process can open it.
 
     Args:
         path: the folder; made where it does not exist.
@@ -31,16 +35,22 @@ class RunFolder:
         overwrite: start anew where the folder holds a run.
 
     Raises:
-        DataError: the folder holds a run with other settings, or files of something else.
+        DataError: the folder holds a run with other settings, or files of something else,
+            or another process has it open.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
-        if overwrite and (path / RUN_FILE).is_file():
-            _remove_run(path)
-        else:
+        if not (overwrite and (path / RUN_FILE).is_file()):
             _check_folder(path, settings)
         (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path / LOCK_FILE, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as err:
+            raise DataError(f"another process is writing to {path}; wait for its end") from err
+        if overwrite:
+            _remove_run(path)
         write_json(path / RUN_FILE, {"settings": settings})
         self._settings = settings
         self._offsets = dict(_read_offsets(path / JOURNAL_FILE))
@@ -57,6 +67,7 @@ class RunFolder:
         traceback: TracebackType | None,
     ) -> None:
         self._journal.close()
+        self._lock.release()
 
     def is_done(self, file_name: str) -> bool:
         """Whether a photo is done, in this run or an earlier one."""
@@ -97,6 +108,20 @@ class RunFolder:
             yield annotation_to_json(task.image_id, task.png_name, segments)
 
 
+def read_records(path: Path) -> Iterator[PhotoRecord]:
+    """The last record of each photo in a run's folder, in the order of the journal.
+
+    Raises:
+        CocoFormatError: a line is no record.
+    """
+    journal_path = path / JOURNAL_FILE
+    offsets = dict(_read_offsets(journal_path))
+    with journal_path.open("rb") as journal:
+        for offset in sorted(offsets.values()):
+            journal.seek(offset)
+            yield PhotoRecord.from_json(json.loads(journal.readline()))
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON file for people and machines, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -107,6 +132,7 @@ def _remove_run(path: Path) -> None:
     for folder in (PNG_DIR, PICTURE_DIR):
         if (path / folder).is_dir():
             shutil.rmtree(path / folder)
+    (path / PNG_DIR).mkdir()
     for name in (PANOPTIC_FILE, JOURNAL_FILE, RUN_FILE):
         (path / name).unlink(missing_ok=True)
 

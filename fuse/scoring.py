@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.branches import score_instances, score_semantic
 from fuse.doctor import (
     Finding,
     Note,
@@ -27,6 +28,7 @@ from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_
 from fuse.io.files import open_whole
 from fuse.io.png import read_id_map_file
 from fuse.labels import LabelMap, find_label_map, map_panoptic
+from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (
     PQResult,
     PQStats,
@@ -36,6 +38,7 @@ from fuse.metrics.pq import (
     sum_stats,
     summarize,
 )
+from fuse.metrics.semantic import SemanticResult
 from fuse.ops.contingency import count_pairs
 from fuse.ops.matching import count_areas
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
@@ -73,6 +76,8 @@ class Evaluation:
         space: the categories that were scored.
         mapped: how the ground truth was carried into that space, None where it was not.
         official: True where the official scorer's behaviour was reproduced.
+        semantic: mIoU of the semantic branch, where its predictions were given.
+        instances: mask AP of the instance branch, where its predictions were given.
     """
 
     result: PQResult
@@ -81,6 +86,8 @@ class Evaluation:
     space: LabelSpace
     mapped: str | None
     official: bool
+    semantic: SemanticResult | None = None
+    instances: MaskAP | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, fractions in 0..1, None where nothing was scored."""
@@ -91,6 +98,8 @@ class Evaluation:
             "label_space": self.space.name,
             "mapped": self.mapped,
             "findings": [finding.to_json() for finding in self.findings],
+            "semantic": self.semantic.to_json() if self.semantic else None,
+            "instances": self.instances.to_json() if self.instances else None,
         }
 
 
@@ -209,6 +218,8 @@ def evaluate(
     pred_dir: Path | None = None,
     official: bool = False,
     strict: bool = False,
+    semantic: Path | None = None,
+    instances: Path | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -224,6 +235,9 @@ def evaluate(
         pred_dir: the same for the predictions.
         official: do as the official scorer where that differs (`match_segments`).
         strict: make every finding an error.
+        semantic: predictions of the semantic branch, for its mIoU: a COCO result JSON, or a
+            folder of PNGs with a category_id per pixel.
+        instances: a COCO result JSON of the instance branch, for its mask AP.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
 
@@ -237,6 +251,7 @@ def evaluate(
     used_ids = _used_category_ids(predictions)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official)
+    notes = check_heads(truth, predictions, mapped=label_map is not None)
     image_ids = list(truth.annotations)
     photos = []
     for photo in _map_threads(
@@ -245,8 +260,13 @@ def evaluate(
         photos.append(photo)
         if on_progress:
             on_progress(len(photos), len(image_ids))
-    notes = check_heads(truth, predictions, mapped=label_map is not None)
-    return scorer.evaluation(photos, notes, strict=strict)
+    evaluation = scorer.evaluation(photos, notes, strict=strict)
+    branch = (truth, scorer.load, scorer.space)
+    return replace(
+        evaluation,
+        semantic=score_semantic(semantic, *branch) if semantic else None,
+        instances=score_instances(instances, *branch) if instances else None,
+    )
 
 
 def find_truth_map(
@@ -267,27 +287,22 @@ def find_truth_map(
     Raises:
         LabelSpaceError: the categories differ and no map ships.
     """
-
-    def known(category_ids: Iterable[int], *, by_name: bool) -> bool:
-        return all(
-            category_id in truth.by_id
-            and (not by_name or truth.by_id[category_id].name == pred.by_id[category_id].name)
-            for category_id in category_ids
-        )
-
-    if known(pred.by_id, by_name=True):
+    true_names = {c.category_id: c.name for c in truth.categories}
+    different = [c for c in pred.categories if true_names.get(c.category_id) != c.name]
+    if not different:
         return None
     try:
         return find_label_map(truth, pred)
     except LabelSpaceError as err:
-        used_ids = pred.by_id if used_ids is None else tuple(used_ids)
-        if known(used_ids, by_name=not official):
+        used = set(pred.by_id if used_ids is None else used_ids)
+        wrong = [c for c in different if not official or c.category_id not in true_names]
+        if used.isdisjoint(c.category_id for c in wrong):
             return None
-        first = next(i for i in pred.by_id if not known((i,), by_name=True))
-        theirs = repr(truth.by_id[first].name) if first in truth.by_id else "no category"
+        first = different[0]
+        theirs = true_names.get(first.category_id, "no category")
         raise LabelSpaceError(
-            f"the predictions' categories are not the ground truth's: id {first} is "
-            f"{pred.by_id[first].name!r} in {pred.name}, {theirs} in {truth.name}; {err}"
+            f"the predictions' categories are not the ground truth's: id {first.category_id} is "
+            f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}"
         ) from err
 
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from fuse import api
-from fuse.errors import CocoFormatError, ConfigError, DataError, LabelSpaceError, ModelError
+from fuse.errors import CocoFormatError, ConfigError, DataError, LabelSpaceError, ModelError, RunStoppedError
 from fuse.io.coco import read_panoptic_json
 from fuse.io.png import read_id_map
+from fuse.job import assign_image_ids, make_tasks
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"
@@ -49,7 +50,8 @@ def tree(folder, *patterns):
 
 def test_the_output_folder_is_complete(finished):
     out = finished.out
-    assert sorted(path.name for path in out.iterdir()) == [
+    visible = [path.name for path in out.iterdir() if not path.name.startswith(".")]
+    assert sorted(visible) == [
         "panoptic",
         "panoptic.json",
         "pictures",
@@ -100,7 +102,9 @@ def test_image_ids_are_those_of_the_ground_truth(finished):
 
 def test_the_score_on_the_fly_is_that_of_evaluate(finished, tmp_path):
     truth = json.loads(TRUTH.read_text())
-    ran = {image["id"] for image in json.loads((finished.out / "panoptic.json").read_text())["images"]}
+    ran = {
+        image["id"] for image in json.loads((finished.out / "panoptic.json").read_text())["images"]
+    }
     truth["images"] = [image for image in truth["images"] if image["id"] in ran]
     truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in ran]
     path = tmp_path / "truth.json"
@@ -171,9 +175,7 @@ def test_a_photo_that_failed_is_missed_in_the_score(tmp_path):
     folder.mkdir()
     (folder / "chelsea.jpg").write_bytes(b"")
     result = api.run([str(folder)], tmp_path / "out", device="cpu", gt=TRUTH)
-    animal = next(
-        c for c in result.evaluation.result.per_category.values() if c.name == "animal"
-    )
+    animal = next(c for c in result.evaluation.result.per_category.values() if c.name == "animal")
     assert (animal.tp, animal.fp, animal.fn) == (0, 0, 1)
 
 
@@ -184,7 +186,11 @@ def test_a_photo_that_failed_is_missed_in_the_score(tmp_path):
         ({"pipeline": "tinny"}, ConfigError, "no pipeline 'tinny'"),
         ({"overrides": ["fusion.rule=best"]}, ConfigError, "none of overlap"),
         ({"overrides": ["instance.weights=none.pth"]}, ModelError, "no weights 'none.pth'"),
-        ({"overrides": ["instance.weights=tiny_semantic"]}, (ModelError, ConfigError), "tiny_semantic"),
+        (
+            {"overrides": ["instance.weights=tiny_semantic"]},
+            (ModelError, ConfigError),
+            "tiny_semantic",
+        ),
         ({"overrides": ["instance.wieghts=x"]}, ConfigError, "did you mean 'weights'"),
         ({"overrides": ["label_space=cocoa"]}, LabelSpaceError, "no label space 'cocoa'"),
         ({"device": "cuda:99"}, ConfigError, "device 'cuda:99' cannot be used"),
@@ -199,12 +205,16 @@ def test_a_wrong_argument_says_so_and_writes_nothing(tmp_path, options, error, m
     assert not out.exists()
 
 
+def test_missing_pngs_of_the_ground_truth_are_found_before_any_work(tmp_path):
+    with pytest.raises(CocoFormatError, match=r"8 of 8 PNGs .* are missing, first .*--gt-dir"):
+        api.run([str(EXAMPLES)], tmp_path / "out", gt=TRUTH, gt_dir=EXAMPLES, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_pipeline_in_the_same_folder_is_refused(photos, finished):
     before = tree(finished.out, "*")
     with pytest.raises(DataError, match=r"fusion\.score_threshold was 0\.5, is 0\.9"):
-        api.run(
-            [str(photos)], finished.out, device="cpu", overrides=["fusion.score_threshold=0.9"]
-        )
+        api.run([str(photos)], finished.out, device="cpu", overrides=["fusion.score_threshold=0.9"])
     assert tree(finished.out, "*") == before
 
 
@@ -213,7 +223,7 @@ def test_two_photos_cannot_be_one_of_the_ground_truth(tmp_path):
         (tmp_path / name).mkdir()
         shutil.copy(EXAMPLES / "rocket.jpg", tmp_path / name)
     with pytest.raises(DataError, match=r"a/rocket\.jpg and b/rocket\.jpg are both photo"):
-        api.make_tasks([str(tmp_path)], tmp_path / "out", read_panoptic_json(TRUTH))
+        make_tasks([str(tmp_path)], tmp_path / "out", read_panoptic_json(TRUTH))
 
 
 @pytest.mark.parametrize(
@@ -229,15 +239,45 @@ def test_two_photos_cannot_be_one_of_the_ground_truth(tmp_path):
     ids=str,
 )
 def test_image_ids_without_ground_truth(names, expected):
-    assert api.assign_image_ids(names) == expected
+    assert assign_image_ids(names) == expected
 
 
 def test_photos_the_ground_truth_lacks_get_ids_of_their_own():
     truth = read_panoptic_json(TRUTH)
     known = truth.find_image("rocket.jpg")
     largest = max(truth.annotations)
-    assert api.assign_image_ids(["new.jpg", "rocket.png", "z.jpg"], truth) == [
+    assert assign_image_ids(["new.jpg", "rocket.png", "z.jpg"], truth) == [
         largest + 1,
         known,
         largest + 2,
     ]
+
+
+def test_shards_join_into_the_run_that_one_process_makes(photos, finished, tmp_path):
+    parts = [tmp_path / f"part{i}" for i in (1, 2)]
+    for i, part in enumerate(parts, start=1):
+        api.run([str(photos)], part, device="cpu", gt=TRUTH, shard=(i, 2))
+    assert api.merge(parts[::-1], tmp_path / "out") == 3
+    kept = ("panoptic/**/*.png", "panoptic.json")
+    assert tree(tmp_path / "out", *kept) == tree(finished.out, *kept)
+
+    with pytest.raises(DataError, match=r"shard 2/2 is missing"):
+        api.merge(parts[:1], tmp_path / "half")
+    with pytest.raises(DataError, match=r"are both shard 1/2"):
+        api.merge([parts[0], parts[0]], tmp_path / "twice")
+    run_file = parts[1] / "run.json"
+    run_file.write_text(run_file.read_text().replace('"fuse": "', '"fuse": "9.'))
+    with pytest.raises(DataError, match=r"settings differ"):
+        api.merge(parts, tmp_path / "mixed")
+    assert not (tmp_path / "half").exists()
+
+
+def test_a_run_that_is_stopped_goes_on(photos, finished, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(RunStoppedError, match="stopped after 1 of 3 photos"):
+        api.run([str(photos)], out, device="cpu", gt=TRUTH, should_stop=lambda: True)
+    assert not (out / "panoptic.json").exists()
+    assert len((out / "records.jsonl").read_text().splitlines()) == 1
+    api.run([str(photos)], out, device="cpu", gt=TRUTH)
+    kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
+    assert tree(out, *kept) == tree(finished.out, *kept)

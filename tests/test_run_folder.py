@@ -1,20 +1,22 @@
 """The output folder: its journal, what it refuses, and what it never leaves behind."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import read_panoptic_json
 from fuse.labels import load_space
-from fuse.photo import PhotoRecord, PhotoTask
+from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.types import SegmentInfo
 
 SETTINGS = {"pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.5}}, "fuse": "0.1.0"}
 SEGMENT = SegmentInfo(1, 17, area=12, bbox=(0, 0, 4, 3), score=0.123456789012345678)
 DONE = PhotoRecord("cats/ä.jpg", (3, 4), (SEGMENT,))
-FAILED = PhotoRecord("b\n\".jpg", error="cut short")
+FAILED = PhotoRecord('b\n".jpg', error="cut short")
 
 
 @pytest.mark.parametrize("record", [DONE, FAILED], ids=["done", "failed"])
@@ -77,6 +79,18 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
         with pytest.raises(DataError, match="is not empty and holds no run"):
             RunFolder(tmp_path, SETTINGS, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_second_process_is_refused(tmp_path):
+    code = (
+        "import sys, json; from pathlib import Path; from fuse.run_folder import RunFolder;"
+        "RunFolder(Path(sys.argv[1]), json.loads(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), json.dumps(SETTINGS)]
+    with RunFolder(tmp_path, SETTINGS):
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "DataError: another process is writing to" in second.stderr
+    subprocess.run(command, check=True)
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hotcoco.panoptic import PanopticEval
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panoptic_maps import SPACE, pairs, panoptic, write_dataset
 
 from fuse.errors import CocoFormatError, DataError, LabelSpaceError
 from fuse.io.coco import read_panoptic_json
@@ -17,7 +18,6 @@ from fuse.labels import find_label_map, load_space, map_panoptic
 from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.scoring import TruthScorer, evaluate, find_truth_map, write_per_image_csv
 from fuse.types import Category, LabelSpace
-from panoptic_maps import SPACE, pairs, panoptic, write_dataset
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})
 PRED = panoptic([1, 1, 0, 0, 2, 2], {1: 1, 2: 7})
@@ -229,6 +229,20 @@ def test_missing_predictions_count_as_missed(tmp_path):
     ]
 
 
+def test_predictions_of_other_photos_are_refused(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {"5": TRUTH, "6": TRUTH})
+    with pytest.raises(DataError, match=r"none of its photos \(image_id '5', .* \(image_id 5, "):
+        evaluate(gt, pred)
+
+
+def test_no_predictions_at_all_are_all_missed(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
+    evaluation = evaluate(gt, write_dataset(tmp_path, "pred", {}))
+    assert (evaluation.result.all.pq, evaluation.result.all.n) == (0, 2)
+    assert [(f.code, f.count) for f in evaluation.findings] == [("pred-missing", 2)]
+
+
 def test_predictions_of_another_size_are_refused(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
     pred = write_dataset(tmp_path, "pred", {5: panoptic([1, 1], {1: 1}), 6: TRUTH})
@@ -297,13 +311,17 @@ def renamed(*names):
         pytest.param(renamed("person", "cat"), [1], False, None, id="the rest is not used"),
         pytest.param(renamed("person", "cat"), [2], True, None, id="official reads no names"),
         pytest.param(
-            renamed("person", "cat"), [2], False, "id 2 is 'cat' in other, 'dog' in toy", id="name"
+            renamed("person", "cat"),
+            [2],
+            False,
+            "id 2 is 'cat' in other and 'dog' in toy",
+            id="name",
         ),
         pytest.param(
             renamed("person", "dog", "cow"),
             [8],
             True,
-            "id 8 is 'cow' in other, no cat",
+            "id 8 is 'cow' in other and 'no category' in toy",
             id="new id",
         ),
     ],
@@ -359,3 +377,36 @@ def test_grey_and_palette_pngs_are_named(tmp_path):
     assert [finding.code for finding in evaluation.findings] == ["pred-png-kind"]
     write_id_map(tmp_path / "pred/5.png", PRED.panoptic_map)
     assert evaluate(gt, pred).findings == ()
+
+
+def test_branches_are_scored_in_the_space_of_the_truth(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: PRED, 6: TRUTH})
+    person = {"size": [1, 6], "counts": [0, 3, 3]}
+    results = [
+        {"image_id": image_id, "category_id": 1, "score": 0.5, "segmentation": person}
+        for image_id in (5, 6)
+    ]
+    (tmp_path / "instances.json").write_text(json.dumps(results))
+    (tmp_path / "labels").mkdir()
+    for image_id in (5, 6):
+        cv2.imwrite(str(tmp_path / f"labels/{image_id}.png"), np.uint8([[1, 1, 7, 7, 7, 0]]))
+    evaluation = evaluate(
+        gt, pred, semantic=tmp_path / "labels", instances=tmp_path / "instances.json"
+    )
+    assert evaluation.instances.ap == pytest.approx(1)
+    # person: 2 right of 3; sky: 1 right, 1 missed, 1 wrong (predicted on void is no mistake).
+    assert evaluation.semantic.miou == pytest.approx((2 / 3 + 1 / 3) / 2)
+    scores = json.loads(json.dumps(evaluation.to_json()))
+    assert scores["semantic"]["miou"] == evaluation.semantic.miou
+    assert scores["instances"]["ap_large"] is None
+
+
+def test_branches_are_scored_against_mapped_truth(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: coco_photo()}, COCO)
+    pred = write_dataset(tmp_path, "pred", {5: panoptic(np.zeros((2, 5)), {})}, SUPER)
+    (tmp_path / "labels").mkdir()
+    animal, plant = SUPER.by_name["animal"].category_id, SUPER.by_name["plant"].category_id
+    labels = np.uint8([[plant] * 4 + [animal], [animal] * 5])
+    cv2.imwrite(str(tmp_path / "labels/5.png"), labels)
+    assert evaluate(gt, pred, semantic=tmp_path / "labels").semantic.miou == 1

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fuse.clock import StageClock
-from fuse.photo import FinishedPhoto, PhotoTask, PhotoWorker, ReadPhoto
+from fuse.photo import FinishedPhoto, PhotoWorker, ReadPhoto
 from fuse.pipeline import Pipeline, RawPrediction
+from fuse.records import PhotoTask
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from fuse.errors import CocoFormatError, LabelSpaceError
 from fuse.io.files import open_whole
+from fuse.io.json_files import read_json
 from fuse.io.png import read_id_map
 from fuse.labels import identify_space, list_spaces, load_space
 from fuse.ops.segments import measure_segments
@@ -83,7 +83,9 @@ class AnnotationRecord(msgspec.Struct, frozen=True, gc=False):
         return {s.segment_id: s for s in self.segments_info if s.segment_id}
 
 
-class _CategoryRecord(msgspec.Struct, frozen=True):
+class CategoryRecord(msgspec.Struct, frozen=True):
+    """One category of a JSON, as written; isthing is None where it does not say."""
+
     category_id: int = msgspec.field(name="id")
     name: str
     isthing: Flag = None
@@ -93,7 +95,7 @@ class _CategoryRecord(msgspec.Struct, frozen=True):
 
 class _PanopticFile(msgspec.Struct, frozen=True):
     annotations: tuple[AnnotationRecord, ...]
-    categories: tuple[_CategoryRecord, ...] | None = None
+    categories: tuple[CategoryRecord, ...] | None = None
     images: tuple[ImageRecord, ...] = ()
 
 
@@ -215,7 +217,7 @@ def read_panoptic_json(
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
     records = content.categories
     if records is not None:
-        space, assumed = _make_space(records, path)
+        space, assumed = make_space(records, path)
         known = {record.category_id for record in records}
     elif default_space is not None:
         space, assumed = default_space, ()
@@ -234,27 +236,7 @@ def read_panoptic_json(
     )
 
 
-def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
-    """Parse a JSON straight into records of that form, without a copy of the file in memory.
-
-    Raises:
-        CocoFormatError: the file is missing, or no such thing; the message names the field.
-    """
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise CocoFormatError(f"{path}: the file is empty")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return msgspec.json.decode(mapped, type=form)
-    except OSError as err:
-        raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise CocoFormatError(f"{path} is not a {what}: {err}") from err
-
-
-def _make_space(
-    records: Sequence[_CategoryRecord], path: Path
-) -> tuple[LabelSpace, tuple[int, ...]]:
+def make_space(records: Sequence[CategoryRecord], path: Path) -> tuple[LabelSpace, tuple[int, ...]]:
     """The label space of a JSON's categories, and the ids whose isthing it does not give."""
     assumed = tuple(record.category_id for record in records if record.isthing is None)
     shipped = _shipped_isthing(records) if assumed else {}
@@ -279,7 +261,7 @@ def _make_space(
     return identify_space(categories) or space, assumed
 
 
-def _shipped_isthing(records: Sequence[_CategoryRecord]) -> dict[int, bool]:
+def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
     """Things and stuff by category_id, from the shipped space with all these ids and names."""
     wanted = {(record.category_id, record.name) for record in records}
     for name in list_spaces():
@@ -328,7 +310,7 @@ def write_panoptic_json(
         TypeError: an entry holds what JSON cannot, such as a NumPy number.
     """
     categories = (
-        _CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
+        CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
         for c in space.categories
     )
     with open_whole(path) as file:

@@ -120,7 +120,7 @@ def png_names(relative_names: Sequence[str]) -> list[str]:
             names[i] = kept[i]
 
 
-def read_image(path: Path) -> UInt8Array:
+def read_image(path: str | Path) -> UInt8Array:
     """Read a photo: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
@@ -132,6 +132,7 @@ def read_image(path: Path) -> UInt8Array:
         ImageReadError: the file is missing, unreadable, not a picture, cut short, damaged,
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
+    path = Path(path)
     try:
         if not path.is_file() or path.stat().st_size == 0:
             raise ImageReadError(f"{path}: {_why_no_file(path)}")

@@ -13,10 +13,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError
-from fuse.io.coco import ImageId, read_json
+from fuse.io.coco import ImageId
+from fuse.io.json_files import read_json
 from fuse.ops.rle import rle_runs
-from fuse.types import Instances, Int32Array, LabelSpace, RleMasks, SemanticPrediction
+from fuse.types import Category, Instances, Int32Array, LabelSpace, RleMasks, SemanticPrediction
 
+REACH = 10  # photo sizes that a polygon may reach over the border
 LABEL_MODES = ("L", "P", "I", "I;16")  # one whole number per pixel
 
 
@@ -28,12 +30,28 @@ class RleRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResultRecord(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a COCO result file; segmentation is an RLE or polygons in pixels."""
+    """One entry of a COCO result file.
+
+    Attributes:
+        image_id: of the photo.
+        category_id: in the label space of the file.
+        segmentation: a `Shape`; it stays a view of the file until it is asked for, so a file
+            with millions of masks takes little memory.
+        score: of an instance, 0..1.
+        bbox: xywh of an instance, a view as well; not used, but checked.
+    """
 
     image_id: ImageId
     category_id: int
-    segmentation: RleRecord | tuple[tuple[float, ...], ...]
+    segmentation: msgspec.Raw
     score: float | None = None
+    bbox: msgspec.Raw = msgspec.Raw(b"null")
+
+
+Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
+Side = Annotated[float, msgspec.Meta(ge=0)]
+SHAPE_DECODER: msgspec.json.Decoder[Shape] = msgspec.json.Decoder(Shape)
+BBOX_DECODER = msgspec.json.Decoder(tuple[float, float, Side, Side] | None)
 
 
 class _AnnotationsFile(msgspec.Struct, frozen=True):
@@ -54,26 +72,48 @@ class ResultsFile:
     space: LabelSpace
     entries: dict[ImageId, list[tuple[int, ResultRecord]]]
 
-    def load_instances(self, image_id: ImageId, size: tuple[int, int]) -> Instances:
+    def load_instances(
+        self, image_id: ImageId, size: tuple[int, int], *, score_threshold: float = 0.0
+    ) -> Instances:
         """The instances of a photo of (height, width), boxes drawn around their masks.
+
+        Those that score less than the threshold are left out, and their masks not looked at.
 
         Raises:
             CocoFormatError: a score, category or mask is wrong; the message names the entry.
         """
-        found = self.entries.get(image_id, [])
-        for place, entry in found:
+        found = []
+        for place, entry in self.entries.get(image_id, []):
             if entry.score is None or not 0 <= entry.score <= 1:
                 self._refuse(place, f"score {entry.score} must lie in 0..1")
-        rles = tuple(self._encode(place, entry, size) for place, entry in found)
-        boxes = np.array([coco_mask.toBbox(rle) for rle in rles]).reshape(-1, 4)
+            if entry.score >= score_threshold:
+                found.append((entry.score, entry.category_id, self._encode(place, entry, size)))
+        rles = [rle for _, _, rle in found]
+        boxes = np.reshape(coco_mask.toBbox(rles) if rles else (), (-1, 4)).astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
         return Instances(
-            boxes=boxes.astype(np.float32),
-            scores=np.array([entry.score for _, entry in found], dtype=np.float64),
-            category_ids=np.array([entry.category_id for _, entry in found], dtype=np.int32),
-            masks=RleMasks(rles),
+            boxes=boxes,
+            scores=np.array([score for score, _, _ in found], dtype=np.float64),
+            category_ids=np.array([category_id for _, category_id, _ in found], dtype=np.int32),
+            masks=RleMasks(tuple(rles)),
             size=size,
         )
+
+    def load_stuff_masks(
+        self, image_id: ImageId, size: tuple[int, int]
+    ) -> tuple[list[int], RleMasks]:
+        """Category ids and masks of a photo's stuff in the order of the file; things left out.
+
+        Raises:
+            CocoFormatError: a category or mask is wrong; the message names the entry.
+        """
+        category_ids: list[int] = []
+        rles: list[dict[str, Any]] = []
+        for place, entry in self.entries.get(image_id, []):
+            if not self._find_category(place, entry).isthing:
+                category_ids.append(entry.category_id)
+                rles.append(self._encode(place, entry, size))
+        return category_ids, RleMasks(tuple(rles))
 
     def load_semantic(
         self, image_id: ImageId, file_name: str, size: tuple[int, int]
@@ -89,33 +129,57 @@ class ResultsFile:
             label_map[(mask > 0) & (label_map == 0)] = entry.category_id
         return SemanticPrediction(label_map)
 
-    def _encode(self, place: int, entry: ResultRecord, size: tuple[int, int]) -> dict[str, Any]:
-        """The mask of an entry as compressed RLE."""
+    def _find_category(self, place: int, entry: ResultRecord) -> Category:
         if entry.category_id not in self.space.by_id:
             self._refuse(place, f"category_id {entry.category_id} is not in {self.space.name}")
-        height, width = size
-        shape = entry.segmentation
-        if isinstance(shape, RleRecord):
-            if shape.size != size:
-                self._refuse(place, f"the RLE has size {shape.size}, the photo {size}")
-            if isinstance(shape.counts, str):
-                counts = shape.counts.encode()
-                try:
-                    rle_runs([counts], size)
-                except ValueError as err:
-                    self._refuse(place, "the RLE is cut short or has too many pixels", err)
-                return {"size": list(size), "counts": counts}
-            if sum(shape.counts) != height * width:
-                self._refuse(place, f"the counts describe {sum(shape.counts)} pixels of {size}")
-            plain = {"size": list(size), "counts": list(shape.counts)}
-            return dict(coco_mask.frPyObjects(plain, height, width))
-        if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
-            self._refuse(place, "a polygon needs x, y of at least three points")
-        polygons = [list(polygon) for polygon in shape]
-        return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+        return self.space.by_id[entry.category_id]
+
+    def _encode(self, place: int, entry: ResultRecord, size: tuple[int, int]) -> dict[str, Any]:
+        """The mask of an entry as compressed RLE."""
+        self._find_category(place, entry)
+        try:
+            BBOX_DECODER.decode(entry.bbox)
+        except msgspec.DecodeError as err:
+            self._refuse(place, f"bbox: {err}", err)
+        try:
+            return encode_shape(SHAPE_DECODER.decode(entry.segmentation), size)
+        except (msgspec.DecodeError, ValueError) as err:
+            self._refuse(place, f"segmentation: {err}", err)
 
     def _refuse(self, place: int, reason: str, cause: Exception | None = None) -> NoReturn:
         raise CocoFormatError(f"{self.path}, entry {place}: {reason}") from cause
+
+
+def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
+    """An RLE or polygons over a photo of (height, width) as compressed RLE.
+
+    Raises:
+        ValueError: the RLE is of another size, cut short, or has more pixels than the photo;
+            or a polygon has fewer than three points, or one far outside.
+    """
+    height, width = size
+    if isinstance(shape, RleRecord):
+        if shape.size != size:
+            raise ValueError(f"the RLE has size {shape.size}, the photo {size}")
+        if isinstance(shape.counts, str):
+            counts = shape.counts.encode()
+            try:
+                rle_runs([counts], size)
+            except ValueError as err:
+                raise ValueError("the RLE is cut short or has too many pixels") from err
+            return {"size": list(size), "counts": counts}
+        if sum(shape.counts) != height * width:
+            raise ValueError(f"the counts describe {sum(shape.counts)} pixels of {size}")
+        plain = {"size": list(size), "counts": list(shape.counts)}
+        return dict(coco_mask.frPyObjects(plain, height, width))
+    if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
+        raise ValueError("a polygon needs x, y of at least three points")
+    # pycocotools walks along the sides pixel by pixel: a far point would take all memory.
+    reach = REACH * max(size)
+    if any(abs(number) > reach for polygon in shape for number in polygon):
+        raise ValueError(f"a polygon has a point more than {reach} pixels away")
+    polygons = [list(polygon) for polygon in shape]
+    return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
 
 
 def read_results(path: Path, space: LabelSpace) -> ResultsFile:

@@ -1,13 +1,31 @@
 """Label spaces and the maps between them, as data: ``spaces/*.csv`` and ``maps/*.csv``."""
 
-from fuse.labels.mapping import LabelMap, find_label_map, map_panoptic, read_label_map
-from fuse.labels.spaces import identify_space, list_spaces, load_space, read_space
+from fuse.labels.mapping import (
+    LabelMap,
+    find_label_map,
+    list_maps,
+    map_panoptic,
+    read_label_map,
+)
+from fuse.labels.spaces import (
+    contains,
+    find_space_file,
+    identify_space,
+    list_spaces,
+    load_class_ids,
+    load_space,
+    read_space,
+)
 
 __all__ = [
     "LabelMap",
+    "contains",
     "find_label_map",
+    "find_space_file",
     "identify_space",
+    "list_maps",
     "list_spaces",
+    "load_class_ids",
     "load_space",
     "map_panoptic",
     "read_label_map",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from fuse.errors import LabelSpaceError
-from fuse.labels.spaces import load_space
+from fuse.labels.spaces import contains, list_spaces, load_space
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
 
 MAPS_DIR = Path(__file__).parent / "maps"
 COLUMNS = ("source", "target")
+ALSO = "also"  # third column, where it is needed: names parted by |
 VOID = "void"  # as target: the source category has no counterpart
 
 
@@ -22,20 +25,24 @@ VOID = "void"  # as target: the source category has no counterpart
 class LabelMap:
     """Where each category of a source space goes in a target space.
 
+    A source category that takes in several target categories, as ADE20K's wall takes in
+    COCO's five walls, goes to the commonest of them; `also` keeps the others.
+
     Attributes:
         source: the space that is mapped.
         target: the space that is mapped to.
         target_ids: target category_id by source category_id, 0 = void; every source
             category has an entry.
+        also: by source category_id, the further target category_ids that it takes in.
 
     Raises:
-        LabelSpaceError: a source category has no entry, an entry's target does not exist,
-            or a thing would become stuff or the reverse.
+        LabelSpaceError: a source category has no entry, or an entry's target does not exist.
     """
 
     source: LabelSpace
     target: LabelSpace
     target_ids: dict[int, int]
+    also: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"label map {self.source.name} -> {self.target.name}"
@@ -43,8 +50,11 @@ class LabelMap:
             if category.category_id not in self.target_ids:
                 raise LabelSpaceError(f"{where}: {category.name!r} is missing")
             target_id = self.target_ids[category.category_id]
-            if target_id and target_id not in self.target.by_id:
-                raise LabelSpaceError(f"{where}: {category.name!r} goes to unknown id {target_id}")
+            for known_id in (target_id, *self.also.get(category.category_id, ())):
+                if known_id and known_id not in self.target.by_id:
+                    raise LabelSpaceError(
+                        f"{where}: {category.name!r} goes to unknown id {known_id}"
+                    )
 
     @property
     def is_identity(self) -> bool:
@@ -52,15 +62,38 @@ class LabelMap:
         return all(source == target for source, target in self.target_ids.items())
 
     @cached_property
-    def class_target_ids(self) -> Int32Array:
-        """int32 (C,), the target category_id of each class_index of the source, 0 = void."""
-        return np.array(
-            [self.target_ids[c.category_id] for c in self.source.categories], dtype=np.int32
-        )
+    def source_ids(self) -> dict[int, int]:
+        """The way back: by target category_id the source category that stands for it, 0 = none.
+
+        That is the first one that goes there, else the first one that also takes it in.
+        """
+        back = dict.fromkeys(self.target.by_id, 0)
+        for source_id, target_id in self.target_ids.items():
+            if target_id and not back[target_id]:
+                back[target_id] = source_id
+        for source_id, further_ids in self.also.items():
+            for target_id in further_ids:
+                back[target_id] = back[target_id] or source_id
+        return back
+
+
+def list_maps() -> tuple[tuple[str, str], ...]:
+    """(source, target) names of the label maps that ship, sorted."""
+    spaces = list_spaces()
+    return tuple(
+        (source, target)
+        for source in spaces
+        for target in spaces
+        if (MAPS_DIR / f"{source}_to_{target}.csv").is_file()
+    )
 
 
 def find_label_map(source: LabelSpace, target: LabelSpace) -> LabelMap:
-    """The map that leads from source to target: the identity, or one that ships.
+    """The map that leads from source to target.
+
+    Where one space is a part of the other, categories keep their ids and what the target lacks
+    goes to void. Else it is a map that ships for the source, or for a space that the source is
+    a part of (COCO's things take COCO panoptic's).
 
     Raises:
         LabelSpaceError: no such map ships.
@@ -68,42 +101,92 @@ def find_label_map(source: LabelSpace, target: LabelSpace) -> LabelMap:
     >>> super_map = find_label_map(load_space("coco_panoptic"), load_space("coco_super"))
     >>> super_map.target.by_id[super_map.target_ids[17]].name  # cat
     'animal'
+    >>> find_label_map(load_space("coco_things"), load_space("coco_panoptic")).is_identity
+    True
     """
-    if source.categories == target.categories:
-        return LabelMap(source, target, {c.category_id: c.category_id for c in source.categories})
+    if contains(target, source.categories) or contains(source, target.categories):
+        kept = {key: key if key in target.by_id else 0 for key in source.by_id}
+        return LabelMap(source, target, kept)
     path = MAPS_DIR / f"{source.name}_to_{target.name}.csv"
-    if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in MAPS_DIR.glob("*.csv")))
-        raise LabelSpaceError(
-            f"no label map leads from {source.name!r} to {target.name!r}; shipped are {shipped}"
-        )
-    return read_label_map(path, source, target)
+    if path.is_file():
+        return read_label_map(path, source, target)
+    for name, target_name in list_maps():
+        whole = load_space(name)
+        if target_name == target.name and contains(whole, source.categories):
+            label_map = read_label_map(MAPS_DIR / f"{name}_to_{target.name}.csv", whole, target)
+            return _restrict(label_map, source)
+    shipped = ", ".join(f"{name} to {target_name}" for name, target_name in list_maps())
+    raise LabelSpaceError(
+        f"no label map leads from {source.name!r} to {target.name!r}; shipped are {shipped}"
+    )
+
+
+def _restrict(label_map: LabelMap, source: LabelSpace) -> LabelMap:
+    """The map of a space that is a part of the map's source."""
+    target_ids = {category_id: label_map.target_ids[category_id] for category_id in source.by_id}
+    also = {key: ids for key, ids in label_map.also.items() if key in source.by_id}
+    return LabelMap(source, label_map.target, target_ids, also)
 
 
 def read_label_map(path: Path, source: LabelSpace, target: LabelSpace) -> LabelMap:
-    """Read a map from a CSV file with the columns source,target (names; ``void`` = none).
+    """Read a map from a CSV file with the columns source,target and, if needed, also.
+
+    Every source category has one line. The columns hold names; target is the one category it
+    goes to, or ``void``; also holds further ones that it takes in, parted by ``|``.
 
     Raises:
-        LabelSpaceError: a name is unknown, or a source category is missing or stands twice.
+        LabelSpaceError: the file cannot be read, a name is unknown, or a source category is
+            missing or stands twice; the message names the file and the line.
     """
     target_ids: dict[int, int] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise LabelSpaceError(f"{path}: the first line must read {','.join(COLUMNS)}")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            source_category = source.by_name.get(row["source"])
-            if source_category is None:
-                raise LabelSpaceError(f"{where}: {row['source']!r} is not in {source.name}")
-            if source_category.category_id in target_ids:
-                raise LabelSpaceError(f"{where}: {row['source']!r} stands twice")
-            if row["target"] != VOID and row["target"] not in target.by_name:
-                raise LabelSpaceError(f"{where}: {row['target']!r} is not in {target.name}")
-            target_ids[source_category.category_id] = (
-                0 if row["target"] == VOID else target.by_name[row["target"]].category_id
-            )
-    return LabelMap(source, target, target_ids)
+    also: dict[int, tuple[int, ...]] = {}
+    for line, row in _read_rows(path):
+        where = f"{path}, line {line}"
+        source_id = _find_id(source, row["source"], where)
+        if source_id in target_ids:
+            raise LabelSpaceError(f"{where}: {row['source']!r} stands twice")
+        target_ids[source_id] = (
+            0 if row["target"] == VOID else _find_id(target, row["target"], where)
+        )
+        if row.get(ALSO):
+            also[source_id] = tuple(_find_id(target, name, where) for name in row[ALSO].split("|"))
+    missing = next((c.name for c in source.categories if c.category_id not in target_ids), None)
+    if missing is not None:
+        raise LabelSpaceError(
+            f"{path}: no line for {missing!r} of {source.name}; "
+            f"where there is no counterpart, the target is {VOID}"
+        )
+    return LabelMap(source, target, target_ids, also)
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, values by column) of each row."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            if tuple(reader.fieldnames or ()) not in (COLUMNS, (*COLUMNS, ALSO)):
+                raise LabelSpaceError(
+                    f"{path}: the first line must read {','.join(COLUMNS)} "
+                    f"or {','.join(COLUMNS)},{ALSO}"
+                )
+            for row in reader:
+                if None in row:
+                    raise LabelSpaceError(
+                        f"{path}, line {reader.line_num}: too many values; "
+                        'a name with a comma stands in "quotes"'
+                    )
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError) as err:
+        raise LabelSpaceError(f"{path}: the label map cannot be read ({err})") from err
+
+
+def _find_id(space: LabelSpace, name: str, where: str) -> int:
+    """The category_id of a name; LabelSpaceError with the nearest one where it is unknown."""
+    if name in space.by_name:
+        return space.by_name[name].category_id
+    near = get_close_matches(name, space.by_name, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise LabelSpaceError(f"{where}: {name!r} is not in {space.name}{hint}")
 
 
 def map_panoptic(prediction: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:
@@ -111,7 +194,8 @@ def map_panoptic(prediction: PanopticPrediction, label_map: LabelMap) -> Panopti
 
     Stuff segments that fall into one category become one segment with the first one's id;
     things stay apart and crowds stay crowds. A stuff segment marked as crowd is kept apart
-    as well. Segments that go to void leave the map.
+    as well. A stuff segment that becomes a thing becomes a crowd: how many objects it shows is
+    not known. Segments that go to void leave the map.
 
     Raises:
         ValueError: a segment's category_id is not in the source space.
@@ -130,7 +214,9 @@ def map_panoptic(prediction: PanopticPrediction, label_map: LabelMap) -> Panopti
         if not target_id:
             new_ids[segment_id] = 0
             continue
-        if not label_map.target.by_id[target_id].isthing and not segment.iscrowd:
+        isthing = label_map.target.by_id[target_id].isthing
+        was_thing = label_map.source.by_id[segment.category_id].isthing
+        if not isthing and not segment.iscrowd:
             segment_id = stuff_segment.setdefault(target_id, segment_id)
         new_ids[segment.segment_id] = segment_id
         first = kept.get(segment_id)
@@ -139,7 +225,7 @@ def map_panoptic(prediction: PanopticPrediction, label_map: LabelMap) -> Panopti
             category_id=target_id,
             area=segment.area + (first.area if first else 0),
             bbox=_join_bboxes(first.bbox, segment.bbox) if first else segment.bbox,
-            iscrowd=segment.iscrowd,
+            iscrowd=segment.iscrowd or (isthing and not was_thing),
             score=segment.score,
         )
     return PanopticPrediction(_renumber(prediction.panoptic_map, new_ids), tuple(kept.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fuse.types import Category, LabelSpace
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
+SEMANTIC_ONLY = ("ade20k_150", "ade20k_32", "coco_stuff_171")  # no panoptic truth is published
 
 
 def list_spaces() -> tuple[str, ...]:
@@ -29,20 +31,50 @@ def load_space(name: str) -> LabelSpace:
     >>> len(space.thing_ids), len(space.stuff_ids), space.by_id[187].name
     (80, 53, 'sky-other-merged')
     """
+    path = find_space_file(name)
+    return _load_shipped(path) if path.parent == SPACES_DIR else read_space(path)
+
+
+def load_class_ids(name: str) -> tuple[int, ...]:
+    """The category_id of each row of nets that speak a space, 0 where a row is no category.
+
+    The first row is no category in some spaces: VOC's background, ADE20K-32's "other".
+
+    Args:
+        name: of a label space that ships, or the path of a CSV file.
+
+    Raises:
+        LabelSpaceError: as `load_space`.
+
+    >>> load_class_ids("voc")[:3], load_class_ids("cityscapes")[:3]
+    ((0, 1, 2), (7, 8, 11))
+    """
+    rows = dict(_read_rows(find_space_file(name)))
+    return tuple(rows[i].category_id if i in rows else 0 for i in range(max(rows) + 1))
+
+
+def find_space_file(name: str) -> Path:
+    """The CSV file of a label space that ships, or the file at that path.
+
+    Raises:
+        LabelSpaceError: no such space ships and there is no such file.
+    """
     if name in list_spaces():
-        return _load_shipped(name)
+        return SPACES_DIR / f"{name}.csv"
     path = Path(name)
     if path.suffix == ".csv" and path.is_file():
-        return read_space(path)
+        return path
+    near = get_close_matches(name, list_spaces(), n=1)
     raise LabelSpaceError(
-        f"no label space {name!r}; shipped are {', '.join(list_spaces())}, "
+        f"no label space {name!r}{f'; did you mean {near[0]!r}?' if near else ';'} "
+        f"shipped are {', '.join(list_spaces())}, "
         f"or give the path of a CSV file with the columns {','.join(COLUMNS)}"
     )
 
 
 @cache
-def _load_shipped(name: str) -> LabelSpace:
-    return read_space(SPACES_DIR / f"{name}.csv")
+def _load_shipped(path: Path) -> LabelSpace:
+    return read_space(path)
 
 
 def read_space(path: Path) -> LabelSpace:
@@ -51,12 +83,25 @@ def read_space(path: Path) -> LabelSpace:
     Raises:
         LabelSpaceError: the file's columns or a row are wrong; the message names the line.
     """
+    rows = sorted(_read_rows(path), key=lambda row: row[0])
+    return LabelSpace(path.stem, tuple(category for _, category in rows))
+
+
+def _read_rows(path: Path) -> list[tuple[int, Category]]:
+    """(class_index, category) of each row, in the file's order."""
+    rows: dict[int, Category] = {}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise LabelSpaceError(f"{path}: the first line must read {','.join(COLUMNS)}")
-        categories = [_parse_row(row, reader.line_num, path) for row in reader]
-    return LabelSpace(path.stem, tuple(category for _, category in sorted(categories)))
+        for row in reader:
+            class_index, category = _parse_row(row, reader.line_num, path)
+            if class_index in rows:
+                raise LabelSpaceError(
+                    f"{path}, line {reader.line_num}: class_index {class_index} stands twice"
+                )
+            rows[class_index] = category
+    return list(rows.items())
 
 
 def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Category]:
@@ -64,6 +109,8 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
     try:
         if row["isthing"] not in ("0", "1"):
             raise ValueError(f"isthing must be 0 or 1, got {row['isthing']!r}")
+        if int(row["class_index"]) < 0:
+            raise ValueError(f"class_index must be at least 0, got {row['class_index']}")
         color = (int(row["r"]), int(row["g"]), int(row["b"]))
         if not all(0 <= channel <= 255 for channel in color):
             raise ValueError(f"r, g, b must lie in 0..255, got {color}")
@@ -79,22 +126,37 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
         raise LabelSpaceError(f"{path}, line {line}: {err}") from err
 
 
-def identify_space(categories: Iterable[Category]) -> LabelSpace | None:
-    """The shipped space that these categories are, or the only one they are a part of.
+def contains(space: LabelSpace, categories: Iterable[Category]) -> bool:
+    """True where each category is one of the space: same id, name and isthing."""
+    return _keys(categories) <= _keys(space.categories)
 
-    Compared are id, name and isthing; colours and supercategories may differ. None where
-    no shipped space fits, or where several do and none of them exactly.
+
+def _keys(categories: Iterable[Category]) -> frozenset[tuple[int, str, bool]]:
+    return frozenset((c.category_id, c.name, c.isthing) for c in categories)
+
+
+def identify_space(categories: Iterable[Category]) -> LabelSpace | None:
+    """The shipped space that the categories of a panoptic JSON are, or are a part of.
+
+    Compared are id, name and isthing; colours and supercategories may differ. A part of
+    several spaces is taken for the smallest if that lies in all the others, as COCO's things
+    lie in COCO panoptic. None where no shipped space fits, or where it is not clear which.
 
     >>> identify_space([Category(187, "sky-other-merged", False)]).name
     'coco_panoptic'
+    >>> identify_space([Category(17, "cat", True)]).name
+    'coco_things'
+    >>> identify_space([Category(1, "person", True)])  # as in coco_super, or in coco_things?
     """
-    wanted = {(c.category_id, c.name, c.isthing) for c in categories}
-    containing = []
-    for name in list_spaces():
-        space = load_space(name)
-        offered = {(c.category_id, c.name, c.isthing) for c in space.categories}
-        if wanted == offered:
+    categories = tuple(categories)
+    spaces = [load_space(name) for name in list_spaces()]
+    for space in spaces:
+        if _keys(space.categories) == _keys(categories):
             return space
-        if wanted <= offered:
-            containing.append(space)
-    return containing[0] if len(containing) == 1 else None
+    containing = [
+        space for space in spaces if space.name not in SEMANTIC_ONLY and contains(space, categories)
+    ]
+    smallest = min(containing, key=lambda space: len(space.categories), default=None)
+    if smallest and all(contains(space, smallest.categories) for space in containing):
+        return smallest
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from pycocotools import mask as coco_mask
 
-from fuse.types import LabelSpace, PanopticPrediction
+from fuse.ops.masks import encode_rles
+from fuse.types import Instances, LabelSpace, PanopticPrediction
 
 # Rows of COCOeval's twelve figures, https://cocodataset.org/#detection-eval.
 STATS = {"ap": 0, "ap50": 1, "ap75": 2, "ap_small": 3, "ap_medium": 4, "ap_large": 5}
@@ -45,17 +46,14 @@ class MaskAP:
         return {**scores, "per_class": per_class}
 
 
-def mask_ap(
-    photos: Iterable[tuple[PanopticPrediction, Iterable[Mapping[str, Any]]]], space: LabelSpace
-) -> MaskAP:
+def mask_ap(photos: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace) -> MaskAP:
     """Mask AP of detections over a set of photos.
 
-    True instances are the things of a panoptic map, crowds as crowds; their size is their
-    pixel count. A detection's size is that of its mask too, whatever box it has.
+    True instances are the things of a panoptic map, crowds as crowds. Small, medium and
+    large go by the pixels of a mask, for detections too.
 
     Args:
-        photos: ground truth, and the detections of the same photo: mappings with
-            category_id, score and an RLE of the photo's size as segmentation. Read once.
+        photos: ground truth and detections of each photo; read once.
         space: the label space of both.
     """
     images: list[dict[str, Any]] = []
@@ -66,13 +64,10 @@ def mask_ap(
         images.append({"id": image_id, "height": height, "width": width})
         instances += _true_instances(truth, image_id, space, len(instances) + 1)
         detections += [
-            {
-                "image_id": image_id,
-                "category_id": detection["category_id"],
-                "score": detection["score"],
-                "segmentation": detection["segmentation"],
-            }
-            for detection in found
+            {"image_id": image_id, "category_id": category_id, "score": score, "segmentation": rle}
+            for category_id, score, rle in zip(
+                found.category_ids.tolist(), found.scores.tolist(), encode_rles(found), strict=True
+            )
         ]
     categories = [{"id": category_id, "name": str(category_id)} for category_id in space.thing_ids]
     coco = COCO({"images": images, "annotations": instances, "categories": categories})

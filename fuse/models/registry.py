@@ -1,52 +1,256 @@
-"""From the name of a model in a preset to the model."""
+"""From the name of a model in a preset to the model.
+
+A name is that of a built-in model, one under which an installed package offers a model (an
+entry point), ``package.module:factory`` or ``file.py:factory``. A factory is a class or a
+function; it takes the device and, by keyword, the options of the preset's section.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from fuse.errors import ConfigError, ModelNotFoundError, unknown_key
-from fuse.models.protocols import InstanceModel, SemanticModel
+import numpy as np
 
-SEMANTIC_MODELS = {"smp": "fuse.models.smp_semantic:SmpSemantic"}
-INSTANCE_MODELS = {"torchvision": "fuse.models.torchvision_maskrcnn:TorchvisionMaskRCNN"}
+from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
+from fuse.models.options import check_options
+from fuse.models.protocols import InstanceModel, SemanticModel
+from fuse.models.weights import NeededWeights
+from fuse.types import LabelSpace
+
+Factory = Callable[..., Any]
+
+ENTRY_POINT_GROUPS = {"semantic": "fuse.semantic_models", "instance": "fuse.instance_models"}
+BUILT_IN = {
+    "semantic": {
+        "smp": "fuse.models.smp_semantic:load_smp_semantic",
+        "torchvision": "fuse.models.torchvision_semantic:load_torchvision_semantic",
+        "transformers": "fuse.models.transformers_semantic:load_transformers_semantic",
+        "onnx": "fuse.models.onnx_semantic:load_onnx_semantic",
+        "exported": "fuse.models.exported_semantic:load_exported_semantic",
+        "saved": "fuse.models.saved:SavedLabelMaps",
+        "oracle": "fuse.models.oracle:SemanticOracle",
+    },
+    "instance": {
+        "torchvision": "fuse.models.torchvision_maskrcnn:TorchvisionMaskRCNN",
+        "transformers": "fuse.models.transformers_instances:TransformersInstances",
+        "saved": "fuse.models.saved:SavedInstances",
+        "oracle": "fuse.models.oracle:InstanceOracle",
+    },
+}
+BUILT_IN_ORIGIN = "fuse itself"
+EXTRAS = {"onnxruntime": "onnx", "transformers": "hf"}  # of this package, by what they install
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model that a preset can name.
+
+    Attributes:
+        kind: ``semantic`` or ``instance``.
+        name: what the preset says.
+        target: ``package.module:factory``.
+        origin: the distribution that offers it, or ``fuse itself``.
+        problem: why it cannot be used, or None.
+    """
+
+    kind: str
+    name: str
+    target: str
+    origin: str
+    problem: str | None = None
 
 
 def create_semantic_model(name: str, device: str, options: Mapping[str, Any]) -> SemanticModel:
-    """Build a semantic model by its name; options are the arguments of its class.
+    """Build a semantic model by its name; options are the arguments of its factory.
 
     Raises:
         ModelNotFoundError: no model has that name.
-        ConfigError: an option is unknown or missing.
+        ModelError: the model cannot be imported or built.
+        ConfigError: an option is unknown, missing or of the wrong type.
     """
-    model: SemanticModel = _create(SEMANTIC_MODELS, "semantic", name, device, options)
+    model: SemanticModel = _create("semantic", name, device, options)
     return model
 
 
 def create_instance_model(name: str, device: str, options: Mapping[str, Any]) -> InstanceModel:
-    """Build an instance model by its name; options are the arguments of its class.
+    """Build an instance model by its name; options are the arguments of its factory.
 
     Raises:
         ModelNotFoundError: no model has that name.
-        ConfigError: an option is unknown or missing.
+        ModelError: the model cannot be imported or built.
+        ConfigError: an option is unknown, missing or of the wrong type.
     """
-    model: InstanceModel = _create(INSTANCE_MODELS, "instance", name, device, options)
+    model: InstanceModel = _create("instance", name, device, options)
     return model
 
 
-def _create(
-    table: Mapping[str, str], kind: str, name: str, device: str, options: Mapping[str, Any]
-) -> Any:  # noqa: ANN401 - the two callers name the type
-    if name not in table:
-        raise ModelNotFoundError(f"no {kind} model {name!r}; known are {', '.join(sorted(table))}")
-    module_name, _, class_name = table[name].partition(":")
-    factory = getattr(import_module(module_name), class_name)
-    allowed = [key for key in inspect.signature(factory).parameters if key != "device"]
-    for key in options:
-        if key not in allowed:
-            raise unknown_key(f"the {kind} model {name!r}", key, allowed)
-    if "weights" not in options:
-        raise ConfigError(f"{kind}.weights is missing: name the weights of model {name!r}")
-    return factory(device, **options)
+def list_models() -> list[ModelEntry]:
+    """Every model that can be named, with what is wrong with those that cannot be used."""
+    return [
+        ModelEntry(kind, name, entry.value, _origin(entry), _find_problem(kind, name))
+        for kind in ENTRY_POINT_GROUPS
+        for name, entries in sorted(_claims(kind).items())
+        for entry in entries
+    ]
+
+
+def needs_plugin_permission(name: str) -> bool:
+    """Whether to run a preset that names this model is to run code that nobody installed.
+
+    >>> needs_plugin_permission("smp"), needs_plugin_permission("nets/mine.py:Net")
+    (False, True)
+    """
+    return ":" in name
+
+
+def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> NeededWeights | None:
+    """The weights that a model needs, for fetching them ahead of time; nothing is fetched here.
+
+    A model's module says so in a function ``describe_weights(options)``.
+
+    Args:
+        kind: ``semantic`` or ``instance``.
+        name: of the model.
+        options: as in a preset.
+
+    Returns:
+        None where the module has no such function.
+
+    Raises:
+        FuseError: see `create_semantic_model`.
+    """
+    factory = _find_factory(kind, name)
+    check_options(kind, name, factory, options)
+    describe = getattr(sys.modules[factory.__module__], "describe_weights", None)
+    needed: NeededWeights | None = describe(options) if describe else None
+    return needed
+
+
+def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the two callers name the type
+    factory = _find_factory(kind, name)
+    check_options(kind, name, factory, options)
+    try:
+        model = factory(device, **options)
+    except FuseError:
+        raise
+    except Exception as err:
+        if name in BUILT_IN[kind]:
+            raise
+        raise ModelError(
+            f"{kind} model {name!r} cannot be built: {type(err).__name__}: {err}"
+        ) from err
+    _check_model(kind, name, model)
+    return model
+
+
+def _check_model(kind: str, name: str, model: object) -> None:
+    """Raise ModelOutputError unless the model has what its protocol asks for."""
+    wanted: dict[str, type] = {"label_space": LabelSpace, "weights_hash": str}
+    if kind == "semantic":
+        wanted["class_ids"] = np.ndarray
+    for attribute, wanted_type in wanted.items():
+        value = getattr(model, attribute, None)
+        if not isinstance(value, wanted_type):
+            raise ModelOutputError(
+                f"{kind} model {name!r}: its {attribute} must be {wanted_type.__name__}, "
+                f"got {type(value).__name__}"
+            )
+    if not callable(getattr(model, "predict", None)):
+        raise ModelOutputError(f"{kind} model {name!r}: has no predict method")
+
+
+def _find_factory(kind: str, name: str) -> Factory:
+    claims = _claims(kind)
+    if name in claims:
+        entries = claims[name]
+        if len(entries) > 1:
+            raise ModelError(
+                f"{kind} model {name!r} is offered by {' and by '.join(map(_origin, entries))}; "
+                "uninstall one, or name the model as package.module:factory"
+            )
+        return _load(kind, name, entries[0].value, _origin(entries[0]))
+    if needs_plugin_permission(name):
+        return _load(kind, name, name, "the preset")
+    near = get_close_matches(name, claims, n=1)
+    hint = f"did you mean {near[0]!r}? K" if near else "k"
+    raise ModelNotFoundError(
+        f"no {kind} model {name!r}; {hint}nown are {', '.join(sorted(claims))}, or give "
+        "package.module:factory or file.py:factory"
+    )
+
+
+def _claims(kind: str) -> dict[str, list[EntryPoint]]:
+    """Who offers a model of each name: built-in models and entry points alike."""
+    group = ENTRY_POINT_GROUPS[kind]
+    offered = [EntryPoint(name, target, group) for name, target in BUILT_IN[kind].items()]
+    claims: dict[str, list[EntryPoint]] = {}
+    for entry in (*offered, *entry_points(group=group)):
+        claims.setdefault(entry.name, []).append(entry)
+    return claims
+
+
+def _origin(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else BUILT_IN_ORIGIN
+
+
+def _find_problem(kind: str, name: str) -> str | None:
+    try:
+        _find_factory(kind, name)
+    except ModelError as err:
+        return str(err)
+    return None
+
+
+def _load(kind: str, name: str, target: str, origin: str) -> Factory:
+    """Import a factory.
+
+    Raises:
+        ModelError: it cannot be imported; the message names the plug-in, or the extra to install.
+    """
+    module_name, _, attribute = target.rpartition(":")
+    try:
+        module = (
+            _import_file(module_name) if module_name.endswith(".py") else import_module(module_name)
+        )
+        factory = getattr(module, attribute)
+    except ModuleNotFoundError as err:
+        if err.name in EXTRAS and origin == BUILT_IN_ORIGIN:
+            raise ModelError(
+                f"{kind} model {name!r} needs the package {err.name}: "
+                f"pip install 'panoptic-fuse[{EXTRAS[err.name]}]'"
+            ) from err
+        raise _cannot_import(kind, name, origin, err) from err
+    except Exception as err:  # a plug-in's module may raise anything
+        raise _cannot_import(kind, name, origin, err) from err
+    if not callable(factory):
+        raise ModelError(f"{kind} model {name!r} from {origin}: {attribute} cannot be called")
+    made: Factory = factory
+    return made
+
+
+def _cannot_import(kind: str, name: str, origin: str, err: Exception) -> ModelError:
+    return ModelError(
+        f"{kind} model {name!r} from {origin} cannot be imported: {type(err).__name__}: {err}"
+    )
+
+
+def _import_file(path_name: str) -> ModuleType:
+    """The module in a file, under a name of its own."""
+    path = Path(path_name).expanduser().resolve()
+    module_name = f"fuse_plugin_{path.stem}"
+    spec = spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickles look it up by name
+    spec.loader.exec_module(module)
+    return module

@@ -60,10 +60,17 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
         if kind == "cuda":
             precision = "float16"
         else:
-            precision = "bfloat16" if has_fast_bfloat16() else "float32"
+            precision = "bfloat16" if kind == "cpu" and has_fast_bfloat16() else "float32"
     if precision == "float32":
         return nullcontext()
     return torch.autocast(kind, dtype=getattr(torch, precision))
+
+
+def peak_device_memory(device: str) -> int | None:
+    """Most bytes that tensors held on a CUDA device at a time; None on others."""
+    if torch.device(device).type != "cuda":
+        return None
+    return int(torch.cuda.max_memory_allocated(device))
 
 
 class FastModule(nn.Module):

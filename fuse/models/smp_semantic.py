@@ -128,7 +128,7 @@ def load_smp_semantic(
     )
 
 
-def describe_smp_weights(options: Mapping[str, Any]) -> NeededWeights:
+def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
     weights = str(options["weights"])
     is_folder = is_hub_name(weights) or Path(weights).expanduser().is_dir()

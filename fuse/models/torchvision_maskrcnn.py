@@ -12,33 +12,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision.models import WeightsEnum, detection, get_model_weights, list_models
+from torch import Tensor, nn
+from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
-from torchvision.ops.misc import FrozenBatchNorm2d
 
 from fuse.errors import ConfigError
 from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
+from fuse.models.published import describe_named_weights, read_named_weights
 from fuse.models.tiny import build_instance_net
-from fuse.models.weights import (
-    NeededWeights,
-    describe_file,
-    describe_published,
-    fetch_published,
-    find_weights,
-    hash_files,
-    load_state,
-    read_weights,
-)
+from fuse.models.weights import NeededWeights, hash_files, load_state
 from fuse.types import BoxMasks, Instances, Photo
 
 TINY = "tiny_instance"
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
 COCO_SPACE = "coco_panoptic"
+# These weights learned with batch norms that added nothing to the variance; torchvision sets
+# that when it loads them by name.
+V1_FILE = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
 
 
 class TorchvisionMaskRCNN:
@@ -127,10 +121,9 @@ class TorchvisionMaskRCNN:
         )
 
 
-def describe_maskrcnn_weights(options: Mapping[str, Any]) -> NeededWeights:
+def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
-    entry = _find_published(options.get("architecture"), str(options["weights"]))
-    return describe_published(entry.url) if entry else describe_file(str(options["weights"]))
+    return describe_named_weights(detection, options)
 
 
 def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
@@ -151,27 +144,38 @@ def _list_architectures() -> list[str]:
     return [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 
 
-def _find_published(architecture: str | None, weights: str) -> WeightsEnum | None:
-    """torchvision's entry of that name, or None."""
-    if architecture not in _list_architectures():
-        return None
-    entry: WeightsEnum | None = get_model_weights(architecture).__members__.get(weights)
-    return entry
-
-
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any], Path]:
     """The net with its weights, what is known of its classes, and the weights' file."""
-    published = _find_published(architecture, weights)
-    if published:
-        state, path = fetch_published(published.url, f"{architecture} {weights}")
-        about = _describe_coco()
-    else:
-        names = get_model_weights(architecture).__members__ if _is_known(architecture) else ()
-        path = find_weights(weights, published=tuple(names))
-        state, about = read_weights(path)
-        architecture = architecture or about.get("architecture")
-    net = _create(architecture, state, path)
+    state, about, path = read_named_weights(detection, architecture, weights)
+    net = _create(architecture or about.get("architecture"), state, path)
     load_state(net, state, source=str(path))
     if not about and net.roi_heads.box_predictor.cls_score.out_features == COCO_SLOTS:
         about = _describe_coco()
+    if path.name == V1_FILE:
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
     return net, about, path
+
+
+def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> MaskRCNN:
+    """A net without weights, with as many classes as the state dict has."""
+    if architecture == TINY:
+        return build_instance_net()
+    if architecture not in _list_architectures():
+        raise ConfigError(
+            f"{path}: architecture {architecture!r} is no Mask R-CNN that is known here; "
+            f"set architecture to one of {', '.join([*_list_architectures(), TINY])}"
+        )
+    biases = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(COCO_SLOTS))
+    net: MaskRCNN = getattr(detection, architecture)(
+        weights=None, weights_backbone=None, num_classes=len(biases)
+    )
+    return net
+
+
+def _describe_coco() -> dict[str, Any]:
+    """COCO's 91 slots with its holes as 0."""
+    thing_ids = load_space(COCO_SPACE).thing_ids
+    ids = [index if index in thing_ids else 0 for index in range(COCO_SLOTS)]
+    return {"label_space": COCO_SPACE, "category_ids": ids}

@@ -1,7 +1,6 @@
 """Finding, reading and describing weight files.
 
-The downloads are those of the libraries that publish the weights: torch.hub for torchvision's,
-huggingface_hub for the hub's. Both check hashes and rename a file when it is whole.
+Whatever comes from the Hugging Face hub is downloaded, checked and cached by huggingface_hub.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,44 +154,6 @@ def hash_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def fetch_published(url: str, name: str) -> tuple[dict[str, Tensor], Path]:
-    """The state dict behind a torchvision URL, from TORCH_HOME or downloaded to it.
-
-    Args:
-        url: of the weights.
-        name: in words, for the message.
-
-    Returns:
-        Tensors by name, and the file.
-
-    Raises:
-        ModelNotFoundError: it is not on this machine and cannot be fetched.
-        ModelError: the file there is no weights file.
-    """
-    path = _published_path(url)
-    try:
-        if not path.is_file():
-            torch.hub.load_state_dict_from_url(
-                url, progress=False, check_hash=True, weights_only=True
-            )
-    except (OSError, RuntimeError) as err:  # no network; another hash
-        raise ModelNotFoundError(
-            f"{name}: {url} could not be downloaded ({err}); "
-            f"put that file into {path.parent}, or set TORCH_HOME to the folder above hub"
-        ) from err
-    return read_weights(path)[0], path
-
-
-def describe_published(url: str) -> NeededWeights:
-    """Where weights behind a torchvision URL are looked for."""
-    path = _published_path(url)
-    return NeededWeights(url, path, path.is_file())
-
-
-def _published_path(url: str) -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a state dict and what the file says about itself; nothing in the file is run.
 
@@ -212,7 +174,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 return {key: file.get_tensor(key) for key in file.keys()}, json.loads(  # noqa: SIM118
                     header.get(METADATA_KEY, "{}")
                 )
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         raise ModelError(
             f"{path}: refused, since reading it would run code that it holds or it is no "

@@ -9,7 +9,8 @@ import pytest
 
 from fuse.clock import StageClock
 from fuse.engines.local import map_ahead, run_local
-from fuse.photo import FinishedPhoto, PhotoRecord, PhotoTask, ReadPhoto
+from fuse.photo import FinishedPhoto, ReadPhoto
+from fuse.records import PhotoRecord, PhotoTask
 from fuse.types import Photo
 
 
@@ -82,9 +83,7 @@ def make_tasks(count):
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_every_photo_comes_out_once_and_in_order(batch_size):
     nets, worker = Nets(), Worker()
-    done = run_local(
-        make_tasks(40), nets, worker, StageClock(), batch_size=batch_size, threads=3
-    )
+    done = run_local(make_tasks(40), nets, worker, StageClock(), batch_size=batch_size, threads=3)
     assert [photo.task.image_id for photo in done] == list(range(40))
     assert all(len(call) <= batch_size for call in nets.calls)
 

@@ -87,6 +87,10 @@ def test_forms_of_segmentation(tmp_path, segmentation, wrapped):
         ({"segmentation": {"size": [9, 14], "counts": "aaaaaaaaaaa"}}, "RLE is cut short or"),
         ({"segmentation": [[1, 0, 3, 0]]}, "at least three points"),
         ({"segmentation": []}, "at least three points"),
+        ({"segmentation": [[0, 0, 1e9, 0, 5, 5]]}, "a point more than 140 pixels away"),
+        ({"segmentation": {"size": [9, 14], "counts": [-1]}}, r"entry 1: segm.*>= 0.*counts\[0\]"),
+        ({"segmentation": "none"}, "entry 1: segmentation: Expected"),
+        ({"bbox": [3, 3, -2, 5]}, r"entry 1: bbox: Expected `float` >= 0.0 - at `\$\[2\]`"),
     ],
 )
 def test_wrong_entries_are_named(tmp_path, changes, message):
@@ -100,15 +104,31 @@ def test_wrong_entries_are_named(tmp_path, changes, message):
     [
         ({"images": []}, "missing required field `annotations`"),
         ([entry(score="high")], r"Expected `float \| null`.* `\$\[0\]\.score`"),
-        ([entry(segmentation={"size": [9, 14], "counts": [-1]})], r">= 0 - at .*counts\[0\]"),
         ([{"image_id": 5}], r"missing required field `category_id` - at `\$\[0\]`"),
-        ([entry(score=float("nan"))], "malformed"),
+        ([entry(), entry(score=float("nan"))], "entry 1, score is NaN, no number of JSON"),
+        ([entry(bbox=[0, 1, float("-inf"), 3])], "entry 0, bbox is Infinity"),
+        ({"annotations": [entry(segmentation=[[float("nan")] * 6])]}, "segmentation is NaN"),
     ],
 )
 def test_wrong_files_are_named(tmp_path, content, message):
     with pytest.raises(CocoFormatError, match=message) as raised:
         read_results(write(tmp_path, content), TOY_SPACE)
     assert "results.json is not a COCO result file" in str(raised.value)
+
+
+def test_instances_below_the_threshold_are_left_out_unseen(tmp_path):
+    entries = [entry(score=0.3, segmentation=[]), entry(score=0.5), entry(score=0.7)]
+    results = read_results(write(tmp_path, entries), TOY_SPACE)
+    assert results.load_instances(5, SIZE, score_threshold=0.5).scores.tolist() == [0.5, 0.7]
+
+
+def test_stuff_masks_keep_their_order_and_leave_things_out(tmp_path):
+    whole = {"size": [9, 14], "counts": [0, 126]}
+    entries = [entry(category_id=21), entry(), entry(category_id=5, segmentation=whole)]
+    results = read_results(write(tmp_path, [*entries, entry(category_id=21)]), TOY_SPACE)
+    category_ids, masks = results.load_stuff_masks(5, SIZE)
+    assert category_ids == [21, 5, 21]
+    assert [coco_mask.area(rle) for rle in masks.rles] == [6, 126, 6]
 
 
 def test_stuff_json(tmp_path):

@@ -3,13 +3,14 @@ import io
 
 import numpy as np
 import pytest
-from factories import TOY_SPACE, full_masks, panoptic_truth
+from factories import TOY_SPACE, full_masks, panoptic_truth, rle_masks
 from panoptic_maps import SPACE, panoptic
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fuse.metrics.instances import mask_ap
+from fuse.types import Instances
 
 SIZE = (150, 140)  # room for small, medium and large instances
 
@@ -17,21 +18,27 @@ SIZE = (150, 140)  # room for small, medium and large instances
 def random_photo(rng):
     """Ground truth of large blocks, and detections: its things, shifted, and other shapes."""
     truth = panoptic_truth(rng, SIZE, segments=12, block=int(rng.choice([12, 40, 130])))
+    things = [s for s in truth.segments_info if s.category_id in TOY_SPACE.thing_ids]
     masks = [
-        (np.roll(truth.panoptic_map == s.segment_id, rng.integers(-3, 4, 2), (0, 1)), s.category_id)
-        for s in truth.segments_info
-        if s.category_id in TOY_SPACE.thing_ids
+        *(
+            np.roll(truth.panoptic_map == s.segment_id, rng.integers(-3, 4, 2), (0, 1))
+            for s in things
+        ),
+        *full_masks(rng, SIZE, 6),
     ]
-    masks += [(mask, rng.choice(TOY_SPACE.thing_ids)) for mask in full_masks(rng, SIZE, 6)]
-    detections = [
-        {
-            "category_id": int(category_id),
-            "score": float(rng.integers(1, 20) / 20),  # ties are common
-            "segmentation": coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)),
-        }
-        for mask, category_id in masks
-    ]
-    return truth, detections
+    category_ids = [s.category_id for s in things] + rng.choice(TOY_SPACE.thing_ids, 6).tolist()
+    scores = rng.integers(1, 20, len(masks)) / 20  # ties are common
+    return truth, detect(masks, category_ids, scores)
+
+
+def detect(masks, category_ids, scores, size=SIZE):
+    return Instances(
+        boxes=np.zeros((len(masks), 4), dtype=np.float32),
+        scores=np.asarray(scores, dtype=np.float64),
+        category_ids=np.array(category_ids, dtype=np.int32),
+        masks=rle_masks(masks),
+        size=size,
+    )
 
 
 def official_stats(photos):
@@ -53,7 +60,15 @@ def official_stats(photos):
                     "iscrowd": int(segment.iscrowd),
                 }
             )
-        results += [{**detection, "image_id": image_id} for detection in detections]
+        for index, rle in enumerate(detections.masks.rles):
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": int(detections.category_ids[index]),
+                    "score": float(detections.scores[index]),
+                    "segmentation": rle,
+                }
+            )
     coco = COCO()
     coco.dataset = {
         "images": images,
@@ -82,24 +97,10 @@ def test_equals_pycocotools(seed):
     np.testing.assert_allclose(np.nan_to_num(per_category, nan=-1), expected_per_category)
 
 
-def test_the_size_of_a_detection_is_its_masks():
-    truth, detections = random_photo(np.random.default_rng(0))
-    boxed = [{**detection, "bbox": [0, 0, 1, 1]} for detection in detections]
-    assert repr(mask_ap([(truth, boxed)], TOY_SPACE)) == repr(
-        mask_ap([(truth, detections)], TOY_SPACE)
-    )
-
-
 def test_perfect_detections():
     truth = panoptic(np.kron([[1, 2], [3, 0]], np.ones((40, 40))), {1: 1, 2: 1, 3: 7})
-    detections = [
-        {
-            "category_id": 1,
-            "score": 1.0,
-            "segmentation": coco_mask.encode(np.asfortranarray(truth.panoptic_map == i).view("u1")),
-        }
-        for i in (1, 2)
-    ]
+    masks = [truth.panoptic_map == segment_id for segment_id in (1, 2)]
+    detections = detect(masks, [1, 1], [1, 1], truth.size)
     ap = mask_ap([(truth, detections)], SPACE)
     assert (ap.ap, ap.ap_medium, ap.per_category[1]) == pytest.approx((1, 1, 1))
     assert np.isnan([ap.ap_small, ap.ap_large, ap.per_category[2]]).all()
@@ -109,7 +110,7 @@ def test_perfect_detections():
 
 @pytest.mark.parametrize("truth", [panoptic([1, 1], {1: 1}), panoptic([0, 0], {})])
 def test_no_detections(truth):
-    ap = mask_ap([(truth, [])], SPACE)
+    ap = mask_ap([(truth, detect([], [], [], truth.size))], SPACE)
     assert ap.ap == 0 if truth.segments_info else np.isnan(ap.ap)
 
 

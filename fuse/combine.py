@@ -1,0 +1,190 @@
+"""Fusing what other tools predicted: COCO result files in, COCO panoptic out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+from fuse.config import FusionConfig
+from fuse.errors import ConfigError, DataError
+from fuse.fusion import METHODS, fuse_stuff_masks
+from fuse.io.coco import RUN_JSON, ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.images import png_names
+from fuse.io.photo_list import read_categories, read_photo_list
+from fuse.io.png import write_id_map
+from fuse.io.results import LabelFolder, ResultsFile, open_semantic, read_results
+from fuse.labels import load_space
+from fuse.types import LabelSpace, PanopticPrediction
+
+DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
+MASK_RULE = "overlap"  # the only rule for stuff that comes as masks
+PHOTOS_AHEAD = 16  # per thread, in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class CombineResult:
+    """What was combined.
+
+    Attributes:
+        out: folder of panoptic.json and its PNGs.
+        photos: how many have a map.
+        segments: in all maps together.
+        unlisted: image ids in the predictions that the photo list lacks; left out.
+    """
+
+    out: Path
+    photos: int
+    segments: int
+    unlisted: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """Two predictions of the same photos, and the rule that fuses them."""
+
+    instances: ResultsFile
+    semantic: ResultsFile | LabelFolder
+    space: LabelSpace
+    fusion: FusionConfig
+
+    def fuse(self, photo: ImageRecord) -> PanopticPrediction:
+        """Fuse one photo.
+
+        Raises:
+            CocoFormatError: an entry of the photo or its label PNG is wrong.
+        """
+        size = (photo.height or 0, photo.width or 0)  # the photo list has checked both
+        thresholds = {
+            "score_threshold": self.fusion.score_threshold,
+            "overlap_threshold": self.fusion.overlap_threshold,
+            "stuff_area": self.fusion.stuff_area,
+        }
+        instances = self.instances.load_instances(
+            photo.image_id, size, score_threshold=self.fusion.score_threshold
+        )
+        if isinstance(self.semantic, ResultsFile):
+            stuff_ids, stuff_masks = self.semantic.load_stuff_masks(photo.image_id, size)
+            return fuse_stuff_masks(stuff_ids, stuff_masks, instances, **thresholds)
+        semantic = self.semantic.load_semantic(photo.image_id, photo.file_name, size)
+        return METHODS[self.fusion.rule](semantic, instances, self.space, **thresholds)
+
+
+def combine(
+    out: Path,
+    *,
+    instances: Path,
+    semantic: Path,
+    images: Path,
+    categories: str | None = None,
+    rule: str = "overlap",
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area: float = 4096,
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> CombineResult:
+    """Fuse instances and stuff of other tools, as COCO's combine script does.
+
+    The segments are that script's, pixel for pixel; their ids count up from 1 in paint order,
+    and segments without pixels are left out. A few photos are in memory at a time.
+
+    Args:
+        out: folder for panoptic.json and panoptic/*.png; new, empty, or see overwrite.
+        instances: COCO result JSON, masks as RLE or polygons, with scores.
+        semantic: COCO result JSON of stuff masks, or a folder of label PNGs (category ids as
+            grey values or palette indices, 0 = void). Entries and pixels of things are
+            left out.
+        images: COCO JSON with ``images``; photos without predictions get an empty map.
+        categories: name of a label space, CSV or JSON file; by default the photo list's,
+            else COCO panoptic.
+        rule: a key of `fuse.fusion.METHODS`.
+        score_threshold: see `fuse_by_overlap`, and so the next two.
+        overlap_threshold: see there.
+        stuff_area: see there.
+        overwrite: replace panoptic.json and panoptic/ where they exist.
+        workers: threads, by default one per processor.
+        on_progress: called with the photos done and the photos in all.
+
+    Raises:
+        ConfigError: the rule or a threshold is wrong.
+        CocoFormatError: a file is wrong; the message names the entry and the field.
+        DataError: the folder is not empty.
+        LabelSpaceError: there are no such categories.
+    """
+    fusion = FusionConfig(rule, score_threshold, overlap_threshold, stuff_area)
+    photos, listed_space = read_photo_list(images)
+    space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
+    inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)
+    if isinstance(inputs.semantic, ResultsFile) and rule != MASK_RULE:
+        raise ConfigError(f"rule {rule!r} needs a folder of label PNGs; {semantic} is a file")
+    names = png_names([photo.file_name for photo in photos.values()])
+    png_dir = _make_folder(out, overwrite=overwrite)
+    segments = 0
+
+    def annotate() -> Iterator[dict[str, Any]]:
+        nonlocal segments
+        tasks = list(zip(photos.values(), names, strict=True))
+        for done, annotation in enumerate(_write_maps(tasks, inputs, png_dir, workers), start=1):
+            segments += len(annotation["segments_info"])
+            if on_progress:
+                on_progress(done, len(tasks))
+            yield annotation
+
+    try:
+        write_panoptic_json(out / RUN_JSON, photos.values(), annotate(), space)
+    except BaseException:
+        shutil.rmtree(png_dir, ignore_errors=True)  # nothing half-written stays
+        raise
+    unlisted = _list_ids(inputs) - photos.keys()
+    return CombineResult(out, len(photos), segments, tuple(sorted(unlisted, key=str)))
+
+
+def _make_folder(out: Path, *, overwrite: bool) -> Path:
+    """Make the output folder ready and return that of the PNGs.
+
+    Raises:
+        DataError: it is a file, or a folder with something in it.
+    """
+    png_dir = (out / RUN_JSON).with_suffix("")
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; give a folder for the output")
+    if overwrite:
+        (out / RUN_JSON).unlink(missing_ok=True)
+        shutil.rmtree(png_dir, ignore_errors=True)
+    elif out.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
+    png_dir.mkdir(parents=True)
+    return png_dir
+
+
+def _write_maps(
+    tasks: list[tuple[ImageRecord, str]], inputs: _Inputs, png_dir: Path, workers: int | None
+) -> Iterator[dict[str, Any]]:
+    """Fuse photos on threads and write their PNGs; yields their annotations in order."""
+
+    def finish(task: tuple[ImageRecord, str]) -> dict[str, Any]:
+        photo, name = task
+        fused = inputs.fuse(photo)
+        (png_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        write_id_map(png_dir / name, fused.panoptic_map)
+        return annotation_to_json(photo.image_id, name, fused.segments_info)
+
+    threads = workers or cpu_count() or 1
+    ahead = PHOTOS_AHEAD * threads
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(tasks), ahead):
+            yield from pool.map(finish, tasks[first : first + ahead])
+
+
+def _list_ids(inputs: _Inputs) -> set[int | str]:
+    """Image ids that the predictions speak of."""
+    ids = set(inputs.instances.entries)
+    if isinstance(inputs.semantic, ResultsFile):
+        ids |= inputs.semantic.entries.keys()
+    return ids

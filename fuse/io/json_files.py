@@ -1,0 +1,67 @@
+"""JSON files read straight into records, with errors that name the entry and the field."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fuse.errors import CocoFormatError
+
+
+def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
+    """Parse a JSON straight into records of that form, without a copy of the file in memory.
+
+    Args:
+        path: the file.
+        form: a type that msgspec decodes into; its ``msgspec.Raw`` fields stay views of the
+            file until they are decoded, so the file must not be changed as long as they live.
+        what: what the file should be, for messages.
+
+    Raises:
+        CocoFormatError: the file is missing, or no such thing; the message names the field.
+    """
+    try:
+        if not path.stat().st_size:
+            raise CocoFormatError(f"{path}: the file is empty")
+        with path.open("rb") as file:
+            # Not closed here: it lives as long as the last view of it.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as err:
+        raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
+    try:
+        return msgspec.json.decode(content, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        fault = _name_bad_number(content, str(err)) or str(err)
+        raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
+
+
+def _name_bad_number(content: mmap.mmap, message: str) -> str | None:
+    """Entry and field of a NaN or Infinity; Python writes them into JSON, which has none.
+
+    None where something else is wrong.
+    """
+    found = re.search(r"\(byte (\d+)\)", message)
+    position = int(found[1]) if found else len(content)
+    number = re.match(rb"NaN|Infinity", content[position : position + 8])
+    if number is None:
+        return None
+    fields = re.findall(rb'"(\w+)"\s*:', content[max(0, position - 1000) : position])
+    field = fields[-1].decode() if fields else "a value"
+    return f"{_name_entry(content, position)}{field} is {number[0].decode()}, no number of JSON"
+
+
+def _name_entry(content: mmap.mmap, position: int) -> str:
+    """``entry 3, `` for a position inside the fourth object of a list, else nothing."""
+    start = position
+    while (start := content.rfind(b"{", 0, start)) >= 0:
+        before = content[:start].rstrip().removesuffix(b",")
+        try:
+            return f"entry {len(msgspec.json.decode(before + b']', type=list[msgspec.Raw]))}, "
+        except msgspec.DecodeError:  # this brace opens something inside the entry
+            if position - start > 10_000:
+                break
+    return ""

@@ -1,0 +1,121 @@
+"""What others do for the same work, in their own packages or as their published rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from PIL import Image
+from pycocotools import mask as coco_mask
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from benchmarks.scenes import SCORE_THRESHOLD, SPACE, Scene
+
+OVERLAP_THRESHOLD = 0.5
+STUFF_AREA = 4096
+
+
+def torchvision_and_detectron2(scene: Scene) -> torch.Tensor:
+    """Paste full-frame masks as torchvision does, then combine them as detectron2 does."""
+    kept = scene.kept
+    masks = paste_masks_in_image(
+        torch.from_numpy(scene.instances.masks.probs[kept])[:, None],
+        torch.from_numpy(scene.instances.boxes[kept]),
+        scene.size,
+    )[:, 0]
+    masks = masks > 0.5
+    panoptic = torch.zeros(scene.size, dtype=torch.int32)
+    segment_id = 0
+    for mask in masks:
+        area = mask.sum().item()
+        if area == 0:
+            continue
+        taken = mask & (panoptic > 0)
+        overlap = taken.sum().item()
+        if overlap / area > OVERLAP_THRESHOLD:
+            continue
+        if overlap:
+            mask = mask & (panoptic == 0)  # noqa: PLW2901
+        segment_id += 1
+        panoptic[mask] = segment_id
+    semantic = torch.from_numpy(scene.semantic.label_map)
+    for category_id in semantic.unique().tolist():
+        if category_id == 0 or SPACE.by_id[category_id].isthing:
+            continue
+        free = (semantic == category_id) & (panoptic == 0)
+        if free.sum().item() >= STUFF_AREA:
+            segment_id += 1
+            panoptic[free] = segment_id
+    return panoptic
+
+
+def coco_combine(scene: Scene) -> np.ndarray:
+    """Combine RLE masks through pycocotools, as COCO's script does, without its PNG."""
+    panoptic = np.zeros(scene.size, dtype=np.uint32)
+    used = None
+    segment_id = 0
+    entries = [e for e in scene.instance_rles if e["score"] >= SCORE_THRESHOLD]
+    for entry in sorted(entries, key=lambda entry: -entry["score"]):
+        rle = entry["segmentation"]
+        area = coco_mask.area(rle)
+        if area == 0:
+            continue
+        shared = 0 if used is None else coco_mask.area(coco_mask.merge([used, rle], intersect=True))
+        if shared / area > OVERLAP_THRESHOLD:
+            continue
+        used = rle if used is None else coco_mask.merge([used, rle], intersect=False)
+        mask = coco_mask.decode(rle) == 1
+        if shared:
+            mask = (panoptic == 0) & mask
+        segment_id += 1
+        panoptic[mask] = segment_id
+    for entry in scene.stuff_rles:
+        free = (panoptic == 0) & (coco_mask.decode(entry["segmentation"]) == 1)
+        if free.sum() >= STUFF_AREA:
+            segment_id += 1
+            panoptic[free] = segment_id
+    return panoptic
+
+
+def torch_upsample_argmax(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Interpolate every class, then take the best."""
+    return F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0].argmax(0)
+
+
+def pil_write(path: Path, panoptic_map: np.ndarray) -> None:
+    """The map as an RGB PNG through PIL, as panopticapi writes it."""
+    channels = [panoptic_map % 256, panoptic_map // 256 % 256, panoptic_map // 65536]
+    Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8)).save(path)
+
+
+def pil_read(path: Path) -> np.ndarray:
+    """The ids of an RGB PNG through PIL, as panopticapi reads them."""
+    rgb = np.array(Image.open(path), dtype=np.uint32)
+    return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+
+
+class TorchmetricsPQ:
+    """PQ of saved pairs through torchmetrics; it has no file reader, so PIL reads."""
+
+    def __init__(self) -> None:
+        from torchmetrics.detection import PanopticQuality
+
+        self._metric = PanopticQuality(
+            set(SPACE.thing_ids), set(SPACE.stuff_ids), allow_unknown_preds_category=True
+        )
+
+    def __call__(self, truth: Any, prediction: Any, image_id: int) -> None:  # noqa: ANN401
+        """Add one photo of two panoptic datasets."""
+        pair = [self._read(dataset, image_id) for dataset in (prediction, truth)]
+        self._metric.update(*pair)
+
+    def _read(self, dataset: Any, image_id: int) -> torch.Tensor:  # noqa: ANN401
+        """int64 (1, H, W, 2), category and segment of each pixel; void as an unknown category."""
+        ids = pil_read(dataset.png_path(image_id)).astype(np.int64)
+        categories = np.zeros_like(ids)
+        for segment in dataset.annotations[image_id].segments_info:
+            categories[ids == segment.segment_id] = segment.category_id
+        return torch.from_numpy(np.stack([categories, ids], axis=-1))[None]

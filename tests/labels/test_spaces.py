@@ -1,0 +1,222 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from fuse.errors import LabelSpaceError
+from fuse.labels import (
+    contains,
+    identify_space,
+    list_spaces,
+    load_class_ids,
+    load_space,
+    read_space,
+)
+from fuse.types import Category
+
+HEADER = "category_id,class_index,name,isthing,supercategory,r,g,b\n"
+REAL = Path(__file__).parents[3] / "shared/data"
+
+# Things and stuff as the datasets' own pages count them.
+COUNTS = {
+    "ade20k_150": (100, 50),
+    "ade20k_32": (14, 17),
+    "ade20k_panoptic": (100, 50),
+    "cityscapes": (8, 11),
+    "cityscapes_full": (10, 23),
+    "coco_panoptic": (80, 53),
+    "coco_stuff_171": (80, 91),
+    "coco_super": (12, 15),
+    "coco_things": (80, 0),
+    "vistas_v1": (37, 28),
+    "voc": (20, 0),
+}
+
+# (space, category_id, name, isthing, colour or None), typed from the published lists.
+FACTS = [
+    ("coco_things", 1, "person", True, (220, 20, 60)),
+    ("coco_things", 13, "stop sign", True, (220, 220, 0)),
+    ("coco_things", 90, "toothbrush", True, (191, 162, 208)),
+    ("coco_panoptic", 92, "banner", False, (255, 255, 128)),
+    ("coco_panoptic", 184, "tree-merged", False, (107, 142, 35)),
+    ("coco_panoptic", 200, "rug-merged", False, (250, 141, 255)),
+    ("coco_stuff_171", 92, "banner", False, None),
+    ("coco_stuff_171", 106, "clouds", False, None),
+    ("coco_stuff_171", 157, "sky-other", False, None),
+    ("coco_stuff_171", 169, "tree", False, None),
+    ("coco_stuff_171", 182, "wood", False, None),
+    ("cityscapes", 7, "road", False, (128, 64, 128)),
+    ("cityscapes", 19, "traffic light", False, (250, 170, 30)),
+    ("cityscapes", 24, "person", True, (220, 20, 60)),
+    ("cityscapes", 31, "train", True, (0, 80, 100)),
+    ("cityscapes", 33, "bicycle", True, (119, 11, 32)),
+    ("cityscapes_full", 1, "ego vehicle", False, None),
+    ("cityscapes_full", 15, "bridge", False, (150, 100, 100)),
+    ("cityscapes_full", 29, "caravan", True, (0, 0, 90)),
+    ("ade20k_150", 1, "wall", False, (120, 120, 120)),
+    ("ade20k_150", 9, "windowpane", True, (230, 230, 230)),
+    ("ade20k_150", 18, "plant", False, (204, 255, 4)),
+    ("ade20k_150", 90, "television receiver", True, (0, 255, 194)),
+    ("ade20k_150", 150, "flag", True, (92, 0, 255)),
+    ("ade20k_panoptic", 7, "road, route", False, (140, 140, 140)),
+    ("ade20k_panoptic", 9, "window", True, (230, 230, 230)),
+    ("ade20k_panoptic", 49, "skyscraper", False, (140, 140, 200)),
+    ("ade20k_panoptic", 127, "animal", True, (255, 0, 122)),
+    ("ade20k_32", 31, "armchair", True, (8, 255, 214)),
+    ("vistas_v1", 1, "Bird", True, (165, 42, 42)),
+    ("vistas_v1", 9, "Crosswalk - Plain", True, (140, 140, 200)),
+    ("vistas_v1", 28, "Sky", False, (70, 130, 180)),
+    ("vistas_v1", 56, "Car", True, (0, 0, 142)),
+    ("vistas_v1", 59, "On Rails", False, (0, 80, 100)),
+    ("vistas_v1", 65, "Ego Vehicle", False, (120, 10, 10)),
+    ("voc", 1, "aeroplane", True, (128, 0, 0)),
+    ("voc", 15, "person", True, (192, 128, 128)),
+    ("voc", 20, "tvmonitor", True, (0, 64, 128)),
+]
+
+
+def test_all_spaces_are_counted():
+    assert list_spaces() == tuple(sorted(COUNTS))
+
+
+@pytest.mark.parametrize("name", list_spaces())
+def test_counts_equal_the_published_ones(name):
+    space = load_space(name)
+    assert (len(space.thing_ids), len(space.stuff_ids)) == COUNTS[name]
+
+
+@pytest.mark.parametrize("name", list_spaces())
+def test_ids_names_and_colors_are_unique(name):
+    categories = load_space(name).categories
+    for values in zip(*((c.category_id, c.name, c.color) for c in categories), strict=True):
+        assert len(set(values)) == len(categories)
+    assert all(c.name == c.name.strip() and "|" not in c.name for c in categories)
+
+
+@pytest.mark.parametrize(("name", "category_id", "category", "isthing", "color"), FACTS)
+def test_published_facts(name, category_id, category, isthing, color):
+    found = load_space(name).by_id[category_id]
+    assert (found.name, found.isthing) == (category, isthing)
+    assert color in (None, found.color)
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
+def test_coco_panoptic_equals_the_published_json():
+    path = REAL / "coco-panoptic/annotations/panoptic_val2017.json"
+    published = json.loads(path.read_text())["categories"]
+    ours = load_space("coco_panoptic").categories
+    assert [(c.category_id, c.name, c.isthing, c.supercategory) for c in ours] == [
+        (c["id"], c["name"], bool(c["isthing"]), c["supercategory"]) for c in published
+    ]
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
+def test_net_rows_equal_the_label_lists_of_real_nets():
+    lists = json.loads((REAL / "weights/labels.json").read_text())
+    for space_name, rows in (("ade20k32", "ade20k_32"), ("voc21", "voc")):
+        by_id = load_space(rows).by_id
+        names = [by_id[i].name if i else lists[space_name][0] for i in load_class_ids(rows)]
+        assert names == lists[space_name]
+    ids = [row["coco_id"] for row in lists["coco80"]]
+    assert load_class_ids("coco_things") == tuple(ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "first", "last"),
+    [
+        ("cityscapes", 19, 7, 33),
+        ("cityscapes_full", 34, 0, 33),
+        ("voc", 21, 0, 20),
+        ("ade20k_32", 32, 0, 31),
+        ("ade20k_150", 150, 1, 150),
+        ("coco_stuff_171", 171, 1, 182),
+        ("coco_panoptic", 133, 1, 200),
+        ("vistas_v1", 65, 1, 65),
+    ],
+)
+def test_net_rows(name, rows, first, last):
+    class_ids = load_class_ids(name)
+    assert (len(class_ids), class_ids[0], class_ids[-1]) == (rows, first, last)
+    assert set(class_ids) - {0} == set(load_space(name).by_id)
+
+
+def test_ade20k_spaces_number_the_same_classes():
+    semantic, panoptic = load_space("ade20k_150"), load_space("ade20k_panoptic")
+    for ours, theirs in zip(semantic.categories, panoptic.categories, strict=True):
+        assert (ours.category_id, ours.isthing, ours.color) == (
+            theirs.category_id,
+            theirs.isthing,
+            theirs.color,
+        )
+
+
+def test_parts_lie_in_their_wholes():
+    for part, whole in (
+        ("coco_things", "coco_panoptic"),
+        ("coco_things", "coco_stuff_171"),
+        ("cityscapes", "cityscapes_full"),
+        ("ade20k_32", "ade20k_150"),
+    ):
+        assert contains(load_space(whole), load_space(part).categories)
+        assert not contains(load_space(part), load_space(whole).categories)
+
+
+@pytest.mark.parametrize("name", list_spaces())
+def test_a_whole_space_is_identified(name):
+    assert identify_space(reversed(load_space(name).categories)).name == name
+
+
+@pytest.mark.parametrize(
+    ("categories", "name"),
+    [
+        ([(187, "sky-other-merged", False)], "coco_panoptic"),
+        ([(1, "person", True), (149, "road", False)], "coco_panoptic"),
+        ([(17, "cat", True), (18, "dog", True)], "coco_things"),
+        ([(24, "person", True), (26, "car", True)], "cityscapes"),
+        ([(26, "car", True), (29, "caravan", True)], "cityscapes_full"),
+        ([(1, "wall", False), (2, "building", False)], "ade20k_panoptic"),
+        ([(1, "person", True)], None),  # coco_things and coco_super
+        ([(17, "cat", False)], None),
+        ([(1, "nobody", True)], None),
+    ],
+)
+def test_a_part_of_a_space_is_identified(categories, name):
+    found = identify_space(Category(*category) for category in categories)
+    assert (found.name if found else None) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,name\n", "the first line must read category_id,class_index"),
+        (HEADER + "1,0,cat,2,,0,0,0\n", "line 2: isthing must be 0 or 1, got '2'"),
+        (HEADER + "1,0,cat,1,,0,0,256\n", r"line 2: r, g, b must lie in 0\.\.255"),
+        (HEADER + "1,-1,cat,1,,0,0,0\n", "line 2: class_index must be at least 0"),
+        (HEADER + "one,0,cat,1,,0,0,0\n", "line 2: invalid literal"),
+        (HEADER + "1,0,cat,1,,0,0,0\n2,0,dog,1,,0,0,1\n", "line 3: class_index 0 stands twice"),
+        (HEADER + "0,0,cat,1,,0,0,0\n", "category id 0 is below 1"),
+        (HEADER + "1,0,cat,1,,0,0,0\n1,1,dog,1,,0,0,1\n", "category id 1 stands twice"),
+        (HEADER, "has no categories"),
+    ],
+)
+def test_wrong_space_files(tmp_path, text, message):
+    path = tmp_path / "pets.csv"
+    path.write_text(text)
+    with pytest.raises(LabelSpaceError, match=message):
+        read_space(path)
+
+
+def test_a_space_of_ones_own(tmp_path):
+    path = tmp_path / "pets.csv"
+    path.write_text(HEADER + "7,2,dog,1,pet,9,9,9\n5,1,cat,1,pet,1,2,3\n")
+    space = load_space(str(path))
+    assert space.name == "pets"
+    assert [c.name for c in space.categories] == ["cat", "dog"]
+    assert load_class_ids(str(path)) == (0, 5, 7)
+
+
+def test_an_unknown_space_names_the_nearest():
+    with pytest.raises(LabelSpaceError, match="did you mean 'cityscapes'"):
+        load_space("cityscape")
