@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.combine import CombineResult, combine
 from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.errors import DataError
 from fuse.job import Progress, RunResult, run
+from fuse.labels import list_maps
+from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
+from fuse.models.registry import list_models
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
 
 # In a wheel the example photos lie in the package, in a checkout beside it.
@@ -34,11 +38,18 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 
 
 __all__ = [
+    "CombineResult",
     "Evaluation",
+    "LabelAudit",
     "RunResult",
+    "audit",
+    "combine",
     "demo",
     "evaluate",
+    "list_maps",
+    "list_models",
     "list_pipelines",
+    "list_space_rows",
     "merge",
     "run",
     "write_per_image_csv",

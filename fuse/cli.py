@@ -6,10 +6,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed, 
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,6 +71,9 @@ gt_dir_option = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the ground truth's PNGs.  [default: the JSON's path without .json]",
 )
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]"
+)
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Start anew where the folder holds a run."
 )
@@ -129,8 +130,9 @@ def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     A run that was cut off goes on where it stopped when called again.
     """
     from fuse import api
+    from fuse.progress import photo_progress, stop_flag
 
-    with _photo_progress() as on_progress, _stop_flag() as should_stop:
+    with photo_progress() as on_progress, stop_flag() as should_stop:
         result = api.run(**options, on_progress=on_progress, should_stop=should_stop)
     _report_run(result, json_file)
 
@@ -153,8 +155,9 @@ def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse demo
     """
     from fuse import api
+    from fuse.progress import photo_progress
 
-    with _photo_progress() as on_progress:
+    with photo_progress() as on_progress:
         result = api.demo(**options, on_progress=on_progress)
     _report_run(result, json_file)
     if json_file != Path("-"):
@@ -192,7 +195,19 @@ def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     metavar="FILE.csv",
     help="Also write the counts of each photo.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+@click.option(
+    "--semantic",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE.json|PNG_DIR",
+    help="The semantic branch's predictions, to add its mIoU.",
+)
+@click.option(
+    "--instances",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="The instance branch's COCO results, to add their mask AP.",
+)
+@workers_option
 @json_option
 def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> None:  # noqa: ANN401
     """Score predictions with PQ, SQ and RQ: all, things, stuff and each class.
@@ -201,12 +216,69 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
     fuse evaluate --gt panoptic_val2017.json --pred out
     """
     from fuse import api
+    from fuse.progress import photo_progress
 
-    with _photo_progress() as on_progress:
+    with photo_progress() as on_progress:
         evaluation = api.evaluate(**options, on_progress=lambda done, total: on_progress(total, 0))
     if per_image:
         api.write_per_image_csv(per_image, evaluation)
     _report(evaluation.to_json(), json_file, lambda: _print_evaluation(evaluation))
+
+
+@main.command()
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
+@click.option(
+    "--instances",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="COCO.json",
+    help="COCO results with masks as RLE or polygons, and scores.",
+)
+@click.option(
+    "--semantic",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="COCO.json|PNG_DIR",
+    help="COCO results of stuff masks, or a folder of PNGs with a category id per pixel.",
+)
+@click.option(
+    "--images",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="IMAGES.json",
+    help="COCO JSON that lists the photos.",
+)
+@click.option(
+    "--categories",
+    metavar="FILE|SPACE",
+    help="Categories: a label space, or a JSON or CSV file.  [default: those of IMAGES.json]",
+)
+@click.option("--rule", default="overlap", show_default=True, help="Fusion rule.")
+@click.option("--score-threshold", default=0.5, show_default=True, type=click.FloatRange(0, 1))
+@click.option("--overlap-threshold", default=0.5, show_default=True, type=click.FloatRange(0, 1))
+@click.option(
+    "--stuff-area",
+    default=4096.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Smallest stuff segment in pixels; below 1 a share of the photo.",
+)
+@workers_option
+@overwrite_option
+def combine(**options: Any) -> None:  # noqa: ANN401
+    """Fuse what other tools found: instances and semantic maps in COCO's result formats.
+
+    \b
+    fuse combine --instances inst.json --semantic stuff.json --images val2017.json -o out
+    """
+    from fuse import api
+    from fuse.progress import photo_progress
+
+    with photo_progress() as on_progress:
+        result = api.combine(**options, on_progress=lambda done, total: on_progress(total, 0))
+    if result.unlisted:
+        click.echo(f"{len(result.unlisted)} photos of the predictions are not listed", err=True)
+    click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")
 
 
 @main.command()
@@ -223,6 +295,79 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     from fuse import api
 
     click.echo(f"{api.merge(runs, out)} photos -> {out / 'panoptic.json'}")
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def labels(context: click.Context) -> None:
+    """List the label spaces that ship, or say what a label map covers.
+
+    \b
+    fuse labels
+    fuse labels audit ade20k_150 coco_panoptic
+    """
+    from fuse import api
+    from fuse.tables import print_rows
+
+    if context.invoked_subcommand is None:
+        print_rows(("label space", "things", "stuff", "rows of a net"), api.list_space_rows())
+        print_rows(("map from", "to"), api.list_maps())
+
+
+@labels.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option(
+    "--gt",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="Also say which PQ the map leaves within reach on this ground truth.",
+)
+@gt_dir_option
+@click.option(
+    "--map",
+    "map_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="A map of your own with the columns source,target.",
+)
+@json_option
+def audit(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Say what the map from one label space to another covers.
+
+    \b
+    fuse labels audit ade20k_150 coco_panoptic --gt panoptic_val2017.json
+    """
+    from fuse import api
+    from fuse.progress import photo_progress
+    from fuse.tables import print_rows
+
+    with photo_progress() as on_progress:
+        found = api.audit(**options, on_progress=lambda done, total: on_progress(total, 0))
+
+    def print_audit() -> None:
+        print_rows(("", "categories", ""), found.rows())
+        if found.ceiling:
+            click.echo("PQ within reach:")
+            _print_evaluation(found.ceiling)
+
+    _report(found.to_json(), json_file, print_audit)
+
+
+@main.command()
+def models() -> None:
+    """List the models that a pipeline can name, plug-ins included.
+
+    \b
+    fuse models
+    """
+    from fuse import api
+    from fuse.tables import print_rows
+
+    print_rows(
+        ("branch", "model", "from", "problem"),
+        [(m.kind, m.name, m.origin, m.problem or "") for m in api.list_models()],
+    )
 
 
 @main.command()
@@ -244,54 +389,6 @@ def _parse_shard(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise click.BadParameter(f"{text!r} is not I/N with 1 <= I <= N, as 2/8")
     return int(part), int(parts)
-
-
-@contextmanager
-def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag, so that photos in hand are finished; the second acts."""
-    pressed: list[int] = []
-
-    def on_interrupt(number: int, frame: object) -> None:
-        pressed.append(number)
-        signal.signal(signal.SIGINT, previous)
-        click.echo("stopping after the photos in hand; Ctrl-C again stops at once", err=True)
-
-    previous = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def _photo_progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr with photos/s and the time left; only its end without a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("photos, {task.fields[rate]}, {task.fields[failed]} failed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=None, rate="-/s", failed=0)
-
-        def on_progress(total: int, failed: int) -> None:
-            speed = progress.tasks[bar].speed
-            rate = f"{speed:.1f}/s" if speed else "-/s"
-            progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
-
-        yield on_progress
 
 
 def _report_run(result: RunResult, json_file: Path | None) -> None:
@@ -326,11 +423,9 @@ def _print_run(result: RunResult) -> None:
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
-    from rich.console import Console
-
     from fuse.tables import print_evaluation
 
-    print_evaluation(evaluation, Console())
+    print_evaluation(evaluation)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from fuse.fusion import METHODS
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
+CLASS_CHOICES = ("commonest", "evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,22 @@ class FusionConfig:
         overlap_threshold: instances with more than this share of their pixels taken are
             skipped, 0..1.
         stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the photo.
+        class_choice: of an instance whose label map offers several categories: ``commonest``
+            takes the first, ``evidence`` the one that the semantic net sees on its pixels.
     """
 
     rule: str = "overlap"
     score_threshold: float = 0.5
     overlap_threshold: float = 0.5
     stuff_area: float = 4096
+    class_choice: str = "commonest"
 
     def __post_init__(self) -> None:
         if self.rule not in METHODS:
             raise ConfigError(f"fusion.rule {self.rule!r} is none of {', '.join(METHODS)}")
+        if self.class_choice not in CLASS_CHOICES:
+            allowed = ", ".join(CLASS_CHOICES)
+            raise ConfigError(f"fusion.class_choice {self.class_choice!r} is none of {allowed}")
         for name in ("score_threshold", "overlap_threshold", "stuff_area"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):

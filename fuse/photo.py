@@ -126,7 +126,8 @@ class PhotoWorker:
             score_threshold=self._pipeline.config.fusion.score_threshold,
             truth=truth,
         )
-        save_picture(_make_parent(self._out / PICTURE_DIR / task.png_name), overview)
+        picture = (self._out / PICTURE_DIR / task.png_name).with_suffix(".jpg")
+        save_picture(_make_parent(picture), overview)
 
 
 def _make_parent(path: Path) -> Path:

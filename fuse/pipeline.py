@@ -10,7 +10,7 @@ import numpy as np
 
 from fuse.config import PipelineConfig, read_pipeline
 from fuse.errors import ModelOutputError
-from fuse.fusion import METHODS
+from fuse.fusion import METHODS, choose_by_evidence
 from fuse.labels import LabelMap, find_label_map, load_space
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
@@ -103,6 +103,8 @@ class Pipeline:
     def fuse(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
         """The panoptic map by the preset's rule."""
         fusion = self.config.fusion
+        if fusion.class_choice == "evidence":
+            instances = choose_by_evidence(instances, semantic, self._instance_map.choices)
         return METHODS[fusion.rule](
             semantic,
             instances,
@@ -126,12 +128,12 @@ def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:
 
 
 def map_instances(instances: Instances, label_map: LabelMap) -> Instances:
-    """Instances in the target space; those whose category has no counterpart are dropped."""
+    """Instances in the target space; those whose category has no thing there are dropped."""
     if label_map.is_identity:
         return instances
     targets = [label_map.target_ids[i] for i in instances.category_ids.tolist()]
     category_ids = np.array(targets, dtype=np.int32)
-    return instances.select(category_ids > 0, category_ids)
+    return instances.select(np.isin(category_ids, label_map.target.thing_ids), category_ids)
 
 
 def label_logits(logits: SemanticLogits, class_targets: Int32Array) -> SemanticPrediction:

@@ -122,7 +122,8 @@ def save_picture(path: Path, picture: UInt8Array) -> None:
     if kind is None:
         raise ValueError(f"{path}: a picture ends in {', '.join(kinds)}")
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, kind, quality=92)
+    # Each kind takes its own option; PNG's default level takes twice as long to save 8 %.
+    Image.fromarray(picture).save(file, kind, quality=92, compress_level=2)
     write_whole(path, file.getvalue())
 
 

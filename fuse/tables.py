@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import isnan
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fuse.metrics.pq import PQResult, PQScore
 from fuse.scoring import Evaluation
 
 
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+def print_evaluation(evaluation: Evaluation) -> None:
     """PQ in percent of all, things and stuff, then of each class, then what to know of it."""
+    console = Console()
     console.print(make_summary_table(evaluation.result))
     console.print(make_class_table(evaluation.result))
+    if evaluation.semantic:
+        console.print(f"mIoU of the semantic branch: {_as_percent(evaluation.semantic.miou)}")
+    if evaluation.instances:
+        ap, ap50 = evaluation.instances.ap, evaluation.instances.ap50
+        console.print(f"mask AP of the instances: {_as_percent(ap)}, AP50 {_as_percent(ap50)}")
     if evaluation.mapped:
         console.print(f"note: {evaluation.mapped}", markup=False, soft_wrap=True)
     for finding in evaluation.findings:
         console.print(str(finding), markup=False, soft_wrap=True)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table of text."""
+    table = Table(box=None, pad_edge=False)
+    for title in header:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
 
 
 def make_summary_table(result: PQResult) -> Table:
@@ -51,7 +69,10 @@ def _make_table(first: str, columns: Iterable[str]) -> Table:
 
 
 def _percent(score: PQScore) -> tuple[str, str, str]:
-    """PQ, SQ and RQ times 100, ``n/a`` where nothing was scored."""
-    if not score.n:
-        return ("n/a", "n/a", "n/a")
-    return (f"{100 * score.pq:.1f}", f"{100 * score.sq:.1f}", f"{100 * score.rq:.1f}")
+    """PQ, SQ and RQ times 100."""
+    return _as_percent(score.pq), _as_percent(score.sq), _as_percent(score.rq)
+
+
+def _as_percent(fraction: float) -> str:
+    """A fraction times 100, ``n/a`` for NaN, where nothing was scored."""
+    return "n/a" if isnan(fraction) else f"{100 * fraction:.1f}"

@@ -25,14 +25,13 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "OPE
     os.environ[variable] = "1"
 
 import argparse
-import contextlib
-import io
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -42,21 +41,32 @@ import numpy as np
 import torch
 from benchmarks import peers, scenes
 from benchmarks.scenes import SPACE, Scene
-from fuse import evaluate, fuse_by_overlap, read_id_map, read_panoptic_json, write_id_map
+
+from fuse import (
+    Instances,
+    PanopticPrediction,
+    RleMasks,
+    evaluate,
+    fuse_by_overlap,
+    read_id_map,
+    read_panoptic_json,
+    write_id_map,
+    write_panoptic_json,
+)
 from fuse.fusion import fuse_stuff_masks
-from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco import ImageRecord, annotation_to_json
 from fuse.metrics.instances import mask_ap
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Instances, RleMasks
 
 Task = Callable[[], object]
 OURS = "fuse"
 SIZES = {(480, 640): 15, (1024, 2048): 23}  # instances above the threshold
-PHOTOS = 4  # per size
-ROUNDS = 7
-PAIRS = 12  # photos per PQ measurement
-MEMORY_WORK = ("soft masks", "upsampling")
-LIMIT_S = 20.0  # a contender that has used this much time sits out the other rounds
+LOGITS = {(150, 120, 160): (480, 640), (19, 256, 512): (1024, 2048)}
+SEEDS = range(4)  # a photo each
+REAL_PHOTOS = 20
+PAIRS_EACH = 3  # pairs to score per photo
+ROUNDS = 9
+LIMIT_S = 20.0  # who has used this much time sits out the other rounds
 
 
 @dataclass(frozen=True)
@@ -92,32 +102,38 @@ class Row:
 
 def fusion_rows(photos: list[Scene]) -> Iterator[Row]:
     """From soft masks, and from RLE as COCO's combine script."""
+    size = photos[0].size
     yield Row(
         "paste and fuse soft masks",
-        photos[0].size,
+        size,
         {
-            OURS: [lambda s=s: fuse_by_overlap(s.semantic, s.instances, SPACE) for s in photos],
+            OURS: [partial(fuse_soft, scene) for scene in photos],
             "torchvision paste + detectron2 combine": [
-                lambda s=s: peers.torchvision_and_detectron2(s) for s in photos
+                partial(peers.torchvision_and_detectron2, scene) for scene in photos
             ],
         },
     )
     yield Row(
-        "combine RLE files' masks",
-        photos[0].size,
+        "fuse RLE masks",
+        size,
         {
-            OURS: [lambda s=s: fuse_rles(s) for s in photos],
-            "panopticapi combine (pycocotools)": [lambda s=s: peers.coco_combine(s) for s in photos],
+            OURS: [partial(fuse_rles, scene) for scene in photos],
+            "panopticapi combine": [partial(peers.coco_combine, scene) for scene in photos],
         },
     )
 
 
-def fuse_rles(scene: Scene) -> object:
+def fuse_soft(scene: Scene) -> PanopticPrediction:
+    """Fuse what two nets say."""
+    return fuse_by_overlap(scene.semantic, scene.instances, SPACE)
+
+
+def fuse_rles(scene: Scene) -> PanopticPrediction:
     """Fuse what COCO's combine script reads."""
     found = scene.instance_rles
     instances = Instances(
         boxes=np.zeros((len(found), 4), dtype=np.float32),
-        scores=np.array([entry["score"] for entry in found]),
+        scores=np.array([entry["score"] for entry in found], dtype=np.float64),
         category_ids=np.array([entry["category_id"] for entry in found], dtype=np.int32),
         masks=RleMasks(tuple(entry["segmentation"] for entry in found)),
         size=scene.size,
@@ -131,102 +147,83 @@ def fuse_rles(scene: Scene) -> object:
 
 def upsampling_rows() -> Iterator[Row]:
     """ADE20K's classes at stride 4, and those of Cityscapes."""
-    rng = np.random.default_rng(2)
-    for shape, size in (((150, 120, 160), (480, 640)), ((19, 256, 512), (1024, 2048))):
-        logits = scenes.generate_logits(rng, shape)
-        ids = np.arange(1, shape[0] + 1, dtype=np.int32)
+    for shape, size in LOGITS.items():
+        logits = scenes.generate_logits(np.random.default_rng(2), shape)
         yield Row(
             f"upsample + argmax, {shape[0]} classes",
             size,
             {
-                OURS: [
-                    lambda x=logits, s=size, i=ids: upsample_argmax(x, s, i, align_corners=False)
-                ],
+                OURS: [partial(upsample, logits, size)],
                 "torch interpolate + argmax": [
-                    lambda x=torch.from_numpy(logits), s=size: peers.torch_upsample_argmax(x, s)
+                    partial(peers.torch_upsample_argmax, torch.from_numpy(logits), size)
                 ],
             },
         )
 
 
+def upsample(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The label map of logits, the class_index plus 1 as category_id."""
+    ids = np.arange(1, len(logits) + 1, dtype=np.int32)
+    return upsample_argmax(logits, size, ids, align_corners=False)
+
+
 def png_rows(photos: list[Scene], folder: Path) -> Iterator[Row]:
     """Writing panoptic maps, and reading what cv2 wrote."""
+    folder.mkdir()
     maps = [photo.fused.panoptic_map for photo in photos]
-
-    def cv2_write(path: Path, panoptic_map: np.ndarray) -> None:
-        rgb = panoptic_map.view(np.uint8).reshape(*panoptic_map.shape, 4)[..., :3]
-        cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]))
-
-    def cv2_read(path: Path) -> np.ndarray:
-        bgr = cv2.imread(str(path)).astype(np.int32)
-        return bgr[..., 2] + 256 * bgr[..., 1] + 65536 * bgr[..., 0]
-
-    writers = {OURS: write_id_map, "PIL": peers.pil_write, "cv2": cv2_write}
-    readers = {OURS: read_id_map, "PIL": peers.pil_read, "cv2": cv2_read}
+    writers = {OURS: write_id_map, "PIL": peers.pil_write, "cv2": peers.cv2_write}
+    readers = {OURS: read_id_map, "PIL": peers.pil_read, "cv2": peers.cv2_read}
+    paths = {name: [folder / f"{name}{i}.png" for i in range(len(maps))] for name in writers}
     yield Row(
         "write PNG",
         photos[0].size,
         {
-            name: [
-                lambda w=write, p=folder / f"{name}{i}.png", m=m: w(p, m)
-                for i, m in enumerate(maps)
-            ]
+            name: [partial(write, *pair) for pair in zip(paths[name], maps, strict=True)]
             for name, write in writers.items()
         },
     )
+    for name, written in paths.items():
+        size = sum(path.stat().st_size for path in written) / len(written)
+        print(f"PNG of {name}: {size / 1000:.1f} kB per photo", file=sys.stderr)
     yield Row(
         "read PNG",
         photos[0].size,
-        {
-            name: [lambda r=read, p=folder / f"{OURS}{i}.png": r(p) for i in range(len(maps))]
-            for name, read in readers.items()
-        },
+        {name: [partial(read, path) for path in paths["cv2"]] for name, read in readers.items()},
     )
 
 
 def scoring_rows(photos: list[Scene], folder: Path) -> Iterator[Row]:
     """PQ of saved pairs, and mask AP."""
+    folder.mkdir()
     rng = np.random.default_rng(4)
-    pairs = [photos[i % len(photos)] for i in range(PAIRS)]
-    found = [scenes.disturb(rng, scene) for scene in pairs]
-    paths = [_save(folder / name, those) for name, those in (("gt", pairs), ("pred", found))]
-    datasets = [read_panoptic_json(path) for path in paths]
-    contenders: dict[str, list[Task]] = {OURS: [lambda: evaluate(*paths, workers=1)]}
+    pairs = [(scene, scenes.disturb(rng, scene)) for scene in photos for _ in range(PAIRS_EACH)]
+    truth = save(folder / "gt.json", [scene for scene, _ in pairs])
+    predicted = save(folder / "pred.json", [scene for _, scene in pairs])
+    contenders: dict[str, Task] = {OURS: partial(evaluate, truth, predicted, workers=1)}
     if is_installed("hotcoco"):
-        from hotcoco.panoptic import PanopticEval
-
-        def hotcoco_pq() -> object:
-            scorer = PanopticEval(*map(str, paths))
-            scorer.evaluate()
-            return scorer.results()
-
-        contenders["hotcoco"] = [hotcoco_pq]
+        contenders["hotcoco"] = partial(peers.hotcoco_pq, truth, predicted)
     if is_installed("torchmetrics"):
-
-        def torchmetrics_pq() -> None:
-            metric = peers.TorchmetricsPQ()
-            for image_id in datasets[0].annotations:
-                metric(*datasets, image_id)
-
-        contenders["torchmetrics + PIL"] = [torchmetrics_pq]
-    yield Row("PQ of saved pairs", photos[0].size, contenders, PAIRS)
-    detections = [
-        (scene.fused, other.instances) for scene, other in zip(pairs, found, strict=True)
-    ]
+        contenders["torchmetrics, PIL"] = partial(
+            peers.torchmetrics_pq, read_panoptic_json(truth), read_panoptic_json(predicted)
+        )
+    size = photos[0].size
+    tasks = {name: [task] for name, task in contenders.items()}
+    yield Row("PQ of saved pairs", size, tasks, len(pairs))
+    detections = [(scene.fused, found.instances) for scene, found in pairs]
     yield Row(
         "mask AP",
-        photos[0].size,
+        size,
         {
-            OURS: [lambda: mask_ap(detections, SPACE)],
-            "pycocotools COCOeval": [lambda: _pycocotools_ap(pairs, found)],
+            OURS: [partial(mask_ap, detections, SPACE)],
+            "pycocotools COCOeval": [partial(peers.pycocotools_ap, pairs)],
         },
-        PAIRS,
+        len(pairs),
     )
 
 
-def _save(folder: Path, those: list[Scene]) -> Path:
-    """Write fused maps as a COCO panoptic dataset and return its JSON."""
-    path = folder.with_suffix(".json")
+def save(path: Path, those: list[Scene]) -> Path:
+    """Write fused maps as a COCO panoptic dataset; returns its JSON."""
+    folder = path.with_suffix("")
     folder.mkdir()
     images, annotations = [], []
     for image_id, scene in enumerate(those, start=1):
@@ -237,3 +234,126 @@ def _save(folder: Path, those: list[Scene]) -> Path:
         )
     write_panoptic_json(path, images, annotations, SPACE)
     return path
+
+
+def is_installed(package: str) -> bool:
+    """Whether a peer is there; says so on stderr where it is not."""
+    if find_spec(package):
+        return True
+    print(f"left out, as it is not installed: {package}", file=sys.stderr)
+    return False
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+
+def measure_memory(work: str, size: tuple[int, int]) -> float:
+    """Peak MiB of one call above what the process held before, in a process of its own."""
+    command = [sys.executable, __file__, "--memory-of", work, "--size", *map(str, size)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def print_memory(work: str, size: tuple[int, int]) -> None:
+    """Measure in this process; a small photo first, so that code is loaded and compiled."""
+    small, large = (
+        scenes.generate_scene(np.random.default_rng(1), wanted, SIZES[size])
+        for wanted in ((48, 64), size)
+    )
+    MEMORY_WORKS[work](small)
+    # Writing 5 sets the process's peak back to what it uses now (proc_pid_clear_refs(5)).
+    Path("/proc/self/clear_refs").write_text("5")
+    before = read_memory("VmRSS")
+    MEMORY_WORKS[work](large)
+    print((read_memory("VmHWM") - before) / 1024)
+
+
+def read_memory(field: str) -> int:
+    """A kB figure of this process from the kernel."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{field}:")[2].split()[0])
+
+
+MEMORY_WORKS: dict[str, Callable[[Scene], object]] = {
+    OURS: fuse_soft,
+    "torchvision paste + detectron2 combine": peers.torchvision_and_detectron2,
+}
+
+
+# -- table -------------------------------------------------------------------------------------
+
+
+def print_row(row: Row) -> None:
+    """One line of the table per peer."""
+    milliseconds = row.measure()
+    ours = milliseconds.pop(OURS)
+    for peer, theirs in milliseconds.items():
+        print_line(row.work, row.size, f"{ours:.2f} ms", peer, f"{theirs:.2f} ms", theirs / ours)
+
+
+def print_line(
+    work: str, size: tuple[int, int], ours: str, peer: str, theirs: str, ratio: float
+) -> None:
+    """A Markdown row."""
+    height, width = size
+    print(f"| {work} | {width}x{height} | {ours} | {peer} | {theirs} | {ratio:.1f}x |", flush=True)
+
+
+def print_memory_rows() -> None:
+    """Peak memory of fusing, where the kernel tells."""
+    if not Path("/proc/self/clear_refs").exists():
+        print("memory is left out: only Linux tells a process's peak", file=sys.stderr)
+        return
+    for size in SIZES:
+        mib = {work: measure_memory(work, size) for work in MEMORY_WORKS}
+        ours = mib.pop(OURS)
+        for peer, theirs in mib.items():
+            line = (f"{ours:.0f} MiB", peer, f"{theirs:.0f} MiB", theirs / ours)
+            print_line("peak memory of that", size, *line)
+
+
+def print_table(truth: Path | None) -> None:
+    """All rows, of generated photos or of real ones."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    print("| work | photo | fuse | peer | of the peer | faster by |")
+    print("| --- | --- | ---: | --- | ---: | ---: |")
+    if truth:
+        groups = [scenes.scenes_of_truth(truth, REAL_PHOTOS)]
+    else:
+        groups = [
+            [scenes.generate_scene(np.random.default_rng(seed), size, kept) for seed in SEEDS]
+            for size, kept in SIZES.items()
+        ]
+    for photos in groups:
+        with tempfile.TemporaryDirectory() as folder:
+            for rows in (
+                fusion_rows(photos),
+                png_rows(photos, Path(folder, "png")),
+                scoring_rows(photos, Path(folder, "pairs")),
+            ):
+                for row in rows:
+                    print_row(row)
+    if not truth:
+        for row in upsampling_rows():
+            print_row(row)
+        print_memory_rows()
+
+
+def main() -> None:
+    """Parse the command line."""
+    summary, _, details = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--truth", type=Path, metavar="GT.json", help="measure on real photos")
+    parser.add_argument("--memory-of", choices=MEMORY_WORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--size", nargs=2, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        print_memory(options.memory_of, tuple(options.size))
+    else:
+        print_table(options.truth)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,14 @@ import pytest
 from PIL import Image
 
 from fuse import api
-from fuse.errors import CocoFormatError, ConfigError, DataError, LabelSpaceError, ModelError, RunStoppedError
+from fuse.errors import (
+    CocoFormatError,
+    ConfigError,
+    DataError,
+    LabelSpaceError,
+    ModelError,
+    RunStoppedError,
+)
 from fuse.io.coco import read_panoptic_json
 from fuse.io.png import read_id_map
 from fuse.job import assign_image_ids, make_tasks
@@ -60,7 +67,8 @@ def test_the_output_folder_is_complete(finished):
     ]
     names = {"camera.png", "chelsea.png", "trip.2026/rocket.png"}
     assert set(tree(out / "panoptic", "*")) == names
-    assert set(tree(out / "pictures", "*")) == names
+    pictures = {name.replace(".png", ".jpg") for name in names}
+    assert set(tree(out / "pictures", "*")) == pictures
     assert finished.done == 3
     assert finished.failed == ()
 

@@ -56,7 +56,7 @@ def test_label_logits(probs, targets, expected):
 
 
 CATS = LabelSpace("cats", (Category(1, "cat", True), Category(4, "lion", True)))
-BEASTS = LabelSpace("beasts", (Category(2, "beast", True),))
+BEASTS = LabelSpace("beasts", (Category(2, "beast", True), Category(3, "fur", False)))
 
 
 def test_map_labels_renames_and_voids():
@@ -74,7 +74,9 @@ def test_map_instances_drops_what_has_no_counterpart():
         masks=BoxMasks(np.arange(3, dtype=np.float32)[:, None, None] / 3),
         size=(4, 4),
     )
-    mapped = map_instances(instances, LabelMap(CATS, BEASTS, {1: 0, 4: 2}))
+    for no_thing in (0, 3):
+        mapped = map_instances(instances, LabelMap(CATS, BEASTS, {1: no_thing, 4: 2}))
+        assert len(mapped) == 2
     assert mapped.category_ids.tolist() == [2, 2]
     assert mapped.scores.tolist() == [0.9, 0.7]
     assert mapped.boxes[:, 0].tolist() == [0, 2]

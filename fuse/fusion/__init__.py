@@ -1,7 +1,8 @@
 """Fusion rules: how a semantic map and instances become one panoptic map."""
 
+from fuse.fusion.choice import choose_by_evidence
 from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks
 
 METHODS = {"overlap": fuse_by_overlap}
 
-__all__ = ["METHODS", "fuse_by_overlap", "fuse_stuff_masks"]
+__all__ = ["METHODS", "choose_by_evidence", "fuse_by_overlap", "fuse_stuff_masks"]

@@ -76,6 +76,21 @@ class LabelMap:
                 back[target_id] = back[target_id] or source_id
         return back
 
+    @cached_property
+    def choices(self) -> dict[int, tuple[int, ...]]:
+        """By target category_id, what a mapped instance of it may be instead.
+
+        These are the further targets of all source categories that go there, each once.
+        """
+        found: dict[int, dict[int, None]] = {}
+        for source_id, further_ids in self.also.items():
+            if target_id := self.target_ids[source_id]:
+                found.setdefault(target_id, {}).update(dict.fromkeys(further_ids))
+        return {
+            target_id: tuple(i for i in further_ids if i != target_id)
+            for target_id, further_ids in found.items()
+        }
+
 
 def list_maps() -> tuple[tuple[str, str], ...]:
     """(source, target) names of the label maps that ship, sorted."""

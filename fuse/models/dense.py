@@ -56,8 +56,6 @@ class ImageInput:
                 raise ConfigError(f"{name} must be three numbers, got {list(getattr(self, name))}")
         if min(self.std) <= 0:
             raise ConfigError(f"std must be above 0, got {list(self.std)}")
-        if self.size is not None and len(self.size) != 2:
-            raise ConfigError(f"size must be [height, width], got {list(self.size)}")
         sizes = [self.min_size, self.max_size, *(self.size or ())]
         if any(pixels is not None and pixels < 1 for pixels in sizes):
             raise ConfigError("min_size, max_size and size must be at least 1 pixel")

@@ -20,28 +20,31 @@ def check_options(
     Args:
         kind: ``semantic`` or ``instance``, the preset's section.
         name: of the model.
-        factory: its first parameter is the device, the others are options.
+        factory: its parameters are the options, but for ``device``.
         options: as read from TOML.
 
     Raises:
         ConfigError: an option is unknown, missing, or of another type than the factory's
             annotation says; only text, numbers, true and false, lists and tables are checked.
     """
-    parameters = list(inspect.signature(factory).parameters.values())[1:]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
+    parameters = {
+        key: parameter
+        for key, parameter in inspect.signature(factory).parameters.items()
+        if key != "device"
+    }
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints = _read_hints(factory)
     for key, value in options.items():
-        if key not in [parameter.name for parameter in parameters]:
-            raise unknown_key(
-                f"the {kind} model {name!r}", key, [parameter.name for parameter in parameters]
-            )
+        if key not in parameters and not takes_any:
+            raise unknown_key(f"the {kind} model {name!r}", key, list(parameters))
         hint = hints.get(key, Any)
         if not _fits(value, hint):
             raise ConfigError(f"{kind}.{key} must be {_describe(hint)}, got {value!r}")
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in options:
-            raise ConfigError(f"{kind}.{parameter.name} is missing; the model {name!r} needs it")
+    for key, parameter in parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if parameter.default is parameter.empty and key not in options:
+            raise ConfigError(f"{kind}.{key} is missing; the model {name!r} needs it")
 
 
 def _read_hints(factory: Callable[..., Any]) -> dict[str, Any]:

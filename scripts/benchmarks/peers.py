@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from benchmarks.scenes import SCORE_THRESHOLD, SPACE, Scene
 from PIL import Image
 from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from benchmarks.scenes import SCORE_THRESHOLD, SPACE, Scene
+from fuse.io.coco import PanopticDataset
 
 OVERLAP_THRESHOLD = 0.5
 STUFF_AREA = 4096
@@ -38,7 +44,7 @@ def torchvision_and_detectron2(scene: Scene) -> torch.Tensor:
         if overlap / area > OVERLAP_THRESHOLD:
             continue
         if overlap:
-            mask = mask & (panoptic == 0)  # noqa: PLW2901
+            mask = mask & (panoptic == 0)
         segment_id += 1
         panoptic[mask] = segment_id
     semantic = torch.from_numpy(scene.semantic.label_map)
@@ -97,25 +103,78 @@ def pil_read(path: Path) -> np.ndarray:
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
 
 
-class TorchmetricsPQ:
-    """PQ of saved pairs through torchmetrics; it has no file reader, so PIL reads."""
+def cv2_write(path: Path, panoptic_map: np.ndarray) -> None:
+    """The map as an RGB PNG through cv2."""
+    channels = panoptic_map.view(np.uint8).reshape(*panoptic_map.shape, 4)
+    cv2.imwrite(str(path), np.ascontiguousarray(channels[..., 2::-1]))
 
-    def __init__(self) -> None:
-        from torchmetrics.detection import PanopticQuality
 
-        self._metric = PanopticQuality(
-            set(SPACE.thing_ids), set(SPACE.stuff_ids), allow_unknown_preds_category=True
-        )
+def cv2_read(path: Path) -> np.ndarray:
+    """The ids of an RGB PNG through cv2."""
+    bgr = cv2.imread(str(path)).astype(np.int32)
+    return bgr[..., 2] + 256 * bgr[..., 1] + 65536 * bgr[..., 0]
 
-    def __call__(self, truth: Any, prediction: Any, image_id: int) -> None:  # noqa: ANN401
-        """Add one photo of two panoptic datasets."""
-        pair = [self._read(dataset, image_id) for dataset in (prediction, truth)]
-        self._metric.update(*pair)
 
-    def _read(self, dataset: Any, image_id: int) -> torch.Tensor:  # noqa: ANN401
-        """int64 (1, H, W, 2), category and segment of each pixel; void as an unknown category."""
-        ids = pil_read(dataset.png_path(image_id)).astype(np.int64)
-        categories = np.zeros_like(ids)
-        for segment in dataset.annotations[image_id].segments_info:
-            categories[ids == segment.segment_id] = segment.category_id
-        return torch.from_numpy(np.stack([categories, ids], axis=-1))[None]
+def hotcoco_pq(truth: Path, predicted: Path) -> dict[str, Any]:
+    """PQ of two panoptic JSONs."""
+    from hotcoco.panoptic import PanopticEval
+
+    scorer = PanopticEval(str(truth), str(predicted))
+    scorer.evaluate()
+    return scorer.results()
+
+
+def torchmetrics_pq(truth: PanopticDataset, predicted: PanopticDataset) -> torch.Tensor:
+    """PQ of two panoptic datasets; torchmetrics reads no files, so PIL does."""
+    from torchmetrics.detection import PanopticQuality
+
+    metric = PanopticQuality(
+        set(SPACE.thing_ids), set(SPACE.stuff_ids), allow_unknown_preds_category=True
+    )
+    for image_id in truth.annotations:
+        maps = []
+        for dataset in (predicted, truth):
+            ids = pil_read(dataset.png_path(image_id)).astype(np.int64)
+            categories = np.zeros_like(ids)  # 0 is none of the categories: void
+            for segment in dataset.annotations[image_id].segments_info:
+                categories[ids == segment.segment_id] = segment.category_id
+            maps.append(torch.from_numpy(np.stack([categories, ids], axis=-1))[None])
+        metric.update(*maps)
+    return metric.compute()
+
+
+def pycocotools_ap(photos: list[tuple[Scene, Scene]]) -> np.ndarray:
+    """COCO's twelve mask figures of each second scene's detections in the first one's map."""
+    images, annotations, detections = [], [], []
+    for image_id, (truth, found) in enumerate(photos, start=1):
+        height, width = truth.size
+        images.append({"id": image_id, "height": height, "width": width})
+        for segment in truth.fused.segments_info:
+            if SPACE.by_id[segment.category_id].isthing:
+                mask = truth.fused.panoptic_map == segment.segment_id
+                rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image_id,
+                        "category_id": segment.category_id,
+                        "segmentation": rle,
+                        "area": segment.area,
+                        "bbox": list(segment.bbox),
+                        "iscrowd": 0,
+                    }
+                )
+        detections += [{"image_id": image_id, **entry} for entry in found.encode_instances()]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": images,
+            "annotations": annotations,
+            "categories": [{"id": c, "name": str(c)} for c in SPACE.thing_ids],
+        }
+        truth.createIndex()
+        scorer = COCOeval(truth, truth.loadRes(detections), "segm")
+        scorer.evaluate()
+        scorer.accumulate()
+        scorer.summarize()
+    return scorer.stats

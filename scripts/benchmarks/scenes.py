@@ -9,6 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
+
 from fuse import (
     BoxMasks,
     Instances,
@@ -19,7 +21,6 @@ from fuse import (
     read_panoptic_json,
 )
 from fuse.ops.masks import encode_rles
-from pycocotools import mask as coco_mask
 
 SPACE = load_space("coco_panoptic")
 SAMPLES = 28  # side of a Mask R-CNN's soft mask
@@ -48,6 +49,10 @@ class Scene:
 
     @cached_property
     def instance_rles(self) -> list[dict[str, Any]]:
+        """COCO results of all instances, made once."""
+        return self.encode_instances()
+
+    def encode_instances(self) -> list[dict[str, Any]]:
         """COCO results of all instances."""
         rows = zip(
             self.instances.scores.tolist(),

@@ -49,6 +49,7 @@ THINGS_ONLY = [
     ("coco_panoptic", "ade20k_panoptic"),
     ("coco_panoptic", "cityscapes"),
     ("coco_panoptic", "vistas_v1"),
+    ("coco_panoptic", "voc"),
 ]
 
 # (source space, target space, source, target), read off the published class lists.
@@ -71,6 +72,9 @@ ROWS = [
     ("coco_things", "coco_super", "cat", "animal"),
     ("cityscapes", "coco_panoptic", "rider", "person"),
     ("cityscapes", "coco_panoptic", "vegetation", "tree-merged"),
+    ("voc", "coco_panoptic", "tvmonitor", "tv"),
+    ("coco_panoptic", "voc", "dining table", "diningtable"),
+    ("coco_panoptic", "voc", "laptop", None),
     ("cityscapes_full", "cityscapes", "caravan", None),
     ("cityscapes_full", "cityscapes", "sky", "sky"),
     ("ade20k_150", "coco_panoptic", "wall", "wall-other-merged"),
@@ -207,9 +211,17 @@ def test_the_way_back_prefers_what_goes_there():
     assert back[coco["train"].category_id] == 0
 
 
+def test_choices_are_what_a_mapped_instance_may_be():
+    assert shipped_map(("coco_things", "cityscapes")).choices == {24: (25,)}  # person, rider
+    label_map = LabelMap(
+        TOY_SPACE, BEASTS, {3: 1, 5: 1, 8: 0, 21: 2, 200: 3}, {3: (2, 1), 5: (3, 2), 8: (1,)}
+    )
+    assert label_map.choices == {1: (2, 3)}
+
+
 def test_no_map_lists_the_shipped_ones():
-    with pytest.raises(LabelSpaceError, match="'voc' to 'cityscapes'; shipped are ade20k_150 to"):
-        shipped_map(("voc", "cityscapes"))
+    with pytest.raises(LabelSpaceError, match="'voc' to 'vistas_v1'; shipped are ade20k_150 to"):
+        shipped_map(("voc", "vistas_v1"))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def make_net():
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
     path, trace = tmp_path / "evil.pth", tmp_path / "ran"
     torch.save({"state_dict": RunsCode(trace)}, path)
-    with pytest.raises(ModelError, match="evil.pth: refused.*safetensors"):
+    with pytest.raises(ModelError, match=r"evil\.pth: refused.*safetensors"):
         read_weights(path)
     assert not trace.exists()
     torch.load(path, weights_only=False)["state_dict"].close()
@@ -115,7 +115,7 @@ def test_only_the_counter_of_a_batch_norm_may_be_missing():
     del state["1.num_batches_tracked"]
     load_state(make_net(), state, source="frozen")
     del state["1.running_var"]
-    with pytest.raises(ModelError, match="'1.running_var' is missing"):
+    with pytest.raises(ModelError, match=r"'1\.running_var' is missing"):
         load_state(make_net(), state, source="torn")
 
 
@@ -136,7 +136,9 @@ def test_shipped_weights_are_found_by_name(tmp_path):
     assert find_weights("tiny_semantic").is_file()
     assert describe_file("tiny_semantic").is_present
     assert not describe_file(str(tmp_path / "none.pth")).is_present
-    with pytest.raises(ModelNotFoundError, match="no weights 'tiny'.*tiny_instance, tiny_semantic"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"no weights 'tiny'.*tiny_instance, tiny_semantic"
+    ):
         find_weights("tiny")
 
 

@@ -1,0 +1,69 @@
+"""What a person sees of a long job: how far it is, and that Ctrl-C was heard."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+SECONDS_PER_LINE = 30
+
+
+@contextmanager
+def stop_flag() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C into a flag, so that photos in hand are finished; the second acts."""
+    pressed: list[int] = []
+
+    def on_interrupt(number: int, frame: object) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, previous)
+        print("stopping after the photos in hand; Ctrl-C again stops at once", file=sys.stderr)
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def photo_progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields a function to call after each photo with how many there are, and failed so far.
+
+    On a terminal it moves a bar with photos/s and the time left; in a log it writes a line
+    every half minute.
+    """
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("photos, {task.fields[rate]}, {task.fields[failed]} failed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None, rate="-/s", failed=0)
+        last_line = time.monotonic()
+
+        def on_progress(total: int, failed: int) -> None:
+            nonlocal last_line
+            task = progress.tasks[bar]
+            rate = f"{task.speed:.1f}/s" if task.speed else "-/s"
+            progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
+            if not console.is_terminal and time.monotonic() - last_line > SECONDS_PER_LINE:
+                last_line = time.monotonic()
+                line = f"{task.completed:.0f} of {total} photos, {rate}, {failed} failed"
+                print(line, file=sys.stderr)
+
+        yield on_progress
