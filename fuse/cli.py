@@ -35,13 +35,14 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except RunStoppedError as err:
-            click.echo(str(err), err=True)
-            ctx.exit(EXIT_INTERRUPTED)
+            exit_code, message = EXIT_INTERRUPTED, str(err)
         except FuseError as err:
-            click.echo(f"Error: {err}", err=True)
+            exit_code, message = EXIT_FAILED, f"Error: {err}"
         except OSError as err:  # a full disk, a folder that may not be written to
-            click.echo(f"Error: {err}; what is done stays done, so try again", err=True)
-        ctx.exit(EXIT_FAILED)
+            message = f"Error: {err}; what is done stays done, so try again"
+            exit_code = EXIT_FAILED
+        click.echo(message, err=True)
+        return ctx.exit(exit_code)
 
 
 @click.group(
@@ -105,6 +106,11 @@ overwrite_option = click.option(
 )
 @gt_dir_option
 @click.option("--pictures", is_flag=True, help="Also draw each photo with all that was seen in it.")
+@click.option(
+    "--keep-predictions",
+    is_flag=True,
+    help="Also keep what the nets said, to try other rules and thresholds without them.",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),

@@ -117,7 +117,12 @@ def combine(
         DataError: the folder is not empty.
         LabelSpaceError: there are no such categories.
     """
-    fusion = FusionConfig(rule, score_threshold, overlap_threshold, stuff_area)
+    fusion = FusionConfig(
+        rule=rule,
+        score_threshold=score_threshold,
+        overlap_threshold=overlap_threshold,
+        stuff_area=stuff_area,
+    )
     photos, listed_space = read_photo_list(images)
     space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
     inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)

@@ -30,6 +30,7 @@ Progress = Callable[[int, int], None]  # after each photo: how many there are, f
 
 # Named in run.json besides the weights, as results may depend on them.
 REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
+KEPT_SCORE = 0.05  # what detectors are customarily scored down to
 MAX_THREADS = 8  # for reading, and as many for finishing
 
 
@@ -75,6 +76,7 @@ def run(
     gt: Path | None = None,
     gt_dir: Path | None = None,
     pictures: bool = False,
+    keep_predictions: bool = False,
     batch_size: int | None = None,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
@@ -94,6 +96,8 @@ def run(
         gt: COCO panoptic JSON to score against.
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each photo with its semantic map, instances and fused map.
+        keep_predictions: also write what the nets said, for other rules and thresholds; finds
+            instances down to a score of KEPT_SCORE.
         batch_size: photos per call of the nets; by default 1 on a CPU and 8 on a GPU.
         shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
         overwrite: start anew where the folder holds a run.
@@ -113,14 +117,22 @@ def run(
             _check_truth_pngs(tasks, truth)
         nets = Pipeline(config, device)
         scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
-        worker = PhotoWorker(nets, out, clock, scorer=scorer, pictures=pictures)
-        settings = _describe_settings(nets, images, shard)
+        worker = PhotoWorker(
+            nets,
+            out,
+            clock,
+            scorer=scorer,
+            pictures=pictures,
+            keep_predictions=keep_predictions,
+        )
+        settings = _describe_settings(nets, images, shard) | {"predictions": keep_predictions}
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
         with clock.time("total"):
             failed: list[tuple[str, str]] = []
             scores: list[PhotoScore] = []
-            photos = _do_photos(tasks, nets, worker, folder, clock, batch_size)
+            score_floor = KEPT_SCORE if keep_predictions else None
+            photos = _do_photos(tasks, nets, worker, folder, clock, batch_size, score_floor)
             for done, photo in enumerate(photos, start=1):
                 if photo.record.error is not None:
                     failed.append((photo.task.file_name, photo.record.error))
@@ -153,6 +165,7 @@ def _do_photos(
     folder: RunFolder,
     clock: StageClock,
     batch_size: int | None,
+    score_floor: float | None,
 ) -> Iterator[FinishedPhoto]:
     """Each photo in order, finished now and in the journal, or finished by an earlier run."""
     fresh = run_local(
@@ -162,6 +175,7 @@ def _do_photos(
         clock,
         batch_size=batch_size or (1 if nets.device == "cpu" else 8),
         threads=min(cpu_count() or 1, MAX_THREADS),
+        score_floor=score_floor,
     )
     with closing(fresh):
         for task in tasks:
@@ -249,6 +263,7 @@ def _describe_settings(
         "fuse": fuse.__version__,
         "pipeline": nets.config.to_json(),
         "weights": dict(nets.weights),
+        "label_spaces": dict(nets.label_spaces),
         "device": nets.device.partition(":")[0],
         "inputs": [str(Path(given).resolve()) for given in images],
         "shard": "{}/{}".format(*shard),

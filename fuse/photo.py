@@ -10,7 +10,8 @@ from fuse.errors import ImageReadError
 from fuse.io.images import read_image
 from fuse.io.png import read_id_map, write_id_map
 from fuse.pipeline import Pipeline, RawPrediction
-from fuse.records import PICTURE_DIR, PNG_DIR, PhotoRecord, PhotoTask
+from fuse.predictions import write_prediction
+from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.render import render_overview, save_picture
 from fuse.scoring import PhotoScore, TruthScorer
 from fuse.types import (
@@ -49,6 +50,7 @@ class PhotoWorker:
         clock: where the seconds go.
         scorer: ground truth to score against, if any.
         pictures: whether to write a picture of each photo beside its map.
+        keep_predictions: whether to write what the nets said of it too.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class PhotoWorker:
         *,
         scorer: TruthScorer | None = None,
         pictures: bool = False,
+        keep_predictions: bool = False,
     ) -> None:
         self._pipeline = pipeline
         self._out = out
         self._clock = clock
         self._scorer = scorer
         self._pictures = pictures
+        self._keep_predictions = keep_predictions
 
     def read(self, task: PhotoTask) -> ReadPhoto:
         """Read a photo; one that cannot be read says why instead of raising."""
@@ -81,13 +85,17 @@ class PhotoWorker:
             record = PhotoRecord(task.file_name, error=read.error)
             return FinishedPhoto(task, record, self._score(task, None))
         with self._clock.time("fuse"):
-            semantic = self._pipeline.label(raw.semantic)
-            prediction = self._pipeline.fuse(semantic, raw.instances)
+            nets_say = self._pipeline.to_target(raw)
+            semantic = nets_say.label()
+            prediction = self._pipeline.fuse(semantic, nets_say.instances)
         with self._clock.time("write"):
             write_id_map(_make_parent(self._out / PNG_DIR / task.png_name), prediction.panoptic_map)
+            if self._keep_predictions:
+                kept = (self._out / PREDICTION_DIR / task.png_name).with_suffix(".npz")
+                write_prediction(_make_parent(kept), nets_say)
         if self._pictures:
             with self._clock.time("pictures"):
-                self._draw(task, read.photo.image, semantic, raw.instances, prediction)
+                self._draw(task, read.photo.image, semantic, nets_say.instances, prediction)
         record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info)
         return FinishedPhoto(task, record, self._score(task, prediction))
 

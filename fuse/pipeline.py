@@ -10,11 +10,17 @@ import numpy as np
 
 from fuse.config import PipelineConfig, read_pipeline
 from fuse.errors import ModelOutputError
-from fuse.fusion import METHODS, choose_by_evidence
 from fuse.labels import LabelMap, find_label_map, load_space
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
-from fuse.ops.argmax import merge_classes, upsample_argmax
+from fuse.predictions import (
+    PhotoPrediction,
+    TargetLogits,
+    fuse_photo,
+    map_instances,
+    map_labels,
+    map_logits,
+)
 from fuse.types import (
     Instances,
     Int32Array,
@@ -26,17 +32,16 @@ from fuse.types import (
     UInt8Array,
 )
 
-
 SEMANTIC_ANSWERS = (SemanticLogits, SemanticPrediction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawPrediction:
-    """What the two nets say about one photo, small and not yet fused.
+    """What the two nets answered for one photo, each in its own label space.
 
     Attributes:
-        semantic: the semantic net's logits, or label map, in its own label space.
-        instances: the instance net's, in the target label space.
+        semantic: logits, or the label map of a net that has none.
+        instances: in the net's order.
     """
 
     semantic: SemanticLogits | SemanticPrediction
@@ -46,7 +51,7 @@ class RawPrediction:
 class Pipeline:
     """Two nets on a device, and the rule that fuses what they say.
 
-    `predict` runs the nets; `label` and `fuse` are pure, need no device and may run on any
+    `predict` runs the nets; `to_target` and `fuse` are pure, need no device and may run on any
     thread. Calling the pipeline does all for one photo.
 
     Attributes:
@@ -54,6 +59,7 @@ class Pipeline:
         space: the target label space.
         device: where the nets run.
         weights: SHA-256 of the weights by branch.
+        label_spaces: names of the nets' own label spaces by branch.
     """
 
     def __init__(self, config: PipelineConfig, device: str = "auto") -> None:
@@ -70,6 +76,10 @@ class Pipeline:
             "semantic": self._semantic.weights_hash,
             "instance": self._instance.weights_hash,
         }
+        self.label_spaces: Mapping[str, str] = {
+            "semantic": self._semantic.label_space.name,
+            "instance": self._instance.label_space.name,
+        }
 
     @classmethod
     def load(
@@ -78,46 +88,45 @@ class Pipeline:
         """Build a pipeline from a preset's name or file; see `fuse.config.read_pipeline`."""
         return cls(read_pipeline(pipeline, overrides), device)
 
-    def predict(self, photos: Sequence[Photo]) -> list[RawPrediction]:
+    def predict(
+        self, photos: Sequence[Photo], *, score_floor: float | None = None
+    ) -> list[RawPrediction]:
         """Run both nets over photos of any sizes.
+
+        Args:
+            photos: any number.
+            score_floor: instances below it need not be found; by default the rule's threshold.
 
         Raises:
             ModelOutputError: a net answered with something else than it must.
         """
-        fusion, semantic, instance = self.config.fusion, self.config.semantic, self.config.instance
+        semantic, instance = self.config.semantic, self.config.instance
+        if score_floor is None:
+            score_floor = self.config.fusion.score_threshold
         answers = self._semantic.predict(photos)
         _check_answers(f"semantic model {semantic.model!r}", answers, SEMANTIC_ANSWERS, photos)
-        found = self._instance.predict(photos, score_floor=fusion.score_threshold)
+        found = self._instance.predict(photos, score_floor=score_floor)
         _check_answers(f"instance model {instance.model!r}", found, (Instances,), photos)
-        return [
-            RawPrediction(answer, map_instances(instances, self._instance_map))
-            for answer, instances in zip(answers, found, strict=True)
-        ]
+        return [RawPrediction(*pair) for pair in zip(answers, found, strict=True)]
 
-    def label(self, semantic: SemanticLogits | SemanticPrediction) -> SemanticPrediction:
-        """The label map in the target space; classes that share a target are summed before."""
-        if isinstance(semantic, SemanticPrediction):
-            return map_labels(semantic, self._semantic_map)
-        return label_logits(semantic, self._class_targets)
+    def to_target(self, raw: RawPrediction) -> PhotoPrediction:
+        """Both answers in the target label space."""
+        semantic: TargetLogits | SemanticPrediction
+        if isinstance(raw.semantic, SemanticPrediction):
+            semantic = map_labels(raw.semantic, self._semantic_map)
+        else:
+            semantic = map_logits(raw.semantic, self._class_targets)
+        return PhotoPrediction(semantic, map_instances(raw.instances, self._instance_map))
 
     def fuse(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
         """The panoptic map by the preset's rule."""
-        fusion = self.config.fusion
-        if fusion.class_choice == "evidence":
-            instances = choose_by_evidence(instances, semantic, self._instance_map.choices)
-        return METHODS[fusion.rule](
-            semantic,
-            instances,
-            self.space,
-            score_threshold=fusion.score_threshold,
-            overlap_threshold=fusion.overlap_threshold,
-            stuff_area=fusion.stuff_area,
-        )
+        choices = self._instance_map.choices
+        return fuse_photo(semantic, instances, self.space, self.config.fusion, choices)
 
     def __call__(self, image: UInt8Array) -> PanopticPrediction:
         """Panoptic map of one RGB photo, uint8 (H, W, 3)."""
-        (raw,) = self.predict([Photo(image)])
-        return self.fuse(self.label(raw.semantic), raw.instances)
+        prediction = self.to_target(*self.predict([Photo(image)]))
+        return self.fuse(prediction.label(), prediction.instances)
 
 
 def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:
@@ -125,50 +134,6 @@ def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:
     return np.array(
         [label_map.target_ids[i] if i else 0 for i in class_ids.tolist()], dtype=np.int32
     )
-
-
-def map_instances(instances: Instances, label_map: LabelMap) -> Instances:
-    """Instances in the target space; those whose category has no thing there are dropped."""
-    if label_map.is_identity:
-        return instances
-    targets = [label_map.target_ids[i] for i in instances.category_ids.tolist()]
-    category_ids = np.array(targets, dtype=np.int32)
-    return instances.select(np.isin(category_ids, label_map.target.thing_ids), category_ids)
-
-
-def label_logits(logits: SemanticLogits, class_targets: Int32Array) -> SemanticPrediction:
-    """The label map of a photo from a net's logits.
-
-    Rows that share a target category have their probabilities added before the argmax. Rows
-    without a target stay apart: where one of them is the largest, the pixel is void.
-    """
-    values, category_ids = logits.logits.astype(np.float32), class_targets
-    # A key of its own for each row without a target.
-    keys = np.where(class_targets > 0, class_targets, -1 - np.arange(len(class_targets)))
-    groups, group_of_row = np.unique(keys, return_inverse=True)
-    if len(groups) < len(keys):
-        values = merge_classes(values, group_of_row.astype(np.int32))
-        category_ids = np.maximum(groups, 0).astype(np.int32)
-    return SemanticPrediction(
-        upsample_argmax(
-            values,
-            logits.size,
-            category_ids,
-            scale=logits.scale,
-            offset=logits.offset,
-        )
-    )
-
-
-def map_labels(semantic: SemanticPrediction, label_map: LabelMap) -> SemanticPrediction:
-    """A finished label map in the target space; a label without a target becomes void."""
-    if label_map.is_identity:
-        return semantic
-    largest = max(int(semantic.label_map.max()), *label_map.target_ids)
-    targets = np.zeros(largest + 1, dtype=np.int32)
-    for source_id, target_id in label_map.target_ids.items():
-        targets[source_id] = target_id
-    return SemanticPrediction(targets[semantic.label_map])
 
 
 def _check_answers(

@@ -13,6 +13,7 @@ from fuse.types import SegmentInfo
 
 PNG_DIR = "panoptic"
 PICTURE_DIR = "pictures"
+PREDICTION_DIR = "predictions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import write_whole
-from fuse.records import PICTURE_DIR, PNG_DIR, PhotoRecord, PhotoTask
+from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.types import LabelSpace
 
 RUN_FILE = "run.json"
@@ -129,7 +129,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _remove_run(path: Path) -> None:
     """Delete what a run wrote into a folder, and nothing else."""
-    for folder in (PNG_DIR, PICTURE_DIR):
+    for folder in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
         if (path / folder).is_dir():
             shutil.rmtree(path / folder)
     (path / PNG_DIR).mkdir()

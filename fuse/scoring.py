@@ -41,6 +41,7 @@ from fuse.metrics.pq import (
 from fuse.metrics.semantic import SemanticResult
 from fuse.ops.contingency import count_pairs
 from fuse.ops.matching import count_areas
+from fuse.ops.memory import keep_freed_memory
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
 NO_SEGMENTS = SegmentTable.from_segments(())
@@ -246,6 +247,7 @@ def evaluate(
         LabelSpaceError: the categories differ and no map ships.
         DataError: photos cannot be scored; the message lists all faults of the files.
     """
+    keep_freed_memory()
     truth = read_panoptic_json(gt, gt_dir)
     predictions = read_panoptic_json(pred, pred_dir, default_space=truth.space)
     used_ids = _used_category_ids(predictions)
@@ -341,13 +343,13 @@ def _read_photo(
     """Read the map and the segments of a photo; faults go to notes."""
     annotation = dataset.annotations[image_id]
     records = annotation.segments_by_id()
-    zeros = sum(segment.segment_id == 0 for segment in annotation.segments_info)
-    repeated = len(annotation.segments_info) - zeros - len(records)
     where = f"image_id {image_id!r}"
-    if zeros:
-        notes.append(Note(f"{side}-id-zero", where, zeros))
-    if repeated:
-        notes.append(Note(f"{side}-repeated-id", where, repeated))
+    if len(records) < len(annotation.segments_info):
+        zeros = sum(segment.segment_id == 0 for segment in annotation.segments_info)
+        repeated = len(annotation.segments_info) - zeros - len(records)
+        for code, count in (("id-zero", zeros), ("repeated-id", repeated)):
+            if count:
+                notes.append(Note(f"{side}-{code}", where, count))
     if side == "truth":
         notes += check_truth_segments(where, records.values())
     png = dataset.png_path(image_id)

@@ -147,6 +147,8 @@ class SemanticLogits:
         _check_array("logits", self.logits, np.float16, ndim=3)
         if 0 in self.logits.shape or min(self.size) < 1:
             raise ValueError(f"empty logits {self.logits.shape} for a photo of {self.size}")
+        if not np.isfinite(self.logits).all():
+            raise ValueError("logits must be finite and fit float16")
 
     @classmethod
     def half_pixel(cls, logits: Float16Array, size: tuple[int, int]) -> SemanticLogits:

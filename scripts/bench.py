@@ -18,12 +18,9 @@ torch; PNGs below 1.5 ms at 640x480; PQ at least as fast as hotcoco.
 
 from __future__ import annotations
 
-import os
+from benchmarks import one_thread  # noqa: F401
 
-# One thread for every library; they read these when they are imported.
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[variable] = "1"
-
+# isort: split
 import argparse
 import subprocess
 import sys
@@ -45,6 +42,8 @@ from benchmarks.scenes import SPACE, Scene
 from fuse import (
     Instances,
     PanopticPrediction,
+    Photo,
+    Pipeline,
     RleMasks,
     evaluate,
     fuse_by_overlap,
@@ -236,6 +235,17 @@ def save(path: Path, those: list[Scene]) -> Path:
     return path
 
 
+def forward_rows(size: tuple[int, int]) -> Iterator[Row]:
+    """Both nets of the default pipeline, in the number format they choose and in float32."""
+    photo = Photo(np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8))
+    plain = ("semantic.precision=float32", "instance.precision=float32")
+    nets = {OURS: Pipeline.load("tiny"), "the same in float32": Pipeline.load("tiny", plain)}
+    tasks: dict[str, list[Task]] = {
+        name: [partial(pipeline.predict, [photo])] for name, pipeline in nets.items()
+    }
+    yield Row("both nets of tiny", size, tasks)
+
+
 def is_installed(package: str) -> bool:
     """Whether a peer is there; says so on stderr where it is not."""
     if find_spec(package):
@@ -334,7 +344,7 @@ def print_table(truth: Path | None) -> None:
                 for row in rows:
                     print_row(row)
     if not truth:
-        for row in upsampling_rows():
+        for row in (*upsampling_rows(), *forward_rows((480, 640))):
             print_row(row)
         print_memory_rows()
 

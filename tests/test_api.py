@@ -170,7 +170,8 @@ def test_broken_photos_are_recorded_and_the_rest_is_done(tmp_path):
     assert [name for name, _ in result.failed] == ["b_cut_short.jpg", "c_empty.jpg", "d_text.png"]
     for name, reason in result.failed:
         assert name in reason
-    assert list(read_panoptic_json(tmp_path / "out").images.values())[0].file_name == "a_whole.jpg"
+    (image,) = read_panoptic_json(tmp_path / "out").images.values()
+    assert image.file_name == "a_whole.jpg"
     assert sorted(tree(tmp_path / "out" / "panoptic", "*")) == ["a_whole.png"]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["photos"] == {
         "done": 1,

@@ -15,6 +15,7 @@ LAYERS = (
     {"fusion", "metrics", "io"},
     {"models", "doctor", "branches", "drawing"},
     {"config", "scoring", "render"},
+    {"predictions"},
     {"pipeline", "records", "combine", "labels_audit"},
     {"photo", "run_folder"},
     {"engines", "merge"},

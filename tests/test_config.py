@@ -95,7 +95,7 @@ def test_a_wrong_file_is_named(tmp_path, text, message):
 
 
 def test_an_unknown_pipeline_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="no pipeline 'tinny'; shipped are .*tiny"):
+    with pytest.raises(ConfigError, match=r"no pipeline 'tinny'; shipped are .*tiny"):
         read_pipeline("tinny")
 
 

@@ -25,6 +25,7 @@ def run_local(
     *,
     batch_size: int,
     threads: int,
+    score_floor: float | None = None,
 ) -> Generator[FinishedPhoto, None, None]:
     """Do the photos in order.
 
@@ -39,13 +40,14 @@ def run_local(
         clock: where the seconds go.
         batch_size: photos per call of the nets.
         threads: for reading, and as many for finishing.
+        score_floor: see `Pipeline.predict`.
     """
     ahead = 2 * batch_size + threads
     readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
     finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")
     try:
         reads = map_ahead(readers, worker.read, tasks, ahead=ahead)
-        predicted = _predict_batches(reads, pipeline, clock, batch_size)
+        predicted = _predict_batches(reads, pipeline, clock, batch_size, score_floor)
         yield from map_ahead(finishers, lambda pair: worker.finish(*pair), predicted, ahead=ahead)
     finally:
         readers.shutdown(cancel_futures=True)
@@ -66,21 +68,25 @@ def map_ahead(
 
 
 def _predict_batches(
-    reads: Iterable[ReadPhoto], pipeline: Pipeline, clock: StageClock, batch_size: int
+    reads: Iterable[ReadPhoto],
+    pipeline: Pipeline,
+    clock: StageClock,
+    batch_size: int,
+    score_floor: float | None,
 ) -> Iterator[tuple[ReadPhoto, RawPrediction | None]]:
     """Each photo with what the nets say of it, in order."""
     batch: list[ReadPhoto] = []
     for read in reads:
         batch.append(read)
         if len(batch) == batch_size:
-            yield from _predict(batch, pipeline, clock)
+            yield from _predict(batch, pipeline, clock, score_floor)
             batch = []
     if batch:
-        yield from _predict(batch, pipeline, clock)
+        yield from _predict(batch, pipeline, clock, score_floor)
 
 
 def _predict(
-    batch: list[ReadPhoto], pipeline: Pipeline, clock: StageClock
+    batch: list[ReadPhoto], pipeline: Pipeline, clock: StageClock, score_floor: float | None
 ) -> list[tuple[ReadPhoto, RawPrediction | None]]:
     """Run the nets over a batch; photos that could not be read pass through.
 
@@ -92,10 +98,12 @@ def _predict(
         return [(read, None) for read in batch]
     try:
         with clock.time("nets"):
-            answers = iter(pipeline.predict(photos))
+            answers = iter(pipeline.predict(photos, score_floor=score_floor))
     except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
         if len(batch) > 1:
-            return [pair for read in batch for pair in _predict([read], pipeline, clock)]
+            return [
+                pair for read in batch for pair in _predict([read], pipeline, clock, score_floor)
+            ]
         reason = f"the nets failed: {type(err).__name__}: {err}"
         return [(replace(batch[0], photo=None, error=reason), None)]
     return [(read, None if read.photo is None else next(answers)) for read in batch]

@@ -8,12 +8,12 @@ function; it takes the device and, by keyword, the options of the preset's secti
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +33,7 @@ BUILT_IN = {
     "semantic": {
         "smp": "fuse.models.smp_semantic:load_smp_semantic",
         "torchvision": "fuse.models.torchvision_semantic:load_torchvision_semantic",
-        "transformers": "fuse.models.transformers_semantic:load_transformers_semantic",
+        "transformers": "fuse.models.transformers_semantic:TransformersSemantic",
         "onnx": "fuse.models.onnx_semantic:load_onnx_semantic",
         "exported": "fuse.models.exported_semantic:load_exported_semantic",
         "saved": "fuse.models.saved:SavedLabelMaps",
@@ -47,7 +47,9 @@ BUILT_IN = {
     },
 }
 BUILT_IN_ORIGIN = "fuse itself"
-EXTRAS = {"onnxruntime": "onnx", "transformers": "hf"}  # of this package, by what they install
+RUNS_ITS_FILE = ("exported",)
+# Built-in models that need a package this one does not install, and the extra that does.
+EXTRAS = {"onnx": ("onnxruntime", "onnx"), "transformers": ("transformers", "hf")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def create_instance_model(name: str, device: str, options: Mapping[str, Any]) ->
 def list_models() -> list[ModelEntry]:
     """Every model that can be named, with what is wrong with those that cannot be used."""
     return [
-        ModelEntry(kind, name, entry.value, _origin(entry), _find_problem(kind, name))
+        ModelEntry(kind, name, entry.value, _origin(entry), _find_problem(kind, name, entries))
         for kind in ENTRY_POINT_GROUPS
         for name, entries in sorted(_claims(kind).items())
         for entry in entries
@@ -106,10 +108,12 @@ def list_models() -> list[ModelEntry]:
 def needs_plugin_permission(name: str) -> bool:
     """Whether to run a preset that names this model is to run code that nobody installed.
 
+    That is a plug-in by its module or file, and a built-in model whose weights are a program.
+
     >>> needs_plugin_permission("smp"), needs_plugin_permission("nets/mine.py:Net")
     (False, True)
     """
-    return ":" in name
+    return ":" in name or name in RUNS_ITS_FILE
 
 
 def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> NeededWeights | None:
@@ -178,7 +182,7 @@ def _find_factory(kind: str, name: str) -> Factory:
                 "uninstall one, or name the model as package.module:factory"
             )
         return _load(kind, name, entries[0].value, _origin(entries[0]))
-    if needs_plugin_permission(name):
+    if ":" in name:
         return _load(kind, name, name, "the preset")
     near = get_close_matches(name, claims, n=1)
     hint = f"did you mean {near[0]!r}? K" if near else "k"
@@ -202,12 +206,26 @@ def _origin(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else BUILT_IN_ORIGIN
 
 
-def _find_problem(kind: str, name: str) -> str | None:
+def _find_problem(kind: str, name: str, entries: Sequence[EntryPoint]) -> str | None:
+    """Why a model cannot be used; built-in ones are not imported for it, which takes seconds."""
     try:
-        _find_factory(kind, name)
+        if len(entries) == 1 and _origin(entries[0]) == BUILT_IN_ORIGIN:
+            _check_extra(kind, name)
+        else:
+            _find_factory(kind, name)
     except ModelError as err:
         return str(err)
     return None
+
+
+def _check_extra(kind: str, name: str) -> None:
+    """Raise ModelError where the package that a built-in model needs is not installed."""
+    package, extra = EXTRAS.get(name, (None, None))
+    if package and find_spec(package) is None:
+        raise ModelError(
+            f"{kind} model {name!r} needs the package {package}: "
+            f"pip install 'panoptic-fuse[{extra}]'"
+        )
 
 
 def _load(kind: str, name: str, target: str, origin: str) -> Factory:
@@ -216,31 +234,21 @@ def _load(kind: str, name: str, target: str, origin: str) -> Factory:
     Raises:
         ModelError: it cannot be imported; the message names the plug-in, or the extra to install.
     """
+    if origin == BUILT_IN_ORIGIN:
+        _check_extra(kind, name)
     module_name, _, attribute = target.rpartition(":")
+    from_file = module_name.endswith(".py")
     try:
-        module = (
-            _import_file(module_name) if module_name.endswith(".py") else import_module(module_name)
-        )
+        module = _import_file(module_name) if from_file else import_module(module_name)
         factory = getattr(module, attribute)
-    except ModuleNotFoundError as err:
-        if err.name in EXTRAS and origin == BUILT_IN_ORIGIN:
-            raise ModelError(
-                f"{kind} model {name!r} needs the package {err.name}: "
-                f"pip install 'panoptic-fuse[{EXTRAS[err.name]}]'"
-            ) from err
-        raise _cannot_import(kind, name, origin, err) from err
     except Exception as err:  # a plug-in's module may raise anything
-        raise _cannot_import(kind, name, origin, err) from err
+        raise ModelError(
+            f"{kind} model {name!r} from {origin} cannot be imported: {type(err).__name__}: {err}"
+        ) from err
     if not callable(factory):
         raise ModelError(f"{kind} model {name!r} from {origin}: {attribute} cannot be called")
     made: Factory = factory
     return made
-
-
-def _cannot_import(kind: str, name: str, origin: str, err: Exception) -> ModelError:
-    return ModelError(
-        f"{kind} model {name!r} from {origin} cannot be imported: {type(err).__name__}: {err}"
-    )
 
 
 def _import_file(path_name: str) -> ModuleType:

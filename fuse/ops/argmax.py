@@ -109,6 +109,21 @@ def merge_classes(
     return merged
 
 
+def find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
+    """Where each class can win: bool (C, h, w), True for what decides the argmax.
+
+    `upsample_argmax` gives the same label map when all other logits are made smaller.
+
+    Args:
+        logits: float32 (C, h, w), finite.
+
+    >>> logits = np.array([[[2, 0]], [[0, 3]], [[-9, -9]]], dtype=np.float32)
+    >>> find_possible_winners(logits)[:, 0].tolist()
+    [[True, True], [True, True], [False, False]]
+    """
+    return _find_possible_winners(np.ascontiguousarray(logits, dtype=np.float32))
+
+
 def _cells(
     pixels: int, grid: int, scale: float | None, offset: float | None, *, align_corners: bool
 ) -> tuple[Int64Array, Float32Array]:
@@ -306,3 +321,35 @@ def _fill_disputed(
                 if value > best:
                     best, winner = value, c
             block[y, x] = category_ids[winner]
+
+
+@jit
+def _find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
+    """The corners of each cell that a class can win somewhere inside."""
+    classes, height, width = logits.shape
+    cells = max(width - 1, 1)
+    possible = np.zeros(logits.shape, np.bool_)
+    winner_above = np.empty(width, np.int32)
+    winner_below = np.empty(width, np.int32)
+    best = np.empty(width, np.float32)
+    bound = np.empty(cells, np.float32)
+    rival_count = np.empty(cells, np.int32)
+    rivals = np.empty((cells, classes), np.int32)
+    flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
+    for above in range(max(height - 1, 1)):
+        below = min(above + 1, height - 1)
+        _find_winners(logits, above, best, winner_above)
+        _find_winners(logits, below, best, winner_below)
+        for x in range(width):
+            possible[winner_above[x], above, x] = True
+            possible[winner_below[x], below, x] = True
+        _bound_cells(logits, above, below, winner_above, winner_below, bound)
+        _find_rivals(logits, above, below, bound, flags, rivals, rival_count)
+        for j in range(cells):
+            right = min(j + 1, width - 1)
+            for c in rivals[j, : rival_count[j]]:
+                possible[c, above, j] = True
+                possible[c, above, right] = True
+                possible[c, below, j] = True
+                possible[c, below, right] = True
+    return possible

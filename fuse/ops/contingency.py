@@ -14,7 +14,9 @@ Int64Array = npt.NDArray[np.int64]
 ID_BITS = 24  # MAX_SEGMENT_ID fits
 EMPTY = -1  # key of a free slot
 FIRST_SLOTS = 1024  # a power of two; most photos have fewer than 100 pairs
-HASH_FACTOR = 0x9E3779B97F4A7C15 >> 1  # Knuth's multiplicative hashing: odd part of 2**63 / phi
+# Knuth's multiplicative hashing: a factor of about 2**63 / phi, and the middle bits of the product.
+HASH_FACTOR = 0x4F1BBCDCBFA53E0B
+HASH_SHIFT = 20
 
 
 def count_pairs(
@@ -61,39 +63,50 @@ def count_pairs(
 def _count_keys(
     truth_ids: Int32Array, pred_ids: Int32Array, starts: Int32Array
 ) -> tuple[Int64Array, Int64Array, bool]:
-    """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big.
-
-    Each run of equal pairs asks the hash table (open addressing, linear probing) once.
-    """
+    """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big."""
     keys = np.full(FIRST_SLOTS, EMPTY, np.int64)
     counts = np.zeros(FIRST_SLOTS, np.int64)
-    used = 0
-    for i in range(len(starts)):
-        start = starts[i]
-        stop = starts[i + 1] if i + 1 < len(starts) else len(truth_ids)
-        truth_id, pred_id = np.int64(truth_ids[start]), np.int64(pred_ids[start])
-        if (truth_id | pred_id) & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
-            return keys[:0], counts[:0], False
-        key = truth_id << ID_BITS | pred_id
-        slot = _find_slot(keys, key)
-        if keys[slot] == EMPTY:
-            keys[slot] = key
-            used += 1
-        counts[slot] += stop - start
-        if 2 * used > len(keys):
-            keys, counts = _grown(keys, counts)
+    run = _count_until_full(truth_ids, pred_ids, starts, 0, keys, counts)
+    while 0 <= run < len(starts):
+        keys, counts = _grown(keys, counts)
+        run = _count_until_full(truth_ids, pred_ids, starts, run, keys, counts)
     taken = keys != EMPTY
-    return keys[taken], counts[taken], True
+    return keys[taken], counts[taken], run >= 0
 
 
 @jit
-def _find_slot(keys: Int64Array, key: np.int64) -> np.int64:
-    """The slot that holds key, or the free one where it belongs."""
+def _count_until_full(
+    truth_ids: Int32Array,
+    pred_ids: Int32Array,
+    starts: Int32Array,
+    first_run: int,
+    keys: Int64Array,
+    counts: Int64Array,
+) -> int:
+    """Count runs into a hash table (open addressing, linear probing) until it is half full.
+
+    Returns:
+        The first run that is not counted, or -1 where an id is out of range.
+    """
     mask = len(keys) - 1
-    slot = ((key * HASH_FACTOR) >> 20) & mask
-    while keys[slot] not in (key, EMPTY):
-        slot = (slot + 1) & mask
-    return slot
+    free = len(keys) // 2 - (keys != EMPTY).sum()
+    for run in range(first_run, len(starts)):
+        start = starts[run]
+        stop = starts[run + 1] if run + 1 < len(starts) else len(truth_ids)
+        truth_id, pred_id = np.int64(truth_ids[start]), np.int64(pred_ids[start])
+        if (truth_id | pred_id) & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
+            return -1
+        key = truth_id << ID_BITS | pred_id
+        slot = ((key * HASH_FACTOR) >> HASH_SHIFT) & mask
+        while keys[slot] != key and keys[slot] != EMPTY:
+            slot = (slot + 1) & mask
+        if keys[slot] == EMPTY:
+            if free == 0:
+                return run
+            free -= 1
+            keys[slot] = key
+        counts[slot] += stop - start
+    return len(starts)
 
 
 @jit
@@ -101,9 +114,11 @@ def _grown(keys: Int64Array, counts: Int64Array) -> tuple[Int64Array, Int64Array
     """The same table with four times the slots."""
     larger_keys = np.full(4 * len(keys), EMPTY, np.int64)
     larger_counts = np.zeros(4 * len(keys), np.int64)
-    for slot in range(len(keys)):
-        if keys[slot] != EMPTY:
-            larger = _find_slot(larger_keys, keys[slot])
-            larger_keys[larger] = keys[slot]
-            larger_counts[larger] = counts[slot]
+    for i in range(len(keys)):
+        if keys[i] != EMPTY:
+            slot = ((keys[i] * HASH_FACTOR) >> HASH_SHIFT) & (len(larger_keys) - 1)
+            while larger_keys[slot] != EMPTY:
+                slot = (slot + 1) & (len(larger_keys) - 1)
+            larger_keys[slot] = keys[i]
+            larger_counts[slot] = counts[i]
     return larger_keys, larger_counts

@@ -7,12 +7,17 @@ averaged and compared at once. Names and numbers follow the PNG specification, s
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.types import Int32Array, UInt8Array
 
 SUB, UP, AVERAGE, PAETH = 1, 2, 3, 4  # 0 is no filter
 NO_BAD_ROW = -1
+# Nearly all filtered bytes of a map are zeros: looking at 16 pixels, six words of 8 bytes, at
+# once makes undoing the filters twice as fast.
+BLOCK = 16
+BLOCK_BYTES = 3 * BLOCK
 
 
 @jit
@@ -47,45 +52,113 @@ def filter_rows(panoptic_map: Int32Array) -> tuple[UInt8Array, int]:
     return rows, seen
 
 
-@jit
 def unfilter_rows(rows: UInt8Array) -> tuple[Int32Array, int]:
     """The panoptic map of an 8-bit RGB PNG's rows.
 
     Args:
-        rows: uint8 (H, 1 + 3 W): per row the number of its filter, then the filtered bytes.
+        rows: uint8 (H, 1 + 3 W), C-contiguous: per row the number of its filter, then the
+            filtered bytes.
 
     Returns:
         int32 (H, W), and the first row whose filter does not exist, or NO_BAD_ROW.
     """
+    height, row_bytes = rows.shape
+    blocks_in_row = (row_bytes - 1) // BLOCK_BYTES
+    blocks = np.ndarray(
+        (height, blocks_in_row, BLOCK_BYTES // 8),
+        np.uint64,
+        rows.data,
+        offset=1 if blocks_in_row else 0,
+        strides=(row_bytes, BLOCK_BYTES, 8),
+    )
+    return _unfilter(rows, blocks)
+
+
+@jit
+def _unfilter(rows: UInt8Array, blocks: npt.NDArray[np.uint64]) -> tuple[Int32Array, int]:
+    """See unfilter_rows; blocks are the words of the whole blocks of each row."""
     height, width = rows.shape[0], (rows.shape[1] - 1) // 3
     panoptic_map = np.empty((height, width), np.int32)
     above = np.zeros(width, np.int32)
     for y in range(height):
         row, ids = rows[y, 1:], panoptic_map[y]
-        left, above_left = 0, 0
         if rows[y, 0] == 0:
             for x in range(width):
                 ids[x] = _pixel(row, x)
         elif rows[y, 0] == SUB:
-            for x in range(width):
-                left = _add(_pixel(row, x), left)
-                ids[x] = left
+            _undo_sub(row, blocks[y], ids)
         elif rows[y, 0] == UP:
-            for x in range(width):
-                ids[x] = _add(_pixel(row, x), above[x])
+            _undo_up(row, blocks[y], above, ids)
         elif rows[y, 0] == AVERAGE:
+            left = 0
             for x in range(width):
                 left = _add(_pixel(row, x), _average(left, above[x]))
                 ids[x] = left
         elif rows[y, 0] == PAETH:
-            for x in range(width):
-                left = _add(_pixel(row, x), _paeth(left, above[x], above_left))
-                above_left = above[x]
-                ids[x] = left
+            _undo_paeth(row, blocks[y], above, ids)
         else:
             return panoptic_map, y
         above = ids
     return panoptic_map, NO_BAD_ROW
+
+
+@jit
+def _undo_sub(row: UInt8Array, blocks: npt.NDArray[np.uint64], ids: Int32Array) -> None:
+    """Fill ids with sums along the row; a block of zeros repeats the pixel before it."""
+    left = 0
+    for block in range(len(blocks) + 1):
+        first = block * BLOCK
+        if block < len(blocks) and _is_zero(blocks[block]):
+            for x in range(first, first + BLOCK):
+                ids[x] = left
+            continue
+        for x in range(first, min(first + BLOCK, len(ids))):
+            left = _add(_pixel(row, x), left)
+            ids[x] = left
+
+
+@jit
+def _undo_up(
+    row: UInt8Array, blocks: npt.NDArray[np.uint64], above: Int32Array, ids: Int32Array
+) -> None:
+    """Fill ids with sums down the columns; a block of zeros repeats the pixels above it."""
+    for block in range(len(blocks) + 1):
+        first = block * BLOCK
+        if block < len(blocks) and _is_zero(blocks[block]):
+            for x in range(first, first + BLOCK):
+                ids[x] = above[x]
+            continue
+        for x in range(first, min(first + BLOCK, len(ids))):
+            ids[x] = _add(_pixel(row, x), above[x])
+
+
+@jit
+def _undo_paeth(
+    row: UInt8Array, blocks: npt.NDArray[np.uint64], above: Int32Array, ids: Int32Array
+) -> None:
+    """Fill ids by Paeth's filter.
+
+    A block of zeros repeats the pixels above it where that held for the pixel before it.
+    """
+    left, above_left = 0, 0
+    for block in range(len(blocks) + 1):
+        first = block * BLOCK
+        if block < len(blocks) and left == above_left and _is_zero(blocks[block]):
+            for x in range(first, first + BLOCK):
+                ids[x] = above[x]
+            left = above_left = above[first + BLOCK - 1]
+            continue
+        for x in range(first, min(first + BLOCK, len(ids))):
+            left = _add(_pixel(row, x), _paeth(left, above[x], above_left))
+            above_left = above[x]
+            ids[x] = left
+
+
+@jit
+def _is_zero(block: npt.NDArray[np.uint64]) -> bool:
+    """Whether a block's six words are all zero."""
+    words = block[0] | block[1] | block[2] | block[3] | block[4] | block[5]
+    return bool(words == 0)
 
 
 @jit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fuse.ops._jit import jit
-from fuse.types import Int32Array
+from fuse.types import Int32Array, UInt8Array
 
 WORD = 8  # flags looked at together
 
@@ -32,26 +32,45 @@ def run_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
 
 @jit
 def _find_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
-    """One vector pass per row compares neighbours; then only words with a change are read."""
+    """All starts, with room for them that grows."""
     height, width = first_map.shape
-    words = (width + WORD - 1) // WORD
-    flags = np.zeros(words * WORD, np.uint8)
-    flags_by_word = flags.view(np.uint64)
+    flags = np.zeros((width + WORD - 1) // WORD * WORD, np.uint8)
     starts = np.empty(4 * height + 2 * len(flags), np.int32)
-    count = 0
-    for y in range(height):
+    y, count = _find_until_full(first_map, second_map, 0, 0, flags, starts)
+    while y < height:
+        larger = np.empty(2 * len(starts), np.int32)
+        larger[:count] = starts[:count]
+        starts = larger
+        y, count = _find_until_full(first_map, second_map, y, count, flags, starts)
+    return starts[:count].copy()
+
+
+@jit
+def _find_until_full(
+    first_map: Int32Array,
+    second_map: Int32Array,
+    y: int,
+    count: int,
+    flags: UInt8Array,
+    starts: Int32Array,
+) -> tuple[int, int]:
+    """Append the starts of rows from y on; returns the first row without room, and the count.
+
+    One vector pass per row compares neighbours; then only words with a change are read.
+    flags is room to work in: zeros, one per pixel of a row, filled up to whole words.
+    """
+    height, width = first_map.shape
+    flags_by_word = flags.view(np.uint64)
+    while y < height and count + len(flags) < len(starts):
         first, second = first_map[y], second_map[y]
         flags[0] = 1
         for x in range(1, width):
             flags[x] = ((first[x] ^ first[x - 1]) | (second[x] ^ second[x - 1])) != 0
-        if count + len(flags) >= len(starts):
-            larger = np.empty(2 * len(starts), np.int32)
-            larger[:count] = starts[:count]
-            starts = larger
-        for word in range(words):
+        for word in range(len(flags_by_word)):
             if flags_by_word[word] == 0:
                 continue
             for x in range(word * WORD, word * WORD + WORD):
                 starts[count] = y * width + x
                 count += flags[x]
-    return starts[:count].copy()
+        y += 1
+    return y, count

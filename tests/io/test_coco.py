@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from panoptic_maps import SPACE, panoptic, write_dataset
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco import (
@@ -17,7 +18,6 @@ from fuse.io.coco import (
 from fuse.io.png import write_id_map
 from fuse.labels import load_space
 from fuse.types import MAX_SEGMENT_ID, SegmentInfo
-from panoptic_maps import SPACE, panoptic, write_dataset
 
 PHOTO = panoptic([[1, 1, 0], [5, 1, 0]], {1: 1, 5: 7}, crowds={5})
 

@@ -1,0 +1,89 @@
+"""Semantic nets that torch saved with their graph: torch.export (``.pt2``) and TorchScript.
+
+Such a file is a program: torch's readers may run what it holds, as they say themselves. Who
+did not make the file should take ONNX; `fuse.models.registry.needs_plugin_permission` knows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fuse.errors import ModelError
+from fuse.models.dense import DenseSemantic
+from fuse.models.net_file import NetDescription, OpenNet, load_net_file
+from fuse.models.weights import NeededWeights, describe_file
+
+EXPORT_SUFFIX = ".pt2"
+
+
+def load_exported_semantic(device: str, *, weights: str, **options: Any) -> DenseSemantic:  # noqa: ANN401 - checked against NetDescription
+    """A semantic net in a file of torch.export (``.pt2``) or TorchScript (any other ending).
+
+    It takes float32 (1, 3, H, W) or (1, H, W, 3), and answers with logits (1, C, h, w), bare or
+    as the ``out`` or first entry of what it returns.
+
+    Args:
+        device: ``cpu``, ``cuda:0``, ...
+        weights: path of the file.
+        options: fields of `fuse.models.net_file.NetDescription`, here or in a TOML file of the
+            same name beside it.
+
+    Raises:
+        ModelError: the file is not there, is no net, or does not run on an image.
+        ConfigError: an option is missing or wrong.
+    """
+    return load_net_file("exported", device, weights, options, _open)
+
+
+def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
+    """Where the file is looked for."""
+    return describe_file(str(options["weights"]))
+
+
+def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
+    channels_last = about.layout == "nhwc"
+    try:
+        if path.suffix == EXPORT_SUFFIX:
+            program = torch.export.load(path)
+            net: nn.Module = program.module()
+            size = _static_size(program, channels_last=channels_last)
+        else:
+            with warnings.catch_warnings(action="ignore", category=FutureWarning):
+                net = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            size = None
+        net.to(device)
+    except Exception as err:  # torch's readers raise whatever their format's reader raises
+        reason = str(err).strip().partition("\n")[0]
+        raise ModelError(f"{path}: torch cannot open it ({reason})") from err
+    return OpenNet(
+        run=lambda images: _first_tensor(net(images)),
+        size=size,
+        channels_last=channels_last,
+        takes_bytes=False,
+        files=[path],
+    )
+
+
+def _static_size(
+    program: torch.export.ExportedProgram, *, channels_last: bool
+) -> tuple[int, int] | None:
+    """(height, width) of the input a program was exported for, None where it takes others too."""
+    name = program.graph_signature.user_inputs[0]
+    (node,) = (node for node in program.graph.nodes if node.name == name)
+    height, width = node.meta["val"].shape[1:3] if channels_last else node.meta["val"].shape[2:4]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _first_tensor(answer: Any) -> Tensor:  # noqa: ANN401 - whatever a net returns
+    if isinstance(answer, Mapping):
+        answer = answer["out"] if "out" in answer else next(iter(answer.values()))
+    elif isinstance(answer, tuple | list):
+        answer = answer[0]
+    tensor: Tensor = answer
+    return tensor

@@ -1,0 +1,11 @@
+"""Panoptic FPN, one net for things and stuff: the baseline that a pair of nets must beat.
+
+Kirillov et al., Panoptic Feature Pyramid Networks, CVPR 2019, as detectron2 builds it and with
+the checkpoints that detectron2 publishes, without detectron2.
+
+    checkpoint.py   a published or own checkpoint -> tensors by our names
+    net.py          the layers
+    boxes.py        anchors, proposals, detections, pooling of regions
+    images.py       photo -> input of the net, answer of the net -> pixels of the photo
+    adapters.py     the semantic and the instance model, on one net
+"""

@@ -1,0 +1,245 @@
+"""What the two nets say about a photo, in the target label space; kept in a small file.
+
+The file holds all that a fusion rule may ask for, so that rules and thresholds can be tried
+without running a net again. Of the logits it keeps those that can win somewhere, which makes
+its label map that of the whole logits to the pixel, and those that come near.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fuse.config import FusionConfig
+from fuse.errors import CocoFormatError
+from fuse.fusion import METHODS, choose_by_evidence
+from fuse.io.files import write_whole
+from fuse.labels import LabelMap
+from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
+from fuse.types import (
+    BoxMasks,
+    Instances,
+    Int32Array,
+    LabelSpace,
+    PanopticPrediction,
+    RleMasks,
+    SemanticLogits,
+    SemanticPrediction,
+)
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+NEAR = 4.0  # logits this far below a cell's largest are kept: 2 % of its probability
+DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetLogits:
+    """Logits in the target label space.
+
+    Attributes:
+        logits: of the photo; classes that share a target are summed already.
+        category_ids: int32 (C,), what each row of the logits is; 0 = void.
+    """
+
+    logits: SemanticLogits
+    category_ids: Int32Array
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.logits.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoPrediction:
+    """What the two nets say about one photo, in the target label space.
+
+    Attributes:
+        semantic: logits, or the label map of a net that has none.
+        instances: in the instance net's order; masks of a float16's precision.
+    """
+
+    semantic: TargetLogits | SemanticPrediction
+    instances: Instances
+
+    def label(self) -> SemanticPrediction:
+        """The label map: logits upsampled to the photo, the best class of each pixel."""
+        if isinstance(self.semantic, SemanticPrediction):
+            return self.semantic
+        logits = self.semantic.logits
+        return SemanticPrediction(
+            upsample_argmax(
+                logits.logits,
+                logits.size,
+                self.semantic.category_ids,
+                scale=logits.scale,
+                offset=logits.offset,
+            )
+        )
+
+
+def map_logits(logits: SemanticLogits, class_targets: Int32Array) -> TargetLogits:
+    """Carry logits into the target space.
+
+    Rows that share a target have their probabilities added. Rows without a target stay
+    apart: where one of them is the largest, the pixel is void.
+
+    Args:
+        logits: in a net's own classes.
+        class_targets: int32 (C,), the target category_id of each row, 0 = none.
+    """
+    # A key of its own for each row without a target.
+    keys = np.where(class_targets > 0, class_targets, -1 - np.arange(len(class_targets)))
+    groups, group_of_row = np.unique(keys, return_inverse=True)
+    if len(groups) == len(keys):
+        return TargetLogits(logits, class_targets)
+    merged = merge_classes(logits.logits, group_of_row.astype(np.int32)).astype(np.float16)
+    return TargetLogits(replace(logits, logits=merged), np.maximum(groups, 0).astype(np.int32))
+
+
+def map_labels(semantic: SemanticPrediction, label_map: LabelMap) -> SemanticPrediction:
+    """A finished label map in the target space; a label without a target becomes void."""
+    if label_map.is_identity:
+        return semantic
+    largest = max(int(semantic.label_map.max()), *label_map.target_ids)
+    targets = np.zeros(largest + 1, dtype=np.int32)
+    for source_id, target_id in label_map.target_ids.items():
+        targets[source_id] = target_id
+    return SemanticPrediction(targets[semantic.label_map])
+
+
+def map_instances(instances: Instances, label_map: LabelMap) -> Instances:
+    """Instances in the target space, masks rounded to float16.
+
+    Those whose category has no thing there are dropped. The rounding moves a mask's outline
+    by less than a thousandth of a cell and lets half as large a file keep it exactly.
+    """
+    if isinstance(instances.masks, BoxMasks):
+        rounded = instances.masks.probs.astype(np.float16).astype(np.float32)
+        instances = replace(instances, masks=BoxMasks(rounded))
+    if label_map.is_identity:
+        return instances
+    targets = [label_map.target_ids[i] for i in instances.category_ids.tolist()]
+    category_ids = np.array(targets, dtype=np.int32)
+    return instances.select(np.isin(category_ids, label_map.target.thing_ids), category_ids)
+
+
+def fuse_photo(
+    semantic: SemanticPrediction,
+    instances: Instances,
+    space: LabelSpace,
+    fusion: FusionConfig,
+    choices: Mapping[int, Sequence[int]],
+) -> PanopticPrediction:
+    """The panoptic map of a photo by a preset's rule.
+
+    Args:
+        semantic: label map in the space.
+        instances: in the space.
+        space: the target.
+        fusion: rule and thresholds.
+        choices: what an instance may be instead (`LabelMap.choices`); the rule's
+            class_choice says whether it matters.
+    """
+    if fusion.class_choice == "evidence":
+        instances = choose_by_evidence(instances, semantic, choices)
+    return METHODS[fusion.rule](
+        semantic,
+        instances,
+        space,
+        score_threshold=fusion.score_threshold,
+        overlap_threshold=fusion.overlap_threshold,
+        stuff_area=fusion.stuff_area,
+    )
+
+
+def write_prediction(path: Path, prediction: PhotoPrediction) -> None:
+    """Write a prediction as a compressed ``.npz``, whole or not at all.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full.
+    """
+    file = io.BytesIO()
+    arrays = _pack_instances(prediction.instances) | _pack_semantic(prediction.semantic)
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_whole(path, file.getvalue())
+
+
+def read_prediction(path: Path) -> PhotoPrediction:
+    """Read what `write_prediction` wrote.
+
+    Raises:
+        CocoFormatError: the file is missing, damaged or no such file.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            return PhotoPrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as err:
+        raise CocoFormatError(f"{path}: not a kept prediction ({err})") from err
+
+
+def _pack_instances(instances: Instances) -> Arrays:
+    arrays: Arrays = {
+        "size": np.array(instances.size, dtype=np.int32),
+        "boxes": instances.boxes,
+        "scores": instances.scores,
+        "category_ids": instances.category_ids,
+    }
+    if isinstance(instances.masks, BoxMasks):
+        return arrays | {"masks": instances.masks.probs.astype(np.float16)}
+    counts = [rle["counts"] for rle in instances.masks.rles]
+    return arrays | {
+        "rle_lengths": np.array([len(c) for c in counts], dtype=np.int32),
+        "rle_counts": np.frombuffer(b"".join(counts), dtype=np.uint8),
+    }
+
+
+def _unpack_instances(arrays: np.lib.npyio.NpzFile) -> Instances:
+    height, width = arrays["size"].tolist()
+    masks: BoxMasks | RleMasks
+    if "masks" in arrays:
+        masks = BoxMasks(arrays["masks"].astype(np.float32))
+    else:
+        ends = np.cumsum(arrays["rle_lengths"])[:-1]
+        counts = np.split(arrays["rle_counts"], ends) if len(arrays["rle_lengths"]) else []
+        masks = RleMasks(tuple({"size": [height, width], "counts": c.tobytes()} for c in counts))
+    return Instances(
+        arrays["boxes"], arrays["scores"], arrays["category_ids"], masks, (height, width)
+    )
+
+
+def _pack_semantic(semantic: TargetLogits | SemanticPrediction) -> Arrays:
+    if isinstance(semantic, SemanticPrediction):
+        return {"label_map": semantic.label_map}
+    logits = semantic.logits
+    values = logits.logits.astype(np.float32)
+    kept = find_possible_winners(values) | (values >= values.max(axis=0) - NEAR)
+    return {
+        "class_category_ids": semantic.category_ids,
+        "grid": np.array(values.shape, dtype=np.int32),
+        "kept": np.packbits(kept),
+        "logits": logits.logits[kept],
+        "scale": np.array(logits.scale, dtype=np.float64),
+        "offset": np.array(logits.offset, dtype=np.float64),
+    }
+
+
+def _unpack_semantic(arrays: np.lib.npyio.NpzFile) -> TargetLogits | SemanticPrediction:
+    if "label_map" in arrays:
+        return SemanticPrediction(arrays["label_map"])
+    grid = tuple(arrays["grid"].tolist())
+    kept = np.unpackbits(arrays["kept"], count=int(np.prod(grid))).view(np.bool_).reshape(grid)
+    values = np.full(grid, DROPPED, dtype=np.float16)
+    values[kept] = arrays["logits"]
+    height, width = arrays["size"].tolist()
+    scale, offset = arrays["scale"].tolist(), arrays["offset"].tolist()
+    logits = SemanticLogits(values, (height, width), tuple(scale), tuple(offset))
+    return TargetLogits(logits, arrays["class_category_ids"])

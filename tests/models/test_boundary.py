@@ -1,0 +1,111 @@
+"""What a model may answer, and that anything else is an error with its name."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from factories import TOY_SPACE, box_instances, semantic_prediction
+
+from fuse.errors import DataError, ModelError, ModelOutputError
+from fuse.models.boundary import ask_instances, ask_semantic
+from fuse.types import Instances, Photo, RleMasks, SemanticLogits, SemanticPrediction
+
+SIZE = (12, 16)
+PHOTOS = [Photo(np.zeros((*SIZE, 3), dtype=np.uint8))]
+
+
+def logits(classes=3, size=SIZE):
+    return SemanticLogits.half_pixel(np.zeros((classes, 2, 2), dtype=np.float16), size)
+
+
+def semantic_model(answer):
+    ids = np.array([0, 5, 21], dtype=np.int32)
+
+    def predict(photos):
+        return answer(photos) if callable(answer) else answer
+
+    return SimpleNamespace(label_space=TOY_SPACE, class_ids=ids, predict=predict)
+
+
+def instance_model(answer):
+    def predict(photos, *, score_floor):
+        return answer(score_floor) if callable(answer) else answer
+
+    return SimpleNamespace(label_space=TOY_SPACE, predict=predict)
+
+
+def instances(category_id=3, size=SIZE):
+    return Instances(
+        boxes=np.zeros((1, 4), dtype=np.float32),
+        scores=np.ones(1),
+        category_ids=np.array([category_id], dtype=np.int32),
+        masks=RleMasks(({"size": list(size), "counts": b"0"},)),
+        size=size,
+    )
+
+
+def test_right_answers_pass():
+    rng = np.random.default_rng(0)
+    for answer in ([logits()], [semantic_prediction(rng, SIZE)]):
+        assert ask_semantic("net", semantic_model(answer), PHOTOS) is answer
+    answer = [box_instances(rng, SIZE, 4)]
+    assert ask_instances("net", instance_model(answer), PHOTOS, 0.5) is answer
+    floors = []
+    ask_instances("net", instance_model(lambda floor: floors.append(floor) or answer), PHOTOS, 0.25)
+    assert floors == [0.25]
+
+
+def fail(photos):
+    raise MemoryError("9 GB")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        ([], ModelOutputError, "0 answers to 1 photos"),
+        (None, ModelOutputError, "NoneType to 1 photos"),
+        (iter([]), ModelOutputError, "list_iterator to 1 photos"),
+        ([np.zeros(SIZE)], ModelOutputError, "answered with ndarray, not SemanticLogits or"),
+        ([logits(size=(5, 5))], ModelOutputError, r"for size \(5, 5\) to a photo of \(12, 16\)"),
+        ([logits(4)], ModelOutputError, "answered with 4 classes, but its class_ids has 3"),
+        (
+            [SemanticPrediction(np.full(SIZE, 7, dtype=np.int32))],
+            ModelOutputError,
+            "answered with category_id 7, which is not in toy",
+        ),
+        (fail, ModelError, "failed: MemoryError: 9 GB"),
+        (
+            lambda photos: [
+                SemanticLogits.half_pixel(np.full((3, 2, 2), np.nan, dtype=np.float16), SIZE)
+            ],
+            ModelError,
+            "failed: ValueError: logits must be finite",
+        ),
+    ],
+)
+def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
+    with pytest.raises(error, match=f"semantic model 'net'.*{message}"):
+        ask_semantic("net", semantic_model(answer), PHOTOS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        ([instances()] * 2, ModelOutputError, "2 answers to 1 photos"),
+        ([{"boxes": []}], ModelOutputError, "answered with dict, not Instances"),
+        ([instances(size=(5, 5))], ModelOutputError, r"for size \(5, 5\)"),
+        ([instances(category_id=4)], ModelOutputError, "category_id 4, which is not in toy"),
+        (lambda floor: [instances(category_id=0)], ModelError, "failed: ValueError: category_ids"),
+    ],
+)
+def test_a_wrong_instance_answer_names_the_model(answer, error, message):
+    with pytest.raises(error, match=f"instance model 'net'.*{message}"):
+        ask_instances("net", instance_model(answer), PHOTOS, 0.5)
+
+
+def test_an_error_that_a_user_can_mend_keeps_its_own_words():
+    def refuse(photos):
+        raise DataError("truth.json: knows no photo 'a.jpg'")
+
+    with pytest.raises(DataError, match=r"^truth\.json: knows no photo"):
+        ask_semantic("oracle", semantic_model(refuse), PHOTOS)

@@ -1,0 +1,235 @@
+"""Nets of transformers against the library called by hand, on tiny random checkpoints."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+import transformers
+from transformers import (
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    Mask2FormerImageProcessor,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    SegformerImageProcessor,
+    SwinConfig,
+)
+from transformers.models.mask2former.modeling_mask2former import (
+    Mask2FormerForUniversalSegmentationOutput,
+)
+
+from fuse.errors import ConfigError, ModelError, ModelNotFoundError
+from fuse.models.dense import crop_padding
+from fuse.models.transformers_instances import TransformersInstances
+from fuse.models.transformers_semantic import TransformersSemantic, describe_weights, sum_queries
+from fuse.ops.argmax import upsample_argmax
+from fuse.types import Photo
+
+IDS = [1, 13, 2, 14, 3]  # things of coco_super are 1..12
+SPACE = {"label_space": "coco_super", "class_ids": IDS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet():
+    transformers.utils.logging.disable_progress_bar()
+
+
+def make_photo(height=50, width=70, seed=0):
+    rng = np.random.default_rng(seed)
+    patches = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
+    return Photo(np.ascontiguousarray(patches.repeat(16, 0).repeat(16, 1)[:height, :width]))
+
+
+@pytest.fixture(scope="module")
+def segformer(tmp_path_factory):
+    torch.manual_seed(0)
+    config = SegformerConfig(
+        hidden_sizes=[8, 16, 16, 16],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=16,
+        num_labels=5,
+    )
+    folder = tmp_path_factory.mktemp("segformer")
+    net = SegformerForSemanticSegmentation(config).eval()
+    net.decode_head.classifier.weight.data *= 20  # so that classes differ
+    net.save_pretrained(folder)
+    SegformerImageProcessor(size={"height": 64, "width": 96}).save_pretrained(folder)
+    return folder, net
+
+
+@pytest.fixture(scope="module")
+def mask2former(tmp_path_factory):
+    torch.manual_seed(0)
+    swin = SwinConfig(
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=4,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    config = Mask2FormerConfig(
+        backbone_config=swin,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=16,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        dim_feedforward=16,
+        num_queries=10,
+        num_labels=5,
+    )
+    folder = tmp_path_factory.mktemp("mask2former")
+    net = Mask2FormerForUniversalSegmentation(config).eval()
+    net.class_predictor.weight.data *= 20
+    net.save_pretrained(folder)
+    processor = Mask2FormerImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": 128}, size_divisor=32
+    )
+    processor.save_pretrained(folder)
+    return folder, net, processor
+
+
+def label(semantic, ids):
+    return upsample_argmax(
+        semantic.logits, semantic.size, ids, scale=semantic.scale, offset=semantic.offset
+    )
+
+
+def test_a_semantic_net_answers_as_transformers_does(segformer):
+    folder, net = segformer
+    model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
+    photo = make_photo()
+    (semantic,) = model.predict([photo])
+    processor = SegformerImageProcessor.from_pretrained(folder)
+    with torch.inference_mode():
+        answer = net(**processor(images=photo.image, return_tensors="pt"))
+    np.testing.assert_allclose(semantic.logits, answer.logits[0], rtol=2e-3, atol=2e-2)
+    (by_hand,) = processor.post_process_semantic_segmentation(answer, target_sizes=[photo.size])
+    by_hand = model.class_ids[by_hand.numpy()]
+    assert len(np.unique(by_hand)) > 1
+    assert (label(semantic, model.class_ids) == by_hand).mean() > 0.99
+
+
+def test_queries_are_summed(mask2former):
+    folder, net, processor = mask2former
+    model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
+    photo = make_photo(64, 96)
+    (semantic,) = model.predict([photo])
+    with torch.inference_mode():
+        answer = net(**processor(images=photo.image, return_tensors="pt"))
+        classes = answer.class_queries_logits.softmax(-1)[..., :-1]
+        scores = torch.einsum("bqc,bqhw->bchw", classes, answer.masks_queries_logits.sigmoid())
+    np.testing.assert_allclose(np.exp(semantic.logits), scores[0], rtol=2e-2, atol=1e-3)
+
+
+def test_queries_become_the_label_map_that_transformers_makes():
+    torch.manual_seed(0)
+    coarse = 4 * torch.randn(1, 10, 6, 9)
+    answer = Mask2FormerForUniversalSegmentationOutput(
+        class_queries_logits=3 * torch.randn(1, 10, 6),
+        masks_queries_logits=F.interpolate(coarse, (16, 24), mode="bilinear"),
+    )
+    logits = sum_queries(answer.class_queries_logits[0], answer.masks_queries_logits[0])
+    semantic = crop_padding(
+        logits.half().numpy(), (64, 96), (64, 96), (64, 96), align_corners=False
+    )
+    ids = np.arange(5, dtype=np.int32)
+    (by_hand,) = Mask2FormerImageProcessor().post_process_semantic_segmentation(
+        answer, target_sizes=[(64, 96)]
+    )
+    assert len(by_hand.unique()) > 2
+    # transformers takes a detour over 384 x 384 and upsamples scores, not their logarithms.
+    assert (label(semantic, ids) == by_hand.numpy()).mean() > 0.95
+
+
+def test_the_softmax_of_summed_queries_is_each_class_share():
+    class_logits = torch.tensor([[4.0, 0.0, 0.0], [0.0, 3.0, 1.0]])
+    mask_logits = torch.tensor([[[2.0, -9.0]], [[-1.0, 9.0]]])
+    shares = sum_queries(class_logits, mask_logits).softmax(0)
+    for x in range(2):
+        scores = [0.0, 0.0]
+        for query in range(2):
+            classes = class_logits[query].exp() / class_logits[query].exp().sum()
+            inside = 1 / (1 + np.exp(-mask_logits[query, 0, x].item()))
+            scores = [score + classes[c].item() * inside for c, score in enumerate(scores)]
+        assert shares[:, 0, x].tolist() == pytest.approx(
+            [s / sum(scores) for s in scores], abs=1e-4
+        )
+
+
+def test_instances_are_the_things_among_the_queries(mask2former):
+    folder, net, processor = mask2former
+    model = TransformersInstances("cpu", weights=str(folder), precision="float32", **SPACE)
+    photo = make_photo(64, 96)
+    (instances,) = model.predict([photo], score_floor=0.05)
+    with torch.inference_mode():
+        answer = net(**processor(images=photo.image, return_tensors="pt"))
+    classes = answer.class_queries_logits[0].softmax(-1)[:, :-1].numpy()
+    masks = answer.masks_queries_logits[0].numpy()
+    expected = []
+    for query, index in np.ndindex(classes.shape):
+        inside = masks[query] > 0
+        if IDS[index] <= 12 and inside.any():
+            sure = (1 / (1 + np.exp(-masks[query][inside]))).mean()
+            expected.append((classes[query, index] * sure, IDS[index]))
+    expected = sorted((pair for pair in expected if pair[0] >= 0.05), reverse=True)
+    found = sorted(zip(instances.scores, instances.category_ids, strict=True), reverse=True)
+    assert len(expected) > 3
+    np.testing.assert_allclose([s for s, _ in found], [s for s, _ in expected], rtol=1e-4)
+    assert [i for _, i in found] == [i for _, i in expected]
+    assert (instances.boxes[:, 2:] > instances.boxes[:, :2]).all()
+    assert (instances.boxes[:, 2] <= 96).all()
+    (none,) = model.predict([photo], score_floor=1.0)
+    assert len(none) == 0
+
+
+def test_each_photo_of_a_batch_is_answered_alone(mask2former):
+    folder, _, _ = mask2former
+    model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
+    photos = [make_photo(64, 96, 1), make_photo(40, 30, 2)]
+    answers = model.predict(photos)
+    assert [answer.size for answer in answers] == [(64, 96), (40, 30)]
+    assert answers[1].logits.tolist() == model.predict(photos[1:])[0].logits.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"class_ids": None}, ConfigError, "has 5 classes, but label space 'coco_super' has 27"),
+        ({"label_space": None}, ConfigError, "set label_space"),
+        ({"precision": "int4"}, ConfigError, "precision 'int4'"),
+        ({"weights": "owner/net"}, ModelNotFoundError, "owner/net: not in .* HF_HOME"),
+    ],
+)
+def test_what_does_not_fit_is_named(segformer, monkeypatch, tmp_path, options, error, message):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(error, match=message):
+        TransformersSemantic("cpu", **{"weights": str(segformer[0]), **SPACE, **options})
+
+
+def test_weights_of_another_net_are_not_filled_up_with_random_ones(segformer, tmp_path):
+    folder, _ = segformer
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"depths": [1, 1, 2, 1]}))
+    with pytest.raises(ModelError, match=r"weights of another net; 'segformer\..*' is missing"):
+        TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
+
+
+def test_folders_of_other_kinds_are_named(segformer, tmp_path):
+    folder, _ = segformer
+    assert describe_weights({"weights": str(folder)}).is_present
+    with pytest.raises(ModelError, match="a semantic net, which finds no instances"):
+        TransformersInstances("cpu", weights=str(folder), **SPACE)
+    with pytest.raises(ModelError, match="no folder of transformers"):
+        TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ModelError, match="a bert net of transformers segments nothing"):
+        TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference.png_rows import FILTERS, filter_row
+
+from fuse.ops.ids import ids_to_rgb
+from fuse.ops.png_filters import BLOCK, unfilter_rows
+
+
+@st.composite
+def wide_maps(draw):
+    """Maps of a few long runs, so that whole blocks filter to zeros, and some single pixels."""
+    height, width = draw(st.integers(1, 5)), draw(st.integers(1, 4 * BLOCK + 3))
+    ids = draw(st.lists(st.integers(0, 2**24 - 1), min_size=1, max_size=3))
+    panoptic_map = np.full((height, width), ids[0], dtype=np.int32)
+    for _ in range(draw(st.integers(0, 4))):
+        y, x = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+        segment_id = draw(st.sampled_from(ids))
+        if draw(st.booleans()):
+            panoptic_map[y:, x:] = segment_id
+        else:
+            panoptic_map[y, x] = segment_id
+    return panoptic_map
+
+
+@pytest.mark.parametrize("kinds", [*((kind,) for kind in FILTERS), tuple(FILTERS)], ids=str)
+@given(panoptic_map=wide_maps())
+def test_blocks_of_zeros_are_undone(kinds, panoptic_map):
+    pixel_rows = ids_to_rgb(panoptic_map).reshape(len(panoptic_map), -1).astype(int).tolist()
+    above_rows = [[0] * len(pixel_rows[0]), *pixel_rows[:-1]]
+    rows = []
+    for y, (row, above) in enumerate(zip(pixel_rows, above_rows, strict=True)):
+        kind = kinds[y % len(kinds)]
+        rows.append(list(filter_row(kind, row, above, bytes_per_pixel=3)))
+    unfiltered, bad_row = unfilter_rows(np.array(rows, dtype=np.uint8))
+    np.testing.assert_array_equal(unfiltered, panoptic_map)
+    assert bad_row == -1

@@ -1,0 +1,66 @@
+"""What the benchmark compares must do the same work."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("OMP", "MKL", "OPENBLAS"):  # the script sets them for its process
+            patch.setenv(f"{variable}_NUM_THREADS", "1")
+        patch.setenv("RAYON_NUM_THREADS", "1")
+        patch.syspath_prepend(SCRIPTS)
+        import bench
+
+        yield bench
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_peers_fuse_to_the_same_map(bench: ModuleType, seed: int) -> None:
+    size, kept = ((240, 320), 15) if seed % 2 else ((301, 203), 40)
+    scene = bench.scenes.generate_scene(np.random.default_rng(seed), size, kept)
+    assert len(scene.fused.segments_info) > 5
+    peers = bench.peers
+    assert (peers.torchvision_and_detectron2(scene).numpy() == scene.fused.panoptic_map).all()
+    assert (peers.coco_combine(scene) == scene.fused.panoptic_map).all()
+    assert (bench.fuse_rles(scene).panoptic_map == scene.fused.panoptic_map).all()
+
+
+def test_peers_write_read_and_score_alike(bench: ModuleType, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    photos = [bench.scenes.generate_scene(rng, (120, 160), 9) for _ in range(2)]
+    for row in bench.png_rows(photos, tmp_path / "png"):  # each reads what the one before wrote
+        answers = {name: [task() for task in tasks] for name, tasks in row.contenders.items()}
+    for maps in answers.values():
+        for photo, panoptic_map in zip(photos, maps, strict=True):
+            assert (panoptic_map == photo.fused.panoptic_map).all()
+    pq, ap = bench.scoring_rows(photos, tmp_path / "pairs")
+    ours, hotcoco, torchmetrics = (
+        pq.contenders[name][0]() for name in ("fuse", "hotcoco", "torchmetrics, PIL")
+    )
+    assert ours.result.all.pq == pytest.approx(hotcoco["All"]["pq"], abs=1e-12)
+    assert 0 < torchmetrics.item() <= 1
+    ours, pycocotools = (ap.contenders[name][0]() for name in ("fuse", "pycocotools COCOeval"))
+    assert ours.ap == pytest.approx(pycocotools[0], abs=1e-12)
+
+
+def test_upsampling_peers_agree(bench: ModuleType) -> None:
+    logits = bench.scenes.generate_logits(np.random.default_rng(0), (9, 24, 32))
+    theirs = bench.peers.torch_upsample_argmax(bench.torch.from_numpy(logits), (96, 128)).numpy()
+    assert (bench.upsample(logits, (96, 128)) != theirs + 1).mean() < 1e-4
+
+
+def test_help_tells_what_to_expect() -> None:
+    command = [sys.executable, SCRIPTS / "bench.py", "--help"]
+    assert (
+        "Expected on" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
