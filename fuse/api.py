@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fuse.combine import CombineResult, combine
+from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.errors import DataError
 from fuse.job import Progress, RunResult, run
@@ -44,6 +44,7 @@ __all__ = [
     "RunResult",
     "audit",
     "combine",
+    "combine_kept",
     "demo",
     "evaluate",
     "list_maps",

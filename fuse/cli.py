@@ -234,22 +234,25 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
 @main.command()
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
 @click.option(
+    "--predictions",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="A run with --keep-predictions; instead of the next four.",
+)
+@click.option(
     "--instances",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="COCO.json",
     help="COCO results with masks as RLE or polygons, and scores.",
 )
 @click.option(
     "--semantic",
-    required=True,
     type=click.Path(exists=True, path_type=Path),
     metavar="COCO.json|PNG_DIR",
     help="COCO results of stuff masks, or a folder of PNGs with a category id per pixel.",
 )
 @click.option(
     "--images",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="IMAGES.json",
     help="COCO JSON that lists the photos.",
@@ -259,29 +262,43 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
     metavar="FILE|SPACE",
     help="Categories: a label space, or a JSON or CSV file.  [default: those of IMAGES.json]",
 )
-@click.option("--rule", default="overlap", show_default=True, help="Fusion rule.")
-@click.option("--score-threshold", default=0.5, show_default=True, type=click.FloatRange(0, 1))
-@click.option("--overlap-threshold", default=0.5, show_default=True, type=click.FloatRange(0, 1))
+@click.option("--rule", help="Fusion rule.  [default: overlap, or that of RUN]")
+@click.option(
+    "--score-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
+)
+@click.option(
+    "--overlap-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
+)
 @click.option(
     "--stuff-area",
-    default=4096.0,
-    show_default=True,
     type=click.FloatRange(min=0),
-    help="Smallest stuff segment in pixels; below 1 a share of the photo.",
+    help="Smallest stuff segment in pixels; below 1 a share of the photo.  "
+    "[default: 4096, or that of RUN]",
 )
 @workers_option
 @overwrite_option
-def combine(**options: Any) -> None:  # noqa: ANN401
-    """Fuse what other tools found: instances and semantic maps in COCO's result formats.
+def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Fuse again what nets have said: a run's kept predictions, or other tools' result files.
 
     \b
+    fuse combine --predictions out -o out2 --score-threshold 0.3
     fuse combine --instances inst.json --semantic stuff.json --images val2017.json -o out
     """
     from fuse import api
     from fuse.progress import photo_progress
 
+    given = {key: value for key, value in options.items() if value is not None}
+    sources = {"instances", "semantic", "images"}
+    if predictions and given.keys() & {*sources, "categories"}:
+        raise click.UsageError("give --predictions, or --instances, --semantic and --images")
+    if not predictions and not sources <= given.keys():
+        raise click.UsageError("give --predictions RUN, or --instances, --semantic and --images")
     with photo_progress() as on_progress:
-        result = api.combine(**options, on_progress=lambda done, total: on_progress(total, 0))
+        given["on_progress"] = lambda done, total: on_progress(total, 0)
+        if predictions:
+            result = api.combine_kept(predictions=predictions, **given)
+        else:
+            result = api.combine(**given)
     if result.unlisted:
         click.echo(f"{len(result.unlisted)} photos of the predictions are not listed", err=True)
     click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")

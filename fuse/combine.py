@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from fuse.io.images import png_names
 from fuse.io.photo_list import read_categories, read_photo_list
 from fuse.io.png import write_id_map
 from fuse.io.results import LabelFolder, ResultsFile, open_semantic, read_results
+from fuse.kept_run import read_kept_run
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
+Fuse = Callable[[ImageRecord], PanopticPrediction]
+
 MASK_RULE = "overlap"  # the only rule for stuff that comes as masks
 PHOTOS_AHEAD = 16  # per thread, in memory at a time
 
@@ -129,25 +132,102 @@ def combine(
     if isinstance(inputs.semantic, ResultsFile) and rule != MASK_RULE:
         raise ConfigError(f"rule {rule!r} needs a folder of label PNGs; {semantic} is a file")
     names = png_names([photo.file_name for photo in photos.values()])
+    tasks = list(zip(photos.values(), names, strict=True))
+    segments = _combine_photos(
+        out,
+        tasks,
+        inputs.fuse,
+        space,
+        overwrite=overwrite,
+        workers=workers,
+        on_progress=on_progress,
+    )
+    unlisted = _list_ids(inputs) - photos.keys()
+    return CombineResult(out, len(photos), segments, tuple(sorted(unlisted, key=str)))
+
+
+def combine_kept(
+    out: Path,
+    *,
+    predictions: Path,
+    rule: str | None = None,
+    score_threshold: float | None = None,
+    overlap_threshold: float | None = None,
+    stuff_area: float | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> CombineResult:
+    """Fuse the kept predictions of a run again; no net runs.
+
+    With the run's own rule and thresholds, the default, the files are those of the run.
+
+    Args:
+        out: folder for panoptic.json and panoptic/*.png; new, empty, or see overwrite.
+        predictions: output folder of a run with kept predictions.
+        rule: a key of `fuse.fusion.METHODS`; None takes the run's, and so below.
+        score_threshold: see `fuse_by_overlap`; not below what was kept (0.05).
+        overlap_threshold: see there.
+        stuff_area: see there.
+        overwrite: replace panoptic.json and panoptic/ where they exist.
+        workers: threads, by default one per processor.
+        on_progress: called with the photos done and the photos in all.
+
+    Raises:
+        ConfigError: the rule or a threshold is wrong.
+        CocoFormatError: a kept prediction is missing or damaged.
+        DataError: the run kept none, or the folder is not empty.
+    """
+    run = read_kept_run(predictions)
+    given = {
+        "rule": rule,
+        "score_threshold": score_threshold,
+        "overlap_threshold": overlap_threshold,
+        "stuff_area": stuff_area,
+    }
+    fusion = replace(run.fusion, **{k: v for k, v in given.items() if v is not None})
+    annotations = run.dataset.annotations
+    tasks = [(image, annotations[i].file_name) for i, image in run.dataset.images.items()]
+    segments = _combine_photos(
+        out,
+        tasks,
+        lambda photo: run.fuse(photo.image_id, fusion),
+        run.space,
+        overwrite=overwrite,
+        workers=workers,
+        on_progress=on_progress,
+    )
+    return CombineResult(out, len(tasks), segments, ())
+
+
+def _combine_photos(
+    out: Path,
+    tasks: list[tuple[ImageRecord, str]],
+    fuse: Fuse,
+    space: LabelSpace,
+    *,
+    overwrite: bool,
+    workers: int | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> int:
+    """Fuse photos and write panoptic.json and its PNGs; returns how many segments they have."""
     png_dir = _make_folder(out, overwrite=overwrite)
     segments = 0
 
     def annotate() -> Iterator[dict[str, Any]]:
         nonlocal segments
-        tasks = list(zip(photos.values(), names, strict=True))
-        for done, annotation in enumerate(_write_maps(tasks, inputs, png_dir, workers), start=1):
+        for done, annotation in enumerate(_write_maps(tasks, fuse, png_dir, workers), start=1):
             segments += len(annotation["segments_info"])
             if on_progress:
                 on_progress(done, len(tasks))
             yield annotation
 
     try:
-        write_panoptic_json(out / RUN_JSON, photos.values(), annotate(), space)
+        write_panoptic_json(out / RUN_JSON, [photo for photo, _ in tasks], annotate(), space)
     except BaseException:
         shutil.rmtree(png_dir, ignore_errors=True)  # nothing half-written stays
         raise
-    unlisted = _list_ids(inputs) - photos.keys()
-    return CombineResult(out, len(photos), segments, tuple(sorted(unlisted, key=str)))
+    return segments
 
 
 def _make_folder(out: Path, *, overwrite: bool) -> Path:
@@ -169,13 +249,13 @@ def _make_folder(out: Path, *, overwrite: bool) -> Path:
 
 
 def _write_maps(
-    tasks: list[tuple[ImageRecord, str]], inputs: _Inputs, png_dir: Path, workers: int | None
+    tasks: list[tuple[ImageRecord, str]], fuse: Fuse, png_dir: Path, workers: int | None
 ) -> Iterator[dict[str, Any]]:
     """Fuse photos on threads and write their PNGs; yields their annotations in order."""
 
     def finish(task: tuple[ImageRecord, str]) -> dict[str, Any]:
         photo, name = task
-        fused = inputs.fuse(photo)
+        fused = fuse(photo)
         (png_dir / name).parent.mkdir(parents=True, exist_ok=True)
         write_id_map(png_dir / name, fused.panoptic_map)
         return annotation_to_json(photo.image_id, name, fused.segments_info)

@@ -290,3 +290,26 @@ def test_a_run_that_is_stopped_goes_on(photos, finished, tmp_path):
     api.run([str(photos)], out, device="cpu", gt=TRUTH)
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert tree(out, *kept) == tree(finished.out, *kept)
+
+
+def test_kept_predictions_fuse_into_the_files_of_the_run(photos, tmp_path):
+    out = tmp_path / "out"
+    api.run([str(photos)], out, device="cpu", keep_predictions=True)
+    sizes = [path.stat().st_size for path in out.rglob("*.npz")]
+    assert len(sizes) == 3
+    assert max(sizes) < 200_000
+
+    api.combine_kept(tmp_path / "again", predictions=out)
+    kept = ("panoptic/**/*.png", "panoptic.json")
+    assert tree(tmp_path / "again", *kept) == tree(out, *kept)
+
+    strict = ["fusion.score_threshold=0.95", "fusion.stuff_area=0.05"]
+    api.run([str(photos)], tmp_path / "strict", device="cpu", overrides=strict)
+    api.combine_kept(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
+    assert tree(tmp_path / "other", *kept) == tree(tmp_path / "strict", *kept)
+
+
+def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
+    with pytest.raises(DataError, match="run it with --keep-predictions"):
+        api.combine_kept(tmp_path / "out", predictions=finished.out)
+    assert not (tmp_path / "out").exists()

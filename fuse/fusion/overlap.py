@@ -287,8 +287,14 @@ def _measure_free(
         label = labels[start]
         place = label & (SEEN_LABELS - 1)
         if seen_label[place] != label:
-            index = np.searchsorted(known_ids, label)
-            if index == len(known_ids) or known_ids[index] != label:
+            index, beyond = 0, len(known_ids)
+            while index + 1 < beyond:  # by halves; the first known label is 0
+                middle = (index + beyond) // 2
+                if known_ids[middle] <= label:
+                    index = middle
+                else:
+                    beyond = middle
+            if known_ids[index] != label:
                 return run_index, areas, edges, label
             seen_label[place], seen_index[place] = label, index
         if free[start] != 0:

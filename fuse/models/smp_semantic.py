@@ -25,7 +25,7 @@ from fuse.models.weights import (
     describe_file,
     describe_hub_folder,
     find_hub_folder,
-    find_state_file,
+    find_state_files,
     find_weights,
     hash_files,
     is_hub_name,
@@ -141,7 +141,7 @@ def _read_checkpoint(weights: str) -> _Checkpoint:
         path = find_weights(weights)
         return _Checkpoint(path, *read_weights(path), {})
     folder = find_hub_folder(weights)
-    path = find_state_file(folder)
+    path = find_state_files(folder)[0]
     try:
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         architecture = arguments.pop("_model_class")

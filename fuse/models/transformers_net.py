@@ -23,7 +23,7 @@ from fuse.models.weights import (
     NeededWeights,
     describe_hub_folder,
     find_hub_folder,
-    find_state_file,
+    find_state_files,
     hash_files,
 )
 from fuse.types import Photo
@@ -58,7 +58,7 @@ class TransformersNet:
             raise ModelError(
                 f"{weights}: a {config.model_type} net of transformers segments nothing"
             )
-        self.weights_hash = hash_files([find_state_file(folder)])
+        self.weights_hash = hash_files(find_state_files(folder))
         self._processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
             folder, local_files_only=True
         )

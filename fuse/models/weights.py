@@ -26,7 +26,7 @@ METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the
 STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-HUB_PATTERNS = ("*.json", "*.safetensors")
+CONFIG_PATTERN = "*.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,12 @@ def find_hub_folder(weights: str) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     try:
-        return Path(snapshot_download(weights, allow_patterns=list(HUB_PATTERNS)))
+        # Only old checkpoints come as .bin alone; those are read without running them, too.
+        for suffix in (".safetensors", ".bin"):
+            folder = Path(snapshot_download(weights, allow_patterns=[CONFIG_PATTERN, f"*{suffix}"]))
+            if next(folder.glob(f"*{suffix}"), None):
+                break
+        return folder
     except Exception as err:  # the hub's client raises whatever its transport raises
         reason = str(err).strip().partition("\n")[0]
         raise ModelNotFoundError(
@@ -129,18 +134,15 @@ def describe_hub_folder(weights: str) -> NeededWeights:
     return NeededWeights(weights, Path(path), is_present=True)
 
 
-def find_state_file(folder: Path) -> Path:
-    """The one file with weights in a folder that ``save_pretrained`` made.
+def find_state_files(folder: Path) -> list[Path]:
+    """The weights in a folder that ``save_pretrained`` made, one file or several in order.
 
     Raises:
-        ModelNotFoundError: there is none, or there are several.
+        ModelNotFoundError: there are none.
     """
     for suffix in STATE_SUFFIXES:
-        found = sorted(folder.glob(f"*{suffix}"))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ModelNotFoundError(f"{folder}: several weight files, {found[0].name}, ...")
+        if found := sorted(folder.glob(f"*{suffix}")):
+            return found
     raise ModelNotFoundError(f"{folder}: holds no weights ({', '.join(STATE_SUFFIXES)})")
 
 

@@ -188,7 +188,8 @@ def _upsample_argmax(
         _find_rivals(logits, above, below, bound, flags, rivals, rival_count)
         _fill_agreed(label_map[start], column_start, winner_above, rival_count, category_ids)
         for y in range(start + 1, stop):
-            label_map[y] = label_map[start]
+            for x in range(label_map.shape[1]):
+                label_map[y, x] = label_map[start, x]
         for j in range(cells):
             if rival_count[j]:
                 _fill_disputed(
@@ -206,8 +207,8 @@ def _upsample_argmax(
 @jit
 def _find_winners(logits: Float32Array, row: int, best: Float32Array, winner: Int32Array) -> None:
     """The best class of each cell of one row of logits; best is room to work in."""
-    best[:] = logits[0, row]
-    winner[:] = 0
+    for x in range(len(best)):
+        best[x], winner[x] = logits[0, row, x], 0
     for c in range(1, len(logits)):
         values = logits[c, row]
         for x in range(len(values)):

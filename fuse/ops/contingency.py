@@ -66,10 +66,10 @@ def _count_keys(
     """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big."""
     keys = np.full(FIRST_SLOTS, EMPTY, np.int64)
     counts = np.zeros(FIRST_SLOTS, np.int64)
-    run = _count_until_full(truth_ids, pred_ids, starts, 0, keys, counts)
+    run, used = _count_until_full(truth_ids, pred_ids, starts, 0, keys, counts, 0)
     while 0 <= run < len(starts):
         keys, counts = _grown(keys, counts)
-        run = _count_until_full(truth_ids, pred_ids, starts, run, keys, counts)
+        run, used = _count_until_full(truth_ids, pred_ids, starts, run, keys, counts, used)
     taken = keys != EMPTY
     return keys[taken], counts[taken], run >= 0
 
@@ -82,31 +82,32 @@ def _count_until_full(
     first_run: int,
     keys: Int64Array,
     counts: Int64Array,
-) -> int:
+    used: int,
+) -> tuple[int, int]:
     """Count runs into a hash table (open addressing, linear probing) until it is half full.
 
     Returns:
-        The first run that is not counted, or -1 where an id is out of range.
+        The first run that is not counted, or -1 where an id is out of range; and the slots
+        that are in use.
     """
     mask = len(keys) - 1
-    free = len(keys) // 2 - (keys != EMPTY).sum()
     for run in range(first_run, len(starts)):
         start = starts[run]
         stop = starts[run + 1] if run + 1 < len(starts) else len(truth_ids)
         truth_id, pred_id = np.int64(truth_ids[start]), np.int64(pred_ids[start])
         if (truth_id | pred_id) & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
-            return -1
+            return -1, used
         key = truth_id << ID_BITS | pred_id
         slot = ((key * HASH_FACTOR) >> HASH_SHIFT) & mask
         while keys[slot] != key and keys[slot] != EMPTY:
             slot = (slot + 1) & mask
         if keys[slot] == EMPTY:
-            if free == 0:
-                return run
-            free -= 1
+            if 2 * used >= len(keys):
+                return run, used
+            used += 1
             keys[slot] = key
         counts[slot] += stop - start
-    return len(starts)
+    return len(starts), used
 
 
 @jit

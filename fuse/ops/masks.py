@@ -116,10 +116,12 @@ def _runs_of_soft_masks(
     offsets = np.zeros(len(indices) + 1, np.int64)
     count = 0
     for k in range(len(indices)):
-        padded[PADDING:-PADDING, PADDING:-PADDING] = probs[indices[k]]
-        x1, y1, x2, y2 = boxes[indices[k]]
-        left, right = _stretch(x1, x2, scale)
-        top, bottom = _stretch(y1, y2, scale)
+        soft, box = probs[indices[k]], boxes[indices[k]]
+        for i in range(len(soft)):  # copied in loops: a slice takes seconds to compile
+            for j in range(len(soft)):
+                padded[i + PADDING, j + PADDING] = soft[i, j]
+        left, right = _stretch(box[0], box[2], scale)
+        top, bottom = _stretch(box[1], box[3], scale)
         runs, count = _paste(padded, (top, bottom), (left, right), height, width, runs, count)
         offsets[k + 1] = count
     return runs[:count].copy(), offsets
@@ -181,7 +183,7 @@ def _paste(
         columns[0], columns[1], width, samples
     )
     is_small = out_height + out_width <= SMALL_OUTPUT
-    cell_start = np.searchsorted(column_sample, np.arange(samples + 1))
+    cell_start = _cell_starts(column_sample, samples)
     blended = np.empty(samples + 1, np.float32)
     changes = np.empty(len(column_weight) + 1, np.int64)
     for i in range(len(row_sample)):
@@ -189,15 +191,24 @@ def _paste(
         corners = padded[above : above + 2]
         size = _row_changes(corners, wy, cell_start, column_weight, is_small, blended, changes)
         while count + size // 2 > len(runs):
-            larger = np.empty((2 * len(runs), 3), np.int32)
-            larger[:count] = runs[:count]
-            runs = larger
+            runs = np.concatenate((runs, np.empty_like(runs)))
         for e in range(0, size, 2):
             runs[count, 0] = top + i
             runs[count, 1] = left + changes[e]
             runs[count, 2] = left + changes[e + 1]
             count += 1
     return runs, count
+
+
+@jit
+def _cell_starts(column_sample: Int64Array, samples: int) -> Int64Array:
+    """The first pixel at or behind each sample, and how many pixels there are."""
+    starts = np.zeros(samples + 1, np.int64)
+    for c in range(len(column_sample)):
+        starts[column_sample[c] + 1] = c + 1
+    for j in range(samples):  # a cell without pixels starts where the one before it stops
+        starts[j + 1] = max(starts[j], starts[j + 1])
+    return starts
 
 
 @jit

@@ -32,7 +32,8 @@ def rle_runs(codes: Sequence[bytes], size: tuple[int, int]) -> tuple[Int32Array,
     """
     ends = np.cumsum([0, *map(len, codes)], dtype=np.int64)
     code = np.frombuffer(b"".join(codes), dtype=np.uint8)
-    runs, offsets, bad = _runs_of_rles(code, ends, *size)
+    longest = max(map(len, codes), default=0)
+    runs, offsets, bad = _runs_of_rles(code, ends, longest, *size)
     if bad >= 0:
         raise ValueError(f"rles[{bad}] is cut short or has more pixels than the photo {size}")
     return runs, offsets
@@ -56,13 +57,12 @@ def encode_crop(crop: BoolArray, corner: tuple[int, int], size: tuple[int, int])
 
 @jit
 def _runs_of_rles(
-    code: UInt8Array, ends: Int64Array, height: int, width: int
+    code: UInt8Array, ends: Int64Array, longest: int, height: int, width: int
 ) -> tuple[Int32Array, Int64Array, int]:
     """Runs and offsets (see MaskRuns) of RLE codes, and the place of the first bad one or -1."""
     runs = np.empty((FIRST_RUNS, 3), np.int32)
     offsets = np.zeros(len(ends), np.int64)
     run_start = np.full(height, -1, np.int32)
-    longest = np.diff(ends).max() if len(ends) > 1 else 0
     changes = np.empty(longest + 1, np.int64)
     edges = np.empty(2 * len(changes), np.int64)
     count = 0
@@ -72,9 +72,7 @@ def _runs_of_rles(
             return runs[:0], offsets, k
         needed = _find_edges(changes[:size], height, edges)
         while count + needed > len(runs):
-            larger = np.empty((2 * len(runs), 3), np.int32)
-            larger[:count] = runs[:count]
-            runs = larger
+            runs = np.concatenate((runs, np.empty_like(runs)))
         _trace_rows(edges[: 2 * size], height, run_start, runs[count:])
         count += needed
         offsets[k + 1] = count

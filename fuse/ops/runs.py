@@ -38,9 +38,7 @@ def _find_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
     starts = np.empty(4 * height + 2 * len(flags), np.int32)
     y, count = _find_until_full(first_map, second_map, 0, 0, flags, starts)
     while y < height:
-        larger = np.empty(2 * len(starts), np.int32)
-        larger[:count] = starts[:count]
-        starts = larger
+        starts = np.concatenate((starts, np.empty_like(starts)))
         y, count = _find_until_full(first_map, second_map, y, count, flags, starts)
     return starts[:count].copy()
 

@@ -54,7 +54,7 @@ def plugin(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def offer(distribution, group, line):
-        folder = tmp_path / f"{distribution}-1.0.dist-info"
+        folder = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"

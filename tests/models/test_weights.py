@@ -10,12 +10,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fuse.errors import ModelError, ModelNotFoundError
-from fuse.models import weights
 from fuse.models.weights import (
     describe_file,
     describe_hub_folder,
     find_hub_folder,
-    find_state_file,
+    find_state_files,
     find_weights,
     hash_files,
     is_hub_name,
@@ -174,14 +173,27 @@ def test_a_hub_name_without_a_network_is_one_clear_line(tmp_path, monkeypatch):
     assert "HF_HOME" in message
 
 
-def test_a_folder_holds_one_weights_file(tmp_path):
+def test_safetensors_come_before_pickles(tmp_path):
     with pytest.raises(ModelNotFoundError, match="holds no weights"):
-        find_state_file(tmp_path)
+        find_state_files(tmp_path)
     (tmp_path / "pytorch_model.bin").touch()
-    assert find_state_file(tmp_path).name == "pytorch_model.bin"
-    (tmp_path / "model.safetensors").touch()
-    assert find_state_file(tmp_path).name == "model.safetensors"
-    (tmp_path / "other.safetensors").touch()
-    with pytest.raises(ModelNotFoundError, match="several weight files"):
-        find_state_file(tmp_path)
-    assert weights.STATE_SUFFIXES[0] == ".safetensors"
+    assert [path.name for path in find_state_files(tmp_path)] == ["pytorch_model.bin"]
+    for name in ("model-2.safetensors", "model-1.safetensors"):
+        (tmp_path / name).touch()
+    found = [path.name for path in find_state_files(tmp_path)]
+    assert found == ["model-1.safetensors", "model-2.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_hub_name_is_found_in_the_cache(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--owner--net"
+    snapshot = repository / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").touch()
+    (snapshot / name).touch()
+    assert find_state_files(find_hub_folder("owner/net")) == [snapshot / name]
+    assert describe_hub_folder("owner/net").is_present
