@@ -13,6 +13,7 @@ from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
+from fuse.sweep import SweepResult, sweep
 
 # In a wheel the example photos lie in the package, in a checkout beside it.
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
@@ -42,6 +43,7 @@ __all__ = [
     "Evaluation",
     "LabelAudit",
     "RunResult",
+    "SweepResult",
     "audit",
     "combine",
     "combine_kept",
@@ -53,5 +55,6 @@ __all__ = [
     "list_space_rows",
     "merge",
     "run",
+    "sweep",
     "write_per_image_csv",
 ]

@@ -179,7 +179,7 @@ def combine_kept(
         DataError: the run kept none, or the folder is not empty.
     """
     run = read_kept_run(predictions)
-    given = {
+    given: dict[str, Any] = {
         "rule": rule,
         "score_threshold": score_threshold,
         "overlap_threshold": overlap_threshold,

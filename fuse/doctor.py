@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,6 +96,10 @@ FAULTS = {
     "categories-differ": _Fault(
         "categories that only one of the files has, or has otherwise",
         "the ground truth's are scored",
+    ),
+    "other-photo": _Fault(
+        "photos that are called otherwise in the predictions",
+        "paired by image_id as COCO does; if the ids are another numbering, all is wrong",
     ),
     "pred-no-categories": _Fault(
         "prediction JSON without categories", "the ground truth's are used"
@@ -259,7 +264,23 @@ def check_heads(
                 f"is in {truth.path} (image_id {next(iter(truth.annotations), None)!r}, ...)"
             )
         notes.append(Note("pred-extra", f"image_id {extra[0]!r}", len(extra)))
-    return notes
+    return notes + _check_names(truth, predictions)
+
+
+def _check_names(truth: PanopticDataset, predictions: PanopticDataset) -> list[Note]:
+    """A note where photos of one image_id have names that differ by more than their ending."""
+    both = [i for i in truth.images if i in predictions.images]
+    names = [(truth.photo_name(i), predictions.photo_name(i)) for i in both]
+    others = [(true, predicted) for true, predicted in names if _stem(true) != _stem(predicted)]
+    if not others:
+        return []
+    true, predicted = others[0]
+    return [Note("other-photo", f"{predicted!r} for {true!r}", len(others))]
+
+
+def _stem(file_name: str) -> str:
+    """A photo's name without folder, ending and leading zeros: 139 is 000000000139."""
+    return PurePosixPath(file_name).stem.lstrip("0")
 
 
 def collect_findings(notes: Iterable[Note], *, official: bool) -> tuple[Finding, ...]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fuse.config import PipelineConfig, read_pipeline
-from fuse.errors import ModelOutputError
 from fuse.labels import LabelMap, find_label_map, load_space
+from fuse.models.boundary import ask_instances, ask_semantic
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
 from fuse.predictions import (
@@ -31,8 +30,6 @@ from fuse.types import (
     SemanticPrediction,
     UInt8Array,
 )
-
-SEMANTIC_ANSWERS = (SemanticLogits, SemanticPrediction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,15 +95,13 @@ class Pipeline:
             score_floor: instances below it need not be found; by default the rule's threshold.
 
         Raises:
-            ModelOutputError: a net answered with something else than it must.
+            ModelError: a net failed, or answered with something else than it must; names it.
         """
         semantic, instance = self.config.semantic, self.config.instance
         if score_floor is None:
             score_floor = self.config.fusion.score_threshold
-        answers = self._semantic.predict(photos)
-        _check_answers(f"semantic model {semantic.model!r}", answers, SEMANTIC_ANSWERS, photos)
-        found = self._instance.predict(photos, score_floor=score_floor)
-        _check_answers(f"instance model {instance.model!r}", found, (Instances,), photos)
+        answers = ask_semantic(semantic.model, self._semantic, photos)
+        found = ask_instances(instance.model, self._instance, photos, score_floor)
         return [RawPrediction(*pair) for pair in zip(answers, found, strict=True)]
 
     def to_target(self, raw: RawPrediction) -> PhotoPrediction:
@@ -134,19 +129,3 @@ def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:
     return np.array(
         [label_map.target_ids[i] if i else 0 for i in class_ids.tolist()], dtype=np.int32
     )
-
-
-def _check_answers(
-    model: str, answers: Sequence[Any], kinds: tuple[type[Any], ...], photos: Sequence[Photo]
-) -> None:
-    """Raise ModelOutputError unless there is one answer of a right kind and size per photo."""
-    if len(answers) != len(photos):
-        raise ModelOutputError(f"{model}: {len(answers)} answers to {len(photos)} photos")
-    for answer, photo in zip(answers, photos, strict=True):
-        if not isinstance(answer, kinds):
-            names = " or ".join(kind.__name__ for kind in kinds)
-            raise ModelOutputError(f"{model}: answered with {type(answer).__name__}, not {names}")
-        if tuple(answer.size) != photo.size:
-            raise ModelOutputError(
-                f"{model}: answered for size {answer.size} to a photo of {photo.size}"
-            )

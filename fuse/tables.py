@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fuse.metrics.pq import PQResult, PQScore
 from fuse.scoring import Evaluation
+from fuse.sweep import SweepResult
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -27,6 +28,30 @@ def print_evaluation(evaluation: Evaluation) -> None:
         console.print(f"note: {evaluation.mapped}", markup=False, soft_wrap=True)
     for finding in evaluation.findings:
         console.print(str(finding), markup=False, soft_wrap=True)
+
+
+def print_sweep(result: SweepResult) -> None:
+    """The ten best settings, then what the best one is worth."""
+    ranked = sorted(result.settings, key=lambda s: -s.result.all.pq if s.result.all.n else 0)
+    scores = [(s.result.all, s.result.things, s.result.stuff) for s in ranked[:10]]
+    print_rows(
+        (*result.keys, "PQ", "things", "stuff"),
+        [
+            (
+                *(str(getattr(s.fusion, key)) for key in result.keys),
+                *(_as_percent(p.pq) for p in pq),
+            )
+            for s, pq in zip(ranked, scores, strict=False)
+        ],
+    )
+    low, high = (_as_percent(edge) for edge in result.interval)
+    if result.held_out:
+        held_out = _as_percent(result.held_out.all.pq)
+        print(f"chosen by {result.photos} photos; on the others PQ {held_out} ({low} to {high})")
+    else:
+        best = _as_percent(result.best.result.all.pq)
+        print(f"best PQ {best} ({low} to {high}) over {result.photos} photos")
+        print("warning: chosen by the photos it is scored on; --holdout 0.5 keeps some apart")
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

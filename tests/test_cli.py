@@ -77,6 +77,17 @@ def test_evaluate_writes_what_is_asked_for(photos, tmp_path):
     assert len((tmp_path / "photos.csv").read_text().splitlines()) == 1 + 8
 
 
+def test_evaluate_warns_where_one_id_means_two_photos(photos, tmp_path):
+    out = tmp_path / "out"
+    call("run", photos, "-o", out, "--device", "cpu")  # image_id 1, in the truth another photo
+    shutil.copy(EXAMPLES / "astronaut.jpg", photos / "chelsea.jpg")
+    call("run", photos, "-o", out, "--device", "cpu", "--overwrite")
+    result = call("evaluate", "--gt", TRUTH, "--pred", out)
+    assert "1 photos that are called otherwise in the predictions, first 'chelsea.jpg' for" in (
+        result.stdout
+    )
+
+
 def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"")
     result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")

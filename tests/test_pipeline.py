@@ -129,6 +129,7 @@ class Broken:
         self._model = model
         self._answers = answers
         self.label_space = model.label_space
+        self.class_ids = model.class_ids
 
     def predict(self, photos, **options):
         return self._answers(self._model.predict(photos, **options))

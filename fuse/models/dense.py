@@ -103,6 +103,19 @@ class ImageInput:
         return F.pad((images - mean) / std, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
 
 
+def to_size(size: Sequence[int] | None) -> tuple[int, int] | None:
+    """A preset's [height, width] as a pair.
+
+    Raises:
+        ConfigError: it is not two numbers.
+    """
+    if size is None:
+        return None
+    if len(size) != 2:
+        raise ConfigError(f"size must be [height, width], got {list(size)}")
+    return size[0], size[1]
+
+
 class DenseSemantic:
     """A semantic model around any function from images to logits.
 

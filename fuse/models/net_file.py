@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ConfigError, ModelError
-from fuse.labels import load_space
+from fuse.labels import load_class_ids
 from fuse.models.classes import resolve_classes
-from fuse.models.dense import DenseSemantic, ImageInput
+from fuse.models.dense import DenseSemantic, ImageInput, to_size
 from fuse.models.options import check_options
 from fuse.models.weights import find_weights, hash_files
 
@@ -32,7 +32,7 @@ class NetDescription:
 
     Attributes:
         label_space: categories of the net.
-        class_ids: category_id of each class, 0 = none; by default all of label_space.
+        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         channels: ``rgb`` or ``bgr``.
         layout: ``nchw`` or ``nhwc``, of the input; by default as the file's shapes say.
         value_range: what white is before mean and std are taken: 1 or 255.
@@ -71,8 +71,6 @@ class NetDescription:
             raise ConfigError(f"channels must be 'rgb' or 'bgr', got {self.channels!r}")
         if self.layout not in (None, "nchw", "nhwc"):
             raise ConfigError(f"layout must be 'nchw' or 'nhwc', got {self.layout!r}")
-        if self.size is not None and len(self.size) != 2:
-            raise ConfigError(f"size must be [height, width], got {list(self.size)}")
         if self.value_range <= 0:
             raise ConfigError(f"value_range must be above 0, got {self.value_range}")
 
@@ -167,11 +165,9 @@ def load_net_file(
 
 def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     step = -1 if about.channels == "bgr" else 1
-    size = net.size
-    if about.size is not None:
-        size = (about.size[0], about.size[1])
-        if net.size not in (None, size):
-            raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
+    size = to_size(about.size) or net.size
+    if net.size not in (None, size):
+        raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
     return ImageInput(
         mean=tuple(value / about.value_range for value in about.mean)[::step],
         std=tuple(value / about.value_range for value in about.std)[::step],
@@ -225,4 +221,4 @@ def _try_out(
 def _expected_classes(about: NetDescription) -> int | None:
     if about.class_ids is not None:
         return len(about.class_ids)
-    return len(load_space(about.label_space).categories) if about.label_space else None
+    return len(load_class_ids(about.label_space)) if about.label_space else None

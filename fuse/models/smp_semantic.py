@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fuse.errors import ConfigError, ModelError
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
-from fuse.models.dense import IMAGENET_MEAN, IMAGENET_STD, DenseSemantic, ImageInput
+from fuse.models.dense import IMAGENET_MEAN, IMAGENET_STD, DenseSemantic, ImageInput, to_size
 from fuse.models.tiny import build_semantic_net
 from fuse.models.weights import (
     NeededWeights,
@@ -83,7 +83,7 @@ def load_smp_semantic(
         encoder: encoder name for ``smp.create_model``.
         arguments: further arguments of ``smp.create_model`` that the weights were made with.
         label_space: categories of the net; not needed for shipped weights.
-        class_ids: category_id of each class, 0 = none; by default all of label_space.
+        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         mean: per channel on RGB in 0..1; by default that beside the weights, or ImageNet's.
         std: likewise.
         min_size: pixels of the photo's short side in the input.
@@ -112,7 +112,7 @@ def load_smp_semantic(
         std=tuple(std or about.get("std", IMAGENET_STD)),
         min_size=min_size or about.get("min_size", MIN_SIZE),
         max_size=max_size or about.get("max_size", MAX_SIZE),
-        size=(size[0], size[1]) if size else None,
+        size=to_size(size),
         divisor=_stride(net),
     )
     return DenseSemantic(

@@ -29,7 +29,7 @@ from fuse.types import BoxMasks, Instances, Photo
 TINY = "tiny_instance"
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
-COCO_SPACE = "coco_panoptic"
+COCO_SPACE = "coco_things"
 # These weights learned with batch norms that added nothing to the variance; torchvision sets
 # that when it loads them by name.
 V1_FILE = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
@@ -176,6 +176,6 @@ def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> M
 
 def _describe_coco() -> dict[str, Any]:
     """COCO's 91 slots with its holes as 0."""
-    thing_ids = load_space(COCO_SPACE).thing_ids
-    ids = [index if index in thing_ids else 0 for index in range(COCO_SLOTS)]
+    known = load_space(COCO_SPACE).by_id
+    ids = [index if index in known else 0 for index in range(COCO_SLOTS)]
     return {"label_space": COCO_SPACE, "category_ids": ids}

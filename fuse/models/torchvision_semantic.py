@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
 from fuse.errors import ConfigError
-from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput
 from fuse.models.published import describe_named_weights, list_published, read_named_weights
 from fuse.models.weights import NeededWeights, hash_files, load_state
 
-# All published weights know PASCAL VOC's 20 classes, after a background that means none.
+# All published weights know PASCAL VOC's background and 20 classes.
 VOC_SPACE = "voc"
 MIN_SIZE = 520  # pixels, as torchvision evaluates them
 AUXILIARY = "aux_classifier."  # a second head that only training uses
@@ -62,7 +61,7 @@ def load_torchvision_semantic(
         weights: a name that torchvision knows for the architecture
             (``COCO_WITH_VOC_LABELS_V1``, ``DEFAULT``; downloaded to TORCH_HOME), or a file.
         label_space: categories of the net; not needed for published weights.
-        class_ids: category_id of each class, 0 = none; by default all of label_space.
+        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         min_size: pixels of the photo's short side in the input.
         max_size: pixels that its long side may not exceed.
         precision: see `runtime.autocast`.
@@ -75,7 +74,7 @@ def load_torchvision_semantic(
     net = _build(architecture, state, path)
     count = _count_classes(state)
     if label_space is None and weights in list_published(segmentation, architecture):
-        label_space, class_ids = VOC_SPACE, [0, *load_space(VOC_SPACE).by_id]
+        label_space = VOC_SPACE
     space, ids = resolve_classes(str(path), count, label_space, class_ids)
     return DenseSemantic(
         f"torchvision net {architecture}",

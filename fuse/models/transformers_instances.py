@@ -27,7 +27,7 @@ class TransformersInstances:
         device: ``cpu``, ``cuda:0``, ...
         weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
         label_space: categories of the net; its stuff is left out.
-        class_ids: category_id of each class, 0 = none; by default all of label_space.
+        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         precision: see `runtime.autocast`.
 
     Raises:

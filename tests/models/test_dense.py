@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from fuse.errors import ConfigError, ModelOutputError
 from fuse.labels import load_space
-from fuse.models.dense import DenseSemantic, ImageInput, crop_padding
+from fuse.models.dense import DenseSemantic, ImageInput, crop_padding, to_size
 from fuse.ops.argmax import upsample_argmax
 from fuse.types import Photo
 
@@ -124,12 +124,18 @@ def test_antialias_is_torchvisions():
         ({"std": (0.2, 0.0, 0.2)}, "std must be above 0"),
         ({"min_size": 0}, "at least 1 pixel"),
         ({"size": (512, 0)}, "at least 1 pixel"),
-        ({"size": (512,)}, r"size must be \[height, width\]"),
     ],
 )
 def test_impossible_inputs(options, message):
     with pytest.raises(ConfigError, match=message):
         ImageInput(**options)
+
+
+def test_a_size_is_two_numbers():
+    assert to_size(None) is None
+    assert to_size([512, 256]) == (512, 256)
+    with pytest.raises(ConfigError, match=r"size must be \[height, width\], got \[512\]"):
+        to_size([512])
 
 
 def make_model(forward, **options):

@@ -11,9 +11,14 @@ import torch.nn.functional as F  # noqa: N812
 from onnx import TensorProto, helper, numpy_helper
 
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
+from fuse.io.images import read_image
 from fuse.models.registry import create_semantic_model
+from fuse.pipeline import Pipeline
 from fuse.types import Photo
 
+ROOT = Path(__file__).parents[2]
+MOSAIC = ROOT.parent / "shared/data/weights/mosaic_r4_ade20k32_logits.onnx"
+EXAMPLES = ROOT / "examples/images"
 CLASSES = 4
 IDS = [0, 13, 14, 15]
 SPACE = {"label_space": "coco_super", "class_ids": IDS}
@@ -204,4 +209,20 @@ def test_a_file_that_is_no_net_is_named(tmp_path):
         load(path)
 
 
-MOSAIC = Path(__file__).parents[3] / "shared/data/weights/mosaic_r4_ade20k32_logits.onnx"
+@pytest.mark.shared_data
+@pytest.mark.skipif(not MOSAIC.is_file(), reason="the real nets are not beside the project")
+def test_a_real_net_by_toml_alone(tmp_path):
+    """Bytes in, channels last, a first class that means "other", ADE20K's labels mapped."""
+    preset = tmp_path / "mosaic.toml"
+    preset.write_text(
+        f'label_space = "coco_super"\n'
+        f'[semantic]\nmodel = "onnx"\nweights = "{MOSAIC.as_posix()}"\n'
+        f'label_space = "ade20k_32"\n'
+        f'[instance]\nmodel = "torchvision"\nweights = "tiny_instance"\n'
+        f"[fusion]\nstuff_area = 0.02\n"
+    )
+    pipeline = Pipeline.load(str(preset), device="cpu")
+    image = read_image(EXAMPLES / "china.jpg")
+    prediction = pipeline(image)
+    names = {pipeline.space.by_id[s.category_id].name for s in prediction.segments_info}
+    assert {"sky", "plant", "building"} <= names

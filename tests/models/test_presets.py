@@ -12,7 +12,7 @@ COCO_MASK_RCNN = "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"
 
 def spaces_of(config):
     """The label spaces of both nets; shipped weights and torchvision's name theirs themselves."""
-    default = "coco_super" if config.name == "tiny" else "coco_panoptic"
+    default = "coco_super" if config.name == "tiny" else "coco_things"
     return [
         load_space(branch.options.get("label_space", default))
         for branch in (config.semantic, config.instance)

@@ -158,8 +158,8 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     model = TorchvisionMaskRCNN(
         "cpu", weights="COCO_V1", architecture=V1, precision="float32", **SIZES
     )
-    coco = load_space("coco_panoptic")
-    assert set(model.class_ids.tolist()) == {0, *coco.thing_ids}
+    coco = load_space("coco_things")
+    assert set(model.class_ids.tolist()) == {0, *coco.by_id}
     assert model.label_space == coco
     photo = make_photo(64, 80)
     by_hand = getattr(detection, V1)(weights="COCO_V1", weights_backbone=None).eval()

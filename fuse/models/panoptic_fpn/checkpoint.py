@@ -149,7 +149,8 @@ class ArrayUnpickler(pickle.Unpickler):
         stand_in = STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
         if stand_in is None:
             raise pickle.UnpicklingError(f"it would call {module}.{name}")
-        return stand_in
+        # A new function each time: a pickle may set attributes of what it is given.
+        return lambda *arguments: stand_in(*arguments)
 
     def persistent_load(self, pid: Any) -> NoReturn:  # noqa: ANN401 - as the base class has it
         """Refuse a reference to something outside the file."""
@@ -176,7 +177,7 @@ class PickledArray:
         array: the numbers, in this machine's byte order.
     """
 
-    array: npt.NDArray[Any]
+    array: npt.NDArray[Any] = np.empty(0)  # until its state comes
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Fill in (version, shape, item type, whether column-major, bytes)."""
@@ -223,12 +224,18 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _no_bytes() -> bytes:
+    """Stands in for ``bytes``, by which protocol 2 writes none."""
+    return b""
+
+
 STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy.core.multiarray", "_reconstruct"): _start_array,
     ("numpy.core.numeric", "_frombuffer"): PickledArray.from_buffer,
     ("numpy", "ndarray"): PickledArray,
     ("numpy", "dtype"): PickledType,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): _PlainDict,
 }
 

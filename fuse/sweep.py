@@ -1,0 +1,224 @@
+"""Many rules and thresholds over kept predictions: no net runs, each photo is read once."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse.config import FusionConfig
+from fuse.errors import ConfigError, DataError
+from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.files import write_whole
+from fuse.kept_run import KeptRun, read_kept_run
+from fuse.metrics.bootstrap import bootstrap_pq
+from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
+from fuse.predictions import fuse_photo
+from fuse.scoring import TruthScorer, find_truth_map
+
+NUMBER_KEYS = ("score_threshold", "overlap_threshold", "stuff_area")
+TEXT_KEYS = ("rule", "class_choice")
+MAX_SETTINGS = 100_000  # more is a slip of the pen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """One point of the grid and the PQ it gives on the photos it is chosen by."""
+
+    fusion: FusionConfig
+    result: PQResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweepResult:
+    """A grid, scored.
+
+    Attributes:
+        keys: what was varied.
+        settings: in the order of the grid.
+        best: the setting of the highest PQ, the first of equals.
+        photos: how many photos the settings were chosen by.
+        held_out: PQ of `best` on the other photos, None where there are none.
+        interval: 95 % of bootstrap resamples of `best` lie in it; over the photos held out
+            where there are any, else over those it was chosen by.
+    """
+
+    keys: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    best: Setting
+    photos: int
+    held_out: PQResult | None
+    interval: tuple[float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result in plain values."""
+        return {
+            "settings": [self._row(setting) for setting in self.settings],
+            "best": self._row(self.best),
+            "photos": self.photos,
+            "held_out": self.held_out.to_json()["pq"] if self.held_out else None,
+            "interval": list(self.interval),
+        }
+
+    def _row(self, setting: Setting) -> dict[str, Any]:
+        pq = setting.result.to_json()["pq"]
+        scores = {name: pq[name]["pq"] for name in ("all", "things", "stuff")}
+        return {key: getattr(setting.fusion, key) for key in self.keys} | scores
+
+    def write_csv(self, path: Path) -> None:
+        """A row per setting: what was varied, then PQ of all, things and stuff in 0..1."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*self.keys, "all", "things", "stuff"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._row(setting) for setting in self.settings)
+        write_whole(path, text.getvalue().encode())
+
+
+def sweep(
+    predictions: Path,
+    gt: Path,
+    grid: Sequence[str],
+    *,
+    gt_dir: Path | None = None,
+    holdout: float = 0.0,
+    seed: int = 0,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SweepResult:
+    """Score every combination of rules and thresholds on kept predictions.
+
+    Args:
+        predictions: output folder of a run with kept predictions.
+        gt: COCO panoptic JSON.
+        grid: see `parse_grid`.
+        gt_dir: its PNGs, where they are not in the folder of its name.
+        holdout: share of the photos, 0 to below 1, that the best setting is not chosen by but
+            reported on.
+        seed: which photos these are, and the bootstrap's draws.
+        workers: threads, by default one per processor.
+        on_progress: called with the photos done and the photos in all.
+
+    Raises:
+        ConfigError: the grid is wrong, or asks for scores below what was kept.
+        DataError: the ground truth knows none of the photos, or too few for a holdout.
+        FuseError: see `read_kept_run` and `read_panoptic_json`.
+    """
+    run = read_kept_run(predictions)
+    values = parse_grid(grid)
+    fusions = [
+        replace(run.fusion, **dict(zip(values, point, strict=True)))
+        for point in product(*values.values())
+    ]
+    truth = read_panoptic_json(gt, gt_dir)
+    scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
+    names = {i: image.file_name for i, image in run.dataset.images.items()}
+    known = {i: truth.find_image(name) for i, name in names.items()}
+    pairs = [(i, true_id) for i, true_id in known.items() if true_id is not None]
+    if not pairs:
+        raise DataError(f"{gt} knows no photo of {predictions}")
+    stats: list[list[PQStats]] = []
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        for row in pool.map(
+            lambda pair: _score_photo(pair[0], pair[1], run, scorer, fusions), pairs
+        ):
+            stats.append(row)
+            if on_progress:
+                on_progress(len(stats), len(pairs))
+    chosen_by, reported_on = _split(len(pairs), holdout, seed)
+    settings = tuple(
+        Setting(fusion, summarize(sum_stats(stats[p][s] for p in chosen_by), run.space))
+        for s, fusion in enumerate(fusions)
+    )
+    best = max(range(len(settings)), key=lambda s: (_pq_or_zero(settings[s]), -s))
+    of_best = [stats[p][best] for p in reported_on or chosen_by]
+    draws = bootstrap_pq(of_best, run.space, seed=seed)[:, 0]
+    low, high = np.nanquantile(draws, (0.025, 0.975)).tolist()
+    return SweepResult(
+        keys=tuple(values),
+        settings=settings,
+        best=settings[best],
+        photos=len(chosen_by),
+        held_out=summarize(sum_stats(of_best), run.space) if reported_on else None,
+        interval=(low, high),
+    )
+
+
+def parse_grid(grid: Sequence[str]) -> Mapping[str, list[Any]]:
+    """What is varied, and its values.
+
+    Args:
+        grid: ``score_threshold=0.3:0.7:0.1`` (both ends in), or ``stuff_area=1024,4096``.
+
+    Raises:
+        ConfigError: a key or a value is wrong, or there are too many combinations.
+
+    >>> parse_grid(["score_threshold=0.3:0.5:0.1", "rule=overlap"])
+    {'score_threshold': [0.3, 0.4, 0.5], 'rule': ['overlap']}
+    """
+    values: dict[str, list[Any]] = {}
+    for axis in grid:
+        key, _, text = axis.partition("=")
+        if key in NUMBER_KEYS:
+            values[key] = _parse_numbers(axis, text)
+        elif key in TEXT_KEYS:
+            values[key] = text.split(",")
+        else:
+            allowed = ", ".join((*NUMBER_KEYS, *TEXT_KEYS))
+            raise ConfigError(f"--grid {axis!r}: the key must be one of {allowed}")
+    count = int(np.prod([len(points) for points in values.values()]))
+    if not values or count > MAX_SETTINGS:
+        raise ConfigError(f"--grid asks for {count} settings; give 1 to {MAX_SETTINGS}")
+    return values
+
+
+def _parse_numbers(axis: str, text: str) -> list[float]:
+    """``LO:HI:STEP`` or ``A,B,C`` as numbers, rounded so that 0.3 is what 0.3 means."""
+    try:
+        if ":" not in text:
+            return [float(number) for number in text.split(",")]
+        low, high, step = (float(number) for number in text.split(":"))
+        if not (step > 0 and high >= low) or (high - low) / step > MAX_SETTINGS:
+            raise ValueError
+    except ValueError as err:
+        raise ConfigError(
+            f"--grid {axis!r}: write KEY=LO:HI:STEP with LO <= HI and STEP > 0, or KEY=A,B,C"
+        ) from err
+    return [round(low + i * step, 10) for i in range(int((high - low) / step + 1e-9) + 1)]
+
+
+def _score_photo(
+    image_id: ImageId,
+    true_id: ImageId,
+    run: KeptRun,
+    scorer: TruthScorer,
+    fusions: Sequence[FusionConfig],
+) -> list[PQStats]:
+    """The counts of one photo under each setting; true_id is its image_id in the truth."""
+    kept = run.load(image_id)
+    semantic = kept.label()
+    truth = scorer.load(true_id)
+    return [
+        match_segments(truth, fuse_photo(semantic, kept.instances, run.space, fusion, run.choices))
+        for fusion in fusions
+    ]
+
+
+def _split(photos: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:
+    """Photos to choose by and photos to report on."""
+    held = round(photos * holdout)
+    if holdout and not 0 < held < photos:
+        raise DataError(f"a holdout of {holdout} leaves {photos - held} of {photos} photos")
+    order = np.random.default_rng(seed).permutation(photos).tolist()
+    return sorted(order[held:]), sorted(order[:held])
+
+
+def _pq_or_zero(setting: Setting) -> float:
+    return setting.result.all.pq if setting.result.all.n else 0.0

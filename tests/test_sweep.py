@@ -1,0 +1,100 @@
+"""Sweeps: each setting scores as a run with that setting would."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fuse import api
+from fuse.errors import ConfigError, DataError
+from fuse.labels import load_space
+from fuse.metrics.pq import sum_stats, summarize
+from fuse.sweep import parse_grid
+
+ROOT = Path(__file__).parent.parent
+TRUTH = ROOT / "examples" / "annotations.json"
+NAMES = ("astronaut.jpg", "chelsea.jpg", "hopper.jpg")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A run over three of the examples with kept predictions."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name in NAMES:
+        shutil.copy(ROOT / "examples" / "images" / name, folder)
+    out = folder / "out"
+    api.run([str(folder)], out, device="cpu", keep_predictions=True, gt=TRUTH)
+    return out
+
+
+def test_each_setting_scores_as_combine_and_evaluate_do(kept, tmp_path):
+    result = api.sweep(kept, TRUTH, ["score_threshold=0.2:0.8:0.3", "stuff_area=0,4096"])
+    assert len(result.settings) == 6
+    for number, setting in enumerate(result.settings):
+        out = tmp_path / str(number)
+        fusion = setting.fusion
+        api.combine_kept(
+            out,
+            predictions=kept,
+            score_threshold=fusion.score_threshold,
+            stuff_area=fusion.stuff_area,
+        )
+        photos = api.evaluate(TRUTH, out).photos
+        scored = [photo.stats for photo in photos if Path(photo.file_name).name in NAMES]
+        assert len(scored) == 3
+        expected = summarize(sum_stats(scored), load_space("coco_super"))
+        assert setting.result.to_json() == expected.to_json()
+    best = max(setting.result.all.pq for setting in result.settings)
+    assert result.best.result.all.pq == best
+    assert result.interval[0] <= result.interval[1]
+    assert result.held_out is None
+
+    result.write_csv(tmp_path / "grid.csv")
+    rows = list(csv.DictReader((tmp_path / "grid.csv").read_text().splitlines()))
+    assert [row["score_threshold"] for row in rows] == ["0.2"] * 2 + ["0.5"] * 2 + ["0.8"] * 2
+    assert [float(row["all"]) for row in rows] == [s.result.all.pq for s in result.settings]
+
+
+def test_a_holdout_reports_on_other_photos(kept):
+    result = api.sweep(kept, TRUTH, ["score_threshold=0.3,0.6"], holdout=0.34)
+    assert result.photos == 2
+    assert result.held_out is not None
+    with pytest.raises(DataError, match="leaves"):
+        api.sweep(kept, TRUTH, ["score_threshold=0.3"], holdout=0.01)
+
+
+@pytest.mark.parametrize(
+    ("axis", "values"),
+    [
+        ("score_threshold=0.1:0.7:0.2", [0.1, 0.3, 0.5, 0.7]),
+        ("score_threshold=0.5:0.5:0.1", [0.5]),
+        ("stuff_area=0.01,64,4096", [0.01, 64, 4096]),
+        ("overlap_threshold=0:1:0.3", [0, 0.3, 0.6, 0.9]),
+    ],
+)
+def test_grids(axis, values):
+    (parsed,) = parse_grid([axis]).values()
+    assert parsed == values
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["score=0.1:0.2:0.1"], "the key must be one of score_threshold"),
+        (["score_threshold=0.5:0.1:0.1"], "LO <= HI"),
+        (["score_threshold=0:1:0"], "STEP > 0"),
+        (["score_threshold=low"], "write KEY=LO:HI:STEP"),
+        (["score_threshold=0:1:nan"], "STEP > 0"),
+        (["stuff_area=0:1e9:1"], "write KEY=LO:HI:STEP"),
+        ([], "asks for 1 settings|asks for 0 settings"),
+    ],
+)
+def test_a_wrong_grid_says_what_is_wrong(grid, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_grid(grid)
+
+
+def test_a_wrong_value_is_found_before_any_work(kept):
+    with pytest.raises(ConfigError, match="score_threshold must lie in"):
+        api.sweep(kept, TRUTH, ["score_threshold=0.5,1.5"])
