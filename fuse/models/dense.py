@@ -91,16 +91,19 @@ class ImageInput:
 
     def prepare(self, photos: Sequence[Photo], device: str) -> Tensor:
         """Photos of one size as a batch, float32 (N, 3, H, W), normalised, resized and padded."""
-        images = torch.stack([runtime.to_tensor(photo.image, device) for photo in photos])
+        # Bytes cross the bus. The channels stay last in memory: torch resizes that far faster.
+        batch = torch.from_numpy(np.stack([photo.image for photo in photos])).to(device)
+        images = batch.permute(0, 3, 1, 2).float()
         resized = self.resized_size(photos[0].size)
         if resized != photos[0].size:
             images = F.interpolate(
                 images, resized, mode="bilinear", align_corners=False, antialias=self.antialias
             )
-        mean = torch.tensor(self.mean, device=device)[:, None, None]
-        std = torch.tensor(self.std, device=device)[:, None, None]
+        mean = 255 * torch.tensor(self.mean, device=device)[:, None, None]
+        std = 255 * torch.tensor(self.std, device=device)[:, None, None]
         padded = self.padded_size(resized)
-        return F.pad((images - mean) / std, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
+        images.sub_(mean).div_(std)
+        return F.pad(images, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
 
 
 def to_size(size: Sequence[int] | None) -> tuple[int, int] | None:

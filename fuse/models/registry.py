@@ -33,6 +33,7 @@ BUILT_IN = {
     "semantic": {
         "smp": "fuse.models.smp_semantic:load_smp_semantic",
         "torchvision": "fuse.models.torchvision_semantic:load_torchvision_semantic",
+        "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnSemantic",
         "transformers": "fuse.models.transformers_semantic:TransformersSemantic",
         "onnx": "fuse.models.onnx_semantic:load_onnx_semantic",
         "exported": "fuse.models.exported_semantic:load_exported_semantic",
@@ -41,6 +42,7 @@ BUILT_IN = {
     },
     "instance": {
         "torchvision": "fuse.models.torchvision_maskrcnn:TorchvisionMaskRCNN",
+        "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnInstances",
         "transformers": "fuse.models.transformers_instances:TransformersInstances",
         "saved": "fuse.models.saved:SavedInstances",
         "oracle": "fuse.models.oracle:InstanceOracle",

@@ -79,12 +79,11 @@ class FastModule(nn.Module):
     def __init__(self, module: nn.Module, device: str, precision: str) -> None:
         super().__init__()
         self.module = module
-        self._device = device
-        self._precision = precision
+        self._autocast = autocast(device, precision)
 
     def forward(self, inputs: Tensor) -> Tensor | dict[str, Tensor]:
         """The module's answer: a tensor, or tensors by name."""
-        with autocast(self._device, self._precision):
+        with self._autocast:
             answer: Tensor | dict[str, Tensor] = self.module(inputs)
         if isinstance(answer, dict):
             return {name: tensor.float() for name, tensor in answer.items()}

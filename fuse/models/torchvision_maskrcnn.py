@@ -92,7 +92,10 @@ class TorchvisionMaskRCNN:
         return runtime.predict_by_size(photos, self._predict_same_size)
 
     def _predict_same_size(self, photos: list[Photo]) -> list[Instances]:
-        net = self._net
+        net, size = self._net, photos[0].size
+        if min(size) * net.transform.max_size < max(size):
+            # The short side would have no pixel left in the input.
+            return [_no_instances(size) for _ in photos]
         with torch.inference_mode():
             batch, _ = net.transform(
                 [runtime.to_tensor(photo.image, self._device) for photo in photos]
@@ -119,6 +122,16 @@ class TorchvisionMaskRCNN:
             masks=BoxMasks(found["masks"][:, 0].float().cpu().numpy()[known]),
             size=size,
         )
+
+
+def _no_instances(size: tuple[int, int]) -> Instances:
+    return Instances(
+        boxes=np.zeros((0, 4), dtype=np.float32),
+        scores=np.zeros(0),
+        category_ids=np.zeros(0, dtype=np.int32),
+        masks=BoxMasks(np.zeros((0, 28, 28), dtype=np.float32)),
+        size=size,
+    )
 
 
 def describe_weights(options: Mapping[str, Any]) -> NeededWeights:

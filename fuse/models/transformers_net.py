@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     AutoModelForUniversalSegmentation,
 )
+from transformers.utils import logging
 
 from fuse.errors import ModelError
 from fuse.models import runtime
@@ -102,6 +103,7 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architect
 
 def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
     """The net; weights that it lacks are an error, where transformers would invent them."""
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     kind = AutoModelForUniversalSegmentation if has_queries else AutoModelForSemanticSegmentation
     net, loading = kind.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, dtype=torch.float32

@@ -112,9 +112,9 @@ def find_hub_folder(weights: str) -> Path:
     except Exception as err:  # the hub's client raises whatever its transport raises
         reason = str(err).strip().partition("\n")[0]
         raise ModelNotFoundError(
-            f"{weights}: not in {constants.HF_HUB_CACHE} and could not be fetched from the "
-            f"Hugging Face hub ({reason}); run once with a network, set HF_HOME to a cache that "
-            "holds it, or give the path of a folder"
+            f"{weights}: not in {constants.HF_HUB_CACHE}, and could not be fetched from "
+            f"https://huggingface.co/{weights} ({reason}); run once with a network, set HF_HOME "
+            "to a cache that holds it, or give the path of a folder with its files"
         ) from err
 
 

@@ -110,13 +110,13 @@ def _runs_of_soft_masks(
 ) -> tuple[Int32Array, Int64Array]:
     """Runs and offsets (see MaskRuns) of the chosen soft masks."""
     samples = probs.shape[1] + 2 * PADDING
-    scale = np.float32(samples / probs.shape[1])
     padded = np.zeros((samples, samples), np.float32)
     runs = np.empty((FIRST_RUNS, 3), np.int32)
     offsets = np.zeros(len(indices) + 1, np.int64)
     count = 0
     for k in range(len(indices)):
         soft, box = probs[indices[k]], boxes[indices[k]]
+        scale = np.float32(samples / len(soft))
         for i in range(len(soft)):  # copied in loops: a slice takes seconds to compile
             for j in range(len(soft)):
                 padded[i + PADDING, j + PADDING] = soft[i, j]

@@ -99,7 +99,7 @@ def test_masks_are_those_of_a_grid_sample_over_the_photo():
 
 
 def test_a_pixel_at_the_threshold_belongs_to_the_mask():
-    """A box from centre to centre of pixels: on these edges the mask is halfway to the 0 around it."""
+    """A box from pixel centre to pixel centre: there the mask is halfway to the 0 around it."""
     (rle,) = paste_masks(
         np.ones((1, 28, 28), dtype=np.float32), np.array([[1.5, 2, 4.5, 4]], "f4"), (6, 7)
     ).rles

@@ -168,7 +168,7 @@ def test_an_extra_that_is_not_installed_is_named(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("smpp", "did you mean 'smp'"), ("detectron", "known are exported, onnx, oracle, saved, smp")],
+    [("smpp", "did you mean 'smp'"), ("detectron", "known are exported, onnx, oracle")],
 )
 def test_an_unknown_name_gets_the_nearest(name, hint):
     with pytest.raises(ModelNotFoundError, match=f"no semantic model '{name}'; .*{hint}"):

@@ -139,6 +139,14 @@ def test_no_instances_is_an_answer(v1_model, photos):
     assert none.masks.probs.shape == (0, 28, 28)
 
 
+@pytest.mark.parametrize("size", [(1, 49), (49, 1), (1, 48), (1, 1)], ids=str)
+def test_photos_thinner_than_a_pixel_of_the_input(v1_model, size):
+    (instances,) = v1_model.predict([make_photo(*size)], score_floor=0.05)
+    assert instances.size == size
+    if max(size) > 48:
+        assert len(instances) == 0
+
+
 def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     """The published file of the first version: frozen batch norms without eps or counters."""
     checkpoints = tmp_path / "hub" / "checkpoints"
@@ -202,6 +210,12 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
             id="no net",
         ),
         pytest.param({}, ConfigError, "architecture None", id="no architecture"),
+        pytest.param(
+            {"architecture": V1, **CLASSES, "precision": "int8"},
+            ConfigError,
+            "precision 'int8' is none of auto",
+            id="precision",
+        ),
         pytest.param(
             {"architecture": V1, "label_space": "coco_super"},
             ConfigError,

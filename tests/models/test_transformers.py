@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-import transformers
 from transformers import (
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
@@ -29,11 +28,6 @@ from fuse.types import Photo
 
 IDS = [1, 13, 2, 14, 3]  # things of coco_super are 1..12
 SPACE = {"label_space": "coco_super", "class_ids": IDS}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet():
-    transformers.utils.logging.disable_progress_bar()
 
 
 def make_photo(height=50, width=70, seed=0):

@@ -169,7 +169,8 @@ def test_a_hub_name_without_a_network_is_one_clear_line(tmp_path, monkeypatch):
         find_hub_folder("owner/net")
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"owner/net: not in {tmp_path} and could not be fetched")
+    assert message.startswith(f"owner/net: not in {tmp_path}, and could not be fetched from")
+    assert "https://huggingface.co/owner/net" in message
     assert "HF_HOME" in message
 
 

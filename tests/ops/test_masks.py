@@ -220,8 +220,9 @@ def test_a_crop_holds_the_mask_and_is_tight(make) -> None:
         assert crop.any(axis=0).all() if crop.shape[0] < 2 else crop[0].any() and crop[-1].any()
 
 
-def test_no_instances() -> None:
-    empty = soft_instances([], np.zeros((0, 28, 28), dtype=np.float32))
+@pytest.mark.parametrize("samples", [0, 28])
+def test_no_instances(samples: int) -> None:
+    empty = soft_instances([], np.zeros((0, samples, samples), dtype=np.float32))
     assert len(mask_runs(empty, np.arange(0))) == 0
     assert mask_areas(empty).tolist() == []
     assert list(encode_rles(empty)) == []

@@ -82,7 +82,7 @@ class PanopticFpnSemantic:
 
     def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits | SemanticPrediction]:
         """The answer to each photo."""
-        self._net.forget_other_photos(photos)
+        self._net.start_batch(photos)
         return runtime.predict_by_size(photos, self._predict_same_size)
 
     def _predict_same_size(self, photos: list[Photo]) -> list[SemanticLogits | SemanticPrediction]:
@@ -127,7 +127,7 @@ class PanopticFpnInstances:
 
     def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
         """The instances of each photo, best score first; at most 100, all above 0.05."""
-        self._net.forget_other_photos(photos)
+        self._net.start_batch(photos)
 
         def predict_same_size(same_size: list[Photo]) -> list[Instances]:
             with torch.inference_mode():
@@ -146,8 +146,8 @@ class SharedNet:
     """A Panoptic FPN on a device, for one or both branches.
 
     Once both branches stand on it, the features of a batch are kept from the branch that asks
-    first to the other. Nothing but the two branches of one pipeline, one after the other on one
-    thread, needs more than that; in any other order features are made again.
+    first to the other, which is what a pipeline does on one thread. Whoever asks in another
+    order gets the same answers, only later: the features are made again.
 
     Attributes:
         weights_hash: SHA-256 of the checkpoint.
@@ -171,20 +171,24 @@ class SharedNet:
         self._net = runtime.place(net, device)
         self._autocast = runtime.autocast(device, precision)
         self._sizes = (min_size, max_size)
+        self._batch: tuple[int, ...] = ()
         self._kept: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of a photo of that size in the input."""
         return resized_size(size, *self._sizes)
 
-    def forget_other_photos(self, photos: Sequence[Photo]) -> None:
-        """Drop what is kept of photos that are not among these."""
-        wanted = {id(photo) for photo in photos}
-        self._kept = {key: kept for key, kept in self._kept.items() if wanted.issuperset(key)}
+    def start_batch(self, photos: Sequence[Photo]) -> None:
+        """Drop what is kept of another batch than this."""
+        batch = tuple(id(photo) for photo in photos)
+        if batch != self._batch:
+            self._batch = batch
+            self._kept.clear()
 
     def extract_features(self, photos: list[Photo]) -> list[Tensor]:
         """Levels float32 (N, 256, h, w) of strides 4 to 64 for photos of one size."""
-        key = tuple(id(photo) for photo in photos)  # of live photos: they are kept too
+        # Nothing else can have these ids: the photos are kept with their features.
+        key = tuple(id(photo) for photo in photos)
         if key in self._kept:
             return self._kept.pop(key)[1]
         images = prepare_images(
