@@ -7,6 +7,7 @@ function; it takes the device and, by keyword, the options of the preset's secti
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> Nee
     """
     factory = _find_factory(kind, name)
     check_options(kind, name, factory, options)
-    describe = getattr(sys.modules[factory.__module__], "describe_weights", None)
+    describe = getattr(inspect.getmodule(factory), "describe_weights", None)
     needed: NeededWeights | None = describe(options) if describe else None
     return needed
 

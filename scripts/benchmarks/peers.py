@@ -124,14 +124,16 @@ def hotcoco_pq(truth: Path, predicted: Path) -> dict[str, Any]:
     return scorer.results()
 
 
-def torchmetrics_pq(truth: PanopticDataset, predicted: PanopticDataset) -> torch.Tensor:
-    """PQ of two panoptic datasets; torchmetrics reads no files, so PIL does."""
+def torchmetrics_pq(
+    truth: PanopticDataset, predicted: PanopticDataset, photos: int
+) -> torch.Tensor:
+    """PQ of the first photos of two datasets; torchmetrics reads no files, so PIL does."""
     from torchmetrics.detection import PanopticQuality
 
     metric = PanopticQuality(
         set(SPACE.thing_ids), set(SPACE.stuff_ids), allow_unknown_preds_category=True
     )
-    for image_id in truth.annotations:
+    for image_id in list(truth.annotations)[:photos]:
         maps = []
         for dataset in (predicted, truth):
             ids = pil_read(dataset.png_path(image_id)).astype(np.int64)

@@ -15,13 +15,10 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from fuse.config import list_pipelines, read_pipeline
 from fuse.errors import ModelError, ModelNotFoundError
 from fuse.labels import load_space
-from fuse.models.panoptic_fpn.adapters import (
-    PanopticFpnInstances,
-    PanopticFpnSemantic,
-    build_net,
-)
+from fuse.models.panoptic_fpn.adapters import PanopticFpnInstances, PanopticFpnSemantic
 from fuse.models.panoptic_fpn.checkpoint import PUBLISHED, read_checkpoint
 from fuse.models.panoptic_fpn.images import prepare_images
+from fuse.models.panoptic_fpn.shared_net import build_net
 from fuse.models.registry import create_semantic_model, find_needed_weights
 from fuse.pipeline import Pipeline
 from fuse.types import Photo, SemanticLogits, SemanticPrediction

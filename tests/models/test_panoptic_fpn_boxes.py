@@ -134,6 +134,12 @@ def test_a_score_floor_only_cuts_the_end_off(floor):
         assert torch.equal(ours, theirs[:count])
 
 
+def test_the_floor_itself_is_kept():
+    probs = torch.tensor([[0.75, 0.25]])
+    found = select_detections(probs, torch.tensor([[[0.0, 0, 9, 9]]]), (40, 40), score_floor=0.75)
+    assert found[1].tolist() == [0.75]
+
+
 def test_scores_at_the_threshold_are_left_out():
     probs = torch.tensor([[0.05, 0.95], [0.0501, 0.9499]])
     boxes = torch.tensor([[[0.0, 0, 9, 9]], [[20.0, 0, 29, 9]]])

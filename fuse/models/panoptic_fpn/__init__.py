@@ -7,5 +7,6 @@ the checkpoints that detectron2 publishes, without detectron2.
     net.py          the layers
     boxes.py        anchors, proposals, detections, pooling of regions
     images.py       photo -> input of the net, answer of the net -> pixels of the photo
-    adapters.py     the semantic and the instance model, on one net
+    shared_net.py   a net on a device, for one branch or both
+    adapters.py     the semantic and the instance model
 """

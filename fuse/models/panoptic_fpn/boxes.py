@@ -133,7 +133,7 @@ def select_detections(
     finite = boxes.isfinite().all(dim=(1, 2)) & probs.isfinite().all(dim=1)
     boxes = ops.clip_boxes_to_image(boxes[finite], (size[0], size[1]))
     scores = probs[finite, :-1]
-    wanted = (scores > SCORE_THRESHOLD) & (scores > score_floor)
+    wanted = (scores > SCORE_THRESHOLD) & (scores >= score_floor)
     proposal, class_index = wanted.nonzero(as_tuple=True)
     boxes, scores = boxes[proposal, class_index], scores[wanted]
     kept = ops.batched_nms(boxes, scores, class_index, DETECTION_OVERLAP)[:DETECTIONS]

@@ -65,7 +65,7 @@ class BoxPredictor(nn.Module):
 
 
 class PanopticFpnNet(nn.Module):
-    """All layers; `adapters.SharedNet` runs them.
+    """All layers; `shared_net.SharedNet` runs them.
 
     Args:
         depth: of the ResNet, 50 or 101.

@@ -1,0 +1,205 @@
+"""One Panoptic FPN for both branches: the layers of `net` with the rules of `boxes` around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fuse.errors import ModelError
+from fuse.labels import load_space
+from fuse.models import runtime
+from fuse.models.panoptic_fpn import boxes as box_rules
+from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
+from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
+from fuse.models.panoptic_fpn.net import BOX_CELLS, BUILDERS, MASK_CELLS, PanopticFpnNet
+from fuse.models.tiny import fold_batch_norm
+from fuse.models.weights import hash_files, load_state
+from fuse.types import Instances, Photo
+
+SPACE = load_space("coco_panoptic")
+# detectron2 numbers both kinds in the order of COCO's ids (data/datasets/builtin_meta.py).
+THING_IDS = np.array(SPACE.thing_ids, dtype=np.int32)
+STUFF_IDS = np.array([0, *SPACE.stuff_ids], dtype=np.int32)  # first the class of all things
+
+
+class SharedNet:
+    """A Panoptic FPN on a device, for one or both branches.
+
+    Once both branches stand on it, the features of a batch are kept from the branch that asks
+    first to the other, which is what a pipeline does on one thread. Whoever asks in another
+    order gets the same answers, only later: the features are made again.
+
+    Attributes:
+        weights_hash: SHA-256 of the checkpoint.
+        is_shared: whether a second branch stands on it.
+    """
+
+    def __init__(
+        self,
+        state: dict[str, Tensor],
+        path: Path,
+        weights_hash: str,
+        device: str,
+        min_size: int,
+        max_size: int,
+        precision: str,
+    ) -> None:
+        self.weights_hash = weights_hash
+        self.is_shared = False
+        net = build_net(state, path)
+        fold_batch_norm(net.backbone)
+        self._net = runtime.place(net, device)
+        self._autocast = runtime.autocast(device, precision)
+        self._sizes = (min_size, max_size)
+        self._batch: tuple[int, ...] = ()
+        self._kept: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
+
+    def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a photo of that size in the input."""
+        return resized_size(size, *self._sizes)
+
+    def start_batch(self, photos: Sequence[Photo]) -> None:
+        """Drop what is kept of another batch than this."""
+        batch = tuple(id(photo) for photo in photos)
+        if batch != self._batch:
+            self._batch = batch
+            self._kept.clear()
+
+    def extract_features(self, photos: list[Photo]) -> list[Tensor]:
+        """Levels float32 (N, 256, h, w) of strides 4 to 64 for photos of one size."""
+        # Nothing else can have these ids: the photos are kept with their features.
+        key = tuple(id(photo) for photo in photos)
+        if key in self._kept:
+            return self._kept.pop(key)[1]
+        images = prepare_images(
+            photos,
+            self.resized_size(photos[0].size),
+            self._net.pixel_mean,
+            self._net.pixel_std,
+        )
+        with self._autocast:
+            levels = self._net.extract_features(
+                images.contiguous(memory_format=torch.channels_last)
+            )
+        features = [level.float() for level in levels]
+        if self.is_shared:
+            self._kept[key] = (photos, features)
+        return features
+
+    def predict_stuff(self, features: list[Tensor]) -> Tensor:
+        """Logits float32 (N, 54, h, w) at stride 4, the class of all things first."""
+        with self._autocast:
+            logits: Tensor = self._net.semantic_head(features)
+        return logits.float()
+
+    def find_things(
+        self, features: list[Tensor], size: tuple[int, int], score_floor: float
+    ) -> list[Instances]:
+        """The instances of each photo; size is that of the photos."""
+        resized = self.resized_size(size)
+        with self._autocast:
+            logits, deltas = self._net.propose(features)
+        anchors = [
+            box_rules.make_anchors(grid.shape[2:], level, grid.device)
+            for level, grid in enumerate(features)
+        ]
+        found = []
+        for index in range(len(features[0])):
+            proposals = box_rules.select_proposals(
+                [level[index].float() for level in logits],
+                [level[index].float() for level in deltas],
+                anchors,
+                resized,
+            )
+            levels = [level[index] for level in features]
+            found.append(self._detect(levels, proposals, resized, size, score_floor))
+        return found
+
+    def _detect(
+        self,
+        levels: list[Tensor],
+        proposals: Tensor,
+        resized: tuple[int, int],
+        size: tuple[int, int],
+        score_floor: float,
+    ) -> Instances:
+        """The instances of one photo among its proposals (P, 4)."""
+        regions = box_rules.pool_regions(levels, proposals, BOX_CELLS)
+        with self._autocast:
+            class_logits, deltas = self._net.classify(regions)
+        boxes, scores, class_index = box_rules.select_detections(
+            class_logits.float().softmax(dim=1),
+            box_rules.decode_boxes(deltas.float(), proposals, box_rules.DELTA_WEIGHTS),
+            resized,
+            score_floor,
+        )
+        probs = self._mask(levels, boxes, class_index)
+        in_photo = box_rules.rescale_boxes(boxes, resized, size)
+        kept = box_rules.has_area(in_photo)
+        found = in_photo[kept].cpu().numpy()
+        return Instances(
+            boxes=found,
+            scores=scores[kept].double().cpu().numpy(),
+            category_ids=THING_IDS[class_index[kept].cpu().numpy()],
+            masks=paste_masks(probs[kept].cpu().numpy(), found, size),
+            size=size,
+        )
+
+    def _mask(self, levels: list[Tensor], boxes: Tensor, class_index: Tensor) -> Tensor:
+        """Soft masks float32 (D, 28, 28) of the detections' own classes."""
+        regions = box_rules.pool_regions(levels, boxes, MASK_CELLS)
+        with self._autocast:
+            logits = self._net.segment(regions)
+        places = torch.arange(len(boxes), device=boxes.device)
+        return logits[places, class_index].float().sigmoid()
+
+
+def build_net(state: dict[str, Tensor], path: Path) -> PanopticFpnNet:
+    """The net with these weights, its depth found in them.
+
+    Args:
+        state: from `read_checkpoint`; the input's mean and std may be missing.
+        path: of the weights, for messages.
+
+    Raises:
+        ModelError: they belong to another net.
+    """
+    blocks = len({key.split(".")[3] for key in state if key.startswith("backbone.body.layer3.")})
+    depths = {6: 50, 23: 101}  # by the blocks of the third stage
+    if blocks not in depths:
+        first = next(iter(state), "nothing")
+        raise ModelError(
+            f"{path}: weights of another net; a Panoptic FPN of detectron2 with ResNet-"
+            f"{' or '.join(map(str, BUILDERS))} has keys like "
+            f"'backbone.bottom_up.res4.5.conv1.weight', this file starts with {first!r}"
+        )
+    net = PanopticFpnNet(depths[blocks], len(STUFF_IDS), len(THING_IDS))
+    load_state(
+        net,
+        {"pixel_mean": net.pixel_mean, "pixel_std": net.pixel_std, **state},
+        source=f"{path} (Panoptic FPN for {len(THING_IDS)} things, {len(STUFF_IDS) - 1} stuff)",
+    )
+    return net
+
+
+_NETS: WeakValueDictionary[tuple[str | int, ...], SharedNet] = WeakValueDictionary()
+
+
+def share_net(weights: str, device: str, min_size: int, max_size: int, precision: str) -> SharedNet:
+    """The net of these weights and settings, made unless another branch has it."""
+    path = find_checkpoint(weights)
+    weights_hash = hash_files([path])
+    key = (weights_hash, device, min_size, max_size, precision)
+    net = _NETS.get(key)
+    if net is not None:
+        net.is_shared = True
+        return net
+    state = read_checkpoint(path)
+    net = SharedNet(state, path, weights_hash, device, min_size, max_size, precision)
+    _NETS[key] = net
+    return net
