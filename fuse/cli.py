@@ -123,6 +123,11 @@ overwrite_option = click.option(
     metavar="I/N",
     help="Do the I-th of N parts, as in a job array; fuse merge joins them.",
 )
+@click.option(
+    "--allow-plugins",
+    is_flag=True,
+    help="Let the preset load code that is not installed, as file.py:Class.",
+)
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401

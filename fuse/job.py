@@ -14,11 +14,12 @@ from typing import Any
 
 import fuse
 from fuse.clock import StageClock, peak_memory
-from fuse.config import read_pipeline
+from fuse.config import PipelineConfig, read_pipeline
 from fuse.engines.local import run_local
-from fuse.errors import CocoFormatError, DataError, RunStoppedError
+from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images, png_names
+from fuse.models.registry import needs_plugin_permission
 from fuse.models.runtime import peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
 from fuse.pipeline import Pipeline
@@ -80,6 +81,7 @@ def run(
     batch_size: int | None = None,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
+    allow_plugins: bool = False,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -101,6 +103,7 @@ def run(
         batch_size: photos per call of the nets; by default 1 on a CPU and 8 on a GPU.
         shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
         overwrite: start anew where the folder holds a run.
+        allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
         on_progress: called after each photo.
         should_stop: asked after each photo; what is done by then stays done.
 
@@ -111,6 +114,8 @@ def run(
     clock = StageClock()
     with clock.time("total"):
         config = read_pipeline(pipeline, overrides)
+        if not allow_plugins:
+            _refuse_plugins(config)
         truth = read_panoptic_json(gt, gt_dir) if gt else None
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
@@ -156,6 +161,16 @@ def run(
         )
         folder.write_summary(_describe_machine(nets) | result.to_json())
     return result
+
+
+def _refuse_plugins(config: PipelineConfig) -> None:
+    """Raise ConfigError where a preset would run code that nobody installed."""
+    for branch, model in (("semantic", config.semantic), ("instance", config.instance)):
+        if needs_plugin_permission(model.model):
+            raise ConfigError(
+                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
+                "own; read that code, then give --allow-plugins"
+            )
 
 
 def _do_photos(

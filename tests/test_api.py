@@ -202,6 +202,7 @@ def test_a_photo_that_failed_is_missed_in_the_score(tmp_path):
         ),
         ({"overrides": ["instance.wieghts=x"]}, ConfigError, "did you mean 'weights'"),
         ({"overrides": ["label_space=cocoa"]}, LabelSpaceError, "no label space 'cocoa'"),
+        ({"overrides": ["semantic.model=evil.py:Net"]}, ConfigError, "give --allow-plugins"),
         ({"device": "cuda:99"}, ConfigError, "device 'cuda:99' cannot be used"),
         ({"gt": ROOT / "pyproject.toml"}, CocoFormatError, "pyproject.toml"),
     ],

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fuse.clock import StageClock
+from fuse.errors import FuseError
 from fuse.photo import FinishedPhoto, PhotoWorker, ReadPhoto
 from fuse.pipeline import Pipeline, RawPrediction
 from fuse.records import PhotoTask
@@ -104,6 +105,6 @@ def _predict(
             return [
                 pair for read in batch for pair in _predict([read], pipeline, clock, score_floor)
             ]
-        reason = f"the nets failed: {type(err).__name__}: {err}"
+        reason = str(err) if isinstance(err, FuseError) else f"{type(err).__name__}: {err}"
         return [(replace(batch[0], photo=None, error=reason), None)]
     return [(read, None if read.photo is None else next(answers)) for read in batch]

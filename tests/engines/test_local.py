@@ -105,7 +105,7 @@ def test_a_photo_the_nets_fail_on_does_not_take_its_batch_along():
     nets, worker = Nets(), Worker(poisoned={"2.jpg"})
     done = list(run_local(make_tasks(6), nets, worker, StageClock(), batch_size=4, threads=2))
     errors = [photo.record.error for photo in done]
-    assert errors[2] == "the nets failed: RuntimeError: no memory left"
+    assert errors[2] == "RuntimeError: no memory left"
     assert [error for index, error in enumerate(errors) if index != 2] == [None] * 5
 
 
