@@ -196,6 +196,17 @@ def test_logits_leave_at_stride_4_without_the_padding(state, weights, photos):
     np.testing.assert_allclose(found.logits, expected[:, :, :21], rtol=2e-3, atol=2e-3)
 
 
+def test_bfloat16_answers_nearly_the_same(weights, photos):
+    float32, bfloat16 = (
+        PanopticFpnSemantic("cpu", weights=weights, precision=precision, **SIZES)
+        .predict(photos[:1])[0]
+        .logits.astype(np.float32)
+        for precision in ("float32", "bfloat16")
+    )
+    noise = (bfloat16 - float32).std() / float32.std()
+    assert 1e-4 < noise < 0.05
+
+
 def test_both_branches_run_one_backbone_once_per_photo(semantic, instance, every_instance, photos):
     floor = float(every_instance.scores[5])  # few masks, to save time
     with count_backbone_runs() as runs:

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fuse.errors import ModelError
 from fuse.labels import load_space
@@ -53,8 +53,7 @@ class SharedNet:
         self.is_shared = False
         net = build_net(state, path)
         fold_batch_norm(net.backbone)
-        self._net = runtime.place(net, device)
-        self._autocast = runtime.autocast(device, precision)
+        self._net = _speed_up(runtime.place(net, device), device, precision)
         self._sizes = (min_size, max_size)
         self._batch: tuple[int, ...] = ()
         self._kept: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
@@ -82,28 +81,22 @@ class SharedNet:
             self._net.pixel_mean,
             self._net.pixel_std,
         )
-        with self._autocast:
-            levels = self._net.extract_features(
-                images.contiguous(memory_format=torch.channels_last)
-            )
-        features = [level.float() for level in levels]
+        features = self._net.extract_features(images.contiguous(memory_format=torch.channels_last))
         if self.is_shared:
             self._kept[key] = (photos, features)
         return features
 
     def predict_stuff(self, features: list[Tensor]) -> Tensor:
         """Logits float32 (N, 54, h, w) at stride 4, the class of all things first."""
-        with self._autocast:
-            logits: Tensor = self._net.semantic_head(features)
-        return logits.float()
+        logits: Tensor = self._net.semantic_head(features)
+        return logits
 
     def find_things(
         self, features: list[Tensor], size: tuple[int, int], score_floor: float
     ) -> list[Instances]:
         """The instances of each photo; size is that of the photos."""
         resized = self.resized_size(size)
-        with self._autocast:
-            logits, deltas = self._net.propose(features)
+        logits, deltas = self._net.propose(features)
         anchors = [
             box_rules.make_anchors(grid.shape[2:], level, grid.device)
             for level, grid in enumerate(features)
@@ -111,8 +104,8 @@ class SharedNet:
         found = []
         for index in range(len(features[0])):
             proposals = box_rules.select_proposals(
-                [level[index].float() for level in logits],
-                [level[index].float() for level in deltas],
+                [level[index] for level in logits],
+                [level[index] for level in deltas],
                 anchors,
                 resized,
             )
@@ -130,11 +123,10 @@ class SharedNet:
     ) -> Instances:
         """The instances of one photo among its proposals (P, 4)."""
         regions = box_rules.pool_regions(levels, proposals, BOX_CELLS)
-        with self._autocast:
-            class_logits, deltas = self._net.classify(regions)
+        class_logits, deltas = self._net.classify(regions)
         boxes, scores, class_index = box_rules.select_detections(
-            class_logits.float().softmax(dim=1),
-            box_rules.decode_boxes(deltas.float(), proposals, box_rules.DELTA_WEIGHTS),
+            class_logits.softmax(dim=1),
+            box_rules.decode_boxes(deltas, proposals, box_rules.DELTA_WEIGHTS),
             resized,
             score_floor,
         )
@@ -153,10 +145,9 @@ class SharedNet:
     def _mask(self, levels: list[Tensor], boxes: Tensor, class_index: Tensor) -> Tensor:
         """Soft masks float32 (D, 28, 28) of the detections' own classes."""
         regions = box_rules.pool_regions(levels, boxes, MASK_CELLS)
-        with self._autocast:
-            logits = self._net.segment(regions)
+        logits = self._net.segment(regions)
         places = torch.arange(len(boxes), device=boxes.device)
-        return logits[places, class_index].float().sigmoid()
+        return logits[places, class_index].sigmoid()
 
 
 def build_net(state: dict[str, Tensor], path: Path) -> PanopticFpnNet:
@@ -184,6 +175,24 @@ def build_net(state: dict[str, Tensor], path: Path) -> PanopticFpnNet:
         {"pixel_mean": net.pixel_mean, "pixel_std": net.pixel_std, **state},
         source=f"{path} (Panoptic FPN for {len(THING_IDS)} things, {len(STUFF_IDS) - 1} stuff)",
     )
+    return net
+
+
+def _speed_up(net: PanopticFpnNet, device: str, precision: str) -> PanopticFpnNet:
+    """Run the net's wide layers in the fast number format.
+
+    The layers that score pixels, anchors and regions and that move boxes stay in float32, as do
+    boxes and pooling: box corners need more than the eight bits of bfloat16.
+    """
+    parents: tuple[tuple[nn.Module, Sequence[str]], ...] = (
+        (net, ("backbone", "box_head", "mask_head", "mask_predictor")),
+        (net.rpn_head, ("conv",)),
+        (net.semantic_head.branches, ("0", "1", "2", "3")),
+    )
+    for parent, names in parents:
+        for name in names:
+            layers = parent.get_submodule(name)
+            setattr(parent, name, runtime.FastModule(layers, device, precision))
     return net
 
 
