@@ -35,7 +35,6 @@ from fuse.models import tiny
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "fuse/weights"
 BUILDERS = {"instance": tiny.build_instance_net, "semantic": tiny.build_semantic_net}
-SCORE_FLOOR = 0.05
 
 data_option = click.option(
     "--data", type=click.Path(exists=True, path_type=Path), required=True, help="data root"
@@ -124,7 +123,10 @@ def load_net(kind: str, folder: Path) -> Any:  # noqa: ANN401 - one of two class
 
 def describe(kind: str) -> dict[str, Any]:
     """Describe preprocessing and classes for the header of a weight file."""
-    ids = tiny.THING_IDS if kind == "instance" else tiny.STUFF_IDS
+    if kind == "instance":
+        ids, min_size, max_size = tiny.THING_IDS, tiny.INSTANCE_MIN_SIZE, tiny.INSTANCE_MAX_SIZE
+    else:
+        ids, min_size, max_size = tiny.STUFF_IDS, tiny.SEMANTIC_MIN_SIZE, tiny.SEMANTIC_MAX_SIZE
     metadata: dict[str, Any] = {
         "architecture": f"tiny_{kind}",
         "label_space": tiny.LABEL_SPACE,
@@ -133,14 +135,13 @@ def describe(kind: str) -> dict[str, Any]:
         "value_range": [0, 1],
         "mean": list(tiny.IMAGE_MEAN),
         "std": list(tiny.IMAGE_STD),
-        "min_size": tiny.INSTANCE_MIN_SIZE,
-        "max_size": tiny.INSTANCE_MAX_SIZE,
+        "min_size": min_size,
+        "max_size": max_size,
         "size_divisible": 32,
         "interpolation": "bilinear",
     }
     if kind == "instance":
-        metadata |= {"score_threshold": SCORE_FLOOR, "nms_threshold": 0.5, "mask_size": 28}
-        metadata |= {"detections_per_image": 100}
+        metadata["mask_size"] = 28
     else:
         metadata |= {"stride": 4, "upsample": "bilinear, align_corners=False"}
     return metadata
