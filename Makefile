@@ -12,7 +12,6 @@ test: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
 
 bench: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python scripts/bench.py
 
 clean:

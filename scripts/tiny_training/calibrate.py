@@ -28,7 +28,7 @@ Answer = tuple[Photo, PanopticPrediction, SemanticPrediction, Instances]
 
 def print_calibration(photos: list[Photo], root: Path, overrides: list[str]) -> None:
     """Print PQ of things by score and overlap threshold, and PQ of stuff by smallest area."""
-    nets = Pipeline.load("tiny", [*overrides, f"fusion.score_threshold={SCORE_FLOOR}"])
+    nets = Pipeline.load("tiny", overrides)
     answers = list(predict_held_out(nets, [photo for photo in photos if photo.held_out], root))
     for overlap in OVERLAP_THRESHOLDS:
         for threshold in SCORE_THRESHOLDS:
@@ -43,8 +43,9 @@ def predict_held_out(nets: Pipeline, photos: list[Photo], root: Path) -> Iterato
     """Run the nets over photos and yield their answers beside the truth."""
     for photo in photos:
         image = read_image(root / photo.file_name)
-        (raw,) = nets.predict([Picture(image)])
-        yield photo, read_truth(photo, root), nets.label(raw.semantic), raw.instances
+        (raw,) = nets.predict([Picture(image)], score_floor=SCORE_FLOOR)
+        found = nets.to_target(raw)
+        yield photo, read_truth(photo, root), found.label(), found.instances
 
 
 def score_rule(

@@ -119,7 +119,8 @@ def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, photos)
         assert together.category_ids.tolist() == alone.category_ids.tolist()
         np.testing.assert_allclose(together.boxes, alone.boxes, rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(together.scores, alone.scores, rtol=1e-4)
-        np.testing.assert_allclose(together.masks.probs, alone.masks.probs, atol=1e-4)
+        # A batch adds up in another order, which random weights make the most of.
+        np.testing.assert_allclose(together.masks.probs, alone.masks.probs, atol=1e-3)
 
 
 def test_the_score_floor_cuts_and_changes_nothing_else(v1_model, answers, photos):
