@@ -223,7 +223,7 @@ def test_missing_pngs_of_the_ground_truth_are_found_before_any_work(tmp_path):
 
 def test_another_pipeline_in_the_same_folder_is_refused(photos, finished):
     before = tree(finished.out, "*")
-    with pytest.raises(DataError, match=r"fusion\.score_threshold was 0\.3, is 0\.9"):
+    with pytest.raises(DataError, match=r"fusion\.score_threshold was 0\.5, is 0\.9"):
         api.run([str(photos)], finished.out, device="cpu", overrides=["fusion.score_threshold=0.9"])
     assert tree(finished.out, "*") == before
 
