@@ -67,6 +67,16 @@ json_option = click.option(
     metavar="FILE|-",
     help="Also write the figures as JSON; - prints them instead of the table.",
 )
+out_option = click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder."
+)
+truth_option = click.option(
+    "--gt",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="COCO panoptic ground truth.",
+)
 gt_dir_option = click.option(
     "--gt-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -82,7 +92,7 @@ overwrite_option = click.option(
 
 @main.command()
 @click.argument("images", nargs=-1, required=True)
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
+@out_option
 @click.option(
     "--pipeline",
     default="tiny",
@@ -176,13 +186,7 @@ def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
 
 
 @main.command()
-@click.option(
-    "--gt",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    metavar="GT.json",
-    help="COCO panoptic ground truth.",
-)
+@truth_option
 @click.option(
     "--pred",
     required=True,
@@ -237,7 +241,7 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
 
 
 @main.command()
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
+@out_option
 @click.option(
     "--predictions",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -317,13 +321,7 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     metavar="RUN",
     help="A run with --keep-predictions.",
 )
-@click.option(
-    "--gt",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    metavar="GT.json",
-    help="COCO panoptic ground truth.",
-)
+@truth_option
 @gt_dir_option
 @click.option(
     "--grid",
@@ -369,7 +367,7 @@ def sweep(json_file: Path | None, csv_file: Path | None, **options: Any) -> None
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
+@out_option
 def merge(runs: tuple[Path, ...], out: Path) -> None:
     """Join the shards of a run into one run.
 
