@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Group(click.Group):

@@ -79,7 +79,7 @@ class RunFolder:
         return PhotoRecord.from_json(json.loads(self._journal.readline()))
 
     def append(self, record: PhotoRecord) -> None:
-        """Add a record to the journal; it is on disk when this returns."""
+        """Add a record to the journal; it outlives this process from then on."""
         line = json.dumps(record.to_json(), allow_nan=False, separators=(",", ":")) + "\n"
         self._journal.seek(0, 2)
         self._offsets[record.file_name] = self._journal.tell()
