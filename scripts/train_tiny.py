@@ -101,7 +101,9 @@ def semantic(data: Path, work: Path, start: Path, minutes: float) -> None:
 def export(work: Path, folder: Path, only: str | None) -> None:
     """Write the averaged weights of the checkpoints as float16 files for the package."""
     for kind in [only] if only else sorted(BUILDERS):
-        state = torch.load(work / f"{kind}.pt", weights_only=True)["averaged"]
+        averaged = torch.load(work / f"{kind}.pt", weights_only=True)["averaged"]
+        wanted = BUILDERS[kind]().state_dict()  # without what only the training has
+        state = {name: averaged[name] for name in wanted}
         write_weights(folder / f"tiny_{kind}.safetensors", state, describe(kind))
         click.echo(f"{kind}: {folder / f'tiny_{kind}.safetensors'}")
 

@@ -10,6 +10,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tiny_training.augment import draw_view, jitter_colour
+from tiny_training.imitation import DenseTeacher, Imitation, Sights
 from tiny_training.loop import Training, freeze_early_blocks, group_parameters, speed_up_depthwise
 from tiny_training.photos import SURE, Photo, decode_mask, encode_mask, read_image
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ def train_instance(
     net.rpn._pre_nms_top_n["training"] = 600
     net.rpn._post_nms_top_n["training"] = 300
     freeze_early_blocks(net.backbone.stages)
+    net.add_module("imitation", Imitation())
+    teacher = DenseTeacher(root)
     optimizer = torch.optim.AdamW(group_parameters(net, net.backbone.stages, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "instance.pt", minutes)
     speed_up_depthwise(net)
@@ -58,7 +61,9 @@ def train_instance(
         rng = np.random.default_rng([seed, step])
         drawn = rng.choice(len(photos), BATCH, p=weights)
         samples = [make_sample(photos[index], root, rng) for index in drawn]
-        training.update(compute_losses(net, [s[0] for s in samples], [s[1] for s in samples]))
+        images = [sample[0] for sample in samples]
+        sights = teacher(torch.stack(images))
+        training.update(compute_losses(net, images, [s[1] for s in samples], sights))
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
             last_evaluation = training.elapsed
             print_average_precision(training.averaged, held_out, root)
@@ -118,8 +123,10 @@ def make_sample(photo: Photo, root: Path, rng: np.random.Generator) -> tuple[Ten
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, target
 
 
-def compute_losses(net: MaskRCNN, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-    """Run the net on a batch of equal canvases and compare it with the targets."""
+def compute_losses(
+    net: MaskRCNN, images: list[Tensor], targets: list[Target], sights: Sights
+) -> dict[str, Tensor]:
+    """Run the net on a batch of equal canvases, compare it with the targets and the teacher."""
     mean = torch.tensor(net.transform.image_mean).view(3, 1, 1)
     std = torch.tensor(net.transform.image_std).view(3, 1, 1)
     batch = ((torch.stack(images) - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -128,9 +135,10 @@ def compute_losses(net: MaskRCNN, images: list[Tensor], targets: list[Target]) -
         features = net.backbone(batch)
         objectness, deltas = net.rpn.head(list(features.values()))
     features = {name: level.float().contiguous() for name, level in features.items()}
+    imitation_losses = net.imitation.compare(features, sights)
     proposals, losses = propose(net, ImageList(batch, sizes), features, objectness, deltas, targets)
     losses.update(compare_rois(net, features, proposals, targets, sizes))
-    return losses
+    return losses | imitation_losses
 
 
 def propose(
