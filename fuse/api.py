@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.sweep import SweepResult, sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.errors import DataError
@@ -13,7 +14,6 @@ from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
-from fuse.sweep import SweepResult, sweep
 
 # In a wheel the example photos lie in the package, in a checkout beside it.
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")

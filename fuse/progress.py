@@ -67,3 +67,10 @@ def photo_progress() -> Iterator[Callable[[int, int], None]]:
                 print(line, file=sys.stderr)
 
         yield on_progress
+
+
+@contextmanager
+def count_progress() -> Iterator[Callable[[int, int], None]]:
+    """`photo_progress` for jobs that tell how many photos are done, of how many."""
+    with photo_progress() as on_progress:
+        yield lambda _done, total: on_progress(total, 0)

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fuse.analysis.sweep import SweepResult
 from fuse.metrics.pq import PQResult, PQScore
 from fuse.scoring import Evaluation
-from fuse.sweep import SweepResult
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -18,7 +18,7 @@ LAYERS = (
     {"predictions", "records", "labels_audit"},
     {"pipeline", "run_folder"},
     {"photo", "kept_run"},
-    {"engines", "merge", "combine", "sweep"},
+    {"engines", "merge", "combine", "analysis"},
     {"job"},
     {"api", "tables", "progress"},
     {"cli"},

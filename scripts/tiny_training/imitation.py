@@ -28,7 +28,9 @@ FEATURE_CHANNELS = 64
 CLASSES = 80
 LEVELS = ("1", "2", "3")  # of the pyramid, strides 8 to 32
 
-Sights = list[tuple[Tensor, Tensor]]  # per level features (N, 64, g, g), probabilities (N, 80, g, g)
+Sights = list[
+    tuple[Tensor, Tensor]
+]  # per level features (N, 64, g, g), probabilities (N, 80, g, g)
 
 
 class DenseTeacher:
@@ -83,9 +85,7 @@ class Imitation(nn.Module):
             grid = features.shape[-2:]
             with torch.autocast("cpu", torch.bfloat16):
                 read = reader(pyramid[level])
-            read = functional.interpolate(
-                read.float(), grid, mode="bilinear", align_corners=False
-            )
+            read = functional.interpolate(read.float(), grid, mode="bilinear", align_corners=False)
             own, logits = read.split([FEATURE_CHANNELS, CLASSES], 1)
             feature_loss = feature_loss + (normalise(own) - normalise(features)).square().mean() / 2
             distance = (logits.sigmoid() - probs).square()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from fuse import api
+from fuse.analysis.sweep import parse_grid
 from fuse.errors import ConfigError, DataError
 from fuse.labels import load_space
 from fuse.metrics.pq import sum_stats, summarize
-from fuse.sweep import parse_grid
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
 NAMES = ("astronaut.jpg", "chelsea.jpg", "hopper.jpg")
 

@@ -1,0 +1,1 @@
+"""What could be better: other rules, other runs, and where the quality went."""

@@ -1,0 +1,83 @@
+"""`fuse combine`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import out_option, overwrite_option, workers_option
+
+
+@click.command()
+@out_option
+@click.option(
+    "--predictions",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="A run with --keep-predictions; instead of the next four.",
+)
+@click.option(
+    "--instances",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="COCO.json",
+    help="COCO results with masks as RLE or polygons, and scores.",
+)
+@click.option(
+    "--semantic",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="COCO.json|PNG_DIR",
+    help="COCO results of stuff masks, or a folder of PNGs with a category id per pixel.",
+)
+@click.option(
+    "--images",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="IMAGES.json",
+    help="COCO JSON that lists the photos.",
+)
+@click.option(
+    "--categories",
+    metavar="FILE|SPACE",
+    help="Categories: a label space, or a JSON or CSV file.  [default: those of IMAGES.json]",
+)
+@click.option("--rule", help="Fusion rule.  [default: overlap, or that of RUN]")
+@click.option(
+    "--score-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
+)
+@click.option(
+    "--overlap-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
+)
+@click.option(
+    "--stuff-area",
+    type=click.FloatRange(min=0),
+    help="Smallest stuff segment in pixels; below 1 a share of the photo.  "
+    "[default: 4096, or that of RUN]",
+)
+@workers_option
+@overwrite_option
+def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Fuse again what nets have said: a run's kept predictions, or other tools' result files.
+
+    \b
+    fuse combine --predictions out -o out2 --score-threshold 0.3
+    fuse combine --instances inst.json --semantic stuff.json --images val2017.json -o out
+    """
+    from fuse import api
+    from fuse.progress import count_progress
+
+    given = {key: value for key, value in options.items() if value is not None}
+    sources = {"instances", "semantic", "images"}
+    if predictions and given.keys() & {*sources, "categories"}:
+        raise click.UsageError("give --predictions, or --instances, --semantic and --images")
+    if not predictions and not sources <= given.keys():
+        raise click.UsageError("give --predictions RUN, or --instances, --semantic and --images")
+    with count_progress() as on_progress:
+        given["on_progress"] = on_progress
+        if predictions:
+            result = api.combine_kept(predictions=predictions, **given)
+        else:
+            result = api.combine(**given)
+    if result.unlisted:
+        click.echo(f"{len(result.unlisted)} photos of the predictions are not listed", err=True)
+    click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")

@@ -1,0 +1,38 @@
+"""`fuse demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import json_option, overwrite_option
+from fuse.cli.printing import print_run
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--out",
+    default="fuse-demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Output folder.",
+)
+@overwrite_option
+@json_option
+def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Do the whole job on the photos that ship, without a network.
+
+    \b
+    fuse demo
+    """
+    from fuse import api
+    from fuse.progress import photo_progress
+
+    with photo_progress() as on_progress:
+        result = api.demo(**options, on_progress=on_progress)
+    print_run(result, json_file)
+    if json_file != Path("-"):
+        click.echo(f"pictures: {result.out / 'pictures'}")

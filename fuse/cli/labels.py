@@ -1,0 +1,68 @@
+"""`fuse labels` and `fuse labels audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import gt_dir_option, json_option
+from fuse.cli.printing import print_figures
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def labels(context: click.Context) -> None:
+    """List the label spaces that ship, or say what a label map covers.
+
+    \b
+    fuse labels
+    fuse labels audit ade20k_150 coco_panoptic
+    """
+    from fuse import api
+    from fuse.tables import print_rows
+
+    if context.invoked_subcommand is None:
+        print_rows(("label space", "things", "stuff", "rows of a net"), api.list_space_rows())
+        print_rows(("map from", "to"), api.list_maps())
+
+
+@labels.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option(
+    "--gt",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="Also say which PQ the map leaves within reach on this ground truth.",
+)
+@gt_dir_option
+@click.option(
+    "--map",
+    "map_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="A map of your own with the columns source,target.",
+)
+@json_option
+def audit(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Say what the map from one label space to another covers.
+
+    \b
+    fuse labels audit ade20k_150 coco_panoptic --gt panoptic_val2017.json
+    """
+    from fuse import api
+    from fuse.progress import count_progress
+    from fuse.tables import print_evaluation, print_rows
+
+    with count_progress() as on_progress:
+        found = api.audit(**options, on_progress=on_progress)
+
+    def print_audit() -> None:
+        print_rows(("", "categories", ""), found.rows())
+        if found.ceiling:
+            click.echo("PQ within reach:")
+            print_evaluation(found.ceiling)
+
+    print_figures(found.to_json(), json_file, print_audit)

@@ -1,0 +1,25 @@
+"""`fuse merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fuse.cli.options import out_option
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@out_option
+def merge(runs: tuple[Path, ...], out: Path) -> None:
+    """Join the shards of a run into one run.
+
+    \b
+    fuse run photos/ -o part1 --shard 1/2
+    fuse run photos/ -o part2 --shard 2/2
+    fuse merge part1 part2 -o out
+    """
+    from fuse import api
+
+    click.echo(f"{api.merge(runs, out)} photos -> {out / 'panoptic.json'}")

@@ -1,0 +1,36 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE|-",
+    help="Also write the figures as JSON; - prints them instead of the table.",
+)
+out_option = click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder."
+)
+truth_option = click.option(
+    "--gt",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="COCO panoptic ground truth.",
+)
+gt_dir_option = click.option(
+    "--gt-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the ground truth's PNGs.  [default: the JSON's path without .json]",
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]"
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Start anew where the folder holds a run."
+)

@@ -1,0 +1,87 @@
+"""`fuse run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import gt_dir_option, json_option, out_option, overwrite_option
+from fuse.cli.printing import print_run
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True)
+@out_option
+@click.option(
+    "--pipeline",
+    default="tiny",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A preset that ships, or a TOML file.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the preset, as fusion.score_threshold=0.3; may be repeated.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ...")
+@click.option(
+    "--gt",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="GT.json",
+    help="Score against this COCO panoptic ground truth.",
+)
+@gt_dir_option
+@click.option("--pictures", is_flag=True, help="Also draw each photo with all that was seen in it.")
+@click.option(
+    "--keep-predictions",
+    is_flag=True,
+    help="Also keep what the nets said, to try other rules and thresholds without them.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Photos per call of the nets.  [default: 1 on a CPU, 8 on a GPU]",
+)
+@click.option(
+    "--shard",
+    default="1/1",
+    callback=lambda _context, _option, text: _parse_shard(text),
+    metavar="I/N",
+    help="Do the I-th of N parts, as in a job array; fuse merge joins them.",
+)
+@click.option(
+    "--allow-plugins",
+    is_flag=True,
+    help="Let the preset load code that is not installed, as file.py:Class.",
+)
+@overwrite_option
+@json_option
+def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Make panoptic maps of photos: folders, files and globs.
+
+    \b
+    fuse run photos/ -o out
+    fuse run 'trip/*.jpg' -o out --set fusion.score_threshold=0.3 --pictures
+    fuse run val2017/ -o out --gt panoptic_val2017.json
+
+    A run that was cut off goes on where it stopped when called again.
+    """
+    from fuse import api
+    from fuse.progress import photo_progress, stop_flag
+
+    with photo_progress() as on_progress, stop_flag() as should_stop:
+        result = api.run(**options, on_progress=on_progress, should_stop=should_stop)
+    print_run(result, json_file)
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) of ``i/n``."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise click.BadParameter(f"{text!r} is not I/N with 1 <= I <= N, as 2/8")
+    return int(part), int(parts)

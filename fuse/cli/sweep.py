@@ -1,0 +1,63 @@
+"""`fuse sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.printing import print_figures
+
+
+@click.command()
+@click.option(
+    "--predictions",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="A run with --keep-predictions.",
+)
+@truth_option
+@gt_dir_option
+@click.option(
+    "--grid",
+    required=True,
+    multiple=True,
+    metavar="KEY=LO:HI:STEP|A,B",
+    help="What to vary: score_threshold, overlap_threshold, stuff_area, rule; may be repeated.",
+)
+@click.option(
+    "--holdout",
+    default=0.0,
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Share of the photos to report on and not choose by, as 0.5.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the split and the bootstrap.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="Also write a row per setting.",
+)
+@workers_option
+@json_option
+def sweep(json_file: Path | None, csv_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Try many rules and thresholds on kept predictions; no net runs.
+
+    \b
+    fuse run photos/ -o out --keep-predictions
+    fuse sweep --predictions out --gt gt.json --grid score_threshold=0.3:0.7:0.05
+    """
+    from fuse import api
+    from fuse.progress import count_progress
+    from fuse.tables import print_sweep
+
+    with count_progress() as on_progress:
+        result = api.sweep(**options, on_progress=on_progress)
+    if csv_file:
+        result.write_csv(csv_file)
+    print_figures(result.to_json(), json_file, lambda: print_sweep(result))
