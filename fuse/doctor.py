@@ -7,7 +7,7 @@ notes up to one finding per kind of fault.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -191,18 +191,26 @@ FAULTS = {
 }
 
 
-def check_truth_segments(where: str, segments: Iterable[SegmentRecord]) -> Iterator[Note]:
-    """Notes on what a true photo's segments lack, and on several crowds of a category."""
-    segments = list(segments)
-    for code, missing in (
-        ("truth-no-area", [s for s in segments if s.area is None]),
-        ("truth-no-iscrowd", [s for s in segments if s.iscrowd is None]),
-    ):
-        if missing:
-            yield Note(code, f"{where}, segment {missing[0].segment_id}", len(missing))
-    for category_id, crowds in Counter(s.category_id for s in segments if s.iscrowd).items():
-        if crowds > 1:
-            yield Note("truth-several-crowds", f"{where}, category_id {category_id}", crowds - 1)
+def check_truth_segments(
+    where: str, segments: Sequence[SegmentRecord], table: SegmentTable
+) -> Iterator[Note]:
+    """Notes on what a true photo's segments lack, and on several crowds of a category.
+
+    Args:
+        where: the photo, in words.
+        segments: of the photo.
+        table: their columns.
+    """
+    unclaimed, crowds = np.isnan(table.areas), [segment.iscrowd for segment in segments]
+    if unclaimed.any():
+        first = table.segment_ids[unclaimed][0]
+        yield Note("truth-no-area", f"{where}, segment {first}", int(unclaimed.sum()))
+    if None in crowds:
+        first = table.segment_ids[crowds.index(None)]
+        yield Note("truth-no-iscrowd", f"{where}, segment {first}", crowds.count(None))
+    for category_id, count in Counter(table.category_ids[table.iscrowd].tolist()).items():
+        if count > 1:
+            yield Note("truth-several-crowds", f"{where}, category_id {category_id}", count - 1)
 
 
 def check_pixels(
@@ -220,13 +228,12 @@ def check_pixels(
     where = f"image_id {image_id!r}, segment"
     if len(unlisted):
         yield Note(f"{side}-unlisted-id", f"{where} {unlisted[0]}", len(unlisted))
-    suspect = np.flatnonzero((areas != table.areas) | (areas == 0))
-    if not len(suspect):
+    if areas.all() and (areas == table.areas).all():
         return
     empty = table.segment_ids[areas == 0]
     if len(empty):
         yield Note(f"{side}-no-pixels", f"{where} {empty[0]}", len(empty))
-    wrong = suspect[(areas[suspect] > 0) & ~np.isnan(table.areas[suspect])]
+    wrong = np.flatnonzero((areas != table.areas) & (areas > 0) & ~np.isnan(table.areas))
     if len(wrong):
         row = wrong[0]
         example = f"{where} {table.segment_ids[row]} ({table.areas[row]:g}, not {areas[row]})"

@@ -32,6 +32,7 @@ from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (
     PQResult,
     PQStats,
+    SegmentPairs,
     SegmentTable,
     map_truth,
     match_pairs,
@@ -41,7 +42,7 @@ from fuse.metrics.pq import (
 from fuse.metrics.semantic import SemanticResult
 from fuse.ops.changes import MapChanges, find_changes
 from fuse.ops.contingency import count_changed_pairs
-from fuse.ops.matching import count_areas
+from fuse.ops.matching import are_distinct, count_areas
 from fuse.ops.memory import keep_freed_memory
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -169,16 +170,22 @@ class TruthScorer:
                 f"image_id {image_id!r}: the prediction is {_by(pred_map)}, "
                 f"the true {self.truth.png_path(image_id)} is {_by(truth_map)}"
             )
-        pairs = count_changed_pairs(truth_map, pred_map)
-        true_areas, true_unlisted = count_areas(pairs[0], pairs[2], truth.segment_ids)
-        pred_areas, pred_unlisted = count_areas(pairs[1], pairs[2], pred.segment_ids)
-        notes += check_pixels(image_id, "truth", true_unlisted, true_areas, truth)
-        notes += check_pixels(image_id, "pred", pred_unlisted, pred_areas, pred)
-        truth = replace(truth, areas=np.where(np.isnan(truth.areas), true_areas, truth.areas))
+        pairs = SegmentPairs.locate(*count_changed_pairs(truth_map, pred_map), truth, pred)
+        true_areas, unlisted = count_areas(
+            pairs.truth_ids, pairs.true_rows, pairs.counts, len(truth.areas)
+        )
+        notes += check_pixels(image_id, "truth", unlisted, true_areas, truth)
+        pred_areas, unlisted = count_areas(
+            pairs.pred_ids, pairs.pred_rows, pairs.counts, len(pred.areas)
+        )
+        notes += check_pixels(image_id, "pred", unlisted, pred_areas, pred)
+        unclaimed = np.isnan(truth.areas)
+        if unclaimed.any():
+            truth = replace(truth, areas=np.where(unclaimed, true_areas, truth.areas))
         if self._label_map:
-            pairs, truth = map_truth(*pairs, truth, self._label_map)
+            pairs, truth = map_truth(pairs, truth, pred, self._label_map)
         try:
-            stats = match_pairs(*pairs, truth, pred, official=self._official)
+            stats = match_pairs(pairs, truth, pred, official=self._official)
         except ValueError as err:
             raise CocoFormatError(f"{self.truth.path}, image_id {image_id!r}: {err}") from err
         return PhotoScore(image_id, self.truth.photo_name(image_id), stats, tuple(notes))
@@ -251,7 +258,7 @@ def evaluate(
     keep_freed_memory()
     truth = read_panoptic_json(gt, gt_dir)
     predictions = read_panoptic_json(pred, pred_dir, default_space=truth.space)
-    used_ids = _used_category_ids(predictions)
+    used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official)
     notes = check_heads(truth, predictions, mapped=label_map is not None)
@@ -330,29 +337,23 @@ def _map_threads(
             yield from pool.map(score, image_ids[start : start + PHOTOS_IN_FLIGHT])
 
 
-def _used_category_ids(dataset: PanopticDataset) -> set[int]:
-    return {
-        segment.category_id
-        for annotation in dataset.annotations.values()
-        for segment in annotation.segments_info
-    }
-
-
 def _read_photo(
     dataset: PanopticDataset, image_id: ImageId, side: str, notes: list[Note]
 ) -> tuple[MapChanges, SegmentTable]:
     """Read the map and the segments of a photo; faults go to notes."""
-    annotation = dataset.annotations[image_id]
-    records = annotation.segments_by_id()
+    segments = dataset.annotations[image_id].segments_info
+    table = _segment_table(segments)
     where = f"image_id {image_id!r}"
-    if len(records) < len(annotation.segments_info):
-        zeros = sum(segment.segment_id == 0 for segment in annotation.segments_info)
-        repeated = len(annotation.segments_info) - zeros - len(records)
+    if not (table.segment_ids.all() and are_distinct(table.segment_ids)):
+        segments = tuple(dataset.annotations[image_id].segments_by_id().values())
+        zeros = int((table.segment_ids == 0).sum())
+        repeated = len(table.segment_ids) - zeros - len(segments)
         for code, count in (("id-zero", zeros), ("repeated-id", repeated)):
             if count:
                 notes.append(Note(f"{side}-{code}", where, count))
+        table = _segment_table(segments)
     if side == "truth":
-        notes += check_truth_segments(where, records.values())
+        notes += check_truth_segments(where, segments, table)
     png = dataset.png_path(image_id)
     file = read_id_map_file(png)
     if (file.color_type, file.bit_depth) != ("rgb", 8):
@@ -362,16 +363,16 @@ def _read_photo(
     if image and ((image.height or height), (image.width or width)) != (height, width):
         example = f"{png} ({height}x{width}, not {image.height}x{image.width})"
         notes.append(Note(f"{side}-png-size", example))
-    return file.changes, _segment_table(records)
+    return file.changes, table
 
 
-def _segment_table(records: dict[int, SegmentRecord]) -> SegmentTable:
-    segments = records.values()
+def _segment_table(segments: Sequence[SegmentRecord]) -> SegmentTable:
+    """The columns of segments; an area that is missing is NaN, an iscrowd is no crowd."""
     return SegmentTable(
-        np.array(list(records), dtype=np.int32),
+        np.array([s.segment_id for s in segments], dtype=np.int32),
         np.array([s.category_id for s in segments], dtype=np.int32),
-        np.array([bool(s.iscrowd) for s in segments], dtype=np.bool_),
-        np.array([np.nan if s.area is None else s.area for s in segments], dtype=np.float64),
+        np.array([s.iscrowd for s in segments], dtype=np.bool_),
+        np.array([s.area for s in segments], dtype=np.float64),
     )
 
 

@@ -274,12 +274,13 @@ def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
 def _check_categories(path: Path, annotations: Sequence[AnnotationRecord], known: set[int]) -> None:
     """Raise CocoFormatError naming the first segment of a category that the JSON lacks."""
     for annotation in annotations:
-        for segment in annotation.segments_info:
-            if segment.category_id not in known:
-                raise CocoFormatError(
-                    f"{path}, image_id {annotation.image_id!r}: segment {segment.segment_id} has "
-                    f"category_id {segment.category_id}, which is not in the categories"
-                )
+        unknown = {segment.category_id for segment in annotation.segments_info} - known
+        if unknown:
+            first = next(s for s in annotation.segments_info if s.category_id in unknown)
+            raise CocoFormatError(
+                f"{path}, image_id {annotation.image_id!r}: segment {first.segment_id} has "
+                f"category_id {first.category_id}, which is not in the categories"
+            )
 
 
 def _index(path: Path, what: str, records: Sequence[Record]) -> dict[ImageId, Record]:

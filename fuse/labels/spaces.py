@@ -16,6 +16,7 @@ COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r"
 SEMANTIC_ONLY = ("ade20k_150", "ade20k_32", "coco_stuff_171")  # no panoptic truth is published
 
 
+@cache
 def list_spaces() -> tuple[str, ...]:
     """Names of the label spaces that ship, sorted."""
     return tuple(sorted(path.stem for path in SPACES_DIR.glob("*.csv")))
@@ -148,15 +149,18 @@ def identify_space(categories: Iterable[Category]) -> LabelSpace | None:
     'coco_things'
     >>> identify_space([Category(1, "person", True)])  # as in coco_super, or in coco_things?
     """
-    categories = tuple(categories)
-    spaces = [load_space(name) for name in list_spaces()]
-    for space in spaces:
-        if _keys(space.categories) == _keys(categories):
-            return space
-    containing = [
-        space for space in spaces if space.name not in SEMANTIC_ONLY and contains(space, categories)
-    ]
-    smallest = min(containing, key=lambda space: len(space.categories), default=None)
-    if smallest and all(contains(space, smallest.categories) for space in containing):
-        return smallest
+    keys, names = _keys(categories), list_spaces()
+    for name in names:
+        if _shipped_keys(name) == keys:
+            return load_space(name)
+    containing = [n for n in names if n not in SEMANTIC_ONLY and keys <= _shipped_keys(n)]
+    smallest = min(containing, key=lambda name: len(_shipped_keys(name)), default=None)
+    if smallest and all(_shipped_keys(smallest) <= _shipped_keys(name) for name in containing):
+        return load_space(smallest)
     return None
+
+
+@cache
+def _shipped_keys(name: str) -> frozenset[tuple[int, str, bool]]:
+    """What tells the categories of a shipped space from others."""
+    return _keys(load_space(name).categories)

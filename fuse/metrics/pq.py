@@ -18,7 +18,7 @@ import numpy as np
 
 from fuse.labels import LabelMap, map_panoptic
 from fuse.ops.contingency import count_pairs
-from fuse.ops.matching import BoolArray, Int64Array, count_matches, sum_by_row
+from fuse.ops.matching import BoolArray, Int64Array, count_matches, find_rows, sum_by_row
 from fuse.types import Float64Array, Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
 
 
@@ -103,29 +103,53 @@ def match_segments(
     >>> stats.category_ids.tolist(), stats.iou_sum.round(3).tolist(), stats.fn.tolist()
     ([17, 18], [0.667, 0.0], [0, 1])
     """
-    return match_pairs(
-        *count_pairs(truth.panoptic_map, pred.panoptic_map),
-        SegmentTable.from_segments(truth.segments_info),
-        SegmentTable.from_segments(pred.segments_info),
-        official=official,
-    )
+    true_table = SegmentTable.from_segments(truth.segments_info)
+    pred_table = SegmentTable.from_segments(pred.segments_info)
+    counted = count_pairs(truth.panoptic_map, pred.panoptic_map)
+    pairs = SegmentPairs.locate(*counted, true_table, pred_table)
+    return match_pairs(pairs, true_table, pred_table, official=official)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentPairs:
+    """The pixels that true and predicted segments of a photo have in common; P pairs.
+
+    Attributes:
+        truth_ids: int32 (P,), with pred_ids each pair once, sorted; 0 is void.
+        pred_ids: int32 (P,).
+        counts: int64 (P,), pixels.
+        true_rows: int64 (P,), where the true segment stands in its table, -1 where it does not.
+        pred_rows: the same of the predicted segment.
+    """
+
+    truth_ids: Int32Array
+    pred_ids: Int32Array
+    counts: Int64Array
+    true_rows: Int64Array
+    pred_rows: Int64Array
+
+    @classmethod
+    def locate(
+        cls,
+        truth_ids: Int32Array,
+        pred_ids: Int32Array,
+        counts: Int64Array,
+        truth: SegmentTable,
+        pred: SegmentTable,
+    ) -> SegmentPairs:
+        """Pairs as `count_pairs` gives them, looked up in the tables."""
+        true_rows = find_rows(truth_ids, truth.segment_ids)
+        pred_rows = find_rows(pred_ids, pred.segment_ids)
+        return cls(truth_ids, pred_ids, counts, true_rows, pred_rows)
 
 
 def match_pairs(
-    truth_ids: Int32Array,
-    pred_ids: Int32Array,
-    counts: Int64Array,
-    truth: SegmentTable,
-    pred: SegmentTable,
-    *,
-    official: bool = False,
+    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, *, official: bool = False
 ) -> PQStats:
     """`match_segments` on the pixel counts of segment pairs instead of the maps.
 
     Args:
-        truth_ids: int32 (P,), with pred_ids each pair once; 0 is void.
-        pred_ids: int32 (P,).
-        counts: int64 (P,), pixels that the pair has in common.
+        pairs: what the two have in common.
         truth: true segments; an id that is not among them is void (`official`: it is
             neither void nor a segment, as in panopticapi).
         pred: predicted segments; an id that is not among them is void.
@@ -134,34 +158,32 @@ def match_pairs(
     Raises:
         ValueError: `official`, and a claimed area makes a union of 0 pixels.
     """
-    true_columns = (truth.segment_ids, truth.category_ids, truth.iscrowd, truth.areas)
-    pred_columns = (pred.segment_ids, pred.category_ids)
     return PQStats(
-        *count_matches(truth_ids, pred_ids, counts, true_columns, pred_columns, official)
+        *count_matches(
+            (pairs.truth_ids, pairs.true_rows, pairs.pred_rows, pairs.counts),
+            (truth.category_ids, truth.iscrowd, truth.areas),
+            pred.category_ids,
+            official,
+        )
     )
 
 
 def map_truth(
-    truth_ids: Int32Array,
-    pred_ids: Int32Array,
-    counts: Int64Array,
-    truth: SegmentTable,
-    label_map: LabelMap,
-) -> tuple[tuple[Int32Array, Int32Array, Int64Array], SegmentTable]:
+    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, label_map: LabelMap
+) -> tuple[SegmentPairs, SegmentTable]:
     """Carry the truth of pair counts into another label space, before `match_pairs`.
 
     Mapping renames and joins ids, so the list of pairs stands in for the whole map. Claimed
     areas of joined segments add up.
 
     Args:
-        truth_ids: int32 (P,), as in `match_pairs`.
-        pred_ids: int32 (P,).
-        counts: int64 (P,).
+        pairs: what the two have in common.
         truth: true segments, their areas without NaN.
+        pred: predicted segments.
         label_map: from the truth's label space.
 
     Returns:
-        (truth_ids, pred_ids, counts) and the true segments in the other space.
+        The pairs and the true segments in the other space.
     """
     columns = (truth.segment_ids, truth.category_ids, truth.areas.astype(np.int64), truth.iscrowd)
     segments = tuple(
@@ -170,11 +192,13 @@ def map_truth(
             *(column.tolist() for column in columns), strict=True
         )
     )
-    mapped = map_panoptic(PanopticPrediction(truth_ids[np.newaxis], segments), label_map)
-    id_pairs = np.stack((mapped.panoptic_map[0], pred_ids), axis=1)
+    mapped = map_panoptic(PanopticPrediction(pairs.truth_ids[np.newaxis], segments), label_map)
+    id_pairs = np.stack((mapped.panoptic_map[0], pairs.pred_ids), axis=1)
     joined, rows = np.unique(id_pairs, axis=0, return_inverse=True)
-    pairs = (joined[:, 0].copy(), joined[:, 1].copy(), sum_by_row(rows, counts, len(joined)))
-    return pairs, SegmentTable.from_segments(mapped.segments_info)
+    truth_ids, pred_ids = joined[:, 0].copy(), joined[:, 1].copy()
+    counts = sum_by_row(rows, pairs.counts, len(joined))
+    table = SegmentTable.from_segments(mapped.segments_info)
+    return SegmentPairs.locate(truth_ids, pred_ids, counts, table, pred), table
 
 
 def sum_stats(stats: Iterable[PQStats]) -> PQStats:

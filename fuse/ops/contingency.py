@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.changes import MapChanges, find_changes
+from fuse.ops.changes import Int64Array, MapChanges, find_changes
 from fuse.types import MAX_SEGMENT_ID, Int32Array
 
-Int64Array = npt.NDArray[np.int64]
-
 ID_BITS = 24  # MAX_SEGMENT_ID fits
-EMPTY = -1  # key of a free slot
+FREE = -1  # key of a free slot
 FIRST_SLOTS = 1024  # a power of two; most photos have fewer than 100 pairs
 # Knuth's multiplicative hashing: a factor of about 2**63 / phi, and the middle bits of the product.
 HASH_FACTOR = 0x4F1BBCDCBFA53E0B
@@ -78,70 +75,72 @@ def _count_keys(
     pred_ends: Int64Array,
     width: int,
 ) -> tuple[Int64Array, Int64Array, bool]:
-    """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big.
+    """Keys truth_id << 24 | pred_id and their pixels, unsorted; False if an id is too big.
 
     A column keeps its key from row to row; where one of the two maps changes, the rows since
     the last change are counted.
     """
-    keys = np.full(FIRST_SLOTS, EMPTY, np.int64)
-    counts = np.zeros(FIRST_SLOTS, np.int64)
+    table = _free_slots(FIRST_SLOTS)
     column_keys, since = np.zeros(width, np.int64), np.zeros(width, np.int64)
     used, truth_at, pred_at = 0, 0, 0
     for y in range(len(truth_ends)):
-        while 2 * (used + truth_ends[y] - truth_at + pred_ends[y] - pred_at) > len(keys):
-            keys, counts = _grown(keys, counts)
+        while 2 * (used + truth_ends[y] - truth_at + pred_ends[y] - pred_at) > len(table):
+            table = _grown(table)
         for index in range(truth_at, truth_ends[y]):
             x, new_id = truth_changes[index, 0], np.int64(truth_changes[index, 1])
             if new_id & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
-                return keys, counts, False
-            used += _count(keys, counts, column_keys[x], y - since[x])
+                return table[:0, 0], table[:0, 1], False
+            used += _count(table, column_keys[x], y - since[x])
             column_keys[x] = new_id << ID_BITS | column_keys[x] & MAX_SEGMENT_ID
             since[x] = y
         for index in range(pred_at, pred_ends[y]):
             x, new_id = pred_changes[index, 0], np.int64(pred_changes[index, 1])
             if new_id & ~MAX_SEGMENT_ID:
-                return keys, counts, False
-            used += _count(keys, counts, column_keys[x], y - since[x])
+                return table[:0, 0], table[:0, 1], False
+            used += _count(table, column_keys[x], y - since[x])
             column_keys[x] = column_keys[x] & ~MAX_SEGMENT_ID | new_id
             since[x] = y
         truth_at, pred_at = truth_ends[y], pred_ends[y]
-    while 2 * (used + width) > len(keys):
-        keys, counts = _grown(keys, counts)
+    while 2 * (used + width) > len(table):
+        table = _grown(table)
     for x in range(width):
-        _count(keys, counts, column_keys[x], len(truth_ends) - since[x])
-    taken = keys != EMPTY
-    return keys[taken], counts[taken], True
+        _count(table, column_keys[x], len(truth_ends) - since[x])
+    taken = np.flatnonzero(table[:, 0] != FREE)
+    return table[taken, 0], table[taken, 1], True
 
 
 @jit
-def _count(keys: Int64Array, counts: Int64Array, key: int, pixels: int) -> int:
-    """Add to a key's count in the hash table; returns how many slots that took: 1 or 0.
+def _count(table: Int64Array, key: int, pixels: int) -> int:
+    """Add to the pixels of a key; returns how many slots that took: 1 or 0.
 
     Open addressing with linear probing; the caller sees to it that half the slots are free.
     """
     if pixels == 0:
         return 0
-    mask = len(keys) - 1
+    mask = len(table) - 1
     slot = ((key * HASH_FACTOR) >> HASH_SHIFT) & mask
-    while keys[slot] != key:
-        if keys[slot] == EMPTY:
-            keys[slot], counts[slot] = key, pixels
+    while table[slot, 0] != key:
+        if table[slot, 0] == FREE:
+            table[slot, 0], table[slot, 1] = key, pixels
             return 1
         slot = (slot + 1) & mask
-    counts[slot] += pixels
+    table[slot, 1] += pixels
     return 0
 
 
 @jit
-def _grown(keys: Int64Array, counts: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """The same table with four times the slots."""
-    larger_keys = np.full(4 * len(keys), EMPTY, np.int64)
-    larger_counts = np.zeros(4 * len(keys), np.int64)
-    for i in range(len(keys)):
-        if keys[i] != EMPTY:
-            slot = ((keys[i] * HASH_FACTOR) >> HASH_SHIFT) & (len(larger_keys) - 1)
-            while larger_keys[slot] != EMPTY:
-                slot = (slot + 1) & (len(larger_keys) - 1)
-            larger_keys[slot] = keys[i]
-            larger_counts[slot] = counts[i]
-    return larger_keys, larger_counts
+def _grown(table: Int64Array) -> Int64Array:
+    """The same table with twice the slots."""
+    larger = _free_slots(2 * len(table))
+    for index in range(len(table)):
+        if table[index, 0] != FREE:
+            _count(larger, table[index, 0], table[index, 1])
+    return larger
+
+
+@jit
+def _free_slots(count: int) -> Int64Array:
+    """An empty hash table: int64 (count, 2), count a power of two."""
+    table = np.zeros((count, 2), np.int64)
+    table[:, 0] = FREE
+    return table

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.changes import FIRST_ROWS, MapChanges
+from fuse.ops.changes import FIRST_ROWS, Int64Array, MapChanges
 from fuse.types import Int32Array, UInt8Array
 
 UInt32Array = npt.NDArray[np.uint32]
 UInt64Array = npt.NDArray[np.uint64]
-Int64Array = npt.NDArray[np.int64]
 
 SUB, UP, AVERAGE, PAETH = 1, 2, 3, 4  # 0 is no filter
 NO_BAD_ROW = -1

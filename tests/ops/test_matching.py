@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.matching import count_areas, find_rows
+from fuse.ops.matching import are_distinct, count_areas, find_rows
 
 small_ids = st.integers(0, 5)
 
@@ -15,6 +15,19 @@ def test_find_rows(segment_ids, listed_ids):
     assert rows.tolist() == expected
 
 
+@pytest.mark.parametrize("stride", [1, 2, 255, 256, 4096, 65_536])
+def test_find_rows_of_many_regular_ids(stride):
+    # Colours that another tool counts up, in each of the three channels.
+    listed_ids = np.arange(1, 2**24, stride, dtype=np.int32)[:70_000]
+    rows = find_rows(listed_ids[::-1].copy(), listed_ids)
+    assert (rows == np.arange(len(listed_ids))[::-1]).all()
+
+
+@given(st.lists(small_ids))
+def test_are_distinct(ids):
+    assert are_distinct(np.array(ids, dtype=np.int32)) == (len(set(ids)) == len(ids))
+
+
 @pytest.mark.parametrize(
     ("listed_ids", "areas", "unlisted"),
     [([9, 4], [30, 10], [2**24 - 1]), ([], [], [4, 9, 2**24 - 1]), ([5], [0], [4, 9, 2**24 - 1])],
@@ -22,6 +35,7 @@ def test_find_rows(segment_ids, listed_ids):
 def test_count_areas(listed_ids, areas, unlisted):
     segment_ids = np.array([0, 9, 4, 9, 2**24 - 1], dtype=np.int32)
     counts = np.array([7, 10, 10, 20, 1])
-    counted, rest = count_areas(segment_ids, counts, np.array(listed_ids, dtype=np.int32))
+    rows = find_rows(segment_ids, np.array(listed_ids, dtype=np.int32))
+    counted, rest = count_areas(segment_ids, rows, counts, len(listed_ids))
     assert counted.tolist() == areas
     assert rest.tolist() == unlisted
