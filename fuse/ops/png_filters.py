@@ -140,10 +140,10 @@ def _undo_sub(
     pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, changes: Int32Array, count: int
 ) -> int:
     """Sums along the row; a block of zeros repeats the pixel before it."""
-    left = np.int32(0)
+    left = 0
     for block in range(len(blocks) + 1):
         if block < len(blocks) and _is_zero(blocks, block):
-            different = np.int32(0)
+            different = 0
             for x in range(block * BLOCK, block * BLOCK + BLOCK):
                 different |= ids[x] ^ left
             if different == 0:
@@ -151,7 +151,7 @@ def _undo_sub(
         for x in range(block * BLOCK, block * BLOCK + BLOCK):
             if x >= len(ids):
                 break
-            left = np.int32(_add(pixels[x] >> 8, left))
+            left = _add(pixels[x] >> 8, left)
             if left != ids[x]:
                 ids[x] = left
                 changes[count, 0], changes[count, 1] = x, left
@@ -172,12 +172,12 @@ def _undo_other(
 
     In Paeth a block of zeros changes nothing where the pixel before it did not change.
     """
-    left, above_left = np.int32(0), np.int32(0)
+    left, above_left = 0, 0
     for block in range(len(blocks) + 1):
-        if kind == PAETH and left == above_left and block < len(blocks):
-            if _is_zero(blocks, block):
-                left = above_left = ids[block * BLOCK + BLOCK - 1]
-                continue
+        is_kept = kind == PAETH and left == above_left and block < len(blocks)
+        if is_kept and _is_zero(blocks, block):
+            left = above_left = ids[block * BLOCK + BLOCK - 1]
+            continue
         for x in range(block * BLOCK, block * BLOCK + BLOCK):
             if x >= len(ids):
                 break
@@ -187,7 +187,7 @@ def _undo_other(
                 predicted = _paeth(left, above, above_left)
             elif kind == AVERAGE:
                 predicted = _average(left, above)
-            left, above_left = np.int32(_add(pixels[x] >> 8, predicted)), above
+            left, above_left = _add(pixels[x] >> 8, predicted), above
             if left != above:
                 ids[x] = left
                 changes[count, 0], changes[count, 1] = x, left
