@@ -14,6 +14,7 @@ from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
+from fuse.verify import Verification, verify
 
 # In a wheel the example photos lie in the package, in a checkout beside it.
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
@@ -44,6 +45,7 @@ __all__ = [
     "LabelAudit",
     "RunResult",
     "SweepResult",
+    "Verification",
     "audit",
     "combine",
     "combine_kept",
@@ -56,5 +58,6 @@ __all__ = [
     "merge",
     "run",
     "sweep",
+    "verify",
     "write_per_image_csv",
 ]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import count
 from os import cpu_count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import fuse
 from fuse.clock import StageClock, peak_memory
 from fuse.config import PipelineConfig, read_pipeline
 from fuse.engines.local import run_local
-from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.images import list_images, png_names
+from fuse.errors import ConfigError, RunStoppedError
+from fuse.io.coco import read_panoptic_json
 from fuse.models.registry import needs_plugin_permission
 from fuse.models.runtime import peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
@@ -26,12 +24,15 @@ from fuse.pipeline import Pipeline
 from fuse.records import PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.scoring import Evaluation, PhotoScore, TruthScorer, find_truth_map
+from fuse.tasks import check_truth_pngs, make_tasks
 
+Engine = Callable[[Sequence[PhotoTask]], Generator[FinishedPhoto, None, None]]
 Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
 
 # Named in run.json besides the weights, as results may depend on them.
 REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
 KEPT_SCORE = 0.05  # what detectors are customarily scored down to
+READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
 MAX_THREADS = 8  # for reading, and as many for finishing
 
 
@@ -79,6 +80,8 @@ def run(
     pictures: bool = False,
     keep_predictions: bool = False,
     batch_size: int | None = None,
+    timeout: float = READ_TIMEOUT,
+    retry_failed: bool = False,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
@@ -100,7 +103,10 @@ def run(
         pictures: also draw each photo with its semantic map, instances and fused map.
         keep_predictions: also write what the nets said, for other rules and thresholds; finds
             instances down to a score of KEPT_SCORE.
-        batch_size: photos per call of the nets; by default 1 on a CPU and 8 on a GPU.
+        batch_size: photos per call of the nets; by default one on a CPU, and on a GPU as many
+            as fit.
+        timeout: seconds after which a photo that is still being read has failed.
+        retry_failed: try photos again that failed in an earlier run of this folder.
         shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
@@ -119,7 +125,7 @@ def run(
         truth = read_panoptic_json(gt, gt_dir) if gt else None
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
-            _check_truth_pngs(tasks, truth)
+            check_truth_pngs(tasks, truth)
         nets = Pipeline(config, device)
         scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
         worker = PhotoWorker(
@@ -132,12 +138,24 @@ def run(
         )
         settings = _describe_settings(nets, images, shard) | {"predictions": keep_predictions}
         folder = RunFolder(out, settings, overwrite=overwrite)
+
+    def engine(photos_to_do: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
+        return run_local(
+            photos_to_do,
+            nets,
+            worker,
+            clock,
+            batch_size=batch_size or (1 if nets.device == "cpu" else None),
+            threads=min(cpu_count() or 1, MAX_THREADS),
+            timeout=timeout,
+            score_floor=KEPT_SCORE if keep_predictions else None,
+        )
+
     with folder:
         with clock.time("total"):
             failed: list[tuple[str, str]] = []
             scores: list[PhotoScore] = []
-            score_floor = KEPT_SCORE if keep_predictions else None
-            photos = _do_photos(tasks, nets, worker, folder, clock, batch_size, score_floor)
+            photos = _do_photos(tasks, worker, folder, engine, retry_failed=retry_failed)
             for done, photo in enumerate(photos, start=1):
                 if photo.record.error is not None:
                     failed.append((photo.task.file_name, photo.record.error))
@@ -175,99 +193,26 @@ def _refuse_plugins(config: PipelineConfig) -> None:
 
 def _do_photos(
     tasks: Sequence[PhotoTask],
-    nets: Pipeline,
     worker: PhotoWorker,
     folder: RunFolder,
-    clock: StageClock,
-    batch_size: int | None,
-    score_floor: float | None,
+    engine: Engine,
+    *,
+    retry_failed: bool,
 ) -> Iterator[FinishedPhoto]:
-    """Each photo in order, finished now and in the journal, or finished by an earlier run."""
-    fresh = run_local(
-        [task for task in tasks if not folder.is_done(task.file_name)],
-        nets,
-        worker,
-        clock,
-        batch_size=batch_size or (1 if nets.device == "cpu" else 8),
-        threads=min(cpu_count() or 1, MAX_THREADS),
-        score_floor=score_floor,
-    )
-    with closing(fresh):
+    """Each photo in order, finished now and in the journal, or settled by an earlier run."""
+
+    def is_settled(task: PhotoTask) -> bool:
+        name = task.file_name
+        return folder.is_done(name) or (folder.has_failed(name) and not retry_failed)
+
+    with closing(engine([task for task in tasks if not is_settled(task)])) as fresh:
         for task in tasks:
-            if folder.is_done(task.file_name):
+            if is_settled(task):
                 yield worker.recall(task, folder.read_record(task.file_name))
             else:
                 photo = next(fresh)
                 folder.append(photo.record)
                 yield photo
-
-
-def make_tasks(
-    images: Sequence[str], out: Path, truth: PanopticDataset | None = None
-) -> list[PhotoTask]:
-    """What there is to do: photos with the names of their maps and their image ids.
-
-    Raises:
-        DataError: there are no photos, or two of them are the same one of the ground truth.
-    """
-    photos = list_images(images, leave_out=out)
-    names = [photo.relative_name for photo in photos]
-    return [
-        PhotoTask(photo.path, photo.relative_name, png_name, image_id)
-        for photo, png_name, image_id in zip(
-            photos, png_names(names), assign_image_ids(names, truth), strict=True
-        )
-    ]
-
-
-def _check_truth_pngs(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:
-    """Raise CocoFormatError before any work is done where a true PNG is missing."""
-    scored = [task.image_id for task in tasks if task.image_id in truth.annotations]
-    missing = [png for png in map(truth.png_path, scored) if not png.is_file()]
-    if missing:
-        raise CocoFormatError(
-            f"{truth.path}: {len(missing)} of {len(scored)} PNGs of the photos are missing, "
-            f"first {missing[0]}; name their folder with --gt-dir"
-        )
-
-
-def assign_image_ids(
-    file_names: Sequence[str], truth: PanopticDataset | None = None
-) -> list[ImageId]:
-    """An image_id per photo.
-
-    The ground truth's where it knows the file name, and numbers above its largest for the
-    other photos. Without ground truth the number that each name is, as in COCO, where every
-    name is another number; else 1, 2, 3, ...
-
-    Raises:
-        DataError: two photos are the same one of the ground truth.
-
-    >>> assign_image_ids(["000000000139.jpg", "000000000285.jpg"])
-    [139, 285]
-    >>> assign_image_ids(["cat.jpg", "dog.jpg"])
-    [1, 2]
-    """
-    if truth is None:
-        stems = [PurePosixPath(name).stem for name in file_names]
-        numbers = {int(stem) for stem in stems if stem.isdecimal() and stem.isascii()}
-        if len(numbers) == len(stems):
-            return [int(stem) for stem in stems]
-        return list(range(1, len(file_names) + 1))
-    largest = max((i for i in truth.annotations if isinstance(i, int)), default=0)
-    unknown_ids = count(largest + 1)
-    owners: dict[ImageId, str] = {}
-    for name in file_names:
-        image_id = truth.find_image(name)
-        if image_id is None:
-            image_id = next(unknown_ids)
-        if image_id in owners:
-            raise DataError(
-                f"{owners[image_id]} and {name} are both photo {image_id!r} of {truth.path}; "
-                "leave one out, or run them apart"
-            )
-        owners[image_id] = name
-    return list(owners)
 
 
 def _describe_settings(

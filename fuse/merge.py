@@ -11,14 +11,14 @@ from typing import Any
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import read_panoptic_json
 from fuse.labels import load_space
-from fuse.records import PNG_DIR, PhotoTask
+from fuse.records import PhotoTask
 from fuse.run_folder import RUN_FILE, RunFolder, read_records
 
 
 def merge(runs: Sequence[Path], out: Path) -> int:
     """Join the shards of one run; the result is what a single run would have written.
 
-    PNGs are copied, the shards stay as they are.
+    Maps, kept predictions and pictures are copied, the shards stay as they are.
 
     Args:
         runs: output folders of all shards, in any order.
@@ -40,9 +40,9 @@ def merge(runs: Sequence[Path], out: Path) -> int:
                 if record.error is None:
                     image_id = ids[record.file_name]
                     png_name = dataset.annotations[image_id].file_name
-                    target = out / PNG_DIR / png_name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(run / PNG_DIR / png_name, target)
+                    for name in record.files:
+                        (out / name).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(run / name, out / name)
                     tasks.append(PhotoTask(run, record.file_name, png_name, image_id))
                 folder.append(record)
         tasks.sort(key=lambda task: task.file_name)

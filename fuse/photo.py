@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fuse.clock import StageClock
 from fuse.errors import ImageReadError
@@ -88,21 +88,27 @@ class PhotoWorker:
             nets_say = self._pipeline.to_target(raw)
             semantic = nets_say.label()
             prediction = self._pipeline.fuse(semantic, nets_say.instances)
+        files: dict[str, str] = {}
         with self._clock.time("write"):
-            write_id_map(_make_parent(self._out / PNG_DIR / task.png_name), prediction.panoptic_map)
+            path, name = self._place(PNG_DIR, task.png_name)
+            files[name] = write_id_map(path, prediction.panoptic_map)
             if self._keep_predictions:
-                kept = (self._out / PREDICTION_DIR / task.png_name).with_suffix(".npz")
-                write_prediction(_make_parent(kept), nets_say)
+                path, name = self._place(PREDICTION_DIR, task.png_name, ".npz")
+                files[name] = write_prediction(path, nets_say)
         if self._pictures:
             with self._clock.time("pictures"):
-                self._draw(task, read.photo.image, semantic, nets_say.instances, prediction)
-        record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info)
+                path, name = self._place(PICTURE_DIR, task.png_name, ".jpg")
+                overview = self._draw(
+                    task, read.photo.image, semantic, nets_say.instances, prediction
+                )
+                files[name] = save_picture(path, overview)
+        record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info, files=files)
         return FinishedPhoto(task, record, self._score(task, prediction))
 
     def recall(self, task: PhotoTask, record: PhotoRecord) -> FinishedPhoto:
-        """A photo that an earlier run finished; its map is read again only to be scored."""
-        if self._scorer is None:
-            return FinishedPhoto(task, record)
+        """A photo of an earlier run; its map is read again only to be scored."""
+        if self._scorer is None or record.error is not None:
+            return FinishedPhoto(task, record, self._score(task, None))
         panoptic_map = read_id_map(self._out / PNG_DIR / task.png_name)
         prediction = PanopticPrediction(panoptic_map, record.segments_info)
         return FinishedPhoto(task, record, self._score(task, prediction))
@@ -121,11 +127,11 @@ class PhotoWorker:
         semantic: SemanticPrediction,
         instances: Instances,
         prediction: PanopticPrediction,
-    ) -> None:
-        """Write a picture of all that is known of a photo, side by side."""
+    ) -> UInt8Array:
+        """A picture of all that is known of a photo, side by side."""
         scorer, image_id = self._scorer, task.image_id
         truth = scorer.load(image_id) if scorer and image_id in scorer.truth.annotations else None
-        overview = render_overview(
+        return render_overview(
             image,
             semantic,
             instances,
@@ -134,11 +140,10 @@ class PhotoWorker:
             score_threshold=self._pipeline.config.fusion.score_threshold,
             truth=truth,
         )
-        picture = (self._out / PICTURE_DIR / task.png_name).with_suffix(".jpg")
-        save_picture(_make_parent(picture), overview)
 
-
-def _make_parent(path: Path) -> Path:
-    """The path, with the folder it lies in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
+        """Where a file of a photo goes, its folder made, and the name it has in the record."""
+        name = PurePosixPath(folder, png_name).with_suffix(ending)
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path, str(name)

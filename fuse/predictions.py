@@ -161,8 +161,11 @@ def fuse_photo(
     )
 
 
-def write_prediction(path: Path, prediction: PhotoPrediction) -> None:
+def write_prediction(path: Path, prediction: PhotoPrediction) -> str:
     """Write a prediction as a compressed ``.npz``, whole or not at all.
+
+    Returns:
+        SHA-256 of the file in hex.
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full.
@@ -170,7 +173,7 @@ def write_prediction(path: Path, prediction: PhotoPrediction) -> None:
     file = io.BytesIO()
     arrays = _pack_instances(prediction.instances) | _pack_semantic(prediction.semantic)
     np.savez_compressed(file, allow_pickle=False, **arrays)
-    write_whole(path, file.getvalue())
+    return write_whole(path, file.getvalue())
 
 
 def read_prediction(path: Path) -> PhotoPrediction:

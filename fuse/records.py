@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from fuse.errors import CocoFormatError
@@ -42,12 +42,14 @@ class PhotoRecord:
         size: (height, width), None where the photo could not be read.
         segments_info: of its map; empty where it failed.
         error: why it failed, None where it is done.
+        files: SHA-256 of each file that was written for it, by path below the output folder.
     """
 
     file_name: str
     size: tuple[int, int] | None = None
     segments_info: tuple[SegmentInfo, ...] = ()
     error: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The record in plain values."""
@@ -57,6 +59,7 @@ class PhotoRecord:
             "file_name": self.file_name,
             "size": self.size,
             "segments_info": [segment_to_json(segment) for segment in self.segments_info],
+            "files": dict(self.files),
         }
 
     @classmethod
@@ -71,6 +74,15 @@ class PhotoRecord:
                 return cls(entry["file_name"], error=entry["error"])
             height, width = entry["size"]
             segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
-            return cls(entry["file_name"], (height, width), segments)
-        except (KeyError, TypeError, ValueError) as err:
+            files = {_check_inside(path): str(digest) for path, digest in entry["files"].items()}
+            return cls(entry["file_name"], (height, width), segments, files=files)
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise CocoFormatError(f"not a record of a photo: {err!r}") from err
+
+
+def _check_inside(path: str) -> str:
+    """A path from a journal; ValueError where it leaves the output folder."""
+    parts = PurePosixPath(path), PureWindowsPath(path)
+    if any(p.anchor or ".." in p.parts or not p.name for p in parts):
+        raise ValueError(f"{path!r} is not a path inside the folder")
+    return path

@@ -110,8 +110,11 @@ def render_overview(
     return side_by_side(panels)
 
 
-def save_picture(path: Path, picture: UInt8Array) -> None:
+def save_picture(path: Path, picture: UInt8Array) -> str:
     """Write a picture as JPEG (.jpg, .jpeg) or PNG, by the path's ending, whole or not at all.
+
+    Returns:
+        SHA-256 of the file in hex.
 
     Raises:
         ValueError: the ending is another one.
@@ -124,7 +127,7 @@ def save_picture(path: Path, picture: UInt8Array) -> None:
     file = io.BytesIO()
     # Each kind takes its own option; PNG's default level takes twice as long to save 8 %.
     Image.fromarray(picture).save(file, kind, quality=92, compress_level=2)
-    write_whole(path, file.getvalue())
+    return write_whole(path, file.getvalue())
 
 
 def _semantic_regions(label_map: Int32Array, space: LabelSpace) -> dict[int, Region]:

@@ -19,7 +19,7 @@ from fuse.errors import (
 )
 from fuse.io.coco import read_panoptic_json
 from fuse.io.png import read_id_map
-from fuse.job import assign_image_ids, make_tasks
+from fuse.tasks import assign_image_ids, make_tasks
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"

@@ -20,11 +20,12 @@ from fuse.cli.pipelines import pipelines
 from fuse.cli.printing import EXIT_FAILED
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
+from fuse.cli.verify import verify
 from fuse.errors import FuseError, RunStoppedError
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, demo, models, pipelines, labels)
+COMMANDS = (run, combine, evaluate, sweep, merge, verify, demo, models, pipelines, labels)
 
 
 class Group(click.Group):

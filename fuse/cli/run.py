@@ -44,8 +44,21 @@ from fuse.cli.printing import print_run
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
-    help="Photos per call of the nets.  [default: 1 on a CPU, 8 on a GPU]",
+    default="auto",
+    show_default=True,
+    callback=lambda _context, _option, text: _parse_batch_size(text),
+    metavar="N|auto",
+    help="Photos per call of the nets; auto takes one on a CPU and as many as fit on a GPU.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds after which a photo that is still being read has failed.",
+)
+@click.option(
+    "--retry-failed", is_flag=True, help="Try photos again that failed in an earlier run."
 )
 @click.option(
     "--shard",
@@ -77,6 +90,15 @@ def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     with photo_progress() as on_progress, stop_flag() as should_stop:
         result = api.run(**options, on_progress=on_progress, should_stop=should_stop)
     print_run(result, json_file)
+
+
+def _parse_batch_size(text: str) -> int | None:
+    """The number, None for ``auto``."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 on")
+    return int(text)
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import TypeVar
+from contextlib import closing
 
 from fuse.clock import StageClock
-from fuse.errors import FuseError
-from fuse.photo import FinishedPhoto, PhotoWorker, ReadPhoto
-from fuse.pipeline import Pipeline, RawPrediction
+from fuse.engines.batches import BatchPredictor, Predicted
+from fuse.engines.reading import read_ahead
+from fuse.photo import FinishedPhoto, PhotoWorker
+from fuse.pipeline import Pipeline
 from fuse.records import PhotoTask
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def run_local(
@@ -24,8 +21,9 @@ def run_local(
     worker: PhotoWorker,
     clock: StageClock,
     *,
-    batch_size: int,
+    batch_size: int | None,
     threads: int,
+    timeout: float,
     score_floor: float | None = None,
 ) -> Generator[FinishedPhoto, None, None]:
     """Do the photos in order.
@@ -39,72 +37,36 @@ def run_local(
         pipeline: the nets.
         worker: reads and finishes photos.
         clock: where the seconds go.
-        batch_size: photos per call of the nets.
+        batch_size: photos per call of the nets; None finds how many fit the device.
         threads: for reading, and as many for finishing.
+        timeout: seconds after which a photo that is still being read has failed.
         score_floor: see `Pipeline.predict`.
     """
-    ahead = 2 * batch_size + threads
-    readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
+    predictor = BatchPredictor(pipeline, clock, batch_size=batch_size, score_floor=score_floor)
+
+    def ahead() -> int:
+        return 2 * predictor.batch_size + threads
+
+    reads = read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
     finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")
     try:
-        reads = map_ahead(readers, worker.read, tasks, ahead=ahead)
-        predicted = _predict_batches(reads, pipeline, clock, batch_size, score_floor)
-        yield from map_ahead(finishers, lambda pair: worker.finish(*pair), predicted, ahead=ahead)
+        with closing(reads):
+            yield from _finish_ahead(finishers, worker, predictor.predict_all(reads), ahead)
     finally:
-        readers.shutdown(cancel_futures=True)
         finishers.shutdown(cancel_futures=True)
 
 
-def map_ahead(
-    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
-) -> Iterator[Result]:
-    """Results of function over items, in order, with at most ``ahead`` of them in flight."""
-    pending: deque[Future[Result]] = deque()
-    for item in items:
-        pending.append(executor.submit(function, item))
-        if len(pending) >= ahead:
+def _finish_ahead(
+    finishers: Executor,
+    worker: PhotoWorker,
+    predicted: Iterable[Predicted],
+    ahead: Callable[[], int],
+) -> Iterator[FinishedPhoto]:
+    """Photos finished on other threads, in order, at most ``ahead()`` of them in flight."""
+    pending: deque[Future[FinishedPhoto]] = deque()
+    for read, raw in predicted:
+        pending.append(finishers.submit(worker.finish, read, raw))
+        while len(pending) >= ahead():
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
-
-
-def _predict_batches(
-    reads: Iterable[ReadPhoto],
-    pipeline: Pipeline,
-    clock: StageClock,
-    batch_size: int,
-    score_floor: float | None,
-) -> Iterator[tuple[ReadPhoto, RawPrediction | None]]:
-    """Each photo with what the nets say of it, in order."""
-    batch: list[ReadPhoto] = []
-    for read in reads:
-        batch.append(read)
-        if len(batch) == batch_size:
-            yield from _predict(batch, pipeline, clock, score_floor)
-            batch = []
-    if batch:
-        yield from _predict(batch, pipeline, clock, score_floor)
-
-
-def _predict(
-    batch: list[ReadPhoto], pipeline: Pipeline, clock: StageClock, score_floor: float | None
-) -> list[tuple[ReadPhoto, RawPrediction | None]]:
-    """Run the nets over a batch; photos that could not be read pass through.
-
-    Where the nets raise, each photo is tried alone, so that one photo does not take its
-    batch mates with it.
-    """
-    photos = [read.photo for read in batch if read.photo is not None]
-    if not photos:
-        return [(read, None) for read in batch]
-    try:
-        with clock.time("nets"):
-            answers = iter(pipeline.predict(photos, score_floor=score_floor))
-    except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
-        if len(batch) > 1:
-            return [
-                pair for read in batch for pair in _predict([read], pipeline, clock, score_floor)
-            ]
-        reason = str(err) if isinstance(err, FuseError) else f"{type(err).__name__}: {err}"
-        return [(replace(batch[0], photo=None, error=reason), None)]
-    return [(read, None if read.photo is None else next(answers)) for read in batch]

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+PART_ENDING = ".part"
 
-def write_whole(path: Path, content: bytes) -> None:
+
+def write_whole(path: Path, content: bytes) -> str:
     """Write a file at once by way of `open_whole`.
+
+    Returns:
+        SHA-256 of the content in hex, for whoever keeps a record of the file.
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
     with open_whole(path) as file:
         file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete the unfinished files that a killed process left below a folder."""
+    for part in folder.rglob(f".*{PART_ENDING}"):
+        part.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file in hex.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -28,7 +51,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{uuid.uuid4().hex}{PART_ENDING}")
     try:
         with part.open("wb") as file:
             yield file

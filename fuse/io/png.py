@@ -61,15 +61,18 @@ class _Header:
     is_interlaced: bool
 
 
-def write_id_map(path: Path, panoptic_map: Int32Array) -> None:
+def write_id_map(path: Path, panoptic_map: Int32Array) -> str:
     """Write a panoptic map as 8-bit RGB PNG; the file appears whole or not at all.
+
+    Returns:
+        SHA-256 of the file in hex.
 
     Raises:
         ValueError: an id does not fit three bytes, or the map has no pixels.
         TypeError: the map is not int32.
         OSError: the folder is missing or not writable.
     """
-    write_whole(path, encode_id_map(panoptic_map))
+    return write_whole(path, encode_id_map(panoptic_map))
 
 
 def encode_id_map(panoptic_map: Int32Array) -> bytes:
