@@ -39,6 +39,14 @@ THINGS_TO_STUFF = {
 THINGS_TO_STUFF["ade20k_150", "coco_super"] = THINGS_TO_STUFF["ade20k_150", "coco_panoptic"] - {
     "food"
 }
+# All that is none of VOC's 20 classes is VOC's background.
+THINGS_TO_STUFF["coco_panoptic", "voc"] = {
+    category.name for category in load_space("coco_things").categories
+} - {
+    "person", "bird", "cat", "cow", "dog", "horse", "sheep", "airplane", "bicycle", "boat",
+    "bus", "car", "motorcycle", "train", "bottle", "chair", "dining table", "potted plant",
+    "couch", "tv",
+}  # fmt: skip
 STUFF_TO_THINGS = {
     ("ade20k_150", "coco_panoptic"): {"plant", "crt screen", "cradle"},
     ("ade20k_150", "coco_super"): {"crt screen", "cradle"},
@@ -49,7 +57,6 @@ THINGS_ONLY = [
     ("coco_panoptic", "ade20k_panoptic"),
     ("coco_panoptic", "cityscapes"),
     ("coco_panoptic", "vistas_v1"),
-    ("coco_panoptic", "voc"),
 ]
 
 # (source space, target space, source, target), read off the published class lists.
@@ -74,7 +81,9 @@ ROWS = [
     ("cityscapes", "coco_panoptic", "vegetation", "tree-merged"),
     ("voc", "coco_panoptic", "tvmonitor", "tv"),
     ("coco_panoptic", "voc", "dining table", "diningtable"),
-    ("coco_panoptic", "voc", "laptop", None),
+    ("coco_panoptic", "voc", "laptop", "background"),
+    ("coco_panoptic", "voc", "sky-other-merged", "background"),
+    ("voc", "coco_panoptic", "background", None),
     ("cityscapes_full", "cityscapes", "caravan", None),
     ("cityscapes_full", "cityscapes", "sky", "sky"),
     ("ade20k_150", "coco_panoptic", "wall", "wall-other-merged"),

@@ -29,7 +29,7 @@ COUNTS = {
     "coco_super": (12, 15),
     "coco_things": (80, 0),
     "vistas_v1": (37, 28),
-    "voc": (20, 0),
+    "voc": (20, 1),
 }
 
 # (space, category_id, name, isthing, colour or None), typed from the published lists.
@@ -70,6 +70,7 @@ FACTS = [
     ("vistas_v1", 59, "On Rails", False, (0, 80, 100)),
     ("vistas_v1", 65, "Ego Vehicle", False, (120, 10, 10)),
     ("voc", 1, "aeroplane", True, (128, 0, 0)),
+    ("voc", 21, "background", False, (0, 0, 0)),
     ("voc", 15, "person", True, (192, 128, 128)),
     ("voc", 20, "tvmonitor", True, (0, 64, 128)),
 ]
@@ -128,7 +129,7 @@ def test_net_rows_equal_the_label_lists_of_real_nets():
     [
         ("cityscapes", 19, 7, 33),
         ("cityscapes_full", 34, 0, 33),
-        ("voc", 21, 0, 20),
+        ("voc", 21, 21, 20),
         ("ade20k_32", 32, 0, 31),
         ("ade20k_150", 150, 1, 150),
         ("coco_stuff_171", 171, 1, 182),
