@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fuse.errors import DataError
 from fuse.ops.runs import run_starts
@@ -101,15 +103,15 @@ def make_truth(
 
 
 def check_same_size(
-    first: Path, first_map: Int32Array, second: Path, second_map: Int32Array
+    first: Path, first_pixels: npt.NDArray[Any], second: Path, second_pixels: npt.NDArray[Any]
 ) -> None:
-    """Raise DataError that names both files unless their maps are of one (H, W)."""
-    if first_map.shape[:2] != second_map.shape[:2]:
-        sizes = [
-            f"{path} is {m.shape[1]} x {m.shape[0]}"
-            for path, m in ((first, first_map), (second, second_map))
-        ]
-        raise DataError(f"{sizes[0]}, but {sizes[1]}; they must be of one photo")
+    """Raise DataError that names both files unless their pixels are of one (H, W)."""
+    (first_height, first_width), (height, width) = first_pixels.shape[:2], second_pixels.shape[:2]
+    if (first_height, first_width) != (height, width):
+        raise DataError(
+            f"{first} is {first_width} x {first_height}, but {second} is {width} x {height}; "
+            "they must be of one photo"
+        )
 
 
 def list_folder(folder: Path, pattern: str, hint: str) -> list[Path]:

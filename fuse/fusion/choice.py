@@ -113,7 +113,7 @@ def sits_over(box: Float32Array, partners: Float32Array) -> BoolArray:
     x_first, head, x_last, foot = box.astype(np.float64)
     # In products, for a box may have no area.
     center = (x_first + x_last) / 2 - left
-    return (
+    sits: BoolArray = (
         (width > 0)
         & (height > 0)
         & (center >= CENTER_X[0] * width)
@@ -122,6 +122,7 @@ def sits_over(box: Float32Array, partners: Float32Array) -> BoolArray:
         & (foot - top >= FOOT_Y[0] * height)
         & (foot - top <= FOOT_Y[1] * height)
     )
+    return sits
 
 
 def _labels_below(runs: Int32Array, label_map: Int32Array) -> Int32Array:

@@ -157,6 +157,43 @@ def test_maps_for_instance_nets_lead_from_things_to_things(names):
             assert not reached_id or reached_id in label_map.target.thing_ids
 
 
+# Every merge and every class that was dropped, as COCO's page of the panoptic task lists them.
+COCO_MERGED = {
+    "tree": "tree branch bush leaves",
+    "fence": "cage fence railing",
+    "ceiling": "ceiling-tile ceiling-other",
+    "sky-other": "clouds sky-other fog",
+    "cabinet": "cupboard cabinet",
+    "table": "desk-stuff table",
+    "floor-other": "floor-marble floor-other floor-tile",
+    "pavement": "floor-stone pavement",
+    "mountain": "hill mountain",
+    "grass": "moss grass straw",
+    "dirt": "dirt mud",
+    "paper": "napkin paper",
+    "food-other": "salad vegetable food-other",
+    "building-other": "skyscraper building-other",
+    "rock": "stone rock",
+    "wall-other": "wall-other wall-concrete wall-panel",
+    "rug": "mat rug carpet",
+}
+COCO_DROPPED = (
+    "furniture-other metal plastic solid-other structural-other waterdrops textile-other cloth "
+    "clothes plant-other wood ground-other"
+)
+
+
+def test_coco_stuff_merges_as_coco_says():
+    label_map = shipped_map(("coco_stuff_171", "coco_panoptic"))
+    expected = {c.name: c.name for c in label_map.source.categories}
+    for name, merged in COCO_MERGED.items():
+        expected |= dict.fromkeys(merged.split(), f"{name}-merged")
+    expected |= dict.fromkeys(COCO_DROPPED.split())
+    names = {i: c.name for i, c in label_map.target.by_id.items()} | {0: None}
+    ids = label_map.target_ids
+    assert {c.name: names[ids[c.category_id]] for c in label_map.source.categories} == expected
+
+
 def test_coco_stuff_merges_only_into_merged_classes():
     label_map = shipped_map(("coco_stuff_171", "coco_panoptic"))
     for category in label_map.source.categories:
