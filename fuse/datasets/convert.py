@@ -63,7 +63,8 @@ def convert(
         out: the JSON to write, ending in .json.
         split: the part of the dataset as its own folders call it; by default the one for
             validation.
-        overwrite: replace the JSON and its folder where they exist.
+        overwrite: replace the JSON and its folder where both exist; a folder with anything
+            but PNGs in it is never replaced.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
 
@@ -87,11 +88,23 @@ def convert(
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Raise unless the JSON and its folder are new, or may be replaced and are such a pair.
+
+    A dataset's own folder may well have the name that the JSON has without its ending.
+    """
     if out.suffix != ".json":
         raise ConfigError(f"{out}: the output must end in .json; its PNGs go to a folder beside it")
-    for path in (out, out.with_suffix("")):
-        if path.exists() and not overwrite:
-            raise DataError(f"{path} exists; give another name, or --overwrite")
+    png_dir = out.with_suffix("")
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} exists; give another name, or --overwrite")
+    if png_dir.exists() and not (out.exists() and _holds_only_pngs(png_dir)):
+        raise DataError(
+            f"{png_dir} exists, and the PNGs of {out.name} would go there; give another name"
+        )
+
+
+def _holds_only_pngs(folder: Path) -> bool:
+    return folder.is_dir() and all(p.suffix == ".png" and p.is_file() for p in folder.iterdir())
 
 
 def _write(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.errors import DataError
+from fuse.io.coco import ImageId
 from fuse.ops.runs import run_starts
 from fuse.ops.segments import measure_segments
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
@@ -42,7 +43,7 @@ class TruthPhoto:
         label_files: what the map is made from; the first has the photo's size.
     """
 
-    image_id: str
+    image_id: ImageId
     file_name: str
     png_name: str
     label_files: tuple[Path, ...]

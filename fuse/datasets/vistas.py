@@ -9,7 +9,7 @@ The release with both versions keeps v1.2 in ``<split>/v1.2``, which is looked i
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from fuse.datasets.truth import (
@@ -61,8 +61,8 @@ def _open_panoptic(path: Path) -> DatasetTruth:
     label_map = LabelMap(dataset.space, space, dict(_match_categories(dataset, space)))
     photos = tuple(
         TruthPhoto(
-            image_id=str(image_id),
-            file_name=str(Path(dataset.photo_name(image_id)).with_suffix(".jpg")),
+            image_id=image_id,
+            file_name=PurePath(dataset.photo_name(image_id)).with_suffix(".jpg").as_posix(),
             png_name=dataset.annotations[image_id].file_name,
             label_files=(find_partner(dataset.png_path(image_id), path),),
         )

@@ -131,13 +131,26 @@ def test_overwriting(tmp_path):
     assert files_of(tmp_path / "out") == files_of(tmp_path / "new")
 
 
-def test_a_folder_in_the_way_of_the_pngs_is_kept(tmp_path):
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("with_json", [False, True])
+def test_the_dataset_itself_is_never_in_the_way(overwrite, with_json, tmp_path):
+    """A dataset in cityscapes/ and a result called cityscapes.json want the same folder."""
+    folder = write_cityscapes(tmp_path / "cityscapes")
+    if with_json:
+        (tmp_path / "cityscapes.json").write_text("{}")
+    before = files_of(tmp_path)
+    with pytest.raises(DataError, match=r"cityscapes(\.json)? exists.*give another name"):
+        convert("cityscapes", folder, tmp_path / "cityscapes.json", overwrite=overwrite)
+    assert files_of(tmp_path) == before
+
+
+def test_a_folder_of_pngs_without_its_json_is_kept(tmp_path):
     folder = write_voc(tmp_path / "in")
-    (tmp_path / "gt").mkdir()
-    (tmp_path / "gt" / "mine.txt").write_text("")
-    with pytest.raises(DataError, match="gt exists"):
-        convert("voc", folder, tmp_path / "gt.json")
-    assert (tmp_path / "gt" / "mine.txt").exists()
+    out = folder / "SegmentationClass.json"
+    before = files_of(tmp_path)
+    with pytest.raises(DataError, match=r"the PNGs of SegmentationClass\.json would go there"):
+        convert("voc", folder, out, overwrite=True)
+    assert files_of(tmp_path) == before
 
 
 @pytest.mark.parametrize(
