@@ -7,6 +7,7 @@ from pathlib import Path
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
+from fuse.datasets.convert import ConvertResult, convert
 from fuse.errors import DataError
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
@@ -41,6 +42,7 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 
 __all__ = [
     "CombineResult",
+    "ConvertResult",
     "Evaluation",
     "LabelAudit",
     "RunResult",
@@ -49,6 +51,7 @@ __all__ = [
     "audit",
     "combine",
     "combine_kept",
+    "convert",
     "demo",
     "evaluate",
     "list_maps",

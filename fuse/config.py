@@ -14,7 +14,7 @@ from fuse.fusion import METHODS
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
-CLASS_CHOICES = ("commonest", "evidence")
+CLASS_CHOICES = ("commonest", "evidence", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class FusionConfig:
             skipped, 0..1.
         stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the photo.
         class_choice: of an instance whose label map offers several categories: ``commonest``
-            takes the first, ``evidence`` the one that the semantic net sees on its pixels.
+            takes the first, ``evidence`` the one that the semantic net sees on its pixels,
+            ``overlap`` the one that goes with an instance it sits over.
     """
 
     rule: str = "overlap"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fuse.config import PipelineConfig, read_pipeline
-from fuse.labels import LabelMap, find_label_map, load_space
+from fuse.labels import LabelMap, find_label_map, load_partners, load_space
 from fuse.models.boundary import ask_instances, ask_semantic
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
@@ -62,6 +62,8 @@ class Pipeline:
     def __init__(self, config: PipelineConfig, device: str = "auto") -> None:
         self.config = config
         self.space: LabelSpace = load_space(config.label_space)
+        if config.fusion.class_choice == "overlap":
+            load_partners(self.space)  # where there are none it fails here, not at each photo
         self.device = choose_device(device)
         semantic, instance = config.semantic, config.instance
         self._semantic = create_semantic_model(semantic.model, self.device, semantic.options)

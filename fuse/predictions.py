@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from fuse.config import FusionConfig
 from fuse.errors import CocoFormatError
-from fuse.fusion import METHODS, choose_by_evidence
+from fuse.fusion import METHODS, choose_by_evidence, choose_by_overlap
 from fuse.io.files import write_whole
-from fuse.labels import LabelMap
+from fuse.labels import LabelMap, load_partners
 from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
 from fuse.types import (
     BoxMasks,
@@ -148,9 +148,17 @@ def fuse_photo(
         fusion: rule and thresholds.
         choices: what an instance may be instead (`LabelMap.choices`); the rule's
             class_choice says whether it matters.
+
+    Raises:
+        LabelSpaceError: the class choice goes by partners, and the space has none.
     """
     if fusion.class_choice == "evidence":
         instances = choose_by_evidence(instances, semantic, choices)
+    elif fusion.class_choice == "overlap":
+        partners = load_partners(space)
+        instances = choose_by_overlap(
+            instances, choices, partners, score_threshold=fusion.score_threshold
+        )
     return METHODS[fusion.rule](
         semantic,
         instances,

@@ -13,7 +13,7 @@ LAYERS = (
     {"types", "clock"},
     {"labels", "ops"},
     {"fusion", "metrics", "io"},
-    {"models", "doctor", "branches", "drawing"},
+    {"models", "doctor", "branches", "drawing", "datasets"},
     {"config", "scoring", "render"},
     {"predictions", "records", "labels_audit"},
     {"pipeline", "run_folder", "tasks"},

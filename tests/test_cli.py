@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dataset_folders import write_voc
 
 from fuse import __version__
 from fuse.cli import main
+from fuse.datasets.convert import DATASETS
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"
@@ -129,6 +131,23 @@ def test_a_folder_that_may_not_be_written_to_is_an_error_line(photos, tmp_path):
     result = call("run", photos, "-o", tmp_path / "file" / "out", "--device", "cpu")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
+
+
+def test_convert_offers_every_dataset():
+    (dataset,) = (p for p in main.commands["convert"].params if p.name == "dataset")
+    assert tuple(dataset.type.choices) == tuple(DATASETS)
+
+
+def test_convert_says_what_it_wrote(tmp_path):
+    folder, out = write_voc(tmp_path / "in"), tmp_path / "gt.json"
+    result = call("convert", "voc", folder, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("2 photos, ")
+    assert result.stdout.endswith(f" segments -> {out}\n")
+    again = call("convert", "voc", folder, "-o", out)
+    assert again.exit_code == 1
+    assert again.stderr == f"Error: {out} exists; give another name, or --overwrite\n"
+    assert call("evaluate", "--gt", out, "--pred", out).exit_code == 0
 
 
 def test_pipelines_lists_tiny():

@@ -61,7 +61,7 @@ def test_overrides_change_one_value(preset, override, get, expected):
         ("fusion.score_treshold=0.3", "did you mean 'score_threshold'"),
         ("fusoin.rule=overlap", "did you mean 'fusion'"),
         ("fusion.rule=best", "none of overlap"),
-        ("fusion.class_choice=best", "none of commonest, evidence"),
+        ("fusion.class_choice=best", "none of commonest, evidence, overlap"),
         ("fusion.score_threshold=1.5", r"must lie in 0\.\.1, got 1\.5"),
         ("fusion.overlap_threshold=high", "must be a number, got 'high'"),
         ("fusion.stuff_area=-1", "at least 0"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fuse.errors import ModelOutputError
+from fuse.errors import LabelSpaceError, ModelOutputError
 from fuse.io.images import read_image
 from fuse.labels import LabelMap
 from fuse.pipeline import Pipeline
@@ -32,6 +32,11 @@ def tiny():
 def photos():
     names = ("chelsea.jpg", "china.jpg", "rocket.jpg")  # the last two are of one size
     return [Photo(read_image(EXAMPLES / name), name) for name in names]
+
+
+def test_a_class_choice_that_the_space_cannot_serve_fails_at_once():
+    with pytest.raises(LabelSpaceError, match="'coco_super' has none; cityscapes, vistas_v1 have"):
+        Pipeline.load("tiny", ["fusion.class_choice=overlap"], device="cpu")
 
 
 NO_INSTANCES = Instances(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fuse.config import FusionConfig
 from fuse.errors import CocoFormatError
+from fuse.labels import find_label_map, load_space
 from fuse.ops.argmax import find_possible_winners, upsample_argmax
 from fuse.predictions import (
     PhotoPrediction,
@@ -18,7 +19,7 @@ from fuse.predictions import (
     read_prediction,
     write_prediction,
 )
-from fuse.types import BoxMasks, SemanticLogits
+from fuse.types import BoxMasks, Instances, SemanticLogits, SemanticPrediction
 
 SIZE = (37, 50)
 
@@ -98,3 +99,31 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CocoFormatError, match=r"photo\.npz: not a kept prediction"):
         read_prediction(tmp_path / "photo.npz")
+
+
+@pytest.mark.parametrize(
+    ("class_choice", "expected"),
+    [("commonest", [24, 24, 33]), ("evidence", [24, 25, 33]), ("overlap", [25, 24, 33])],
+)
+def test_the_class_choice_is_carried_out(class_choice, expected):
+    """Two persons: the first sits over a bicycle, the second looks like a rider."""
+    space = load_space("cityscapes")
+    choices = find_label_map(load_space("coco_things"), space).choices
+    boxes = np.float32([[30, 2, 50, 30], [70, 2, 80, 30], [25, 15, 60, 32]])
+    instances = Instances(
+        boxes=boxes,
+        scores=np.array([0.9, 0.8, 0.7]),
+        category_ids=np.array([24, 24, 33], np.int32),
+        masks=BoxMasks(np.ones((3, 28, 28), np.float32)),
+        size=(40, 100),
+    )
+    label_map = np.full((40, 100), 24, np.int32)
+    label_map[:, 65:] = 25
+    fused = fuse_photo(
+        SemanticPrediction(label_map),
+        instances,
+        space,
+        FusionConfig(class_choice=class_choice, overlap_threshold=0.9),
+        choices,
+    )
+    assert [s.category_id for s in fused.segments_info] == expected

@@ -38,7 +38,7 @@ def load_space(name: str) -> LabelSpace:
 def load_class_ids(name: str) -> tuple[int, ...]:
     """The category_id of each row of nets that speak a space, 0 where a row is no category.
 
-    The first row is no category in some spaces: VOC's background, ADE20K-32's "other".
+    The first row is no category in some spaces, as ADE20K-32's "other".
 
     Args:
         name: of a label space that ships, or the path of a CSV file.
@@ -46,7 +46,7 @@ def load_class_ids(name: str) -> tuple[int, ...]:
     Raises:
         LabelSpaceError: as `load_space`.
 
-    >>> load_class_ids("voc")[:3], load_class_ids("cityscapes")[:3]
+    >>> load_class_ids("ade20k_32")[:3], load_class_ids("cityscapes")[:3]
     ((0, 1, 2), (7, 8, 11))
     """
     rows = dict(_read_rows(find_space_file(name)))
