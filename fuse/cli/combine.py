@@ -54,6 +54,13 @@ from fuse.cli.options import out_option, overwrite_option, workers_option
     help="Smallest stuff segment in pixels; below 1 a share of the photo.  "
     "[default: 4096, or that of RUN]",
 )
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of the rule, as fusion.temperature=2; may be repeated.",
+)
 @workers_option
 @overwrite_option
 def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
