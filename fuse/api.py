@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.pairs import pairs
 from fuse.analysis.sweep import SweepResult, sweep
+from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.errors import DataError
@@ -45,6 +47,7 @@ __all__ = [
     "RunResult",
     "SweepResult",
     "audit",
+    "check_plot_path",
     "combine",
     "combine_kept",
     "demo",
@@ -54,6 +57,8 @@ __all__ = [
     "list_pipelines",
     "list_space_rows",
     "merge",
+    "pairs",
+    "plot_sweep",
     "run",
     "sweep",
     "write_per_image_csv",

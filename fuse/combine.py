@@ -66,7 +66,7 @@ class _Inputs:
             photo.image_id, size, score_threshold=self.fusion.score_threshold
         )
         if isinstance(self.semantic, ResultsFile):
-            stuff_ids, stuff_masks = self.semantic.load_stuff_masks(photo.image_id, size)
+            stuff_ids, stuff_masks = self.semantic.load_masks(photo.image_id, size, isthing=False)
             thresholds = {key: getattr(self.fusion, key) for key in THRESHOLDS}
             return fuse_stuff_masks(stuff_ids, stuff_masks, instances, **thresholds)
         semantic = self.semantic.load_semantic(photo.image_id, photo.file_name, size)

@@ -16,6 +16,7 @@ from fuse.cli.evaluate import evaluate
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
 from fuse.cli.models import models
+from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
 from fuse.cli.printing import EXIT_FAILED
 from fuse.cli.run import run
@@ -24,7 +25,7 @@ from fuse.errors import FuseError, RunStoppedError
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, demo, models, pipelines, labels)
+COMMANDS = (run, combine, evaluate, sweep, pairs, merge, demo, models, pipelines, labels)
 
 
 class Group(click.Group):
