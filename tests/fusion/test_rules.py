@@ -1,6 +1,8 @@
 """What holds for every rule."""
 
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from fuse.fusion import METHODS
 from fuse.predictions import PhotoPrediction, fuse_photo
 from fuse.types import SemanticPrediction
 
+DOCS = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 CONFIGS = {
     name: change_fusion(FusionConfig(), {"rule": name, "stuff_area": 4}) for name in METHODS
 } | {"pairs": change_fusion(FusionConfig(), {"rule": "pairs", "pairs": [["dog", "cat"]]})}
@@ -89,3 +92,19 @@ def test_every_rule_refuses_what_does_not_fit(fusion):
     unknown = instances.select(np.ones(3, dtype=bool), np.full(3, 77, np.int32))
     with pytest.raises(ValueError, match=r"category ids \[77\], not in toy"):
         fuse_photo(semantic_prediction(rng, (9, 9)), unknown, TOY_SPACE, fusion, {})
+
+
+def test_the_documentation_has_every_rule_and_its_parameters():
+    rows = [
+        line.split("|")[1:-1] for line in DOCS.splitlines() if re.match(r"\| `[\w-]+` \| ", line)
+    ]
+    described = {
+        rule.strip(" `"): tuple(re.findall(r"`(\w+)`", parameters))
+        for rule, _, parameters in (row for row in rows if len(row) == 3)
+    }
+    assert described == {name: rule.parameters for name, rule in METHODS.items()}
+    for name, rule in METHODS.items():
+        assert re.search(rf"^### .*\b{name}\b", DOCS, flags=re.MULTILINE), name
+        if rule.thresholds:
+            values = " | ".join(f"{value:g}" for value in rule.thresholds.values())
+            assert f"| `{name}` | {values} | " in DOCS
