@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from fuse.config import THRESHOLDS, FusionConfig
 from fuse.errors import CocoFormatError, ConfigError
-from fuse.fusion import METHODS, ClassEvidence, choose_by_evidence
+from fuse.fusion import METHODS, REACH, ClassEvidence, choose_by_evidence
 from fuse.io.files import write_whole
 from fuse.labels import LabelMap
 from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
@@ -38,7 +38,7 @@ from fuse.types import (
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-NEAR = 4.0  # logits this far below a cell's largest are kept: 2 % of its probability
+NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule looks at
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
 
 

@@ -116,7 +116,7 @@ def sweep(
         on_progress: called with the photos done and the photos in all.
 
     Raises:
-        ConfigError: the grid is wrong, or asks for scores below what was kept.
+        ConfigError: the grid, or a value in it, is wrong.
         DataError: the ground truth knows none of the photos, or too few for a holdout.
         FuseError: see `read_kept_run` and `read_panoptic_json`.
     """

@@ -22,7 +22,7 @@ WIDE = 20  # values that span more than this factor are spread out
 # Okabe and Ito 2008: told apart by the colour-blind, too. Dashes follow when they run out.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":")
-WIDEST = 6  # points, of the first line
+WIDEST = 4  # points, of the first line
 SCORES = ("all", "things", "stuff")
 Line = tuple[Any, ...]  # values of the keys that are names
 
@@ -59,12 +59,12 @@ def plot_sweep(result: SweepResult, path: Path) -> None:
     figure = Figure(figsize=(width, PANEL[1] * len(SCORES)), layout="constrained")
     panels = figure.subplots(len(SCORES), len(columns), sharex="col", sharey="row", squeeze=False)
     lines = list(dict.fromkeys(_line_of(setting, names) for setting in result.settings))
-    for column, key in enumerate(columns):
+    for key, column in zip(columns, panels.T.tolist(), strict=True):
         lines_here = lines if key in numbers else [()]
         for number, line in enumerate(lines_here):
             settings = [s for s in result.settings if not line or _line_of(s, names) == line]
-            _draw_line(panels[:, column], _best_by(key, settings), key, number, _name_of(line))
-        _label_column(panels[:, column], key, result)
+            _draw_line(column, _best_by(key, settings), key, number, _name_of(line))
+        _label_column(column, key, result)
     for row, score in enumerate(SCORES):
         panels[row, 0].set_ylabel("PQ" if score == "all" else f"PQ {score}")
     if len(lines) > 1 and numbers:
@@ -113,11 +113,11 @@ def _draw_line(
 ) -> None:
     """One line in each panel of a column."""
     values = sorted(best) if key in NUMBER_KEYS else list(best)
-    style = {
+    style: dict[str, Any] = {
         "color": COLORS[number % len(COLORS)],
         "linestyle": DASHES[number // len(COLORS) % len(DASHES)] if key in NUMBER_KEYS else "",
         # Wider below, so that lines that coincide all show.
-        "linewidth": max(WIDEST - number, 1),
+        "linewidth": max(WIDEST - number / 2, 1),
     }
     for panel, score in zip(panels, SCORES, strict=True):
         heights = [100 * getattr(best[value].result, score).pq for value in values]

@@ -41,7 +41,7 @@ from fuse.cli.options import out_option, overwrite_option, workers_option
     metavar="FILE|SPACE",
     help="Categories: a label space, or a JSON or CSV file.  [default: those of IMAGES.json]",
 )
-@click.option("--rule", help="Fusion rule.  [default: overlap, or that of RUN]")
+@click.option("--rule", help="Fusion rule, see docs/rules.md.  [default: overlap, or that of RUN]")
 @click.option(
     "--score-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
 )

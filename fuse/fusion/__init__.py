@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fuse.fusion.choice import choose_by_evidence
-from fuse.fusion.evidence import ClassEvidence, weigh_classes
+from fuse.fusion.evidence import REACH, ClassEvidence, weigh_classes
 from fuse.fusion.orders import fuse_by_area, fuse_by_pairs, fuse_by_spatial_rank
 from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks
 from fuse.fusion.pixels import fuse_by_adaptive, fuse_by_mask_argmax, fuse_by_upsnet_logits
@@ -58,6 +58,7 @@ METHODS = {
 
 __all__ = [
     "METHODS",
+    "REACH",
     "VOTE_AMONG",
     "ClassEvidence",
     "Rule",

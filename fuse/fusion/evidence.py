@@ -82,7 +82,8 @@ def _weigh_labels(label_map: Int32Array, space: LabelSpace) -> ClassEvidence:
 
     def of_class(category_id: int, window: Window) -> Float32Array:
         labels = label_map[window]
-        return ((labels == category_id) | (labels == 0)) * first_choice
+        evidence: Float32Array = ((labels == category_id) | (labels == 0)) * first_choice
+        return evidence
 
     return ClassEvidence(
         np.where(is_stuff, label_map, np.int32(0)),

@@ -215,7 +215,8 @@ def _mask_values(
 
 def _to_logits(probs: Float32Array) -> Float32Array:
     probs = np.clip(probs, MARGIN, 1 - MARGIN)
-    return np.log(probs / (1 - probs))
+    logits: Float32Array = np.log(probs / (1 - probs))
+    return logits
 
 
 def _sigma(values: Float32Array) -> Float32Array:
