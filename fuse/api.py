@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.pairs import pairs
 from fuse.analysis.sweep import SweepResult, sweep
+from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.datasets.convert import ConvertResult, convert
@@ -49,6 +51,7 @@ __all__ = [
     "SweepResult",
     "Verification",
     "audit",
+    "check_plot_path",
     "combine",
     "combine_kept",
     "convert",
@@ -59,6 +62,8 @@ __all__ = [
     "list_pipelines",
     "list_space_rows",
     "merge",
+    "pairs",
+    "plot_sweep",
     "run",
     "sweep",
     "verify",

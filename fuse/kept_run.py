@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse.config import FusionConfig
+from fuse.config import FusionConfig, change_fusion
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.labels import find_label_map, load_space
@@ -66,7 +66,7 @@ def read_kept_run(path: Path) -> KeptRun:
             raise DataError(f"{path} is not finished; give its command again")
         space = load_space(settings["pipeline"]["label_space"])
         instance_space = load_space(settings["label_spaces"]["instance"])
-        fusion = FusionConfig(**settings["pipeline"]["fusion"])
+        fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
     except OSError as err:
         raise DataError(f"{path} holds no run ({err.strerror})") from err
     except (ValueError, KeyError, TypeError) as err:

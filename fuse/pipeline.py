@@ -14,7 +14,7 @@ from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
 from fuse.predictions import (
     PhotoPrediction,
-    TargetLogits,
+    find_pairs,
     fuse_photo,
     map_instances,
     map_labels,
@@ -28,6 +28,7 @@ from fuse.types import (
     Photo,
     SemanticLogits,
     SemanticPrediction,
+    TargetLogits,
     UInt8Array,
 )
 
@@ -64,6 +65,7 @@ class Pipeline:
         self.space: LabelSpace = load_space(config.label_space)
         if config.fusion.class_choice == "overlap":
             load_partners(self.space)  # where there are none it fails here, not at each photo
+        find_pairs(config.fusion, self.space)  # a wrong name fails here, not at each photo
         self.device = choose_device(device)
         semantic, instance = config.semantic, config.instance
         self._semantic = create_semantic_model(semantic.model, self.device, semantic.options)

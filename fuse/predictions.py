@@ -11,15 +11,16 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fuse.config import FusionConfig
-from fuse.errors import CocoFormatError
-from fuse.fusion import METHODS, choose_by_evidence, choose_by_overlap
+from fuse.config import THRESHOLDS, FusionConfig
+from fuse.errors import CocoFormatError, ConfigError
+from fuse.fusion import METHODS, REACH, ClassEvidence, choose_by_evidence, choose_by_overlap
 from fuse.io.files import write_whole
 from fuse.labels import LabelMap, load_partners
 from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
@@ -32,30 +33,13 @@ from fuse.types import (
     RleMasks,
     SemanticLogits,
     SemanticPrediction,
+    TargetLogits,
 )
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-NEAR = 4.0  # logits this far below a cell's largest are kept: 2 % of its probability
+NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule looks at
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TargetLogits:
-    """Logits in the target label space.
-
-    Attributes:
-        logits: of the photo; classes that share a target are summed already.
-        category_ids: int32 (C,), what each row of the logits is; 0 = void.
-    """
-
-    logits: SemanticLogits
-    category_ids: Int32Array
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
-        return self.logits.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,15 +59,14 @@ class PhotoPrediction:
         if isinstance(self.semantic, SemanticPrediction):
             return self.semantic
         logits = self.semantic.logits
-        return SemanticPrediction(
-            upsample_argmax(
-                logits.logits,
-                logits.size,
-                self.semantic.category_ids,
-                scale=logits.scale,
-                offset=logits.offset,
-            )
+        label_map = upsample_argmax(
+            logits.logits,
+            logits.size,
+            self.semantic.category_ids,
+            scale=logits.scale,
+            offset=logits.offset,
         )
+        return SemanticPrediction(label_map, self.semantic)
 
 
 def map_logits(logits: SemanticLogits, class_targets: Int32Array) -> TargetLogits:
@@ -138,6 +121,8 @@ def fuse_photo(
     space: LabelSpace,
     fusion: FusionConfig,
     choices: Mapping[int, Sequence[int]],
+    *,
+    evidence: ClassEvidence | None = None,
 ) -> PanopticPrediction:
     """The panoptic map of a photo by a preset's rule.
 
@@ -145,11 +130,14 @@ def fuse_photo(
         semantic: label map in the space.
         instances: in the space.
         space: the target.
-        fusion: rule and thresholds.
+        fusion: rule, thresholds and parameters.
         choices: what an instance may be instead (`LabelMap.choices`); the rule's
             class_choice says whether it matters.
+        evidence: `weigh_classes` of the same semantic prediction, for the rules that ask for
+            it; measured here where it is not given.
 
     Raises:
+        ConfigError: the pairs name a class that is not in the space.
         LabelSpaceError: the class choice goes by partners, and the space has none.
     """
     if fusion.class_choice == "evidence":
@@ -159,13 +147,30 @@ def fuse_photo(
         instances = choose_by_overlap(
             instances, choices, partners, score_threshold=fusion.score_threshold
         )
-    return METHODS[fusion.rule](
-        semantic,
-        instances,
-        space,
-        score_threshold=fusion.score_threshold,
-        overlap_threshold=fusion.overlap_threshold,
-        stuff_area=fusion.stuff_area,
+    rule = METHODS[fusion.rule]
+    settings = {key: getattr(fusion, key) for key in (*THRESHOLDS, *rule.parameters)}
+    if "pairs" in settings:
+        settings["pairs"] = find_pairs(fusion, space)
+    if rule.weighs_classes:
+        settings["evidence"] = evidence
+    return rule.fuse(semantic, instances, space, **settings)
+
+
+def find_pairs(fusion: FusionConfig, space: LabelSpace) -> frozenset[tuple[int, int]]:
+    """The pairs of a rule as category ids, (above, below).
+
+    Raises:
+        ConfigError: a name is not in the space, or the rule ``pairs`` has none.
+    """
+    if fusion.rule == "pairs" and not fusion.pairs:
+        raise ConfigError("the rule 'pairs' needs fusion.pairs: a CSV file, as `fuse pairs` writes")
+    for name in sorted({name for pair in fusion.pairs for name in pair} - space.by_name.keys()):
+        near = get_close_matches(name, space.by_name, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"fusion.pairs names {name!r}, which is not in {space.name}{hint}")
+    by_name = space.by_name
+    return frozenset(
+        (by_name[above].category_id, by_name[below].category_id) for above, below in fusion.pairs
     )
 
 

@@ -38,7 +38,7 @@ def print_sweep(result: SweepResult) -> None:
         (*result.keys, "PQ", "things", "stuff"),
         [
             (
-                *(str(getattr(s.fusion, key)) for key in result.keys),
+                *(str(s.point.get(key, "")) for key in result.keys),
                 *(_as_percent(p.pq) for p in pq),
             )
             for s, pq in zip(ranked, scores, strict=False)
@@ -51,7 +51,6 @@ def print_sweep(result: SweepResult) -> None:
     else:
         best = _as_percent(result.best.result.all.pq)
         print(f"best PQ {best} ({low} to {high}) over {result.photos} photos")
-        print("warning: chosen by the photos it is scored on; --holdout 0.5 keeps some apart")
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -158,14 +158,35 @@ class SemanticLogits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TargetLogits:
+    """Logits in the target label space.
+
+    Attributes:
+        logits: of the photo; classes that share a target are summed already.
+        category_ids: int32 (C,), what each row of the logits is; 0 = void.
+    """
+
+    logits: SemanticLogits
+    category_ids: Int32Array
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.logits.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SemanticPrediction:
     """What a semantic net says about one photo.
 
     Attributes:
         label_map: int32 (H, W), a category_id of the target space per pixel, 0 = void.
+        logits: what the label map was made of, for rules that weigh classes against masks;
+            None where a net has none.
     """
 
     label_map: Int32Array
+    logits: TargetLogits | None = None
 
     def __post_init__(self) -> None:
         _check_array("label_map", self.label_map, np.int32, ndim=2)
@@ -351,4 +372,5 @@ __all__ = [
     "SegmentInfo",
     "SemanticLogits",
     "SemanticPrediction",
+    "TargetLogits",
 ]

@@ -39,6 +39,7 @@ HOMES = {
     "click": {"cli"},
     "rich": {"progress", "tables"},
     "numba": {"ops"},
+    "matplotlib": {"analysis"},
     "cv2": {"io", "ops", "models"},
     "PIL": {"io", "drawing", "render"},
 }

@@ -4,30 +4,31 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from factories import TOY_SPACE, box_instances, rle_instances, semantic_prediction
+from factories import (
+    TOY_SPACE,
+    box_instances,
+    rle_instances,
+    semantic_prediction,
+    target_logits,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse.config import FusionConfig
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, ConfigError
+from fuse.fusion import METHODS, weigh_classes
 from fuse.labels import find_label_map, load_space
 from fuse.ops.argmax import find_possible_winners, upsample_argmax
 from fuse.predictions import (
     PhotoPrediction,
-    TargetLogits,
+    find_pairs,
     fuse_photo,
     read_prediction,
     write_prediction,
 )
-from fuse.types import BoxMasks, Instances, SemanticLogits, SemanticPrediction
+from fuse.types import BoxMasks, Instances, SemanticPrediction
 
 SIZE = (37, 50)
-
-
-def target_logits(rng, size=SIZE, grid=(9, 13)):
-    category_ids = np.array([0, *TOY_SPACE.by_id], dtype=np.int32)
-    values = rng.normal(scale=4, size=(len(category_ids), *grid)).astype(np.float16)
-    return TargetLogits(SemanticLogits.half_pixel(values, size), category_ids)
 
 
 def float16_instances(rng, count=6):
@@ -38,12 +39,14 @@ def float16_instances(rng, count=6):
 
 PREDICTIONS = {
     "logits and soft masks": lambda rng: PhotoPrediction(
-        target_logits(rng), float16_instances(rng)
+        target_logits(rng, SIZE, (9, 13)), float16_instances(rng)
     ),
     "label map and run lengths": lambda rng: PhotoPrediction(
         semantic_prediction(rng, SIZE), rle_instances(rng, SIZE, 5)
     ),
-    "no instances": lambda rng: PhotoPrediction(target_logits(rng), float16_instances(rng, 0)),
+    "no instances": lambda rng: PhotoPrediction(
+        target_logits(rng, SIZE, (9, 13)), float16_instances(rng, 0)
+    ),
     "no run lengths": lambda rng: PhotoPrediction(
         semantic_prediction(rng, SIZE), rle_instances(rng, SIZE, 0)
     ),
@@ -51,15 +54,16 @@ PREDICTIONS = {
 
 
 @pytest.mark.parametrize("make", PREDICTIONS.values(), ids=PREDICTIONS)
-def test_what_is_read_fuses_as_what_was_written(tmp_path, make):
-    for seed in range(20):
+@pytest.mark.parametrize("rule", METHODS)
+def test_what_is_read_fuses_as_what_was_written(tmp_path, make, rule):
+    fusion = FusionConfig(rule=rule, stuff_area=9, pairs=(("dog", "cat"),))
+    for seed in range(5):
         prediction = make(np.random.default_rng(seed))
         write_prediction(tmp_path / "photo.npz", prediction)
         again = read_prediction(tmp_path / "photo.npz")
         assert (again.label().label_map == prediction.label().label_map).all()
         fused, expected = (
-            fuse_photo(p.label(), p.instances, TOY_SPACE, FusionConfig(stuff_area=9), {})
-            for p in (again, prediction)
+            fuse_photo(p.label(), p.instances, TOY_SPACE, fusion, {}) for p in (again, prediction)
         )
         assert (fused.panoptic_map == expected.panoptic_map).all()
         assert fused.segments_info == expected.segments_info
@@ -127,3 +131,26 @@ def test_the_class_choice_is_carried_out(class_choice, expected):
         choices,
     )
     assert [s.category_id for s in fused.segments_info] == expected
+
+
+def test_evidence_at_hand_changes_nothing():
+    rng = np.random.default_rng(3)
+    prediction = PREDICTIONS["logits and soft masks"](rng)
+    semantic, fusion = prediction.label(), FusionConfig(rule="adaptive", stuff_area=9)
+    evidence = weigh_classes(semantic, TOY_SPACE)
+    photo = (semantic, prediction.instances, TOY_SPACE, fusion, {})
+    first, second = fuse_photo(*photo), fuse_photo(*photo, evidence=evidence)
+    assert (first.panoptic_map == second.panoptic_map).all()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ((), "the rule 'pairs' needs fusion.pairs"),
+        ((("cot", "dog"),), "names 'cot', which is not in toy; did you mean 'cat'"),
+        ((("cat", "zebra"),), r"names 'zebra', which is not in toy$"),
+    ],
+)
+def test_pairs_must_be_there_and_known(pairs, message):
+    with pytest.raises(ConfigError, match=message):
+        find_pairs(FusionConfig(rule="pairs", pairs=pairs), TOY_SPACE)

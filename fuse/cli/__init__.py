@@ -17,6 +17,7 @@ from fuse.cli.evaluate import evaluate
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
 from fuse.cli.models import models
+from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
 from fuse.cli.printing import EXIT_FAILED
 from fuse.cli.run import run
@@ -26,7 +27,20 @@ from fuse.errors import FuseError, RunStoppedError
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, verify, demo, models, pipelines, labels, convert)
+COMMANDS = (
+    run,
+    combine,
+    evaluate,
+    sweep,
+    merge,
+    verify,
+    demo,
+    models,
+    pipelines,
+    labels,
+    convert,
+    pairs,
+)
 
 
 class Group(click.Group):

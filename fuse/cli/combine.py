@@ -41,7 +41,7 @@ from fuse.cli.options import out_option, overwrite_option, workers_option
     metavar="FILE|SPACE",
     help="Categories: a label space, or a JSON or CSV file.  [default: those of IMAGES.json]",
 )
-@click.option("--rule", help="Fusion rule.  [default: overlap, or that of RUN]")
+@click.option("--rule", help="Fusion rule, see docs/rules.md.  [default: overlap, or that of RUN]")
 @click.option(
     "--score-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
 )
@@ -53,6 +53,13 @@ from fuse.cli.options import out_option, overwrite_option, workers_option
     type=click.FloatRange(min=0),
     help="Smallest stuff segment in pixels; below 1 a share of the photo.  "
     "[default: 4096, or that of RUN]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of the rule, as fusion.temperature=2; may be repeated.",
 )
 @workers_option
 @overwrite_option

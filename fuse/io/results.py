@@ -39,6 +39,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
             with millions of masks takes little memory.
         score: of an instance, 0..1.
         bbox: xywh of an instance, a view as well; not used, but checked.
+        iscrowd: only in ground truth.
     """
 
     image_id: ImageId
@@ -46,6 +47,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     segmentation: msgspec.Raw
     score: float | None = None
     bbox: msgspec.Raw = msgspec.Raw(b"null")
+    iscrowd: int | bool = 0
 
 
 Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
@@ -99,10 +101,12 @@ class ResultsFile:
             size=size,
         )
 
-    def load_stuff_masks(
-        self, image_id: ImageId, size: tuple[int, int]
+    def load_masks(
+        self, image_id: ImageId, size: tuple[int, int], *, isthing: bool
     ) -> tuple[list[int], RleMasks]:
-        """Category ids and masks of a photo's stuff in the order of the file; things left out.
+        """Category ids and masks of a photo's things or stuff in the order of the file.
+
+        Crowds are left out.
 
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
@@ -110,7 +114,7 @@ class ResultsFile:
         category_ids: list[int] = []
         rles: list[dict[str, Any]] = []
         for place, entry in self.entries.get(image_id, []):
-            if not self._find_category(place, entry).isthing:
+            if not entry.iscrowd and self._find_category(place, entry).isthing == isthing:
                 category_ids.append(entry.category_id)
                 rles.append(self._encode(place, entry, size))
         return category_ids, RleMasks(tuple(rles))

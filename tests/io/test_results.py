@@ -126,7 +126,7 @@ def test_stuff_masks_keep_their_order_and_leave_things_out(tmp_path):
     whole = {"size": [9, 14], "counts": [0, 126]}
     entries = [entry(category_id=21), entry(), entry(category_id=5, segmentation=whole)]
     results = read_results(write(tmp_path, [*entries, entry(category_id=21)]), TOY_SPACE)
-    category_ids, masks = results.load_stuff_masks(5, SIZE)
+    category_ids, masks = results.load_masks(5, SIZE, isthing=False)
     assert category_ids == [21, 5, 21]
     assert [coco_mask.area(rle) for rle in masks.rles] == [6, 126, 6]
 
