@@ -45,7 +45,7 @@ def train_semantic(
     """Train for `minutes` in all, counting earlier runs of the same `work` folder."""
     torch.manual_seed(seed)
     net.train().to(memory_format=torch.channels_last)
-    freeze_early_blocks(net.encoder)
+    freeze_early_blocks(net.encoder.model)
     optimizer = torch.optim.AdamW(group_parameters(net, net.encoder, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "semantic.pt", minutes)
     speed_up_depthwise(net)
