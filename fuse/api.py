@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.compare import Comparison, compare
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
@@ -40,6 +41,7 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 
 __all__ = [
     "CombineResult",
+    "Comparison",
     "Evaluation",
     "LabelAudit",
     "RunResult",
@@ -47,6 +49,7 @@ __all__ = [
     "audit",
     "combine",
     "combine_kept",
+    "compare",
     "demo",
     "evaluate",
     "list_maps",

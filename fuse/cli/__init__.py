@@ -11,6 +11,7 @@ import click
 
 from fuse import __version__
 from fuse.cli.combine import combine
+from fuse.cli.compare import compare
 from fuse.cli.demo import demo
 from fuse.cli.evaluate import evaluate
 from fuse.cli.labels import labels
@@ -24,7 +25,7 @@ from fuse.errors import FuseError, RunStoppedError
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, demo, models, pipelines, labels)
+COMMANDS = (run, combine, evaluate, compare, sweep, merge, demo, models, pipelines, labels)
 
 
 class Group(click.Group):
