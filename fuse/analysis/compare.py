@@ -20,7 +20,8 @@ from fuse.analysis.compared_runs import (
 )
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, read_panoptic_json
-from fuse.metrics.bootstrap import GROUP_SCORES, bootstrap_miou, bootstrap_scores
+from fuse.metrics.bootstrap import bootstrap_miou, bootstrap_scores
+from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
 from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import sum_semantic_stats, summarize_semantic
 from fuse.ops.memory import keep_freed_memory
@@ -28,8 +29,6 @@ from fuse.types import Float64Array, LabelSpace
 
 RESAMPLES = 10_000
 EDGES = (0.025, 0.975)  # of a 95 % interval
-GROUPS = ("all", "things", "stuff")
-SCORES = ("pq", "sq", "rq")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from fuse.metrics.counts import GROUP_SCORES, score_counts, stack_counts
 from fuse.metrics.pq import PQStats
 from fuse.metrics.semantic import SemanticStats
 from fuse.types import Float32Array, Float64Array, LabelSpace
 
 CHUNK = 256  # resamples in memory at a time
-GROUP_SCORES = 9  # PQ, SQ, RQ of all, then of things, then of stuff
 
 
 def bootstrap_pq(
@@ -57,13 +56,15 @@ def bootstrap_scores(
     Raises:
         ValueError: there are no photos.
     """
-    counts = np.concatenate([_stack_counts(photos, space) for photos in runs], axis=1)
+    # float32 holds every count up to 2**23, and its half, exactly.
+    stacked = [stack_counts(photos, space).astype(np.float32) for photos in runs]
+    counts = np.stack(stacked, axis=1).reshape(len(runs[0]), -1 if len(runs[0]) else 0)
     isthing = np.array([category.isthing for category in space.categories])
     scores = np.empty((len(runs), resamples, GROUP_SCORES + len(isthing)))
     done = 0
     for sums in resample_sums(counts, resamples=resamples, seed=seed):
         by_run = sums.reshape(len(sums), len(runs), 3, len(isthing)).transpose(1, 0, 2, 3)
-        scores[:, done : done + len(sums)] = _score(by_run, isthing)
+        scores[:, done : done + len(sums)] = score_counts(by_run, isthing)
         done += len(sums)
     return scores
 
@@ -120,45 +121,12 @@ def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterato
         yield (weights @ counts).astype(np.float64)
 
 
-def _stack_counts(photos: Sequence[PQStats], space: LabelSpace) -> Float32Array:
-    """Counts as a row per photo: float32 (P, 3 K), first iou_sum, then tp, then (fp + fn) / 2.
-
-    float32 holds every half up to 2**23 exactly.
-    """
-    column_of = {category_id: index for index, category_id in enumerate(space.by_id)}
-    counts = np.zeros((len(photos), 3, len(column_of)), dtype=np.float32)
-    for row, stats in zip(counts, photos, strict=True):
-        columns = [column_of[category_id] for category_id in stats.category_ids.tolist()]
-        row[:, columns] = stats.iou_sum, stats.tp, 0.5 * (stats.fp + stats.fn)
-    return counts.reshape(len(photos), 3 * len(column_of))
-
-
 def _draw_weights(rng: np.random.Generator, resamples: int, photos: int) -> Float32Array:
     """How often each photo is in each set: float32 (resamples, photos)."""
     weights = np.empty((resamples, photos), dtype=np.float32)
     for row, drawn in zip(weights, rng.integers(0, photos, (resamples, photos)), strict=True):
         row[:] = np.bincount(drawn, minlength=photos)
     return weights
-
-
-def _score(sums: Float64Array, isthing: npt.NDArray[np.bool_]) -> Float64Array:
-    """Scores (..., 9 + K) of summed counts (..., 3, K)."""
-    iou_sum, tp, wrong = np.moveaxis(sums, -2, 0)
-    segments = tp + wrong
-    occurs = segments > 0
-    by_class = [
-        np.divide(above, below, out=np.zeros_like(segments), where=below > 0)
-        for above, below in ((iou_sum, segments), (iou_sum, tp), (tp, segments))
-    ]
-    means = []
-    for chosen in (np.ones_like(isthing), isthing, ~isthing):
-        # A product with 0 and 1 sums over the classes of a group; what does not occur is 0.
-        n = occurs @ chosen.astype(np.float64)
-        for scores in by_class:
-            total = scores @ chosen.astype(np.float64)
-            means.append(np.divide(total, n, out=np.full_like(n, np.nan), where=n > 0))
-    pq = np.where(occurs, by_class[0], np.nan)
-    return np.concatenate([np.stack(means, axis=-1), pq], axis=-1)
 
 
 def _mean_ratio(above: Float64Array, below: Float64Array) -> Float64Array:
