@@ -146,11 +146,20 @@ def measure_iou(windows: list[Window], truth: TrueSegments) -> Float64Array:
     return np.where(truth.is_object, iou, 0)
 
 
-def count_fronts(windows: list[Window], links: Int32Array, truth: TrueSegments) -> Int64Array:
+def count_fronts(
+    windows: list[Window], links: Int32Array, truth: TrueSegments, is_rim: BoolArray
+) -> Int64Array:
     """By how many pixels the truth shows one detection's object in front of another's.
 
     Where the masks of two linked detections overlap, each pixel that belongs to one of the two
-    objects speaks for it.
+    objects speaks for it. Those at the rim of an object, where any mask may spill over, speak
+    only where no other does.
+
+    Args:
+        windows: masks of N detections.
+        links: int32 (N,), see `link_instances`.
+        truth: of the same photo.
+        is_rim: bool (H, W).
 
     Returns:
         int64 (N, N), fronts[a, b] pixels of a's object in the overlap of a and b.
@@ -161,9 +170,12 @@ def count_fronts(windows: list[Window], links: Int32Array, truth: TrueSegments) 
         for b in linked[position + 1 :]:
             everywhere, in_a, in_b = meet(windows[a], windows[b])
             both = windows[a].mask[in_a] & windows[b].mask[in_b]
-            shared = truth.index_map[everywhere][both]
-            fronts[a, b] = np.count_nonzero(shared == links[a])
-            fronts[b, a] = np.count_nonzero(shared == links[b])
+            shared = truth.index_map[everywhere]
+            of_either = both & ((shared == links[a]) | (shared == links[b]))
+            deep = of_either & ~is_rim[everywhere]
+            speaking = shared[deep if deep.any() else of_either]
+            fronts[a, b] = np.count_nonzero(speaking == links[a])
+            fronts[b, a] = np.count_nonzero(speaking == links[b])
     return fronts
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fuse.analysis.links import (
     BoolArray,
+    Int64Array,
     TrueSegments,
     Window,
     count_fronts,
@@ -147,9 +148,10 @@ def study_photo(
     found = instances.select(counted, instances.category_ids)
     windows = cut_masks(found)
     links = link_instances(windows, found.category_ids, true)
-    in_front = _find_fronts(windows, links, true, found)
-    masks, right_masks = _right_masks(windows, links, in_front, true)
     bands = border_bands(true.index_map, BANDS)
+    by_score = np.argsort(-found.scores, kind="stable")
+    in_front = _find_fronts(count_fronts(windows, links, true, bands == 0), by_score)
+    masks, right_masks = _right_masks(windows, links, in_front, true)
     faults, true_labels = _find_label_faults(semantic.label_map, true, bands, space, reach)
     unseen = instances.select(~counted, instances.category_ids)
     mask_parts = tuple(_list_mask_parts(masks, right_masks, in_front, bands))
@@ -172,12 +174,8 @@ def study_photo(
     return replace(study, parts=study.parts.union(_list_parts(study, stuff_pixels)))
 
 
-def _find_fronts(
-    windows: list[Window], links: Int32Array, true: TrueSegments, found: Instances
-) -> BoolArray:
-    """Which detection is in front of which, where both claim the same pixels."""
-    fronts = count_fronts(windows, links, true)
-    by_score = np.argsort(-found.scores, kind="stable")
+def _find_fronts(fronts: Int64Array, by_score: Int64Array) -> BoolArray:
+    """Which detection is in front of which, where both claim the same pixels (N, N)."""
     order = by_score[order_by_occlusion(fronts[np.ix_(by_score, by_score)])]
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
