@@ -108,8 +108,9 @@ def diagnose(
     bench = Bench(run.space, run.fusion, run.choices, find_reach(run), drawn)
 
     def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, PhotoLedger]:
-        trials, photo = diagnose_photo(run.load(pair[0]), scorer.load(pair[1]), bench)
-        return trials, replace(photo, image_id=pair[1], file_name=names[pair[0]])
+        own_id, true_id = pair
+        photo = run.load(own_id), scorer.load(true_id)
+        return diagnose_photo(*photo, bench, image_id=true_id, file_name=names[own_id])
 
     tried: list[Trials] = []
     photos: list[PhotoLedger] = []
@@ -147,7 +148,12 @@ def _targets(label_map: LabelMap) -> frozenset[int]:
 
 
 def diagnose_photo(
-    kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench
+    kept: PhotoPrediction,
+    truth: PanopticPrediction,
+    bench: Bench,
+    *,
+    image_id: ImageId,
+    file_name: str,
 ) -> tuple[Trials, PhotoLedger]:
     """Try all orders on one photo.
 
@@ -155,9 +161,11 @@ def diagnose_photo(
         kept: what the nets said.
         truth: ground truth of the photo, in the same label space.
         bench: what the photos have in common.
+        image_id: the ground truth's.
+        file_name: of the photo.
 
     Returns:
-        Counts with parts made right, and the ledger of the photo alone, without its names.
+        Counts with parts made right, and the ledger of the photo alone.
     """
     space, fusion = bench.space, bench.fusion
     semantic, instances = kept.label(), kept.instances
@@ -185,8 +193,8 @@ def diagnose_photo(
     )
     disputed = sum(region.area for region in regions) / semantic.label_map.size
     return trials, PhotoLedger(
-        image_id=0,
-        file_name="",
+        image_id=image_id,
+        file_name=file_name,
         pq=float(split.before[0]),
         shares=_line_shares(split, 0),
         rest=float(split.rest[0]),
