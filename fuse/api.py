@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.compare import Comparison, compare
+from fuse.analysis.diagnose import diagnose
+from fuse.analysis.diagnosis import Diagnosis
+from fuse.analysis.disagreement import Disagreement, disagree
 from fuse.analysis.pairs import pairs
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
@@ -44,7 +48,10 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 
 __all__ = [
     "CombineResult",
+    "Comparison",
     "ConvertResult",
+    "Diagnosis",
+    "Disagreement",
     "Evaluation",
     "LabelAudit",
     "RunResult",
@@ -54,8 +61,11 @@ __all__ = [
     "check_plot_path",
     "combine",
     "combine_kept",
+    "compare",
     "convert",
     "demo",
+    "diagnose",
+    "disagree",
     "evaluate",
     "list_maps",
     "list_models",

@@ -11,8 +11,11 @@ import click
 
 from fuse import __version__
 from fuse.cli.combine import combine
+from fuse.cli.compare import compare
 from fuse.cli.convert import convert
 from fuse.cli.demo import demo
+from fuse.cli.diagnose import diagnose
+from fuse.cli.disagree import disagree
 from fuse.cli.evaluate import evaluate
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
@@ -34,6 +37,9 @@ COMMANDS = (
     sweep,
     merge,
     verify,
+    compare,
+    diagnose,
+    disagree,
     demo,
     models,
     pipelines,
