@@ -8,6 +8,7 @@ from fuse.analysis.sweep import SweepResult, sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
 from fuse.errors import DataError
+from fuse.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, list_space_rows
@@ -42,13 +43,16 @@ __all__ = [
     "CombineResult",
     "Evaluation",
     "LabelAudit",
+    "PipelineEntry",
     "RunResult",
     "SweepResult",
     "audit",
     "combine",
     "combine_kept",
     "demo",
+    "describe_pipelines",
     "evaluate",
+    "fetch",
     "list_maps",
     "list_models",
     "list_pipelines",

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, unknown_key
+from fuse.errors import ConfigError, suggest, unknown_key
 from fuse.fusion import METHODS
+from fuse.io.files import resolve_path
 
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
+PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space")
 CLASS_CHOICES = ("commonest", "evidence")
 
 
@@ -96,8 +98,10 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
     """Read a preset by name, or from a TOML file at that path.
 
     Args:
-        pipeline: ``tiny``, or ``my/pair.toml``.
-        overrides: ``section.key=value`` each, the value in TOML or else taken as text.
+        pipeline: ``tiny``, or ``my/pair.toml``. Paths in it (`PATH_KEYS`) are relative to its own
+            folder.
+        overrides: ``section.key=value`` each, the value in TOML or else taken as text; paths in
+            it are relative to the working directory, as whatever stands in a command.
 
     Raises:
         ConfigError: there is no such preset, it is not TOML, or a key or value is wrong.
@@ -106,13 +110,14 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():
         raise ConfigError(
-            f"no pipeline {pipeline!r}; shipped are {', '.join(presets)}, "
+            f"no pipeline {pipeline!r}; {suggest(pipeline, list(presets))}, "
             "or give the path of a TOML file"
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    _place_paths(table, path.parent)
     for override in overrides:
         _set_key(table, override)
     try:
@@ -141,6 +146,15 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
         fusion=FusionConfig(**fusion),
         description=str(table.get("description", "")),
     )
+
+
+def _place_paths(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths in a preset's table those from the working directory, in place."""
+    for part in (table, table.get("semantic"), table.get("instance")):
+        if isinstance(part, dict):
+            for key in PATH_KEYS:
+                if isinstance(part.get(key), str):
+                    part[key] = resolve_path(part[key], folder)
 
 
 def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:

@@ -19,6 +19,7 @@ from fuse.engines.local import run_local
 from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images, png_names
+from fuse.models.fetching import Progress as FetchProgress
 from fuse.models.registry import needs_plugin_permission
 from fuse.models.runtime import peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
@@ -82,6 +83,8 @@ def run(
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
+    weights_dir: Path | None = None,
+    on_fetch: FetchProgress | None = None,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -104,6 +107,8 @@ def run(
         shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
+        weights_dir: where published weights lie, or are put; see `fuse.fetch.fetch`.
+        on_fetch: called while weights are fetched.
         on_progress: called after each photo.
         should_stop: asked after each photo; what is done by then stays done.
 
@@ -120,7 +125,7 @@ def run(
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
             _check_truth_pngs(tasks, truth)
-        nets = Pipeline(config, device)
+        nets = Pipeline(config, device, weights_dir=weights_dir, on_fetch=on_fetch)
         scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
         worker = PhotoWorker(
             nets,

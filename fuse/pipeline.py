@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from fuse.config import PipelineConfig, read_pipeline
+from fuse.fetch import place_weights
 from fuse.labels import LabelMap, find_label_map, load_space
 from fuse.models.boundary import ask_instances, ask_semantic
+from fuse.models.fetching import Progress as FetchProgress
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
 from fuse.predictions import (
@@ -51,6 +54,13 @@ class Pipeline:
     `predict` runs the nets; `to_target` and `fuse` are pure, need no device and may run on any
     thread. Calling the pipeline does all for one photo.
 
+    Args:
+        config: the preset.
+        device: ``auto``, ``cpu``, ``cuda:0``, ...
+        weights_dir: where published weights lie, and are put where they do not; see
+            `fuse.fetch.fetch`.
+        on_fetch: called while weights are fetched.
+
     Attributes:
         config: the preset.
         space: the target label space.
@@ -59,13 +69,24 @@ class Pipeline:
         label_spaces: names of the nets' own label spaces by branch.
     """
 
-    def __init__(self, config: PipelineConfig, device: str = "auto") -> None:
+    def __init__(
+        self,
+        config: PipelineConfig,
+        device: str = "auto",
+        *,
+        weights_dir: Path | None = None,
+        on_fetch: FetchProgress | None = None,
+    ) -> None:
         self.config = config
         self.space: LabelSpace = load_space(config.label_space)
         self.device = choose_device(device)
-        semantic, instance = config.semantic, config.instance
-        self._semantic = create_semantic_model(semantic.model, self.device, semantic.options)
-        self._instance = create_instance_model(instance.model, self.device, instance.options)
+        options = place_weights(config, weights_dir, on_fetch)
+        self._semantic = create_semantic_model(
+            config.semantic.model, self.device, options["semantic"]
+        )
+        self._instance = create_instance_model(
+            config.instance.model, self.device, options["instance"]
+        )
         self._semantic_map = find_label_map(self._semantic.label_space, self.space)
         self._class_targets = map_class_ids(self._semantic.class_ids, self._semantic_map)
         self._instance_map = find_label_map(self._instance.label_space, self.space)
@@ -80,10 +101,15 @@ class Pipeline:
 
     @classmethod
     def load(
-        cls, pipeline: str = "tiny", overrides: Sequence[str] = (), device: str = "auto"
+        cls,
+        pipeline: str = "tiny",
+        overrides: Sequence[str] = (),
+        device: str = "auto",
+        *,
+        weights_dir: Path | None = None,
     ) -> Pipeline:
         """Build a pipeline from a preset's name or file; see `fuse.config.read_pipeline`."""
-        return cls(read_pipeline(pipeline, overrides), device)
+        return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)
 
     def predict(
         self, photos: Sequence[Photo], *, score_floor: float | None = None

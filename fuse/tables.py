@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fuse.analysis.sweep import SweepResult
+from fuse.fetch import PipelineEntry
 from fuse.metrics.pq import PQResult, PQScore
 from fuse.scoring import Evaluation
 
@@ -52,6 +53,18 @@ def print_sweep(result: SweepResult) -> None:
         best = _as_percent(result.best.result.all.pq)
         print(f"best PQ {best} ({low} to {high}) over {result.photos} photos")
         print("warning: chosen by the photos it is scored on; --holdout 0.5 keeps some apart")
+
+
+def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
+    """Each pipeline with a line for each of its weights."""
+    console = Console()
+    for pipeline in pipelines:
+        console.print(f"{pipeline.name}: {pipeline.description}", markup=False, soft_wrap=True)
+        for net in {net.source: net for net in pipeline.weights}.values():
+            name, size = net.source.rpartition("/")[2], f"{net.size / 1e6:.0f} MB"
+            here = "here" if net.is_present else f"absent, fuse fetch {pipeline.name}"
+            line = f"    {name}, {size}, {net.licence}: {here}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -15,7 +15,7 @@ LAYERS = (
     {"fusion", "metrics", "io"},
     {"models", "doctor", "branches", "drawing"},
     {"config", "scoring", "render"},
-    {"predictions", "records", "labels_audit"},
+    {"predictions", "records", "labels_audit", "fetch"},
     {"pipeline", "run_folder"},
     {"photo", "kept_run"},
     {"engines", "merge", "combine", "analysis"},

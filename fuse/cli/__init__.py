@@ -13,6 +13,7 @@ from fuse import __version__
 from fuse.cli.combine import combine
 from fuse.cli.demo import demo
 from fuse.cli.evaluate import evaluate
+from fuse.cli.fetch import fetch
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
 from fuse.cli.models import models
@@ -24,7 +25,7 @@ from fuse.errors import FuseError, RunStoppedError
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, demo, models, pipelines, labels)
+COMMANDS = (run, combine, evaluate, sweep, merge, demo, fetch, models, pipelines, labels)
 
 
 class Group(click.Group):

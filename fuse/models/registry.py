@@ -24,7 +24,7 @@ import numpy as np
 from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
 from fuse.models.options import check_options
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.models.weights import NeededWeights
+from fuse.models.sources import NeededWeights
 from fuse.types import LabelSpace
 
 Factory = Callable[..., Any]

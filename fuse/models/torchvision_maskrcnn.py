@@ -17,13 +17,14 @@ from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from fuse.errors import ConfigError
+from fuse.errors import ConfigError, suggest
 from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.published import describe_named_weights, read_named_weights
+from fuse.models.sources import NeededWeights
 from fuse.models.tiny import build_instance_net
-from fuse.models.weights import NeededWeights, hash_files, load_state
+from fuse.models.weights import hash_files, load_state
 from fuse.types import BoxMasks, Instances, Photo
 
 TINY = "tiny_instance"
@@ -175,10 +176,11 @@ def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> M
     """A net without weights, with as many classes as the state dict has."""
     if architecture == TINY:
         return build_instance_net()
-    if architecture not in _list_architectures():
+    if architecture is None or architecture not in _list_architectures():
+        known = [*_list_architectures(), TINY]
         raise ConfigError(
-            f"{path}: architecture {architecture!r} is no Mask R-CNN that is known here; "
-            f"set architecture to one of {', '.join([*_list_architectures(), TINY])}"
+            f"{path}: architecture {architecture!r} is no Mask R-CNN of torchvision; "
+            f"{suggest(architecture or '', known)}"
         )
     biases = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(COCO_SLOTS))
     net: MaskRCNN = getattr(detection, architecture)(

@@ -20,14 +20,14 @@ from transformers.utils import logging
 
 from fuse.errors import ModelError
 from fuse.models import runtime
-from fuse.models.weights import (
-    NeededWeights,
-    describe_hub_folder,
-    find_hub_folder,
-    find_state_files,
-    hash_files,
-)
+from fuse.models.sources import NeededWeights, describe_repository
+from fuse.models.weights import find_repository, find_state_files, hash_files
 from fuse.types import Photo
+
+
+# The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
+# checkpoints of Mask2Former lack it.
+UNREAD = ".encoder.swin.layernorm."
 
 
 class TransformersNet:
@@ -35,6 +35,7 @@ class TransformersNet:
 
     Args:
         weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
+        revision: branch, tag or commit on the hub; by default ``main``.
         device: ``cpu``, ``cuda:0``, ...
         precision: see `runtime.autocast`.
 
@@ -49,8 +50,8 @@ class TransformersNet:
         ConfigError: the precision is unknown.
     """
 
-    def __init__(self, weights: str, device: str, precision: str) -> None:
-        folder = find_hub_folder(weights)
+    def __init__(self, weights: str, revision: str | None, device: str, precision: str) -> None:
+        folder = find_repository(weights, revision)
         config = _read_config(folder)
         self.weights = weights
         self.classes = int(config.num_labels)
@@ -90,7 +91,7 @@ class TransformersNet:
 
 def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
-    return describe_hub_folder(str(options["weights"]))
+    return describe_repository(str(options["weights"]), options.get("revision"))
 
 
 def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
@@ -108,7 +109,8 @@ def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
     net, loading = kind.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
     )
-    misfits = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
+    missing = {key for key in loading["missing_keys"] if UNREAD not in key}
+    misfits = sorted(map(str, (*missing, *loading["mismatched_keys"])))
     if misfits:
         raise ModelError(
             f"{folder}: weights of another net; {misfits[0]!r} is missing or of another shape "

@@ -17,7 +17,7 @@ from fuse.models.panoptic_fpn.boxes import STRIDES
 from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
 from fuse.models.panoptic_fpn.images import label_pixels
 from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, share_net
-from fuse.models.weights import NeededWeights
+from fuse.models.sources import NeededWeights
 from fuse.types import Instances, Photo, SemanticLogits, SemanticPrediction
 
 MIN_SIZE = 800  # pixels of the short side in the input
