@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
+from ssl import SSLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
@@ -17,6 +18,8 @@ Progress = Callable[[int, int], None]  # bytes there, bytes in all
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
+# Not OSError as a whole, which a full disk is too.
+NETWORK_ERRORS = (URLError, ConnectionError, TimeoutError, SSLError, HTTPException)
 RANGE_NOT_SATISFIABLE = 416  # HTTP's answer to who has all of a file already
 
 
@@ -76,16 +79,16 @@ def _complete(url: str, part: Path, on_progress: Progress) -> None:
         try:
             if _append(url, part, on_progress):
                 return
-            failure: Exception = OSError("the connection was cut")
+            failure: Exception = ConnectionError("the connection was cut")
         except HTTPError as err:
             if err.code != RANGE_NOT_SATISFIABLE or before == 0:
                 raise
             # All of it is there, or of something else; the hash will tell.
             return
-        except (OSError, HTTPException) as err:
+        except NETWORK_ERRORS as err:
             failure = err
         if _size(part) <= before:
-            raise OSError(str(failure)) from failure
+            raise ConnectionError(str(failure)) from failure
 
 
 def _append(url: str, part: Path, on_progress: Progress) -> bool:

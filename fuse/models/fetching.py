@@ -232,14 +232,13 @@ def _write_record(needed: NeededWeights, fetched: Iterable[FetchedFile]) -> None
 
 def _explain_absence(needed: NeededWeights, reason: str) -> str:
     """One line: what is missing where, why it did not come, and the ways to get it there."""
-    if needed.revision is None:
-        what, url = needed.path.name, needed.source
-        folder, variable = needed.path.parent, "TORCH_HOME"
-    else:
+    what, url, variable = needed.path.name, needed.source, "TORCH_HOME"
+    if needed.revision is not None:
         what, url = needed.source, f"https://huggingface.co/{needed.source}"
-        folder, variable = needed.path.parent, "HF_HOME"
+        variable = "HF_HOME"
+    folder = _record_folder(needed) or needed.path.parent
     return (
-        f"{what} is not in {folder}, and cannot be fetched from {url} ({reason}); with a network "
-        f"run fuse fetch PIPELINE --to DIR, then give --weights-dir DIR; or put {what} there "
-        f"yourself, or set {variable} to where it is"
+        f"{what} is not in {folder}, and cannot be fetched from {url} ({reason}); where there is "
+        "a network, run fuse fetch PIPELINE --to DIR and give --weights-dir DIR here; or put it "
+        f"into {folder}, or set {variable} to where it is"
     )

@@ -24,6 +24,7 @@ CATALOG = WEIGHTS_DIR / "published.csv"
 FOLDER_VARIABLE = "FUSE_WEIGHTS"
 STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+CONFIG_FILE = "config.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -110,14 +111,14 @@ def describe_repository(name: str, revision: str | None = None) -> NeededWeights
     """Where a repository of the hub, or a local folder, lies."""
     if not is_hub_name(name):
         return NeededWeights(name, Path(name).expanduser())
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import constants, try_to_load_from_cache
 
     revision = revision or "main"
-    try:
-        path = Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        path = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    # Which files a repository has is not known here, but each has this one.
+    config = try_to_load_from_cache(name, CONFIG_FILE, revision=revision)
+    path = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    if isinstance(config, str):
+        path = Path(config).parent
     pinned = COMMIT.fullmatch(revision) is not None
     return NeededWeights(name, path, revision, _find_hash(name) if pinned else "")
 

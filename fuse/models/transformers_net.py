@@ -24,7 +24,6 @@ from fuse.models.sources import NeededWeights, describe_repository
 from fuse.models.weights import find_repository, find_state_files, hash_files
 from fuse.types import Photo
 
-
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
 # checkpoints of Mask2Former lack it.
 UNREAD = ".encoder.swin.layernorm."

@@ -41,7 +41,7 @@ def find_weights(weights: str, published: Sequence[str] = ()) -> Path:
     if not needed.is_present:
         names = (*list_shipped_weights(), *published)
         raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file, {suggest(weights, names)}"
+            f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
         )
     return needed.path
 

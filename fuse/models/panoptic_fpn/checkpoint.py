@@ -80,7 +80,7 @@ def find_checkpoint(weights: str) -> Path:
     if not needed.is_present and not needed.is_remote:
         names = [row.weights for row in PUBLISHED]
         raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file, {suggest(weights, names)}"
+            f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
         )
     return fetch_weights(needed)
 
