@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.profile import ProfileRow, profile
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.combine import CombineResult, combine, combine_kept
-from fuse.config import PACKAGE_DIR, list_pipelines
-from fuse.errors import DataError
+from fuse.config import find_examples, list_pipelines
 from fuse.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
@@ -16,9 +16,6 @@ from fuse.merge import merge
 from fuse.models.registry import list_models
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
 
-# In a wheel the example photos lie in the package, in a checkout beside it.
-EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
-
 
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
     """Run the default pipeline over the example photos, score it and draw what it saw.
@@ -26,9 +23,7 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
     Raises:
         DataError: the example photos are not there.
     """
-    examples = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
-    if examples is None:
-        raise DataError("the example photos are missing from this installation")
+    examples = find_examples()
     return run(
         [str(examples / "images")],
         out,
@@ -44,6 +39,7 @@ __all__ = [
     "Evaluation",
     "LabelAudit",
     "PipelineEntry",
+    "ProfileRow",
     "RunResult",
     "SweepResult",
     "audit",
@@ -58,6 +54,7 @@ __all__ = [
     "list_pipelines",
     "list_space_rows",
     "merge",
+    "profile",
     "run",
     "sweep",
     "write_per_image_csv",

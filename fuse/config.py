@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, suggest, unknown_key
+from fuse.errors import ConfigError, DataError, suggest, unknown_key
 from fuse.fusion import METHODS
 from fuse.io.files import resolve_path
 
 PACKAGE_DIR = Path(__file__).parent
-# In a wheel the presets lie in the package, in a checkout beside it.
+# In a wheel the presets and the example photos lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
+EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
 PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space")
 CLASS_CHOICES = ("commonest", "evidence")
 
@@ -92,6 +93,18 @@ def list_pipelines() -> dict[str, Path]:
     """Files of the presets that ship, by name."""
     found = {path.stem: path for folder in PRESET_DIRS for path in folder.glob("*.toml")}
     return dict(sorted(found.items()))
+
+
+def find_examples() -> Path:
+    """The folder of the example photos and their ground truth.
+
+    Raises:
+        DataError: it is not there.
+    """
+    found = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
+    if found is None:
+        raise DataError("the example photos are missing from this installation")
+    return found
 
 
 def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfig:

@@ -116,14 +116,20 @@ def place_weights(
         ModelNotFoundError: they are not on this machine and cannot be fetched.
     """
     folder = choose_weights_dir(weights_dir)
-    placed: dict[str, Mapping[str, Any]] = {}
-    for branch, model in _branches(config):
-        needed = _find_needed(branch, model, folder)
-        placed[branch] = model.options
-        if needed is not None and needed.is_remote:
-            path = fetch_weights(needed, on_fetch)
-            placed[branch] = {**model.options, "weights": str(path)}
-    return placed
+    return {
+        branch: place_model_weights(branch, model, folder, on_fetch)
+        for branch, model in _branches(config)
+    }
+
+
+def place_model_weights(
+    branch: str, model: ModelConfig, folder: Path | None, on_fetch: Progress | None = None
+) -> Mapping[str, Any]:
+    """`place_weights` for one net; folder is where its weights lie, None for the libraries'."""
+    needed = _find_needed(branch, model, folder)
+    if needed is None or not needed.is_remote:
+        return model.options
+    return {**model.options, "weights": str(fetch_weights(needed, on_fetch))}
 
 
 def describe_pipelines(weights_dir: Path | None = None) -> list[PipelineEntry]:

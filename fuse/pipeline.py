@@ -65,6 +65,7 @@ class Pipeline:
         config: the preset.
         space: the target label space.
         device: where the nets run.
+        semantic_model, instance_model: the nets.
         weights: SHA-256 of the weights by branch.
         label_spaces: names of the nets' own label spaces by branch.
     """
@@ -81,22 +82,22 @@ class Pipeline:
         self.space: LabelSpace = load_space(config.label_space)
         self.device = choose_device(device)
         options = place_weights(config, weights_dir, on_fetch)
-        self._semantic = create_semantic_model(
+        self.semantic_model = create_semantic_model(
             config.semantic.model, self.device, options["semantic"]
         )
-        self._instance = create_instance_model(
+        self.instance_model = create_instance_model(
             config.instance.model, self.device, options["instance"]
         )
-        self._semantic_map = find_label_map(self._semantic.label_space, self.space)
-        self._class_targets = map_class_ids(self._semantic.class_ids, self._semantic_map)
-        self._instance_map = find_label_map(self._instance.label_space, self.space)
+        self._semantic_map = find_label_map(self.semantic_model.label_space, self.space)
+        self._class_targets = map_class_ids(self.semantic_model.class_ids, self._semantic_map)
+        self._instance_map = find_label_map(self.instance_model.label_space, self.space)
         self.weights: Mapping[str, str] = {
-            "semantic": self._semantic.weights_hash,
-            "instance": self._instance.weights_hash,
+            "semantic": self.semantic_model.weights_hash,
+            "instance": self.instance_model.weights_hash,
         }
         self.label_spaces: Mapping[str, str] = {
-            "semantic": self._semantic.label_space.name,
-            "instance": self._instance.label_space.name,
+            "semantic": self.semantic_model.label_space.name,
+            "instance": self.instance_model.label_space.name,
         }
 
     @classmethod
@@ -126,8 +127,8 @@ class Pipeline:
         semantic, instance = self.config.semantic, self.config.instance
         if score_floor is None:
             score_floor = self.config.fusion.score_threshold
-        answers = ask_semantic(semantic.model, self._semantic, photos)
-        found = ask_instances(instance.model, self._instance, photos, score_floor)
+        answers = ask_semantic(semantic.model, self.semantic_model, photos)
+        found = ask_instances(instance.model, self.instance_model, photos, score_floor)
         return [RawPrediction(*pair) for pair in zip(answers, found, strict=True)]
 
     def to_target(self, raw: RawPrediction) -> PhotoPrediction:

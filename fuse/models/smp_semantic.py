@@ -16,6 +16,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelError
+from fuse.labels import load_class_ids
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import IMAGENET_MEAN, IMAGENET_STD, DenseSemantic, ImageInput, to_size
@@ -138,6 +139,22 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     if is_hub_name(weights) or Path(weights).expanduser().is_dir():
         return describe_repository(weights, options.get("revision"))
     return describe_file(weights)
+
+
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A state dict of the net that the options name; None where only the weights name it."""
+    if not {"architecture", "encoder", "label_space"} <= options.keys():
+        return None
+    classes = len(options.get("class_ids") or load_class_ids(options["label_space"]))
+    net = smp.create_model(
+        options["architecture"],
+        encoder_name=options["encoder"],
+        encoder_weights=None,
+        classes=classes,
+        **options.get("arguments", {}),
+    )
+    state: dict[str, Tensor] = net.state_dict()
+    return state
 
 
 def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:

@@ -51,6 +51,9 @@ class TorchvisionMaskRCNN:
             would exceed max_size; None keeps the net's own.
         precision: see `runtime.autocast`.
 
+    Attributes:
+        net: the module of torch.
+
     Raises:
         ModelError: the weights are not there or do not fit.
         ConfigError: an option is missing or wrong.
@@ -79,7 +82,7 @@ class TorchvisionMaskRCNN:
         if min_size is not None:
             net.transform.min_size = (min_size,)
         net.transform.max_size = max_size or net.transform.max_size
-        self._net = _speed_up(runtime.place(net, device), device, precision)
+        self.net = _speed_up(runtime.place(net, device), device, precision)
         self._device = device
 
     def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
@@ -89,11 +92,11 @@ class TorchvisionMaskRCNN:
         """
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
         above = np.nextafter(np.float32(score_floor), np.float32(-1))
-        self._net.roi_heads.score_thresh = float(above)
+        self.net.roi_heads.score_thresh = float(above)
         return runtime.predict_by_size(photos, self._predict_same_size)
 
     def _predict_same_size(self, photos: list[Photo]) -> list[Instances]:
-        net, size = self._net, photos[0].size
+        net, size = self.net, photos[0].size
         if min(size) * net.transform.max_size < max(size):
             # The short side would have no pixel left in the input.
             return [_no_instances(size) for _ in photos]
@@ -138,6 +141,15 @@ def _no_instances(size: tuple[int, int]) -> Instances:
 def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
     return describe_named_weights(detection, options)
+
+
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A state dict in the layout of torchvision's published weights."""
+    if options.get("architecture") not in _list_architectures():
+        return None
+    net = getattr(detection, options["architecture"])(weights=None, weights_backbone=None)
+    state: dict[str, Tensor] = net.state_dict()
+    return state
 
 
 def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:

@@ -96,6 +96,13 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     return describe_named_weights(segmentation, options)
 
 
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict in the layout of torchvision's published weights."""
+    net = getattr(segmentation, options["architecture"])(weights=None, weights_backbone=None)
+    state: dict[str, Tensor] = net.state_dict()
+    return state
+
+
 def _build(architecture: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The net with its weights, the auxiliary head that only training uses left out."""
     known = list_models(segmentation)

@@ -53,6 +53,7 @@ class TransformersInstances:
             weights, self._net.classes, label_space, class_ids
         )
         self.weights_hash = self._net.weights_hash
+        self.net = self._net.net
         self._is_thing = np.isin(self.class_ids, self.label_space.thing_ids)
 
     def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:

@@ -39,6 +39,7 @@ class TransformersNet:
         precision: see `runtime.autocast`.
 
     Attributes:
+        net: the module of torch.
         weights: as given, for messages.
         classes: how many the net knows, without "no object".
         has_queries: whether it answers per query (Mask2Former and its kin).
@@ -65,7 +66,7 @@ class TransformersNet:
         )
         # Some cut the middle out of a photo, which suits a classifier of whole photos.
         self._processor.do_center_crop = False
-        self._net = runtime.place(_load(folder, self.has_queries), device)
+        self.net = runtime.place(_load(folder, self.has_queries), device)
         self._device = device
         self._autocast = runtime.autocast(device, precision)
 
@@ -85,7 +86,7 @@ class TransformersNet:
         if mask is not None:  # 1 on the photo, 0 on the padding at its right and bottom
             resized = (int(mask[0, :, 0].sum()), int(mask[0, 0].sum()))
         with torch.inference_mode(), self._autocast:
-            return self._net(pixels.to(self._device)), resized, padded
+            return self.net(pixels.to(self._device)), resized, padded
 
 
 def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:

@@ -47,6 +47,7 @@ class TransformersSemantic:
             weights, self._net.classes, label_space, class_ids
         )
         self.weights_hash = self._net.weights_hash
+        self.net = self._net.net
 
     def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits]:
         """Logits of each photo at the net's own stride, the padding cut off."""
