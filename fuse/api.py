@@ -9,12 +9,13 @@ from fuse.analysis.diagnose import diagnose
 from fuse.analysis.diagnosis import Diagnosis
 from fuse.analysis.disagreement import Disagreement, disagree
 from fuse.analysis.pairs import pairs
+from fuse.analysis.profile import ProfileRow, profile
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
 from fuse.combine import CombineResult, combine, combine_kept
-from fuse.config import PACKAGE_DIR, list_pipelines
+from fuse.config import find_examples, list_pipelines
 from fuse.datasets.convert import ConvertResult, convert
-from fuse.errors import DataError
+from fuse.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, list_space_rows
@@ -23,9 +24,6 @@ from fuse.models.registry import list_models
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
 from fuse.verify import Verification, verify
 
-# In a wheel the example photos lie in the package, in a checkout beside it.
-EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
-
 
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
     """Run the default pipeline over the example photos, score it and draw what it saw.
@@ -33,9 +31,7 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
     Raises:
         DataError: the example photos are not there.
     """
-    examples = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
-    if examples is None:
-        raise DataError("the example photos are missing from this installation")
+    examples = find_examples()
     return run(
         [str(examples / "images")],
         out,
@@ -54,6 +50,8 @@ __all__ = [
     "Disagreement",
     "Evaluation",
     "LabelAudit",
+    "PipelineEntry",
+    "ProfileRow",
     "RunResult",
     "SweepResult",
     "Verification",
@@ -64,9 +62,11 @@ __all__ = [
     "compare",
     "convert",
     "demo",
+    "describe_pipelines",
     "diagnose",
     "disagree",
     "evaluate",
+    "fetch",
     "list_maps",
     "list_models",
     "list_pipelines",
@@ -74,6 +74,7 @@ __all__ = [
     "merge",
     "pairs",
     "plot_sweep",
+    "profile",
     "run",
     "sweep",
     "verify",

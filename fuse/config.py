@@ -9,15 +9,18 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, unknown_key
+from fuse.errors import ConfigError, DataError, suggest, unknown_key
 from fuse.fusion import METHODS, VOTE_AMONG
+from fuse.io.files import resolve_path
 from fuse.io.pairs import read_pairs
 
 PACKAGE_DIR = Path(__file__).parent
-# In a wheel the presets lie in the package, in a checkout beside it.
+# In a wheel the presets and the example photos lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
 CLASS_CHOICES = ("commonest", "evidence", "overlap")
 THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area")
+EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
+PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space", "pairs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +176,26 @@ def list_pipelines() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def find_examples() -> Path:
+    """The folder of the example photos and their ground truth.
+
+    Raises:
+        DataError: it is not there.
+    """
+    found = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
+    if found is None:
+        raise DataError("the example photos are missing from this installation")
+    return found
+
+
 def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Read a preset by name, or from a TOML file at that path.
 
     Args:
-        pipeline: ``tiny``, or ``my/pair.toml``.
-        overrides: ``section.key=value`` each, the value in TOML or else taken as text.
+        pipeline: ``tiny``, or ``my/pair.toml``. Paths in it (`PATH_KEYS`) are relative to its own
+            folder.
+        overrides: ``section.key=value`` each, the value in TOML or else taken as text; paths in
+            it are relative to the working directory, as whatever stands in a command.
 
     Raises:
         ConfigError: there is no such preset, it is not TOML, or a key or value is wrong.
@@ -187,13 +204,14 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():
         raise ConfigError(
-            f"no pipeline {pipeline!r}; shipped are {', '.join(presets)}, "
+            f"no pipeline {pipeline!r}; {suggest(pipeline, list(presets))}, "
             "or give the path of a TOML file"
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    _place_paths(table, path.parent)
     for override in overrides:
         _set_key(table, override)
     try:
@@ -221,6 +239,15 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
         fusion=change_fusion(FusionConfig(), fusion),
         description=str(table.get("description", "")),
     )
+
+
+def _place_paths(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths in a preset's table those from the working directory, in place."""
+    for part in (table, *map(table.get, ("semantic", "instance", "fusion"))):
+        if isinstance(part, dict):
+            for key in PATH_KEYS:
+                if isinstance(part.get(key), str):
+                    part[key] = resolve_path(part[key], folder)
 
 
 def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:

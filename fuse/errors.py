@@ -66,6 +66,19 @@ class RunStoppedError(FuseError):
     """A run was asked to stop before its end; what is done stays done."""
 
 
+def suggest(name: str, known: Sequence[str]) -> str:
+    """Half a sentence for a name that nobody knows: the nearest known one, and all of them.
+
+    >>> suggest("tinny", ["coco", "tiny"])
+    "did you mean 'tiny'? Known are coco, tiny"
+    >>> suggest("x", ["coco"])
+    'known are coco'
+    """
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? K" if near else "k"
+    return f"{hint}nown are {', '.join(known)}"
+
+
 def unknown_key(where: str, key: str, allowed: Sequence[str]) -> ConfigError:
     """The error for a key that nobody knows, with the nearest one that is known.
 

@@ -17,6 +17,7 @@ from fuse.config import PipelineConfig, read_pipeline
 from fuse.engines.local import run_local
 from fuse.errors import ConfigError, RunStoppedError
 from fuse.io.coco import read_panoptic_json
+from fuse.models.fetching import Progress as FetchProgress
 from fuse.models.registry import needs_plugin_permission
 from fuse.models.runtime import peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
@@ -85,6 +86,8 @@ def run(
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
+    weights_dir: Path | None = None,
+    on_fetch: FetchProgress | None = None,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -110,6 +113,8 @@ def run(
         shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
+        weights_dir: where published weights lie, or are put; see `fuse.fetch.fetch`.
+        on_fetch: called while weights are fetched.
         on_progress: called after each photo.
         should_stop: asked after each photo; what is done by then stays done.
 
@@ -126,7 +131,7 @@ def run(
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
             check_truth_pngs(tasks, truth)
-        nets = Pipeline(config, device)
+        nets = Pipeline(config, device, weights_dir=weights_dir, on_fetch=on_fetch)
         scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
         worker = PhotoWorker(
             nets,

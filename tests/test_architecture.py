@@ -15,7 +15,7 @@ LAYERS = (
     {"fusion", "metrics", "io"},
     {"models", "doctor", "branches", "drawing", "datasets"},
     {"config", "scoring", "render"},
-    {"predictions", "records", "labels_audit"},
+    {"predictions", "records", "labels_audit", "fetch"},
     {"pipeline", "run_folder", "tasks"},
     {"photo", "kept_run"},
     {"engines", "verify", "merge", "combine", "analysis"},

@@ -17,6 +17,7 @@ from fuse.cli.demo import demo
 from fuse.cli.diagnose import diagnose
 from fuse.cli.disagree import disagree
 from fuse.cli.evaluate import evaluate
+from fuse.cli.fetch import fetch
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
 from fuse.cli.models import models
@@ -31,21 +32,11 @@ from fuse.errors import FuseError, RunStoppedError
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
 COMMANDS = (
-    run,
-    combine,
-    evaluate,
-    sweep,
-    merge,
-    verify,
-    compare,
-    diagnose,
-    disagree,
-    demo,
-    models,
-    pipelines,
-    labels,
-    convert,
-    pairs,
+    *(demo, run, evaluate),
+    *(combine, sweep, pairs),
+    *(compare, diagnose, disagree),
+    *(verify, merge),
+    *(convert, fetch, models, pipelines, labels),
 )
 
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, out_option, overwrite_option
+from fuse.cli.options import (
+    gt_dir_option,
+    json_option,
+    out_option,
+    overwrite_option,
+    weights_dir_option,
+)
 from fuse.cli.printing import print_run
 
 
@@ -72,6 +78,7 @@ from fuse.cli.printing import print_run
     is_flag=True,
     help="Let the preset load code that is not installed, as file.py:Class.",
 )
+@weights_dir_option
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
@@ -85,10 +92,15 @@ def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     A run that was cut off goes on where it stopped when called again.
     """
     from fuse import api
-    from fuse.progress import photo_progress, stop_flag
+    from fuse.progress import log_download, photo_progress, stop_flag
 
     with photo_progress() as on_progress, stop_flag() as should_stop:
-        result = api.run(**options, on_progress=on_progress, should_stop=should_stop)
+        result = api.run(
+            **options,
+            on_fetch=log_download(),
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
     print_run(result, json_file)
 
 

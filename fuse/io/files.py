@@ -10,6 +10,31 @@ from pathlib import Path
 from typing import BinaryIO
 
 PART_ENDING = ".part"
+# What ends so is a file; a text without such an ending may as well be a name.
+FILE_ENDINGS = (
+    *(".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".onnx"),
+    *(".csv", ".json", ".toml", ".npz", ".png", ".py"),
+)
+
+
+def resolve_path(text: str, folder: Path) -> str:
+    """A path that is relative to a folder, from the working directory; names stay as they are.
+
+    Args:
+        text: a name (``COCO_V1``, ``owner/net``), a path, or ``file.py:Class``. It is a path
+            where it ends as a file does, or where there is such a file or folder.
+        folder: what the path is relative to.
+
+    >>> resolve_path("nets/mine.pth", Path("presets")), resolve_path("COCO_V1", Path("presets"))
+    ('presets/nets/mine.pth', 'COCO_V1')
+    """
+    name, colon, attribute = text.rpartition(":")
+    if not name.endswith(".py"):
+        name, colon, attribute = text, "", ""
+    path = folder / Path(name).expanduser()
+    if not name or not (name.endswith(FILE_ENDINGS) or path.exists()):
+        return text
+    return f"{path}{colon}{attribute}"
 
 
 def write_whole(path: Path, content: bytes) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fuse.errors import ModelError
 from fuse.models.dense import DenseSemantic
 from fuse.models.net_file import NetDescription, OpenNet, load_net_file
-from fuse.models.weights import NeededWeights, describe_file
+from fuse.models.sources import NeededWeights, describe_file
 
 EXPORT_SUFFIX = ".pt2"
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ConfigError, ModelError
+from fuse.io.files import resolve_path
 from fuse.labels import load_class_ids
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput, to_size
@@ -112,6 +113,8 @@ def read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDe
             table = tomllib.loads(beside.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
             raise ConfigError(f"{beside}: not valid TOML ({err})") from err
+    if isinstance(table.get("label_space"), str):
+        table["label_space"] = resolve_path(table["label_space"], path.parent)
     table |= options
     check_options("semantic", kind, NetDescription, table)
     return NetDescription(**table)

@@ -16,19 +16,22 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelError
+from fuse.labels import load_class_ids
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import IMAGENET_MEAN, IMAGENET_STD, DenseSemantic, ImageInput, to_size
-from fuse.models.tiny import build_semantic_net
-from fuse.models.weights import (
+from fuse.models.sources import (
     NeededWeights,
     describe_file,
-    describe_hub_folder,
-    find_hub_folder,
+    describe_repository,
+    is_hub_name,
+)
+from fuse.models.tiny import build_semantic_net
+from fuse.models.weights import (
+    find_repository,
     find_state_files,
     find_weights,
     hash_files,
-    is_hub_name,
     load_state,
     read_weights,
 )
@@ -59,6 +62,7 @@ def load_smp_semantic(
     device: str,
     *,
     weights: str,
+    revision: str | None = None,
     architecture: str | None = None,
     encoder: str | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -78,6 +82,7 @@ def load_smp_semantic(
         device: ``cpu``, ``cuda:0``, ...
         weights: shipped weights by name (``tiny_semantic``), a name on the Hugging Face hub or
             a local folder that ``save_pretrained`` made (``smp-hub/...``), or a file.
+        revision: branch, tag or commit on the hub; by default ``main``.
         architecture: a name ``smp.create_model`` knows, or ``tiny_semantic``; not needed where
             the weights name it.
         encoder: encoder name for ``smp.create_model``.
@@ -97,7 +102,7 @@ def load_smp_semantic(
         ModelError: the weights are not there or do not fit.
         ConfigError: an option is missing or wrong.
     """
-    checkpoint = _read_checkpoint(weights)
+    checkpoint = _read_checkpoint(weights, revision)
     about = checkpoint.about
     net = _build(checkpoint, architecture or about.get("architecture"), encoder, arguments or {})
     own_align_corners = _take_off_upsampling(net)
@@ -131,16 +136,33 @@ def load_smp_semantic(
 def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
     weights = str(options["weights"])
-    is_folder = is_hub_name(weights) or Path(weights).expanduser().is_dir()
-    return describe_hub_folder(weights) if is_folder else describe_file(weights)
+    if is_hub_name(weights) or Path(weights).expanduser().is_dir():
+        return describe_repository(weights, options.get("revision"))
+    return describe_file(weights)
 
 
-def _read_checkpoint(weights: str) -> _Checkpoint:
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A state dict of the net that the options name; None where only the weights name it."""
+    if not {"architecture", "encoder", "label_space"} <= options.keys():
+        return None
+    classes = len(options.get("class_ids") or load_class_ids(options["label_space"]))
+    net = smp.create_model(
+        options["architecture"],
+        encoder_name=options["encoder"],
+        encoder_weights=None,
+        classes=classes,
+        **options.get("arguments", {}),
+    )
+    state: dict[str, Tensor] = net.state_dict()
+    return state
+
+
+def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
     """Weights from a file, a folder or the hub."""
     if not is_hub_name(weights) and not Path(weights).expanduser().is_dir():
         path = find_weights(weights)
         return _Checkpoint(path, *read_weights(path), {})
-    folder = find_hub_folder(weights)
+    folder = find_repository(weights, revision)
     path = find_state_files(folder)[0]
     try:
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))

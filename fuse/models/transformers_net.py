@@ -20,14 +20,13 @@ from transformers.utils import logging
 
 from fuse.errors import ModelError
 from fuse.models import runtime
-from fuse.models.weights import (
-    NeededWeights,
-    describe_hub_folder,
-    find_hub_folder,
-    find_state_files,
-    hash_files,
-)
+from fuse.models.sources import NeededWeights, describe_repository
+from fuse.models.weights import find_repository, find_state_files, hash_files
 from fuse.types import Photo
+
+# The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
+# checkpoints of Mask2Former lack it.
+UNREAD = ".encoder.swin.layernorm."
 
 
 class TransformersNet:
@@ -35,10 +34,12 @@ class TransformersNet:
 
     Args:
         weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
+        revision: branch, tag or commit on the hub; by default ``main``.
         device: ``cpu``, ``cuda:0``, ...
         precision: see `runtime.autocast`.
 
     Attributes:
+        net: the module of torch.
         weights: as given, for messages.
         classes: how many the net knows, without "no object".
         has_queries: whether it answers per query (Mask2Former and its kin).
@@ -49,8 +50,8 @@ class TransformersNet:
         ConfigError: the precision is unknown.
     """
 
-    def __init__(self, weights: str, device: str, precision: str) -> None:
-        folder = find_hub_folder(weights)
+    def __init__(self, weights: str, revision: str | None, device: str, precision: str) -> None:
+        folder = find_repository(weights, revision)
         config = _read_config(folder)
         self.weights = weights
         self.classes = int(config.num_labels)
@@ -65,7 +66,7 @@ class TransformersNet:
         )
         # Some cut the middle out of a photo, which suits a classifier of whole photos.
         self._processor.do_center_crop = False
-        self._net = runtime.place(_load(folder, self.has_queries), device)
+        self.net = runtime.place(_load(folder, self.has_queries), device)
         self._device = device
         self._autocast = runtime.autocast(device, precision)
 
@@ -85,12 +86,12 @@ class TransformersNet:
         if mask is not None:  # 1 on the photo, 0 on the padding at its right and bottom
             resized = (int(mask[0, :, 0].sum()), int(mask[0, 0].sum()))
         with torch.inference_mode(), self._autocast:
-            return self._net(pixels.to(self._device)), resized, padded
+            return self.net(pixels.to(self._device)), resized, padded
 
 
 def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
-    return describe_hub_folder(str(options["weights"]))
+    return describe_repository(str(options["weights"]), options.get("revision"))
 
 
 def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
@@ -108,7 +109,8 @@ def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
     net, loading = kind.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
     )
-    misfits = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
+    missing = {key for key in loading["missing_keys"] if UNREAD not in key}
+    misfits = sorted(map(str, (*missing, *loading["mismatched_keys"])))
     if misfits:
         raise ModelError(
             f"{folder}: weights of another net; {misfits[0]!r} is missing or of another shape "

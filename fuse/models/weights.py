@@ -1,17 +1,12 @@
-"""Finding, reading and describing weight files.
-
-Whatever comes from the Hugging Face hub is downloaded, checked and cached by huggingface_hub.
-"""
+"""Finding weights by what a preset says, and reading them without running what they hold."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import pickle
-import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +14,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from fuse.errors import ModelError, ModelNotFoundError
+from fuse.errors import ModelError, ModelNotFoundError, suggest
+from fuse.models.fetching import fetch_weights
+from fuse.models.sources import (
+    STATE_SUFFIXES,
+    describe_file,
+    describe_repository,
+    list_shipped_weights,
+)
 
-WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
-STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-CONFIG_PATTERN = "*.json"
-
-
-@dataclass(frozen=True, slots=True)
-class NeededWeights:
-    """Weights that a model needs, and where they are looked for.
-
-    Attributes:
-        source: a URL, ``owner/name`` on the Hugging Face hub, or the path itself.
-        path: the file or folder they lie in, or will lie in once fetched.
-        is_present: whether they are there.
-    """
-
-    source: str
-    path: Path
-    is_present: bool
-
-
-def list_shipped_weights() -> tuple[str, ...]:
-    """Names of the weights that ship in the package, sorted."""
-    return tuple(sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors")))
 
 
 def find_weights(weights: str, published: Sequence[str] = ()) -> Path:
@@ -59,79 +37,26 @@ def find_weights(weights: str, published: Sequence[str] = ()) -> Path:
     Raises:
         ModelNotFoundError: neither exists.
     """
-    path = _locate_weights(weights)
-    if not path.is_file():
-        names = ", ".join((*list_shipped_weights(), *published))
+    needed = describe_file(weights)
+    if not needed.is_present:
+        names = (*list_shipped_weights(), *published)
         raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file, and the known names are {names}"
+            f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
         )
-    return path
+    return needed.path
 
 
-def describe_file(weights: str) -> NeededWeights:
-    """Where shipped weights or a weights file are looked for."""
-    path = _locate_weights(weights)
-    return NeededWeights(weights, path, path.is_file())
+def find_repository(weights: str, revision: str | None = None) -> Path:
+    """A local folder, or that of a repository of the hub, fetched if need be.
 
-
-def _locate_weights(weights: str) -> Path:
-    if weights in list_shipped_weights():
-        return WEIGHTS_DIR / f"{weights}.safetensors"
-    return Path(weights).expanduser()
-
-
-def is_hub_name(weights: str) -> bool:
-    """Whether weights is ``owner/name`` on the Hugging Face hub, not a file or folder.
-
-    >>> is_hub_name("smp-hub/segformer-b0-512x512-ade-160k"), is_hub_name("nets/mine.pth")
-    (True, False)
-    """
-    if HUB_NAME.fullmatch(weights) is None or Path(weights).expanduser().exists():
-        return False
-    return not weights.endswith(STATE_SUFFIXES)
-
-
-def find_hub_folder(weights: str) -> Path:
-    """A local folder, or that of a hub name in the cache of huggingface_hub, fetched if need be.
+    Args:
+        weights: ``owner/name``, or the path of a folder.
+        revision: branch, tag or commit of the repository; by default ``main``.
 
     Raises:
         ModelNotFoundError: it is not on this machine and cannot be fetched.
     """
-    folder = Path(weights).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import constants, snapshot_download
-
-    try:
-        # Only old checkpoints come as .bin alone; those are read without running them, too.
-        for suffix in (".safetensors", ".bin"):
-            folder = Path(snapshot_download(weights, allow_patterns=[CONFIG_PATTERN, f"*{suffix}"]))
-            if next(folder.glob(f"*{suffix}"), None):
-                break
-        return folder
-    except Exception as err:  # the hub's client raises whatever its transport raises
-        reason = str(err).strip().partition("\n")[0]
-        raise ModelNotFoundError(
-            f"{weights}: not in {constants.HF_HUB_CACHE}, and could not be fetched from "
-            f"https://huggingface.co/{weights} ({reason}); run once with a network, set HF_HOME "
-            "to a cache that holds it, or give the path of a folder with its files"
-        ) from err
-
-
-def describe_hub_folder(weights: str) -> NeededWeights:
-    """Where a hub name or a local folder is looked for."""
-    folder = Path(weights).expanduser()
-    if not is_hub_name(weights):
-        return NeededWeights(weights, folder, folder.is_dir())
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        path = snapshot_download(weights, local_files_only=True)
-    except LocalEntryNotFoundError:
-        cached = Path(constants.HF_HUB_CACHE) / f"models--{weights.replace('/', '--')}"
-        return NeededWeights(weights, cached, is_present=False)
-    return NeededWeights(weights, Path(path), is_present=True)
+    return fetch_weights(describe_repository(weights, revision))
 
 
 def find_state_files(folder: Path) -> list[Path]:

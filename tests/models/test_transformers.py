@@ -1,11 +1,13 @@
 """Nets of transformers against the library called by hand, on tiny random checkpoints."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from safetensors.torch import load_file, save_file
 from transformers import (
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
@@ -180,6 +182,24 @@ def test_instances_are_the_things_among_the_queries(mask2former):
     assert (instances.boxes[:, 2] <= 96).all()
     (none,) = model.predict([photo], score_floor=1.0)
     assert len(none) == 0
+
+
+def test_published_mask2former_files_lack_a_norm_that_nothing_reads(mask2former, tmp_path):
+    folder, _, _ = mask2former
+    state = load_file(folder / "model.safetensors")
+    unread = [key for key in state if ".encoder.swin.layernorm." in key]
+    assert len(unread) == 2
+    shutil.copytree(folder, tmp_path / "published")
+    kept = {key: state[key] for key in state if key not in unread}
+    save_file(kept, tmp_path / "published" / "model.safetensors", metadata={"format": "pt"})
+    photo = make_photo(64, 96)
+    answers = [
+        TransformersSemantic("cpu", weights=str(path), precision="float32", **SPACE)
+        .predict([photo])[0]
+        .logits
+        for path in (folder, tmp_path / "published")
+    ]
+    np.testing.assert_array_equal(*answers)
 
 
 def test_each_photo_of_a_batch_is_answered_alone(mask2former):
