@@ -233,12 +233,13 @@ def _write_record(needed: NeededWeights, fetched: Iterable[FetchedFile]) -> None
 def _explain_absence(needed: NeededWeights, reason: str) -> str:
     """One line: what is missing where, why it did not come, and the ways to get it there."""
     what, url, variable = needed.path.name, needed.source, "TORCH_HOME"
+    folder = _record_folder(needed) or needed.path.parent
+    where = f"not in {folder}"
     if needed.revision is not None:
         what, url = needed.source, f"https://huggingface.co/{needed.source}"
-        variable = "HF_HOME"
-    folder = _record_folder(needed) or needed.path.parent
+        variable, where = "HF_HOME", f"neither a folder here nor in {folder}"
     return (
-        f"{what} is not in {folder}, and cannot be fetched from {url} ({reason}); where there is "
+        f"{what} is {where}, and cannot be fetched from {url} ({reason}); where there is "
         "a network, run fuse fetch PIPELINE --to DIR and give --weights-dir DIR here; or put it "
         f"into {folder}, or set {variable} to where it is"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
+from fuse.errors import ConfigError, suggest
 from fuse.models.fetching import fetch_weights
 from fuse.models.sources import NeededWeights, describe_file, describe_url
 from fuse.models.weights import find_weights, read_weights
+
+NEEDS_ARCHITECTURE = "with an architecture those that torchvision publishes"
 
 
 def list_published(builders: ModuleType, architecture: object) -> dict[str, str]:
@@ -32,6 +35,14 @@ def list_published(builders: ModuleType, architecture: object) -> dict[str, str]
     return {name: str(entry.url) for name, entry in entries.items()}
 
 
+def check_architecture(architecture: object, known: Sequence[str]) -> None:
+    """Raise ConfigError for an architecture that is not known; None may follow from weights."""
+    if architecture is not None and architecture not in known:
+        raise ConfigError(
+            f"architecture {architecture!r} is not known; {suggest(str(architecture), known)}"
+        )
+
+
 def read_named_weights(
     builders: ModuleType, architecture: str | None, weights: str
 ) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
@@ -48,7 +59,7 @@ def read_named_weights(
     if weights in published:
         path = fetch_weights(_describe_entry(published[weights]))
     else:
-        path = find_weights(weights, published=list(published))
+        path = find_weights(weights, published=list(published) or [NEEDS_ARCHITECTURE])
     return (*read_weights(path), path)
 
 

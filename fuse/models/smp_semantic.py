@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import timm
 from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelError
@@ -37,6 +39,7 @@ from fuse.models.weights import (
 )
 
 DEEPEST_STRIDE = 32  # of every convolutional encoder
+TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
 
@@ -222,9 +225,30 @@ def _build(
         try:
             net = smp.create_model(architecture, **keywords)
         except (KeyError, RuntimeError, TypeError, ValueError) as err:
-            raise ConfigError(f"segmentation-models-pytorch: {err}") from err
+            raise ConfigError(_explain(architecture, keywords["encoder_name"], err)) from err
     load_state(net, checkpoint.state, source=str(checkpoint.path))
     return net
+
+
+def _explain(architecture: str, encoder: str, err: Exception) -> str:
+    """Why smp.create_model failed; of unknown names the nearest known ones."""
+    prefix = TIMM_PREFIX if encoder.startswith(TIMM_PREFIX) else ""
+    encoders = timm.list_models() if prefix else list(smp.encoders.get_encoder_names())
+    architectures = list(smp.MODEL_ARCHITECTURES_MAPPING)
+    for what, name, known in (
+        ("architecture", architecture.lower(), architectures),
+        ("encoder", encoder.removeprefix(prefix), encoders),
+    ):
+        if name not in known:
+            near = ", ".join(
+                prefix * (what == "encoder") + n for n in get_close_matches(name, known)
+            )
+            given = architecture if what == "architecture" else encoder
+            return (
+                f"segmentation-models-pytorch has no {what} {given!r}; "
+                f"the nearest: {near or 'none'}"
+            )
+    return f"segmentation-models-pytorch: {err.args[0] if err.args else err!r}"
 
 
 def _count_state_classes(state: dict[str, Tensor]) -> int:

@@ -52,7 +52,7 @@ class NeededWeights:
     @property
     def is_present(self) -> bool:
         """Whether they are on this machine."""
-        return self.path.is_file() if self.revision is None else holds_weights(self.path)
+        return self.path.is_file() or holds_weights(self.path)
 
     def move_to(self, folder: Path) -> NeededWeights:
         """The same in a weights folder."""

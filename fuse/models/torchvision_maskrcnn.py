@@ -17,11 +17,11 @@ from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from fuse.errors import ConfigError, suggest
+from fuse.errors import ConfigError
 from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
-from fuse.models.published import describe_named_weights, read_named_weights
+from fuse.models.published import check_architecture, describe_named_weights, read_named_weights
 from fuse.models.sources import NeededWeights
 from fuse.models.tiny import build_instance_net
 from fuse.models.weights import hash_files, load_state
@@ -170,8 +170,13 @@ def _list_architectures() -> list[str]:
     return [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 
 
+def _list_known() -> list[str]:
+    return [*_list_architectures(), TINY]
+
+
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any], Path]:
     """The net with its weights, what is known of its classes, and the weights' file."""
+    check_architecture(architecture, _list_known())
     state, about, path = read_named_weights(detection, architecture, weights)
     net = _create(architecture or about.get("architecture"), state, path)
     load_state(net, state, source=str(path))
@@ -188,12 +193,8 @@ def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> M
     """A net without weights, with as many classes as the state dict has."""
     if architecture == TINY:
         return build_instance_net()
-    if architecture is None or architecture not in _list_architectures():
-        known = [*_list_architectures(), TINY]
-        raise ConfigError(
-            f"{path}: architecture {architecture!r} is no Mask R-CNN of torchvision; "
-            f"{suggest(architecture or '', known)}"
-        )
+    if architecture is None:
+        raise ConfigError(f"{path}: set architecture to one of {', '.join(_list_known())}")
     biases = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(COCO_SLOTS))
     net: MaskRCNN = getattr(detection, architecture)(
         weights=None, weights_backbone=None, num_classes=len(biases)

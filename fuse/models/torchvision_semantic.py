@@ -13,11 +13,15 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
-from fuse.errors import ConfigError, suggest
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput
-from fuse.models.published import describe_named_weights, list_published, read_named_weights
+from fuse.models.published import (
+    check_architecture,
+    describe_named_weights,
+    list_published,
+    read_named_weights,
+)
 from fuse.models.sources import NeededWeights
 from fuse.models.weights import hash_files, load_state
 
@@ -71,6 +75,7 @@ def load_torchvision_semantic(
         ModelError: the weights are not there or do not fit.
         ConfigError: an option is missing or wrong.
     """
+    check_architecture(architecture, list_models(segmentation))
     state, _, path = read_named_weights(segmentation, architecture, weights)
     net = _build(architecture, state, path)
     count = _count_classes(state)
@@ -105,12 +110,6 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _build(architecture: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The net with its weights, the auxiliary head that only training uses left out."""
-    known = list_models(segmentation)
-    if architecture not in known:
-        raise ConfigError(
-            f"architecture {architecture!r} is no semantic net of torchvision; "
-            f"{suggest(architecture, known)}"
-        )
     net: nn.Module = getattr(segmentation, architecture)(
         weights=None, weights_backbone=None, num_classes=_count_classes(state)
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
@@ -21,7 +23,13 @@ from transformers.utils import logging
 from fuse.errors import ModelError
 from fuse.models import runtime
 from fuse.models.sources import NeededWeights, describe_repository
-from fuse.models.weights import find_repository, find_state_files, hash_files
+from fuse.models.weights import (
+    describe_misfits,
+    find_repository,
+    find_state_files,
+    hash_files,
+    refuse_pickle,
+)
 from fuse.types import Photo
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
@@ -103,18 +111,30 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architect
 
 
 def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
-    """The net; weights that it lacks are an error, where transformers would invent them."""
+    """The net; weights that it lacks are an error, where transformers would invent them.
+
+    Weights that the net has no use for are none: published checkpoints hold some.
+    """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     kind = AutoModelForUniversalSegmentation if has_queries else AutoModelForSemanticSegmentation
-    net, loading = kind.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-    )
-    missing = {key for key in loading["missing_keys"] if UNREAD not in key}
-    misfits = sorted(map(str, (*missing, *loading["mismatched_keys"])))
-    if misfits:
-        raise ModelError(
-            f"{folder}: weights of another net; {misfits[0]!r} is missing or of another shape "
-            f"({len(misfits)} keys do not fit)"
+    try:
+        net, loading = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
         )
+    except pickle.UnpicklingError as err:
+        raise refuse_pickle(find_state_files(folder)[0]) from err
+    except (OSError, SafetensorError, RuntimeError, ValueError) as err:
+        reason = str(err).strip().partition("\n")[0]
+        raise ModelError(f"{folder}: transformers cannot read its weights ({reason})") from err
+    missing = sorted(key for key in loading["missing_keys"] if UNREAD not in key)
+    unknown = sorted(loading["unexpected_keys"])
+    reshaped = sorted(loading["mismatched_keys"], key=str)
+    if missing or reshaped:
+        raise ModelError(describe_misfits(str(folder), missing, unknown, reshaped))
     module: torch.nn.Module = net
     return module

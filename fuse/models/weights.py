@@ -104,10 +104,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
-        raise ModelError(
-            f"{path}: refused, since reading it would run code that it holds or it is no "
-            "checkpoint at all; save the net's state_dict() alone, best as .safetensors"
-        ) from err
+        raise refuse_pickle(path) from err
     except (SafetensorError, RuntimeError, EOFError, ValueError) as err:
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise ModelError(f"{path}: not a weights file that can be read ({reason})") from err
@@ -132,19 +129,50 @@ def load_state(net: nn.Module, state: dict[str, Tensor], *, source: str) -> None
     own = net.state_dict()
     missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
     unknown = [key for key in state if key not in own]
-    reshaped = [key for key in own if key in state and state[key].shape != own[key].shape]
+    reshaped = [
+        (key, tuple(state[key].shape), tuple(own[key].shape))
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if missing or unknown or reshaped:
+        raise ModelError(describe_misfits(source, missing, unknown, reshaped))
+    fitting = {key: state[key].to(own[key].dtype) for key in own if key in state}
+    net.load_state_dict(fitting, strict=False)
+
+
+def describe_misfits(
+    source: str,
+    missing: Sequence[str],
+    unknown: Sequence[str],
+    reshaped: Sequence[tuple[str, Sequence[int], Sequence[int]]],
+) -> str:
+    """What does not fit of weights into a net, the first key of each kind, as a message.
+
+    >>> describe_misfits("a.pth", ["fc.bias"], [], [("fc.weight", (5, 3), (4, 3))])
+    "a.pth: weights of another net; 'fc.bias' is missing, 'fc.weight' has shape (5, 3), not \
+(4, 3) (2 keys do not fit)"
+
+    Args:
+        source: of the weights.
+        missing: keys that only the net has.
+        unknown: keys that only the weights have.
+        reshaped: keys with the shape in the weights and that in the net.
+    """
     misfits = [
         f"{keys[0]!r} is {what}"
         for keys, what in ((missing, "missing"), (unknown, "unknown"))
         if keys
     ]
     if reshaped:
-        key = reshaped[0]
-        misfits.append(f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}")
-    if misfits:
-        count = len(missing) + len(unknown) + len(reshaped)
-        raise ModelError(
-            f"{source}: weights of another net; {', '.join(misfits)} ({count} keys do not fit)"
-        )
-    fitting = {key: state[key].to(own[key].dtype) for key in own if key in state}
-    net.load_state_dict(fitting, strict=False)
+        key, found, wanted = reshaped[0]
+        misfits.append(f"{key!r} has shape {tuple(found)}, not {tuple(wanted)}")
+    count = len(missing) + len(unknown) + len(reshaped)
+    return f"{source}: weights of another net; {', '.join(misfits)} ({count} keys do not fit)"
+
+
+def refuse_pickle(path: Path) -> ModelError:
+    """The error for a file that is more than tensors by name."""
+    return ModelError(
+        f"{path}: refused, since reading it would run code that it holds or it is no "
+        "checkpoint at all; save the net's state_dict() alone, best as .safetensors"
+    )

@@ -176,7 +176,7 @@ def test_a_pinned_hash_is_held_too(hub, tmp_path):
 )
 def test_a_repository_without_weights_is_named(hub, tmp_path, name, reason):
     hub.add_repository("owner/readme", {"config.json": b"{}"})
-    with pytest.raises(ModelNotFoundError, match=f"{name} is not in .*{reason}"):
+    with pytest.raises(ModelNotFoundError, match=f"{name} is neither .*{reason}"):
         fetch_weights(describe_repository(name).move_to(tmp_path))
 
 
@@ -189,7 +189,9 @@ def test_a_hub_out_of_reach_is_one_clear_line(tmp_path, monkeypatch):
         fetch_weights(needed)
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"owner/net is not in {tmp_path}, and cannot be fetched from")
+    assert message.startswith(
+        f"owner/net is neither a folder here nor in {tmp_path}, and cannot be"
+    )
     assert "https://huggingface.co/owner/net" in message
     assert "HF_HOME" in message
 

@@ -207,10 +207,10 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
         pytest.param(
             {"architecture": "maskrcnn"},
             ConfigError,
-            f"did you mean '{V1}'. Known are {V1}, {V2}, tiny_instance",
+            f"'maskrcnn' is not known; .*nown are {V1}, {V2}, tiny_instance",
             id="no net",
         ),
-        pytest.param({}, ConfigError, "architecture None", id="no architecture"),
+        pytest.param({}, ConfigError, "set architecture to one of", id="no architecture"),
         pytest.param(
             {"architecture": V1, **CLASSES, "precision": "int8"},
             ConfigError,

@@ -115,7 +115,7 @@ def test_without_a_network_the_error_says_where_to_put_the_file(torch_home, monk
         (
             {"architecture": "fcn"},
             ConfigError,
-            "'fcn' is no semantic net of torchvision.*fcn_resnet50",
+            "'fcn' is not known.*fcn_resnet50",
         ),
         ({"architecture": "fcn_resnet50"}, ModelError, "weights of another net"),
         ({}, ConfigError, "what its 4 classes are; set label_space"),
