@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from fuse.errors import ConfigError, unknown_key
 from fuse.fusion import METHODS
+from fuse.io.toml_files import read_toml
 
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets lie in the package, in a checkout beside it.
@@ -46,7 +49,7 @@ class FusionConfig:
     class_choice: str = "commonest"
 
     def __post_init__(self) -> None:
-        if self.rule not in METHODS:
+        if not isinstance(self.rule, str) or self.rule not in METHODS:
             raise ConfigError(f"fusion.rule {self.rule!r} is none of {', '.join(METHODS)}")
         if self.class_choice not in CLASS_CHOICES:
             allowed = ", ".join(CLASS_CHOICES)
@@ -58,8 +61,10 @@ class FusionConfig:
         for name in ("score_threshold", "overlap_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"fusion.{name} must lie in 0..1, got {getattr(self, name)}")
-        if not self.stuff_area >= 0:
-            raise ConfigError(f"fusion.stuff_area must be at least 0, got {self.stuff_area}")
+        if not 0 <= self.stuff_area < inf:
+            raise ConfigError(
+                f"fusion.stuff_area must be at least 0 and finite, got {self.stuff_area}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +114,7 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
             f"no pipeline {pipeline!r}; shipped are {', '.join(presets)}, "
             "or give the path of a TOML file"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    table = read_toml(path)
     for override in overrides:
         _set_key(table, override)
     try:
@@ -148,6 +150,10 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
     model = options.pop("model", None)
     if not isinstance(model, str):
         raise ConfigError(f"{key}.model is missing: the name of a model, as text")
+    try:
+        json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"[{key}] holds a date, nan or inf, which run.json cannot keep") from err
     return ModelConfig(model, options)
 
 
@@ -177,5 +183,5 @@ def _set_key(table: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {section!r} is not a section")
     try:
         table[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         table[last] = text.strip()

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from fuse.errors import CocoFormatError
 from fuse.io.coco import ImageId
 from fuse.io.json_files import read_json
+from fuse.io.names import leads_out
 from fuse.ops.rle import rle_runs
 from fuse.types import Category, Instances, Int32Array, LabelSpace, RleMasks, SemanticPrediction
 
@@ -216,6 +217,8 @@ class LabelFolder:
         Raises:
             CocoFormatError: there is no such PNG, it is no label map, or of another size.
         """
+        if leads_out(file_name):
+            raise CocoFormatError(f"image_id {image_id!r}: {file_name!r} is no path in a folder")
         name = PurePosixPath(file_name).with_suffix(".png")
         candidates = (self.path / name, self.path / name.name)
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
@@ -232,12 +235,14 @@ class LabelFolder:
 
 def _read_labels(path: Path) -> Int32Array:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in LABEL_MODES:
                 raise CocoFormatError(f"{path}: a label map has one number per pixel, not colours")
             return np.array(image).astype(np.int32)
-    except OSError as err:
-        raise CocoFormatError(f"{path}: cannot be read as a picture") from err
+    except CocoFormatError:
+        raise
+    except Exception as err:  # decoders raise almost anything on damaged files
+        raise CocoFormatError(f"{path}: cannot be read as a picture ({err})") from err
 
 
 def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:
