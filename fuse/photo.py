@@ -119,8 +119,8 @@ class PhotoWorker:
         strange = {s.category_id for s in record.segments_info} - self._pipeline.space.by_id.keys()
         if strange:
             raise CocoFormatError(
-                f"{self._out}: the journal gives {task.file_name} category_id {min(strange)}, which "
-                f"is not in {self._pipeline.space.name}; start anew with --overwrite"
+                f"{self._out}: the journal gives {task.file_name} category_id {min(strange)}, "
+                f"which is not in {self._pipeline.space.name}; start anew with --overwrite"
             )
         if self._scorer is None or record.error is not None:
             return FinishedPhoto(task, record, self._score(task, None))

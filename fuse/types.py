@@ -71,9 +71,9 @@ class LabelSpace:
             raise LabelSpaceError(f"label space {self.name!r} has no categories")
         for category_id in ids:
             if not 1 <= category_id <= MAX_CATEGORY_ID:
+                fault = "below 1 (0 is void)" if category_id < 1 else f"above {MAX_CATEGORY_ID}"
                 raise LabelSpaceError(
-                    f"label space {self.name!r}: category id {category_id} is not in "
-                    f"1..{MAX_CATEGORY_ID} (0 is void)"
+                    f"label space {self.name!r}: category id {category_id} is {fault}"
                 )
         columns: tuple[tuple[str, list[Any]], ...] = (("category id", ids), ("name", names))
         for what, values in columns:
@@ -197,7 +197,8 @@ class BoxMasks:
 
     def __post_init__(self) -> None:
         _check_array("probs", self.probs, np.float32, ndim=3)
-        if self.probs.shape[1] != self.probs.shape[2] or not self.probs.shape[1]:
+        count, height, width = self.probs.shape
+        if height != width or (count and not height):
             raise ValueError(f"probs must be (N, m, m), got shape {self.probs.shape}")
         if not np.isfinite(self.probs).all():
             raise ValueError("probs must be finite")

@@ -22,7 +22,18 @@ STRANGE_VALUES: tuple[Any, ...] = (
     *(None, True, False, "", [], {}, [[]], {"": None}),
     *(0, 1, -1, 2, 255, 256, 2**16, 2**24, 2**31 - 1, 2**31, -(2**31) - 1, 2**53, 2**64, 10**30),
     *(0.5, -0.0, 1e-320, 1e300, float("nan"), float("inf"), -float("inf")),
-    *("x", "0", "1/1", "-1", "1e9", "None", "../x.png", "../../../../etc/passwd", "/etc/passwd"),
+    *(
+        "x",
+        "0",
+        "1/1",
+        "-1",
+        "1e9",
+        "None",
+        "~nobody/x",
+        "../x.png",
+        "../../../../etc/passwd",
+        "/etc/passwd",
+    ),
     *("C:\\x.png", "\\\\server\\share", "a\0b", "\n", "\x1b[31mred", "\u202egnp.x", "é" * 300),
     *("[red]", "[/x]", "<script>alert(1)</script>", "=1+1", "\ud800", "coco_panoptic", "tiny"),
 )
@@ -169,7 +180,7 @@ def mutate_png(rng: random.Random, content: bytes) -> bytes:
         pixels = zlib.compress(spoil_bytes(rng, bytes(rows)))
         chunks = [chunks[0], (b"IDAT", pixels), (b"IEND", b"")]
     chunks[0] = (b"IHDR", struct.pack(">IIBBBBB", *header))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def mutate_npz(rng: random.Random, content: bytes) -> bytes:
@@ -281,5 +292,6 @@ def _png_chunks(content: bytes) -> Any:
         at += 12 + length
 
 
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG with its checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

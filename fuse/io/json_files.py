@@ -35,6 +35,8 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as err:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
+    except ValueError as err:  # a name with a zero in it
+        raise CocoFormatError(f"{str(path)!r}: cannot be read ({err})") from err
     try:
         return msgspec.json.decode(content, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError) as err:

