@@ -50,12 +50,14 @@ class Reader:
     Attributes:
         file: below the folder of `make_files`; a glob, of which the first is taken.
         mutate: a function of `mutations`.
-        read: from the output folder of its own to whatever it does, in that folder.
+        read: from an output folder to whatever it does, beside the files.
+        seeds: how many spoilt files the default run of the tests reads.
     """
 
     file: str
     mutate: Callable[..., bytes]
     read: Callable[[Path], object]
+    seeds: int = 8
 
 
 def make_files(folder: Path) -> None:
@@ -136,6 +138,7 @@ def _combine(out: Path, semantic: str = "stuff.json", **options: object) -> obje
 
 def _evaluate(out: Path, **options: object) -> object:
     evaluation = api.evaluate(Path("truth.json"), Path("run"), **options)
+    out.mkdir(exist_ok=True)
     api.write_per_image_csv(out / "photos.csv", evaluation)
     return evaluation.to_json()
 
@@ -224,11 +227,11 @@ READERS = {
     "run, saved label PNG": Reader("labels/*.png", PNG, _run("saved", keep_predictions=True)),
     "run, preset": Reader("oracle.toml", TOML, _run("oracle")),
     "run, preset of files": Reader("saved.toml", TOML, _run("saved")),
-    "run, preset of nets": Reader("tiny.toml", TOML, _run("tiny")),
-    "run, semantic weights": Reader("semantic.safetensors", WEIGHTS, _run("tiny")),
-    "run, instance weights": Reader("instance.safetensors", WEIGHTS, _run("tiny")),
-    "go on, run.json": Reader("run/run.json", JSON, _resume),
-    "go on, journal": Reader("run/records.jsonl", LINES, _resume),
+    "run, preset of nets": Reader("tiny.toml", TOML, _run("tiny"), seeds=2),
+    "run, semantic weights": Reader("semantic.safetensors", WEIGHTS, _run("tiny"), seeds=2),
+    "run, instance weights": Reader("instance.safetensors", WEIGHTS, _run("tiny"), seeds=2),
+    "go on, run.json": Reader("run/run.json", JSON, _resume, seeds=2),
+    "go on, journal": Reader("run/records.jsonl", LINES, _resume, seeds=2),
     "audit, map": Reader("map.csv", CSV, lambda out: _audit(out, map_file=Path("map.csv"))),
     "audit, space": Reader(
         "space.csv",
