@@ -15,6 +15,7 @@ from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
 from fuse.io.coco import RUN_JSON, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.images import png_names
+from fuse.io.names import check_links, make_parent
 from fuse.io.photo_list import read_categories, read_photo_list
 from fuse.io.png import write_id_map
 from fuse.io.results import LabelFolder, ResultsFile, open_semantic, read_results
@@ -184,7 +185,7 @@ def combine_kept(
     segments = _combine_photos(
         out,
         tasks,
-        lambda photo: run.fuse(photo.image_id, fusion),
+        lambda photo: next(run.fuse(photo.image_id, [fusion])),
         run.space,
         overwrite=overwrite,
         workers=workers,
@@ -255,6 +256,7 @@ def _make_folder(out: Path, *, overwrite: bool) -> Path:
     elif out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
     png_dir.mkdir(parents=True)
+    check_links(out, png_dir)
     return png_dir
 
 
@@ -266,8 +268,7 @@ def _write_maps(
     def finish(task: tuple[ImageRecord, str]) -> dict[str, Any]:
         photo, name = task
         fused = fuse(photo)
-        (png_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        write_id_map(png_dir / name, fused.panoptic_map)
+        write_id_map(make_parent(png_dir, name), fused.panoptic_map)
         return annotation_to_json(photo.image_id, name, fused.segments_info)
 
     threads = workers or cpu_count() or 1

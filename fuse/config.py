@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +14,7 @@ from fuse.errors import ConfigError, DataError, suggest, unknown_key
 from fuse.fusion import METHODS, VOTE_AMONG
 from fuse.io.files import resolve_path
 from fuse.io.pairs import read_pairs
+from fuse.io.toml_files import read_toml
 
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets and the example photos lie in the package, in a checkout beside it.
@@ -65,8 +67,8 @@ class FusionConfig:
             ("vote_among", VOTE_AMONG),
         )
         for name, allowed in choices:
-            if getattr(self, name) not in allowed:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in allowed:
                 raise ConfigError(f"fusion.{name} {value!r} is none of {', '.join(allowed)}")
         for name in (*THRESHOLDS, "temperature"):
             value = getattr(self, name)
@@ -75,8 +77,10 @@ class FusionConfig:
         for name in ("score_threshold", "overlap_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"fusion.{name} must lie in 0..1, got {getattr(self, name)}")
-        if not self.stuff_area >= 0:
-            raise ConfigError(f"fusion.stuff_area must be at least 0, got {self.stuff_area}")
+        if not 0 <= self.stuff_area < inf:
+            raise ConfigError(
+                f"fusion.stuff_area must be at least 0 and finite, got {self.stuff_area}"
+            )
         if not 0 < self.temperature < inf:
             raise ConfigError(f"fusion.temperature must be above 0, got {self.temperature}")
 
@@ -107,7 +111,7 @@ def change_fusion(fusion: FusionConfig, changes: Mapping[str, Any]) -> FusionCon
     0.6
     """
     rule = changes.get("rule", fusion.rule)
-    if rule not in METHODS:
+    if not isinstance(rule, str) or rule not in METHODS:
         raise ConfigError(f"fusion.rule {rule!r} is none of {', '.join(METHODS)}")
     _check_keys(changes, fusion_keys(rule), where=f"the rule {rule!r}")
     values = dict(changes)
@@ -207,10 +211,7 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
             f"no pipeline {pipeline!r}; {suggest(pipeline, list(presets))}, "
             "or give the path of a TOML file"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    table = read_toml(path)
     _place_paths(table, path.parent)
     for override in overrides:
         _set_key(table, override)
@@ -255,6 +256,10 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
     model = options.pop("model", None)
     if not isinstance(model, str):
         raise ConfigError(f"{key}.model is missing: the name of a model, as text")
+    try:
+        json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"[{key}] holds a date, nan or inf, which run.json cannot keep") from err
     return ModelConfig(model, options)
 
 
@@ -284,5 +289,5 @@ def _set_key(table: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {section!r} is not a section")
     try:
         table[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         table[last] = text.strip()

@@ -13,7 +13,8 @@
     `- RunStoppedError        a run was asked to stop; what is done stays done
 
 A message says what is wrong, where, and what to do. The command line prints it as one
-``Error:`` line and exits with 1; any other exception is a bug and shows its traceback.
+``Error:`` line and exits with 1; any other exception is a bug and shows its traceback, with a
+line that says what to report.
 """
 
 from __future__ import annotations

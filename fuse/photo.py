@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fuse.clock import StageClock
-from fuse.errors import ImageReadError
+from fuse.errors import CocoFormatError, ImageReadError
 from fuse.io.images import read_image
+from fuse.io.names import find_name_fault, make_parent
 from fuse.io.png import read_id_map, write_id_map
 from fuse.pipeline import Pipeline, RawPrediction
 from fuse.predictions import write_prediction
@@ -74,6 +75,9 @@ class PhotoWorker:
         """Read a photo; one that cannot be read says why instead of raising."""
         with self._clock.time("read"):
             try:
+                for name in (task.file_name, task.png_name):
+                    if fault := find_name_fault(name):
+                        return ReadPhoto(task, error=f"{task.path}: {fault}; rename it")
                 return ReadPhoto(task, Photo(read_image(task.path), task.file_name))
             except ImageReadError as err:
                 return ReadPhoto(task, error=str(err))
@@ -106,7 +110,18 @@ class PhotoWorker:
         return FinishedPhoto(task, record, self._score(task, prediction))
 
     def recall(self, task: PhotoTask, record: PhotoRecord) -> FinishedPhoto:
-        """A photo of an earlier run; its map is read again only to be scored."""
+        """A photo of an earlier run; its map is read again only to be scored.
+
+        Raises:
+            CocoFormatError: the record has categories that the pipeline lacks, or the map that
+                is to be scored cannot be read.
+        """
+        strange = {s.category_id for s in record.segments_info} - self._pipeline.space.by_id.keys()
+        if strange:
+            raise CocoFormatError(
+                f"{self._out}: the journal gives {task.file_name} category_id {min(strange)}, "
+                f"which is not in {self._pipeline.space.name}; start anew with --overwrite"
+            )
         if self._scorer is None or record.error is not None:
             return FinishedPhoto(task, record, self._score(task, None))
         panoptic_map = read_id_map(self._out / PNG_DIR / task.png_name)
@@ -144,6 +159,4 @@ class PhotoWorker:
     def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
         """Where a file of a photo goes, its folder made, and the name it has in the record."""
         name = PurePosixPath(folder, png_name).with_suffix(ending)
-        path = self._out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path, str(name)
+        return make_parent(self._out, str(name)), str(name)

@@ -8,6 +8,7 @@ its label map that of the whole logits to the pixel, and those that come near.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ import numpy.typing as npt
 from fuse.config import THRESHOLDS, FusionConfig
 from fuse.errors import CocoFormatError, ConfigError
 from fuse.fusion import METHODS, REACH, ClassEvidence, choose_by_evidence, choose_by_overlap
-from fuse.io.files import write_whole
+from fuse.io.files import read_regular, write_whole
+from fuse.io.images import MAX_PIXELS
 from fuse.labels import LabelMap, load_partners
 from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
 from fuse.types import (
@@ -39,6 +41,7 @@ from fuse.types import (
 Arrays = dict[str, npt.NDArray[Any]]
 
 NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule looks at
+MAX_UNPACKED = 2**31  # bytes of all arrays of a photo; a label map of MAX_PIXELS takes a third
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
 
 
@@ -53,6 +56,15 @@ class PhotoPrediction:
 
     semantic: TargetLogits | SemanticPrediction
     instances: Instances
+
+    def __post_init__(self) -> None:
+        if self.semantic.size != self.instances.size:
+            raise ValueError(f"sizes {self.semantic.size} and {self.instances.size} differ")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.instances.size
 
     def label(self) -> SemanticPrediction:
         """The label map: logits upsampled to the photo, the best class of each pixel."""
@@ -196,10 +208,33 @@ def read_prediction(path: Path) -> PhotoPrediction:
         CocoFormatError: the file is missing, damaged or no such file.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return PhotoPrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as err:
+        arrays = _read_arrays(read_regular(path))
+        return PhotoPrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
+    except Exception as err:  # readers of archives raise almost anything on damaged files
         raise CocoFormatError(f"{path}: not a kept prediction ({err})") from err
+
+
+def _read_arrays(content: bytes) -> Arrays:
+    """The arrays of an ``.npz``; ValueError where they need more room than any photo's."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED:
+            raise ValueError(f"more than {MAX_UNPACKED} bytes unpacked")
+        return {
+            name.removesuffix(".npy"): _read_array(archive.read(name))
+            for name in archive.namelist()
+        }
+
+
+def _read_array(content: bytes) -> npt.NDArray[Any]:
+    """An array from the bytes of an ``.npy``; NumPy makes room for what a header says unseen."""
+    file = io.BytesIO(content)
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of shape {shape} is cut short")
+    file.seek(0)
+    array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _pack_instances(instances: Instances) -> Arrays:
@@ -218,8 +253,8 @@ def _pack_instances(instances: Instances) -> Arrays:
     }
 
 
-def _unpack_instances(arrays: np.lib.npyio.NpzFile) -> Instances:
-    height, width = arrays["size"].tolist()
+def _unpack_instances(arrays: Arrays) -> Instances:
+    height, width = _unpack_size(arrays)
     masks: BoxMasks | RleMasks
     if "masks" in arrays:
         masks = BoxMasks(arrays["masks"].astype(np.float32))
@@ -248,14 +283,25 @@ def _pack_semantic(semantic: TargetLogits | SemanticPrediction) -> Arrays:
     }
 
 
-def _unpack_semantic(arrays: np.lib.npyio.NpzFile) -> TargetLogits | SemanticPrediction:
+def _unpack_semantic(arrays: Arrays) -> TargetLogits | SemanticPrediction:
     if "label_map" in arrays:
         return SemanticPrediction(arrays["label_map"])
-    grid = tuple(arrays["grid"].tolist())
-    kept = np.unpackbits(arrays["kept"], count=int(np.prod(grid))).view(np.bool_).reshape(grid)
+    classes, rows, columns = grid = tuple(map(int, arrays["grid"]))
+    if min(grid) < 1 or -(-classes * rows * columns // 8) != len(arrays["kept"]):
+        raise ValueError(f"a grid of {grid} has other bits than {len(arrays['kept'])} bytes")
+    kept = np.unpackbits(arrays["kept"], count=classes * rows * columns)
+    kept = kept.view(np.bool_).reshape(grid)
     values = np.full(grid, DROPPED, dtype=np.float16)
     values[kept] = arrays["logits"]
-    height, width = arrays["size"].tolist()
-    scale, offset = arrays["scale"].tolist(), arrays["offset"].tolist()
-    logits = SemanticLogits(values, (height, width), tuple(scale), tuple(offset))
+    scale_y, scale_x = map(float, arrays["scale"])
+    offset_y, offset_x = map(float, arrays["offset"])
+    logits = SemanticLogits(values, _unpack_size(arrays), (scale_y, scale_x), (offset_y, offset_x))
     return TargetLogits(logits, arrays["class_category_ids"])
+
+
+def _unpack_size(arrays: Arrays) -> tuple[int, int]:
+    """(height, width) of the photo."""
+    height, width = map(int, arrays["size"])
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"no photo is {height} x {width}")
+    return height, width

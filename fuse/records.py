@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco import ImageId, segment_from_json, segment_to_json
+from fuse.io.images import MAX_PIXELS
+from fuse.io.names import leads_out
 from fuse.types import SegmentInfo
 
 PNG_DIR = "panoptic"
 PICTURE_DIR = "pictures"
 PREDICTION_DIR = "predictions"
+
+Value = TypeVar("Value", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +74,30 @@ class PhotoRecord:
             CocoFormatError: it is no such record.
         """
         try:
+            file_name = _check(entry["file_name"], str)
             if "error" in entry:
-                return cls(entry["file_name"], error=entry["error"])
-            height, width = entry["size"]
+                return cls(file_name, error=_check(entry["error"], str))
+            height, width = (_check(side, int) for side in entry["size"])
+            if not 1 <= height * width <= MAX_PIXELS or height < 1:
+                raise ValueError(f"no photo is {height} x {width}")
             segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
-            files = {_check_inside(path): str(digest) for path, digest in entry["files"].items()}
-            return cls(entry["file_name"], (height, width), segments, files=files)
+            if len({segment.segment_id for segment in segments}) < len(segments):
+                raise ValueError("a segment id stands twice")
+            files = {_check_inside(path): _check(d, str) for path, d in entry["files"].items()}
+            return cls(file_name, (height, width), segments, files=files)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise CocoFormatError(f"not a record of a photo: {err!r}") from err
 
 
+def _check(value: object, kind: type[Value]) -> Value:
+    """A value from a journal; TypeError where it is of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
 def _check_inside(path: str) -> str:
     """A path from a journal; ValueError where it leaves the output folder."""
-    parts = PurePosixPath(path), PureWindowsPath(path)
-    if any(p.anchor or ".." in p.parts or not p.name for p in parts):
+    if leads_out(path):
         raise ValueError(f"{path!r} is not a path inside the folder")
     return path

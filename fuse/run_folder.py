@@ -14,7 +14,9 @@ from filelock import FileLock, Timeout
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import hash_file, remove_parts, write_whole
+from fuse.io.files import hash_file, read_regular, remove_parts, write_whole
+from fuse.io.json_files import parse_object
+from fuse.io.names import check_links
 from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.types import LabelSpace
 
@@ -22,6 +24,10 @@ RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
 LOCK_FILE = ".lock"
+WRITTEN = (
+    *(PNG_DIR, PICTURE_DIR, PREDICTION_DIR),
+    *(RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,15 @@ class RunFolder:
         overwrite: start anew where the folder holds a run.
 
     Raises:
-        DataError: the folder holds a run with other settings, or files of something else,
-            or another process has it open.
+        DataError: the folder holds a run with other settings, or files of something else, or
+            a link that leads out of it, or another process has it open.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
         if not (overwrite and (path / RUN_FILE).is_file()):
             _check_folder(path, settings)
+        check_links(path, *(path / name for name in WRITTEN))
         (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK_FILE, timeout=0)
         try:
@@ -95,7 +102,7 @@ class RunFolder:
     def read_record(self, file_name: str) -> PhotoRecord:
         """What became of a photo; KeyError where it has not been tried."""
         self._journal.seek(self._lines[file_name].offset)
-        return PhotoRecord.from_json(json.loads(self._journal.readline()))
+        return _parse_record(self._journal.readline(), self.path / JOURNAL_FILE)
 
     def append(self, record: PhotoRecord) -> None:
         """Add a record to the journal; it outlives this process from then on."""
@@ -150,7 +157,34 @@ def read_records(path: Path) -> Iterator[PhotoRecord]:
     with journal_path.open("rb") as journal:
         for line in sorted(lines.values(), key=lambda line: line.offset):
             journal.seek(line.offset)
-            yield PhotoRecord.from_json(json.loads(journal.readline()))
+            yield _parse_record(journal.readline(), journal_path)
+
+
+def read_run_file(run: Path) -> dict[str, Any]:
+    """The content of a run's run.json, with a table of ``settings``.
+
+    Raises:
+        DataError: the folder holds no run.
+        CocoFormatError: the file is damaged.
+    """
+    path = run / RUN_FILE
+    try:
+        text = read_regular(path)
+    except OSError as err:
+        raise DataError(f"{run} holds no run ({err.strerror})") from err
+    content = parse_object(text, str(path))
+    if not isinstance(content.get("settings"), dict):
+        raise CocoFormatError(f"{path}: has no settings")
+    return content
+
+
+def _parse_record(line: bytes, path: Path) -> PhotoRecord:
+    """The record in a line of a journal; CocoFormatError names the photo where it is none."""
+    entry = parse_object(line, str(path))
+    try:
+        return PhotoRecord.from_json(entry)
+    except CocoFormatError as err:
+        raise CocoFormatError(f"{path}, {entry.get('file_name')!r}: {err}") from err
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -180,9 +214,9 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
             raise DataError(f"{path} is not empty and holds no run; give a new folder")
         return
     try:
-        before = json.loads(run_file.read_bytes())["settings"]
-    except (ValueError, KeyError, TypeError) as err:
-        raise DataError(f"{run_file} cannot be read; give a new folder or --overwrite") from err
+        before = read_run_file(path)["settings"]
+    except CocoFormatError as err:
+        raise DataError(f"{err}; give a new folder or --overwrite") from err
     different = list(_differences(before, json.loads(json.dumps(settings))))
     if different:
         raise DataError(
@@ -211,16 +245,18 @@ def _read_lines(path: Path) -> dict[str, _Line]:
         for number, text in enumerate(journal, start=1):
             if text.endswith(b"\n"):
                 try:
-                    entry = json.loads(text)
-                    file_name = entry["file_name"]
-                    if "forgotten" in entry:
-                        lines.pop(file_name, None)
-                    else:
-                        lines[file_name] = _Line(offset, failed="error" in entry)
-                except (ValueError, KeyError, TypeError) as err:
+                    entry = parse_object(text, f"{path}, line {number}")
+                except CocoFormatError as err:
+                    raise CocoFormatError(f"{err}; start anew with --overwrite") from err
+                file_name = entry.get("file_name")
+                if not isinstance(file_name, str):
                     raise CocoFormatError(
                         f"{path}, line {number}: not a record; start anew with --overwrite"
-                    ) from err
+                    )
+                if "forgotten" in entry:
+                    lines.pop(file_name, None)
+                else:
+                    lines[file_name] = _Line(offset, failed="error" in entry)
             offset += len(text)
     return lines
 

@@ -16,6 +16,7 @@ from fuse.analysis.profile import ProfileRow
 from fuse.analysis.sweep import SweepResult
 from fuse.fetch import PipelineEntry
 from fuse.metrics.pq import PQResult, PQScore
+from fuse.printable import printable
 from fuse.scoring import Evaluation
 
 MOVED_CLASSES = 10  # shown of those that moved most
@@ -57,9 +58,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         ap, ap50 = evaluation.instances.ap, evaluation.instances.ap50
         console.print(f"mask AP of the instances: {_as_percent(ap)}, AP50 {_as_percent(ap50)}")
     if evaluation.mapped:
-        console.print(f"note: {evaluation.mapped}", markup=False, soft_wrap=True)
+        console.print(_plain(f"note: {evaluation.mapped}"), soft_wrap=True)
     for finding in evaluation.findings:
-        console.print(str(finding), markup=False, soft_wrap=True)
+        console.print(_plain(str(finding)), soft_wrap=True)
 
 
 def print_sweep(result: SweepResult) -> None:
@@ -305,9 +306,9 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table of text."""
     table = Table(box=None, pad_edge=False)
     for title in header:
-        table.add_column(title, overflow="fold")
+        table.add_column(escape(title), overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(_plain, row))
     Console().print(table)
 
 
@@ -327,9 +328,14 @@ def make_class_table(result: PQResult) -> Table:
     things = [c for c in scored if c.isthing]
     for group in (things, [c for c in scored if not c.isthing]):
         for c in group:
-            table.add_row(c.name, *_percent(c.score), str(c.tp), str(c.fp), str(c.fn))
+            table.add_row(_plain(c.name), *_percent(c.score), str(c.tp), str(c.fp), str(c.fn))
         table.add_section()
     return table
+
+
+def _plain(text: str) -> str:
+    """Text of strangers, in which nothing is a command to rich or to a terminal."""
+    return escape(printable(text))
 
 
 def _make_table(first: str, columns: Iterable[str]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +10,9 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError
 from fuse.io.files import hash_file
-from fuse.run_folder import PANOPTIC_FILE, RUN_FILE, RunFolder, read_records
+from fuse.run_folder import PANOPTIC_FILE, RUN_FILE, RunFolder, read_records, read_run_file
 
 FILES_AHEAD = 256
 
@@ -75,7 +74,7 @@ def verify(
         DataError: the folder holds no run, or another process is writing to it.
         CocoFormatError: its journal or run.json is damaged.
     """
-    content = _read_run(run)
+    content = read_run_file(run)
     expected = list(_list_files(run, content))
     damages: list[Damage] = []
     with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
@@ -93,24 +92,16 @@ def verify(
     return Verification(len(expected), tuple(damages))
 
 
-def _read_run(run: Path) -> dict[str, Any]:
-    """The content of a run's run.json."""
-    try:
-        content = json.loads((run / RUN_FILE).read_bytes())
-        return {"settings": dict(content["settings"]), "files": dict(content.get("files", {}))}
-    except OSError as err:
-        raise DataError(f"{run} holds no run ({err.strerror})") from err
-    except (ValueError, KeyError, TypeError) as err:
-        raise CocoFormatError(f"{run / RUN_FILE} cannot be read") from err
-
-
 def _list_files(run: Path, content: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
     """Path, hash and photo of each file that a run has written."""
     for record in read_records(run):
         for path, digest in record.files.items():
             yield path, digest, record.file_name
-    if PANOPTIC_FILE in content["files"]:  # a run that was cut off has none yet
-        yield PANOPTIC_FILE, str(content["files"][PANOPTIC_FILE]), None
+    files = content.get("files", {})  # a run that was cut off has none yet
+    if not isinstance(files, dict):
+        raise CocoFormatError(f"{run / RUN_FILE}: files is no table of hashes")
+    if PANOPTIC_FILE in files:
+        yield PANOPTIC_FILE, str(files[PANOPTIC_FILE]), None
 
 
 def _find_problem(path: Path, digest: str) -> str | None:

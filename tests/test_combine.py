@@ -321,7 +321,7 @@ def test_a_folder_in_use_is_kept_unless_overwritten(files: dict[str, Path], tmp_
         ("semantic", {"image_id": None}, r"semantic.json .* `\$\[0\].image_id`"),
         ("images", {"height": None}, r"images, entry 0 \(id 5\): needs file_name, height and w"),
         ("images", {"width": 0}, r"images.json .*>= 1.*width"),
-        ("images", {"file_name": "../b.jpg"}, "is not a path inside a folder"),
+        ("images", {"file_name": "../b.jpg"}, "is no path in a folder"),
     ],
 )
 def test_wrong_entries_are_named_and_leave_nothing(

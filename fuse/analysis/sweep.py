@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from fuse.config import THRESHOLDS, FusionConfig, change_fusion
-from fuse.errors import ConfigError, DataError
-from fuse.fusion import METHODS, weigh_classes
+from fuse.errors import CocoFormatError, ConfigError, DataError
+from fuse.fusion import METHODS
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import write_whole
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
-from fuse.predictions import find_pairs, fuse_photo
+from fuse.predictions import find_pairs
 from fuse.scoring import TruthScorer, find_truth_map
 
 NUMBER_KEYS = (*THRESHOLDS, "temperature")
@@ -239,16 +239,11 @@ def _score_photo(
     fusions: Sequence[FusionConfig],
 ) -> list[PQStats]:
     """The counts of one photo under each setting; true_id is its image_id in the truth."""
-    kept = run.load(image_id)
-    semantic = kept.label()
     truth = scorer.load(true_id)
-    weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
-    evidence = weigh_classes(semantic, run.space) if weighs else None
-    photo = (semantic, kept.instances, run.space)
-    return [
-        match_segments(truth, fuse_photo(*photo, fusion, run.choices, evidence=evidence))
-        for fusion in fusions
-    ]
+    try:
+        return [match_segments(truth, fused) for fused in run.fuse(image_id, fusions)]
+    except ValueError as err:
+        raise CocoFormatError(f"{scorer.truth.path}, image_id {true_id!r}: {err}") from err
 
 
 def _split(photos: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import out_option, overwrite_option, workers_option
+from fuse.printable import printable
 
 
 @click.command()
@@ -87,4 +88,5 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
             result = api.combine(**given)
     if result.unlisted:
         click.echo(f"{len(result.unlisted)} photos of the predictions are not listed", err=True)
-    click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")
+    where = printable(str(result.out))
+    click.echo(f"{result.photos} photos, {result.segments} segments -> {where}")

@@ -10,6 +10,7 @@ import click
 
 from fuse.cli.options import json_option, workers_option
 from fuse.cli.printing import EXIT_FAILED, print_figures
+from fuse.printable import printable
 
 
 @click.command()
@@ -36,7 +37,7 @@ def verify(json_file: Path | None, *, redo: bool, **options: Any) -> None:  # no
 
     def print_verification() -> None:
         for damage in found.damages:
-            click.echo(f"damaged: {damage.path} {damage.problem}")
+            click.echo(printable(f"damaged: {damage.path} {damage.problem}"))
         click.echo(f"{found.files} files, {len(found.damages)} damaged")
         if redo and found.damages:
             click.echo("forgotten; the command of the run does them again")

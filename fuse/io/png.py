@@ -18,7 +18,7 @@ from PIL import Image
 from zlib_ng import zlib_ng
 
 from fuse.errors import CocoFormatError
-from fuse.io.files import write_whole
+from fuse.io.files import read_regular, write_whole
 from fuse.io.images import MAX_PIXELS
 from fuse.ops.ids import rgb_to_ids
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
@@ -123,7 +123,7 @@ def read_id_map_file(path: Path) -> IdMapFile:
             colours of 16 bits.
     """
     try:
-        encoded = path.read_bytes()
+        encoded = read_regular(path)
     except OSError as err:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
     try:

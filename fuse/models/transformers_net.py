@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # nosec B403
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
@@ -69,9 +68,7 @@ class TransformersNet:
                 f"{weights}: a {config.model_type} net of transformers segments nothing"
             )
         self.weights_hash = hash_files(find_state_files(folder))
-        self._processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            folder, local_files_only=True
-        )
+        self._processor = _from_folder(AutoImageProcessor, folder)
         # Some cut the middle out of a photo, which suits a classifier of whole photos.
         self._processor.do_center_crop = False
         self.net = runtime.place(_load(folder, self.has_queries), device)
@@ -103,11 +100,24 @@ def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
 
 
 def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
+    return _from_folder(AutoConfig, folder)
+
+
+def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
+    """What transformers makes of a folder; code that lies in it, or that it names, is not run.
+
+    Raises:
+        ModelError: the folder is damaged, or asks for code of its own.
+    """
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as err:
+        return kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except pickle.UnpicklingError as err:
+        raise refuse_pickle(find_state_files(folder)[0]) from err
+    except Exception as err:  # readers of damaged files raise almost anything
         reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"{folder}: no folder of transformers ({reason})") from err
+        raise ModelError(f"{folder}: transformers cannot read it ({reason})") from err
 
 
 def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
@@ -118,19 +128,13 @@ def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     kind = AutoModelForUniversalSegmentation if has_queries else AutoModelForSemanticSegmentation
-    try:
-        net, loading = kind.from_pretrained(
-            folder,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-        )
-    except pickle.UnpicklingError as err:
-        raise refuse_pickle(find_state_files(folder)[0]) from err
-    except (OSError, SafetensorError, RuntimeError, ValueError) as err:
-        reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"{folder}: transformers cannot read its weights ({reason})") from err
+    net, loading = _from_folder(
+        kind,
+        folder,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
+    )
     missing = sorted(key for key in loading["missing_keys"] if UNREAD not in key)
     unknown = sorted(loading["unexpected_keys"])
     reshaped = sorted(loading["mismatched_keys"], key=str)

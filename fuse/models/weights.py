@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import pickle  # nosec B403
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from fuse.errors import ModelError, ModelNotFoundError, suggest
+from fuse.errors import ConfigError, ModelError, ModelNotFoundError, suggest
 from fuse.models.fetching import fetch_weights
+from fuse.models.options import check_options
 from fuse.models.sources import (
     STATE_SUFFIXES,
     describe_file,
@@ -25,6 +27,27 @@ from fuse.models.sources import (
 
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
+
+
+@dataclass(frozen=True, slots=True)
+class NetHeader:
+    """What is read of the ``fuse`` entry of a safetensors header; each key may be missing.
+
+    Attributes:
+        architecture: as in a preset, and so the others.
+        label_space: the name of a label space.
+        category_ids: of each class of the net, 0 = none.
+        mean, std: per channel.
+        min_size, max_size: pixels of the input.
+    """
+
+    architecture: str = ""
+    label_space: str = ""
+    category_ids: Sequence[int] = ()
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+    min_size: int = 1
+    max_size: int = 1
 
 
 def find_weights(weights: str, published: Sequence[str] = ()) -> Path:
@@ -97,15 +120,15 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                return {key: file.get_tensor(key) for key in file.keys()}, json.loads(  # noqa: SIM118
-                    header.get(METADATA_KEY, "{}")
-                )
+                about = _parse_header((file.metadata() or {}).get(METADATA_KEY, "{}"), path)
+                return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
         with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         raise refuse_pickle(path) from err
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as err:
+    except ModelError:
+        raise
+    except Exception as err:  # readers of damaged files raise almost anything
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise ModelError(f"{path}: not a weights file that can be read ({reason})") from err
     for key in ("state_dict", "model"):
@@ -116,6 +139,19 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ):
         raise ModelError(f"{path}: holds no state dict (tensors by name)")
     return checkpoint, {}
+
+
+def _parse_header(text: str, path: Path) -> dict[str, Any]:
+    """What a safetensors header says of its net; ModelError where that is no use."""
+    try:
+        about = json.loads(text)
+        if not isinstance(about, dict):
+            raise TypeError("it is no table")
+        known = [field.name for field in fields(NetHeader)]
+        check_options("header", path.name, NetHeader, {k: about[k] for k in known if k in about})
+    except (ValueError, TypeError, RecursionError, ConfigError) as err:
+        raise ModelError(f"{path}: what its header says of the net is wrong ({err})") from err
+    return about
 
 
 def load_state(net: nn.Module, state: dict[str, Tensor], *, source: str) -> None:

@@ -242,7 +242,7 @@ def test_folders_of_other_kinds_are_named(segformer, tmp_path):
     assert describe_weights({"weights": str(folder)}).is_present
     with pytest.raises(ModelError, match="a semantic net, which finds no instances"):
         TransformersInstances("cpu", weights=str(folder), **SPACE)
-    with pytest.raises(ModelError, match="no folder of transformers"):
+    with pytest.raises(ModelError, match="transformers cannot read it"):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelError, match="a bert net of transformers segments nothing"):

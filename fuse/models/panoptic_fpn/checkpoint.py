@@ -9,7 +9,7 @@ file describes, and pointers declared as numbers would read and write any memory
 from __future__ import annotations
 
 import math
-import pickle
+import pickle  # nosec B403
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
