@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -183,7 +184,8 @@ def diagnose_photo(
 
     def count(parts: frozenset[str]) -> Float64Array:
         fused = fuse_answers(swap(study, parts), truth, space, fusion)
-        return stack_counts([match_segments(truth, fused)], space)[0]
+        (counts,) = stack_counts([match_segments(truth, fused)], space)
+        return cast(Float64Array, counts)
 
     trials = try_orders(bench.orders, study.parts, count)
     fused = fuse_answers(study.answers, truth, space, fusion)
