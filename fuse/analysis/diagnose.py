@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from fuse.analysis.diagnosis import ClassLedger, Counts, Diagnosis, Entry, PhotoLedger
 from fuse.analysis.disagreement import find_regions
 from fuse.analysis.ledger import Orders, Split, Trials, draw_orders, split_loss, try_orders
-from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, Reach, study_photo
+from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy, Reach, study_photo
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
 from fuse.errors import CocoFormatError, DataError
@@ -168,30 +169,18 @@ def diagnose_photo(
         Counts with parts made right, and the ledger of the photo alone.
     """
     space, fusion = bench.space, bench.fusion
-    semantic, instances = kept.label(), kept.instances
-    if fusion.class_choice == "evidence":
-        instances = choose_by_evidence(instances, semantic, bench.choices)
-    study = study_photo(
-        semantic,
-        instances,
-        truth,
-        space,
-        bench.reach,
-        score_threshold=fusion.score_threshold,
-        stuff_pixels=_stuff_pixels(fusion, semantic),
-    )
+    study = _study(kept, truth, bench)
 
     def count(parts: frozenset[str]) -> Float64Array:
         fused = fuse_answers(swap(study, parts), truth, space, fusion)
-        return stack_counts([match_segments(truth, fused)], space)[0]
+        (counts,) = stack_counts([match_segments(truth, fused)], space)
+        return cast(Float64Array, counts)
 
     trials = try_orders(bench.orders, study.parts, count)
-    fused = fuse_answers(study.answers, truth, space, fusion)
     split = split_loss(trials, bench.orders, _isthing(space))
-    regions = find_regions(
-        PhotoPrediction(semantic, instances), space, score_threshold=fusion.score_threshold
-    )
-    disputed = sum(region.area for region in regions) / semantic.label_map.size
+    fused = fuse_answers(study.answers, truth, space, fusion)
+    said = PhotoPrediction(study.answers.semantic, study.answers.instances)
+    regions = find_regions(said, space, score_threshold=fusion.score_threshold)
     return trials, PhotoLedger(
         image_id=image_id,
         file_name=file_name,
@@ -200,7 +189,23 @@ def diagnose_photo(
         rest=float(split.rest[0]),
         stats=match_segments(truth, fused),
         segments=list_matches(truth, fused),
-        disputed=disputed,
+        disputed=sum(region.area for region in regions) / fused.panoptic_map.size,
+    )
+
+
+def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> PhotoStudy:
+    """The mistakes in a kept prediction, after classes by evidence are chosen."""
+    semantic, instances = kept.label(), kept.instances
+    if bench.fusion.class_choice == "evidence":
+        instances = choose_by_evidence(instances, semantic, bench.choices)
+    return study_photo(
+        semantic,
+        instances,
+        truth,
+        bench.space,
+        bench.reach,
+        score_threshold=bench.fusion.score_threshold,
+        stuff_pixels=_stuff_pixels(bench.fusion, semantic),
     )
 
 
