@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.compare import Comparison, compare
+from fuse.analysis.diagnose import diagnose
+from fuse.analysis.diagnosis import Diagnosis
+from fuse.analysis.disagreement import Disagreement, disagree
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import PACKAGE_DIR, list_pipelines
@@ -41,6 +45,9 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 
 __all__ = [
     "CombineResult",
+    "Comparison",
+    "Diagnosis",
+    "Disagreement",
     "Evaluation",
     "LabelAudit",
     "RunResult",
@@ -49,7 +56,10 @@ __all__ = [
     "audit",
     "combine",
     "combine_kept",
+    "compare",
     "demo",
+    "diagnose",
+    "disagree",
     "evaluate",
     "list_maps",
     "list_models",

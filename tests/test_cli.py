@@ -88,6 +88,17 @@ def test_evaluate_warns_where_one_id_means_two_photos(photos, tmp_path):
     )
 
 
+def test_compare_prints_runs_and_differences(photos, tmp_path):
+    out = tmp_path / "out"
+    call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu")
+    result = call("compare", out, out, "--gt", TRUTH, "--json", tmp_path / "compared.json")
+    assert result.exit_code == 0, result.output
+    assert f"{out} against {out}:" in result.stdout
+    assert "+0.0 (+0.0 to +0.0)" in result.stdout
+    assert "nets" in result.stdout  # the stages
+    assert json.loads((tmp_path / "compared.json").read_text())["images"] == 1
+
+
 def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"")
     result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")

@@ -11,7 +11,10 @@ import click
 
 from fuse import __version__
 from fuse.cli.combine import combine
+from fuse.cli.compare import compare
 from fuse.cli.demo import demo
+from fuse.cli.diagnose import diagnose
+from fuse.cli.disagree import disagree
 from fuse.cli.evaluate import evaluate
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
@@ -25,7 +28,21 @@ from fuse.errors import FuseError, RunStoppedError
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, verify, demo, models, pipelines, labels)
+COMMANDS = (
+    run,
+    combine,
+    evaluate,
+    compare,
+    sweep,
+    diagnose,
+    disagree,
+    merge,
+    verify,
+    demo,
+    models,
+    pipelines,
+    labels,
+)
 
 
 class Group(click.Group):

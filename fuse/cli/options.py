@@ -34,3 +34,10 @@ workers_option = click.option(
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Start anew where the folder holds a run."
 )
+predictions_option = click.option(
+    "--predictions",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="A run with --keep-predictions.",
+)

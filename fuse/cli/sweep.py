@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.options import (
+    gt_dir_option,
+    json_option,
+    predictions_option,
+    truth_option,
+    workers_option,
+)
 from fuse.cli.printing import print_figures
 
 
 @click.command()
-@click.option(
-    "--predictions",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="RUN",
-    help="A run with --keep-predictions.",
-)
+@predictions_option
 @truth_option
 @gt_dir_option
 @click.option(
