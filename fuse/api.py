@@ -17,6 +17,7 @@ from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
+from fuse.report.build import Report, report
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
 from fuse.verify import Verification, verify
 
@@ -50,6 +51,7 @@ __all__ = [
     "Disagreement",
     "Evaluation",
     "LabelAudit",
+    "Report",
     "RunResult",
     "SweepResult",
     "Verification",
@@ -66,6 +68,7 @@ __all__ = [
     "list_pipelines",
     "list_space_rows",
     "merge",
+    "report",
     "run",
     "sweep",
     "verify",

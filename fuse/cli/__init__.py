@@ -21,6 +21,7 @@ from fuse.cli.merge import merge
 from fuse.cli.models import models
 from fuse.cli.pipelines import pipelines
 from fuse.cli.printing import EXIT_FAILED
+from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
@@ -36,6 +37,7 @@ COMMANDS = (
     sweep,
     diagnose,
     disagree,
+    report,
     merge,
     verify,
     demo,
