@@ -94,7 +94,17 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
         LabelSpaceError: the categories differ from the ground truth's and no map ships.
     """
     dataset = read_panoptic_json(path, default_space=truth.space)
-    own_ids = match_photos(dataset, truth)
+    own_ids: dict[ImageId, ImageId] = {}
+    for own_id in dataset.annotations:
+        name = dataset.photo_name(own_id)
+        found = truth.find_image(name)
+        image_id = own_id if found is None else found
+        if image_id not in truth.annotations:
+            continue
+        if image_id in own_ids:
+            other = dataset.photo_name(own_ids[image_id])
+            raise DataError(f"{path}: {other} and {name} are both photo {image_id!r} of the truth")
+        own_ids[image_id] = own_id
     if not own_ids:
         raise DataError(f"{truth.path} knows no photo of {path}")
     run_file = read_run_file(path)
@@ -112,30 +122,6 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
         run_file=run_file,
         kept=read_kept_run(path) if has_kept else None,
     )
-
-
-def match_photos(dataset: PanopticDataset, truth: PanopticDataset) -> dict[ImageId, ImageId]:
-    """A dataset's own image_id of each photo that another one knows, by the other's image_id.
-
-    A photo is found by its file name, else by its image_id.
-
-    Raises:
-        DataError: two photos are the same one of the other dataset.
-    """
-    own_ids: dict[ImageId, ImageId] = {}
-    for own_id in dataset.annotations:
-        name = dataset.photo_name(own_id)
-        found = truth.find_image(name)
-        image_id = own_id if found is None else found
-        if image_id not in truth.annotations:
-            continue
-        if image_id in own_ids:
-            other = dataset.photo_name(own_ids[image_id])
-            raise DataError(
-                f"{dataset.path}: {other} and {name} are both photo {image_id!r} of {truth.path}"
-            )
-        own_ids[image_id] = own_id
-    return own_ids
 
 
 def read_run_file(path: Path) -> Mapping[str, Any]:

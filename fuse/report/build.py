@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import fuse
-from fuse.errors import CocoFormatError
 from fuse.io.coco import read_panoptic_json
-from fuse.io.json_files import read_json
 from fuse.metrics.pq import PQResult
 from fuse.ops.memory import keep_freed_memory
 from fuse.report.document import write_document
+from fuse.report.extras import read_ledger, read_sweep
 from fuse.report.layers import ShownPhoto, show_photo
-from fuse.report.runs import ShownRun, describe_run, find_photos, open_runs
+from fuse.report.runs import ShownRun, describe_run, find_photos, name_apart, open_runs
 from fuse.report.scores import RatedPhoto, choose_photos, rate_photos, summarize_run
 
 PHOTOS_SHOWN = 50
@@ -80,8 +79,8 @@ def report(
     """
     keep_freed_memory()
     extras = {
-        "sweep": _read_figures(sweep, "settings", "sweep"),
-        "ledger": _read_figures(ledger, "ledger", "diagnose"),
+        "sweep": read_sweep(sweep) if sweep else None,
+        "ledger": read_ledger(ledger) if ledger else None,
     }
     truth = read_panoptic_json(gt, gt_dir) if gt else None
     runs = open_runs([run, second] if second else [run], truth)
@@ -102,7 +101,10 @@ def report(
     )
     figures = {
         "fuse": fuse.__version__,
-        "runs": [_describe(*pair) for pair in zip(runs, results, strict=True)],
+        "runs": [
+            _describe(*described)
+            for described in zip(runs, name_apart([r.path for r in runs]), results, strict=True)
+        ],
         "truth": str(gt) if gt else None,
         "mapped": runs[0].scorer.mapped if runs[0].scorer else None,
         "all_pq": [list(photo.pq) for photo in rated],
@@ -134,9 +136,10 @@ def _stream(
                 on_photo()
 
 
-def _describe(run: ShownRun, result: PQResult | None) -> dict[str, Any]:
+def _describe(run: ShownRun, name: str, result: PQResult | None) -> dict[str, Any]:
     """A run with its classes and, where there is ground truth, its scores."""
     return {
+        "name": name,
         **describe_run(run),
         "scores": result.to_json() if result else None,
         "classes": {
@@ -148,14 +151,3 @@ def _describe(run: ShownRun, result: PQResult | None) -> dict[str, Any]:
             for c in run.space.categories
         },
     }
-
-
-def _read_figures(path: Path | None, key: str, command: str) -> dict[str, Any] | None:
-    """What a command wrote with --json, None where it was not given."""
-    if path is None:
-        return None
-    what = f"JSON of `fuse {command} --json`"
-    content: dict[str, Any] = read_json(path, dict[str, Any], what)
-    if not isinstance(content.get(key), list):
-        raise CocoFormatError(f"{path} is not a {what}: it has no list {key!r}")
-    return content

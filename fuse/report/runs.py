@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fuse.analysis.compared_runs import match_photos, open_source, read_run_file
+from fuse.analysis.compared_runs import read_run_file
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.records import PREDICTION_DIR
-from fuse.scoring import TruthScorer
+from fuse.scoring import TruthScorer, find_truth_map
 from fuse.types import LabelSpace
 
 
@@ -60,30 +62,17 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Show
         LabelSpaceError: the categories differ from the ground truth's and no map ships.
     """
     if truth:
-        return [_open_scored(path, truth) for path in paths]
-    first = _open_plain(paths[0], None)
-    return [first, *(_open_plain(path, first.dataset) for path in paths[1:])]
+        return [_open(path, truth, truth) for path in paths]
+    first = _open(paths[0], None, None)
+    return [first, *(_open(path, first.dataset, None) for path in paths[1:])]
 
 
-def _open_scored(path: Path, truth: PanopticDataset) -> ShownRun:
-    source = open_source(path, truth)
-    return ShownRun(
-        path=path,
-        dataset=source.dataset,
-        own_ids=source.own_ids,
-        scorer=source.scorer,
-        run_file=source.run_file,
-        kept=source.kept,
-        unknown=source.unknown,
-    )
-
-
-def _open_plain(path: Path, known: PanopticDataset | None) -> ShownRun:
-    """A run without ground truth; its photos go by the image ids of `known`."""
+def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | None) -> ShownRun:
+    """A run whose photos go by the image ids of `known`, or by its own."""
     dataset = read_panoptic_json(path, default_space=known.space if known else None)
-    own_ids = match_photos(dataset, known or dataset)
-    if not own_ids:
-        raise DataError(f"{path} has no photo of {known.path if known else path}")
+    own_ids = match_photos(dataset, known) if known else {i: i for i in dataset.annotations}
+    if known and not own_ids:
+        raise DataError(f"{path} has no photo of {known.path}")
     run_file = read_run_file(path)
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return ShownRun(
@@ -94,11 +83,34 @@ def _open_plain(path: Path, known: PanopticDataset | None) -> ShownRun:
             annotations={i: dataset.annotations[own] for i, own in own_ids.items()},
         ),
         own_ids=own_ids,
-        scorer=None,
+        scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)) if truth else None,
         run_file=run_file,
         kept=read_kept_run(path) if has_kept else None,
         unknown=len(dataset.annotations) - len(own_ids),
     )
+
+
+def match_photos(dataset: PanopticDataset, known: PanopticDataset) -> dict[ImageId, ImageId]:
+    """A dataset's own image_id of each photo that another one knows, by the other's image_id.
+
+    Photos are found by their names; where no name is known, by their image ids.
+
+    Raises:
+        DataError: two photos are the same one of the other dataset.
+    """
+    own_ids: dict[ImageId, ImageId] = {}
+    for own_id in dataset.annotations:
+        name = dataset.photo_name(own_id)
+        image_id = known.find_image(name)
+        if image_id is None:
+            continue
+        if image_id in own_ids:
+            other = dataset.photo_name(own_ids[image_id])
+            raise DataError(
+                f"{dataset.path}: {other} and {name} are both photo {image_id!r} of {known.path}"
+            )
+        own_ids[image_id] = own_id
+    return own_ids or {i: i for i in dataset.annotations if i in known.annotations}
 
 
 def find_photos(
@@ -115,24 +127,26 @@ def find_photos(
     Raises:
         DataError: there is no photo at all in `images`.
     """
-    found: dict[str, Path] = {}
+    wanted = list(names)
     if images:
-        listed = [(photo.relative_name, photo.path) for photo in list_images([str(images)])]
-        found = {PurePosixPath(name).name: path for name, path in reversed(listed)} | dict(listed)
-        return {
-            name: path
-            for name in names
-            if (path := found.get(name) or found.get(PurePosixPath(name).name))
-        }
+        return _find_below(images, wanted)
+    found: dict[str, Path] = {}
     for run_file in run_files:
         inputs = run_file.get("settings", {}).get("inputs", ())
-        if present := [given for given in inputs if os.path.lexists(given) or "*" in given]:
-            try:
-                photos = list_images(present)
-            except DataError:  # moved away since: the report says so of each photo
-                continue
-            found = {photo.relative_name: photo.path for photo in photos} | found
-    return {name: found[name] for name in names if name in found}
+        present = [given for given in inputs if has_magic(given) or Path(given).exists()]
+        with suppress(DataError):  # moved away since: the report says so of each photo
+            found = {p.relative_name: p.path for p in list_images(present)} | found
+    return {name: found[name] for name in wanted if name in found}
+
+
+def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Photos in a folder by their relative name, or by a bare name that is there once."""
+    listed = list_images([str(images)])
+    by_path = {photo.relative_name: photo.path for photo in listed}
+    uses = Counter(photo.path.name for photo in listed)
+    by_name = {photo.path.name: photo.path for photo in listed if uses[photo.path.name] == 1}
+    found = {name: by_path.get(name, by_name.get(PurePosixPath(name).name)) for name in names}
+    return {name: path for name, path in found.items() if path}
 
 
 def describe_run(run: ShownRun) -> dict[str, Any]:
@@ -140,7 +154,6 @@ def describe_run(run: ShownRun) -> dict[str, Any]:
     settings = run.run_file.get("settings", {})
     keys = ("photos", "seconds", "peak_memory_mib", "device", "processor", "python", "packages")
     return {
-        "name": run.path.name or str(run.path),
         "path": str(run.path),
         "pipeline": settings.get("pipeline"),
         "weights": settings.get("weights", {}),
@@ -148,3 +161,13 @@ def describe_run(run: ShownRun) -> dict[str, Any]:
         "unknown": run.unknown,
         **{key: run.run_file[key] for key in keys if key in run.run_file},
     }
+
+
+def name_apart(paths: Sequence[Path]) -> list[str]:
+    """What to call runs: their last folders, or their whole paths where these are the same.
+
+    >>> name_apart([Path("out/a"), Path("out/b")]), name_apart([Path("a/out"), Path("b/out")])
+    (['a', 'b'], ['a/out', 'b/out'])
+    """
+    names = [path.resolve().name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]

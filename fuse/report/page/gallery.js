@@ -1,7 +1,7 @@
 // Thumbnails of the photos: ordered, filtered, found by name; drawn when they come into view.
 
 const THUMBNAIL_WIDTH = 360;
-const THUMBNAIL_OPACITY = 0.55;
+const THUMBNAIL_OPACITY = 0.5;
 
 const hasPq = (photo) => photo.pq[0] !== null;
 const gain = (photo) => (secondRun && photo.pq.every((pq) => pq !== null) ? photo.pq[1] - photo.pq[0] : 0);
@@ -38,22 +38,23 @@ const watcher = new IntersectionObserver(
 );
 
 function makeThumbnail(photo, place) {
-  const figure = isScored ? percent(photo.pq[0]) : photo.changed !== null ? `${percent(photo.changed)} % changed` : "";
-  const change = secondRun && isScored && photo.pq.every((pq) => pq !== null)
-    ? make("span", { class: tendency(gain(photo)) }, ` ${points(gain(photo))}`)
-    : null;
+  const figure = isScored ? `PQ ${percent(photo.pq[0])}` : "";
+  const change = gain(photo) ? make("span", { class: tendency(gain(photo)) }, points(gain(photo))) : null;
+  const changed = photo.changed === null ? "" : `${percent(photo.changed)} % changed`;
   return make(
     "li",
     { "data-place": place },
     make(
       "button",
-      { type: "button", onclick: () => showPhoto(place), "aria-label": `${photo.name}${isScored ? `, PQ ${figure}` : ""}` },
+      { type: "button", onclick: () => showPhoto(place), "aria-label": [photo.name, figure, changed].filter(Boolean).join(", ") },
       make("canvas", { width: THUMBNAIL_WIDTH, height: (THUMBNAIL_WIDTH * 3) / 4, "aria-hidden": "true" }),
       make(
         "span",
         { class: "caption" },
         make("span", { class: "name", title: photo.name }, photo.name),
-        make("span", { class: "number" }, figure, change),
+        make("span", { class: "number" }, figure),
+        change,
+        make("span", { class: "soft" }, changed),
       ),
     ),
   );

@@ -21,6 +21,8 @@ const ERRORS = [
 ];
 const [UNSCORED, RIGHT, OUTLINE, FALSE, MISSED, MISTAKEN] = ERRORS.keys();
 const BORDER = [255, 255, 255, 150];
+const OUTLINED = [255, 255, 255, 255];
+const DIMMED = [0, 0, 0, 140];
 
 /** A photo of the report whose picture and layers are decoded when asked for, once. */
 function openPhoto(place) {
@@ -130,22 +132,22 @@ function drawLayer(canvas, [picture, tint], opacity) {
   if (tint) context.drawImage(tint, 0, 0, canvas.width, canvas.height);
 }
 
-/** Make one segment of a layer stand out on a canvas of the photo's size. */
-async function drawHighlight(canvas, photo, name, number) {
+/** Outline one segment of a layer on a canvas of the photo's size, and dim the others. */
+async function drawHighlight(canvas, photo, name, number, dimOthers) {
+  const ids = number ? await photo.ids(name) : null;
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (!number) return;
-  const ids = await photo.ids(name);
+  if (!ids) return;
   const { width, height } = photo;
   const image = new ImageData(width, height);
+  const isOther = (x, y) => x < 0 || y < 0 || x >= width || y >= height || ids[y * width + x] !== number;
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, i += 1) {
-      if (ids[i] !== number) continue;
-      const isRim =
-        x === 0 || y === 0 || x === width - 1 || y === height - 1 ||
-        ids[i - 1] !== number || ids[i + 1] !== number ||
-        ids[i - width] !== number || ids[i + width] !== number;
-      image.data.set(isRim ? [255, 255, 255, 255] : [255, 255, 255, 70], 4 * i);
+      if (ids[i] !== number) {
+        if (dimOthers) image.data.set(DIMMED, 4 * i);
+      } else if (isOther(x - 2, y) || isOther(x + 2, y) || isOther(x, y - 2) || isOther(x, y + 2)) {
+        image.data.set(OUTLINED, 4 * i);
+      }
     }
   }
   context.putImageData(image, 0, 0);

@@ -9,6 +9,7 @@ function showPlots() {
     ...(figures.sweep ? plotSweep(figures.sweep) : []),
     figures.ledger ? plotLedger(figures.ledger) : null,
   ].filter(Boolean);
+  if (cards.length % 2 === 0) cards.at(-1)?.classList.add("wide"); // the first one is wide too
   if (cards.length) byId("plot-cards").append(...cards);
   else {
     byId("plots").hidden = true;
@@ -74,7 +75,8 @@ function countSteps(values) {
 /** For each axis of a sweep, the best setting at each of its values. */
 function plotSweep(sweep) {
   const scores = ["all", "things", "stuff"];
-  const keys = Object.keys(sweep.settings[0] ?? {}).filter((key) => !scores.includes(key));
+  if (!sweep.settings.length || !sweep.best) return [];
+  const keys = Object.keys(sweep.settings[0]).filter((key) => !scores.includes(key));
   const best = keys.map((key) => `${key} ${sweep.best[key]}`).join(", ");
   const interval = sweep.interval ? ` (95 %: ${percent(sweep.interval[0])} to ${percent(sweep.interval[1])})` : "";
   const note = `best over all other settings; best of all ${percent(sweep.best.all)}${interval} with ${best}`;
@@ -132,18 +134,14 @@ function drawLines(bests, key, scores) {
 }
 
 /** Where the missing PQ went, the dearest line first. */
-function plotLedger(ledger) {
-  const lines = [...ledger.ledger].sort((a, b) => b.share - a.share);
-  const most = Math.max(1e-9, ...lines.map((line) => line.share), ledger.rest ?? 0);
-  const row = (name, share, attributes) =>
-    barRow(name, [{ share: share / most, color: "var(--accent)" }], points(-share), attributes);
+function plotLedger(lines) {
+  const most = Math.max(1e-9, ...lines.map((line) => line.share));
+  const row = ({ title, share }, attributes) =>
+    barRow(title, [{ share: share / most, color: "var(--accent)" }], percent(share), attributes);
   const rows = lines.flatMap((line) => [
-    row(lineTitle(line.key), line.share, {}),
-    ...(line.parts ?? []).map((part) => row(lineTitle(part.key.split("/").pop()), part.share, { class: "inner" })),
+    row(line, {}),
+    ...line.parts.map((part) => row(part, { class: "inner" })),
   ]);
-  if (ledger.rest !== undefined) rows.push(row("the rule itself", ledger.rest, {}));
   return makeCard("Ledger: where the missing PQ went", "points of PQ that each kind of mistake costs; they add up",
-    make("ol", { class: "bars" }, ...rows));
+    make("ol", { class: "bars wordy" }, ...rows));
 }
-
-const lineTitle = (key) => key.replaceAll("-", " ").replace(/^(\d+)px$/, "within $1 px of a true border");

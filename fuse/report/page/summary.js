@@ -71,9 +71,11 @@ function makeFacts(run) {
     const text = String(hash);
     add(`Weights, ${net}`, make("code", { title: text }, text.slice(0, 16)));
   }
-  add("Photos", run.photos ? `${run.photos.done} done, ${run.photos.failed ?? 0} failed` : "unknown");
+  if (run.photos) add("Photos", `${run.photos.done} done, ${run.photos.failed ?? 0} failed`);
   if (run.device) add("Device", [run.device, run.processor].filter(Boolean).join(", "));
   if (run.peak_memory_mib?.process) add("Peak memory", `${run.peak_memory_mib.process} MiB`);
+  const packages = Object.entries(run.packages ?? {}).map(([name, version]) => `${name} ${version}`);
+  if (packages.length) add("Versions", packages.join(", "));
   add("Folder", make("code", {}, run.path));
   return facts;
 }

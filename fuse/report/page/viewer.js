@@ -49,13 +49,11 @@ function movePhoto(step) {
 }
 
 function showPhoto(place) {
-  const { name, pq, counts } = figures.photos[place];
+  const { name } = figures.photos[place];
   const photo = openPhoto(place);
   Object.assign(viewer, { place, photo });
   byId("viewer-name").textContent = name;
-  byId("viewer-score").textContent = counts
-    ? `PQ ${percent(pq[0])} \u00b7 ${counts.tp} TP, ${counts.fp} FP, ${counts.fn} FN`
-    : "";
+  byId("viewer-score").textContent = describeScore(figures.photos[place]);
   byId("viewer-place").textContent = `${galleryPlaces.indexOf(place) + 1} of ${galleryPlaces.length}`;
   byId("viewer-note").textContent = photo.note ?? "";
   for (const canvas of [byId("canvas"), byId("highlight")]) {
@@ -70,6 +68,14 @@ function showPhoto(place) {
   }
   if (!byId("viewer").open) byId("viewer").showModal();
   chooseLayer(photo.has(viewer.layer) ? viewer.layer : "fused");
+}
+
+function describeScore({ pq, counts, changed }) {
+  const words = [];
+  if (counts) words.push(`PQ ${percent(pq[0])}`, `${counts.tp} TP, ${counts.fp} FP, ${counts.fn} FN`);
+  if (counts && secondRun) words.push(`PQ ${percent(pq[1])} in ${secondRun.name}`);
+  if (changed !== null) words.push(`${percent(changed)} % of the pixels changed class`);
+  return words.join(" \u00b7 ");
 }
 
 function chooseLayer(name) {
@@ -127,7 +133,7 @@ function listLayer(photo, layer) {
     const segment = segments[place];
     const score = segment.score === undefined ? "" : segment.score.toFixed(2);
     const [, ...details] = describeSegment(layer, place + 1);
-    const show = () => standOut(place + 1, layer);
+    const show = () => standOut(place + 1, layer, { dimOthers: true });
     const hide = () => standOut(0);
     const events = { onpointerenter: show, onfocus: show, onpointerleave: hide, onblur: hide };
     const name = className(ownRun(layer), segment.category);
@@ -161,7 +167,7 @@ function describeSegment(layer, number) {
     lines.push(`${KINDS[segment.kind]}, ${iou} ${segment.iou.toFixed(2)}`);
   }
   if (segment.other !== undefined) {
-    const verb = layer === "truth" ? "predicted as" : "in truth";
+    const verb = layer === "truth" ? "predicted as" : "the truth says";
     lines.push(`${verb} ${className(run, segment.other)}`);
   }
   lines.push(`${percent(segment.share)} % of the photo`);
@@ -178,16 +184,24 @@ async function pointAt(event) {
   const place = y * photo.width + x;
   const read = readLayer();
   const number = (await photo.ids(read))[place];
-  const lines = number ? describeSegment(read, number) : ["void"];
-  if (layer === "errors") {
-    lines[0] = `predicted: ${lines[0]}`;
-    const real = (await photo.ids("truth"))[place];
-    lines.push(`truth: ${real ? describeSegment("truth", real).slice(0, 2).join(", ") : "void"}`);
-    lines.push(ERRORS[(await photo.errors())[place]].title);
-  }
+  const lines = layer === "errors"
+    ? await describeError(photo, place)
+    : number ? describeSegment(read, number) : ["void"];
   if (!isShown(photo, layer)) return;
   standOut(number, read);
   showTip(lines, event.clientX - box.left, event.clientY - box.top, box);
+}
+
+/** What is the matter with a pixel, what was predicted there and what is true. */
+async function describeError(photo, place) {
+  const sides = { predicted: "fused", truth: "truth" };
+  const lines = [ERRORS[(await photo.errors())[place]].title];
+  for (const [word, layer] of Object.entries(sides)) {
+    const number = (await photo.ids(layer))[place];
+    const [name, ...details] = number ? describeSegment(layer, number) : ["void"];
+    lines.push(`${word}: ${[name, ...details.filter((text) => text.includes("IoU"))].join(", ")}`);
+  }
+  return lines;
 }
 
 function showTip([title, ...details], x, y, box) {
@@ -200,7 +214,7 @@ function showTip([title, ...details], x, y, box) {
 }
 
 /** Make a segment stand out, or none; without one nothing is named either. */
-function standOut(number, layer = readLayer()) {
+function standOut(number, layer = readLayer(), { dimOthers = false } = {}) {
   if (!number) byId("tip").hidden = true;
-  if (viewer.photo) drawHighlight(byId("highlight"), viewer.photo, layer, number);
+  if (viewer.photo) drawHighlight(byId("highlight"), viewer.photo, layer, number, dimOthers);
 }
