@@ -25,7 +25,9 @@ function prepareViewer() {
   byId("viewer").addEventListener("keydown", onKey);
   byId("canvas").addEventListener("pointermove", pointAt);
   byId("canvas").addEventListener("pointerdown", pointAt);
-  byId("canvas").addEventListener("pointerleave", () => standOut(0));
+  byId("canvas").addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse") standOut(0); // a lifted finger leaves what it named
+  });
 }
 
 function onKey(event) {
