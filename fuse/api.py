@@ -21,6 +21,7 @@ from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
+from fuse.report.build import Report, report
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
 from fuse.verify import Verification, verify
 
@@ -52,6 +53,7 @@ __all__ = [
     "LabelAudit",
     "PipelineEntry",
     "ProfileRow",
+    "Report",
     "RunResult",
     "SweepResult",
     "Verification",
@@ -75,6 +77,7 @@ __all__ = [
     "pairs",
     "plot_sweep",
     "profile",
+    "report",
     "run",
     "sweep",
     "verify",

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fuse.analysis.compare import Comparison, Difference, Interval
-from fuse.analysis.diagnosis import Diagnosis, Entry
+from fuse.analysis.diagnosis import BAND_TITLES, LINE_TITLES, Diagnosis, Entry
 from fuse.analysis.disagreement import KINDS, Disagreement
 from fuse.analysis.profile import ProfileRow
 from fuse.analysis.sweep import SweepResult
@@ -21,30 +21,6 @@ from fuse.scoring import Evaluation
 
 MOVED_CLASSES = 10  # shown of those that moved most
 SHOWN = 10  # classes, photos and confusions that a diagnosis shows
-LINE_TITLES = {
-    "order": "instance order",
-    "classes": "instance classes",
-    "masks": "masks",
-    "missed": "missed instances",
-    "missed/low-score": "found, but scored too low",
-    "missed/unseen": "not found",
-    "false": "false instances",
-    "false/no-context": "context: the semantic net says otherwise",
-    "false/other": "the semantic net does not object",
-    "stuff-labels": "stuff labels",
-    "stuff-things": "stuff taken for things, or things for stuff",
-    "void": "void left over",
-    "void/unlabelled": "the semantic net has no label",
-    "void/too-small": "right, but dropped as too small",
-    "label-map": "label map: no net can say the class",
-    "border/2px": "within 2 pixels of a true border",
-    "border/5px": "within 5 pixels",
-}
-BAND_TITLES = {
-    "2px": "within 2 pixels of a true border",
-    "5px": "from 2 to 5 pixels",
-    "far": "farther off",
-}
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

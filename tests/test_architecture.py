@@ -19,7 +19,7 @@ LAYERS = (
     {"pipeline", "run_folder", "tasks"},
     {"photo", "kept_run"},
     {"engines", "verify", "merge", "combine", "analysis"},
-    {"job"},
+    {"job", "report"},
     {"api", "tables", "progress"},
     {"cli"},
     {"__main__"},

@@ -107,7 +107,7 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
         own_ids[image_id] = own_id
     if not own_ids:
         raise DataError(f"{truth.path} knows no photo of {path}")
-    run_file = _read_run_file(path)
+    run_file = read_run_file(path)
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return RunSource(
         name=str(path),
@@ -124,7 +124,7 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
     )
 
 
-def _read_run_file(path: Path) -> Mapping[str, Any]:
+def read_run_file(path: Path) -> Mapping[str, Any]:
     """What run.json says of a run; nothing for a JSON alone, or a folder of `fuse combine`."""
     run_file = path / RUN_FILE
     if not run_file.is_file():

@@ -11,6 +11,32 @@ from fuse.metrics.pq import PQResult, PQStats
 from fuse.metrics.segments import SegmentMatch
 from fuse.types import LabelSpace
 
+# What people call the lines of the ledger and their parts, and the bands around true borders.
+LINE_TITLES = {
+    "order": "instance order",
+    "classes": "instance classes",
+    "masks": "masks",
+    "missed": "missed instances",
+    "missed/low-score": "found, but scored too low",
+    "missed/unseen": "not found",
+    "false": "false instances",
+    "false/no-context": "context: the semantic net sees no such thing",
+    "false/other": "both nets see it",
+    "stuff-labels": "stuff labels",
+    "stuff-things": "stuff taken for things, or things for stuff",
+    "void": "void left over",
+    "void/unlabelled": "the semantic net has no label",
+    "void/too-small": "right, but dropped as too small",
+    "label-map": "label map: no net can say the class",
+    "border/2px": "within 2 pixels of a true border",
+    "border/5px": "within 5 pixels",
+}
+BAND_TITLES = {
+    "2px": "within 2 pixels of a true border",
+    "5px": "from 2 to 5 pixels",
+    "far": "farther off",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -30,6 +30,7 @@ from fuse.cli.models import models
 from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
 from fuse.cli.printing import EXIT_FAILED
+from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
@@ -44,7 +45,7 @@ REPORTED = ("torch", "torchvision", "numpy", "numba", "pillow", "msgspec")
 COMMANDS = (
     *(demo, run, evaluate),
     *(combine, sweep, pairs),
-    *(compare, diagnose, disagree),
+    *(compare, diagnose, disagree, report),
     *(verify, merge),
     *(convert, fetch, models, pipelines, labels),
 )
