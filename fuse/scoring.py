@@ -39,10 +39,11 @@ from fuse.metrics.pq import (
     summarize,
 )
 from fuse.metrics.semantic import SemanticResult
-from fuse.ops.contingency import count_pairs
+from fuse.ops.changes import MapChanges, find_changes
+from fuse.ops.contingency import count_changed_pairs
 from fuse.ops.matching import count_areas
 from fuse.ops.memory import keep_freed_memory
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction
+from fuse.types import LabelSpace, PanopticPrediction
 
 NO_SEGMENTS = SegmentTable.from_segments(())
 PHOTOS_IN_FLIGHT = 1024  # enough to keep every thread busy, few enough to stay small
@@ -137,7 +138,7 @@ class TruthScorer:
             notes = [Note("pred-missing", f"image_id {image_id!r}")]
             return self._score(image_id, None, NO_SEGMENTS, notes)
         table = SegmentTable.from_segments(prediction.segments_info)
-        return self._score(image_id, prediction.panoptic_map, table, [])
+        return self._score(image_id, find_changes(prediction.panoptic_map), table, [])
 
     def score_file(self, image_id: ImageId, predictions: PanopticDataset) -> PhotoScore:
         """Score a prediction from a file; what cannot be scored has a note and no counts."""
@@ -155,20 +156,20 @@ class TruthScorer:
     def _score(
         self,
         image_id: ImageId,
-        pred_map: Int32Array | None,
+        pred_map: MapChanges | None,
         pred: SegmentTable,
         notes: list[Note],
     ) -> PhotoScore:
         """Score one photo; pred_map None means that all is void."""
         truth_map, truth = _read_photo(self.truth, image_id, "truth", notes)
         if pred_map is None:
-            pred_map = np.zeros_like(truth_map)
-        if pred_map.shape != truth_map.shape:
+            pred_map = find_changes(np.zeros(truth_map.size, dtype=np.int32))
+        if pred_map.size != truth_map.size:
             raise CocoFormatError(
                 f"image_id {image_id!r}: the prediction is {_by(pred_map)}, "
                 f"the true {self.truth.png_path(image_id)} is {_by(truth_map)}"
             )
-        pairs = count_pairs(truth_map, pred_map)
+        pairs = count_changed_pairs(truth_map, pred_map)
         true_areas, true_unlisted = count_areas(pairs[0], pairs[2], truth.segment_ids)
         pred_areas, pred_unlisted = count_areas(pairs[1], pairs[2], pred.segment_ids)
         notes += check_pixels(image_id, "truth", true_unlisted, true_areas, truth)
@@ -339,7 +340,7 @@ def _used_category_ids(dataset: PanopticDataset) -> set[int]:
 
 def _read_photo(
     dataset: PanopticDataset, image_id: ImageId, side: str, notes: list[Note]
-) -> tuple[Int32Array, SegmentTable]:
+) -> tuple[MapChanges, SegmentTable]:
     """Read the map and the segments of a photo; faults go to notes."""
     annotation = dataset.annotations[image_id]
     records = annotation.segments_by_id()
@@ -357,11 +358,11 @@ def _read_photo(
     if (file.color_type, file.bit_depth) != ("rgb", 8):
         notes.append(Note(f"{side}-png-kind", f"{png} ({file.bit_depth}-bit {file.color_type})"))
     image = dataset.images.get(image_id)
-    height, width = file.panoptic_map.shape
+    height, width = file.changes.size
     if image and ((image.height or height), (image.width or width)) != (height, width):
-        example = f"{png} ({_by(file.panoptic_map)}, not {image.height}x{image.width})"
+        example = f"{png} ({height}x{width}, not {image.height}x{image.width})"
         notes.append(Note(f"{side}-png-size", example))
-    return file.panoptic_map, _segment_table(records)
+    return file.changes, _segment_table(records)
 
 
 def _segment_table(records: dict[int, SegmentRecord]) -> SegmentTable:
@@ -374,9 +375,9 @@ def _segment_table(records: dict[int, SegmentRecord]) -> SegmentTable:
     )
 
 
-def _by(panoptic_map: Int32Array) -> str:
+def _by(changes: MapChanges) -> str:
     """Height x width in words."""
-    height, width = panoptic_map.shape
+    height, width = changes.size
     return f"{height}x{width}"
 
 

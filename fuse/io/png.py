@@ -20,6 +20,7 @@ from zlib_ng import zlib_ng
 from fuse.errors import CocoFormatError
 from fuse.io.files import read_regular, write_whole
 from fuse.io.images import MAX_PIXELS
+from fuse.ops.changes import MapChanges, find_changes
 from fuse.ops.ids import rgb_to_ids
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
 from fuse.types import MAX_SEGMENT_ID, Int32Array
@@ -39,16 +40,21 @@ class IdMapFile:
     """A panoptic map as it was read from a PNG.
 
     Attributes:
-        panoptic_map: int32 (H, W), a segment_id per pixel, 0 = void.
+        changes: the map as its changes.
         color_type: "rgb" is what the format asks for; of the others, "rgba" is read without
             its alpha, "palette" through its colours, and "grey" and "grey-alpha" with the
             grey value as the segment_id.
         bit_depth: bits per channel, or per index of a palette; 8 is what the format asks for.
     """
 
-    panoptic_map: Int32Array
+    changes: MapChanges
     color_type: str
     bit_depth: int
+
+    @property
+    def panoptic_map(self) -> Int32Array:
+        """int32 (H, W), a segment_id per pixel, 0 = void; made anew each time."""
+        return self.changes.to_map()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +135,12 @@ def read_id_map_file(path: Path) -> IdMapFile:
     try:
         header, pixels = _parse_chunks(encoded)
         if header.color_type == "rgb" and header.bit_depth == 8 and not header.is_interlaced:
-            panoptic_map = _decode_rgb(header, pixels)
+            changes = _decode_rgb(header, pixels)
         else:
-            panoptic_map = _decode_other(header, encoded)
+            changes = find_changes(_decode_other(header, encoded))
     except (ValueError, struct.error, zlib_ng.error) as err:  # type: ignore[misc] # wrong stub
         raise CocoFormatError(f"{path}: not a panoptic PNG ({err})") from err
-    return IdMapFile(panoptic_map, header.color_type, header.bit_depth)
+    return IdMapFile(changes, header.color_type, header.bit_depth)
 
 
 def read_png_header(path: Path) -> PngHeader:
@@ -186,19 +192,19 @@ def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
     return header, b"".join(pixels)
 
 
-def _decode_rgb(header: PngHeader, pixels: bytes) -> Int32Array:
+def _decode_rgb(header: PngHeader, pixels: bytes) -> MapChanges:
     """The ids of an 8-bit RGB PNG. The stream's own checksum shows damage."""
     row_bytes = 1 + 3 * header.width
     # One byte more than there should be: enough to tell.
     rows = _inflate(pixels, header.height * row_bytes + 1)
     if len(rows) != header.height * row_bytes:
         raise ValueError("cut short, or of another size than it says")
-    panoptic_map, bad_row = unfilter_rows(
+    changes, bad_row = unfilter_rows(
         np.frombuffer(rows, dtype=np.uint8).reshape(header.height, row_bytes)
     )
     if bad_row != NO_BAD_ROW:
         raise ValueError(f"row {bad_row} has a filter that does not exist")
-    return panoptic_map
+    return changes
 
 
 def _inflate(pixels: bytes, limit: int) -> bytes:

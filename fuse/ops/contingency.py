@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.runs import run_starts
+from fuse.ops.changes import MapChanges, find_changes
 from fuse.types import MAX_SEGMENT_ID, Int32Array
 
 Int64Array = npt.NDArray[np.int64]
@@ -22,7 +22,7 @@ HASH_SHIFT = 20
 def count_pairs(
     truth_map: Int32Array, pred_map: Int32Array
 ) -> tuple[Int32Array, Int32Array, Int64Array]:
-    """Count the pixels of each (truth_id, pred_id) pair that occurs, in one pass.
+    """Count the pixels of each (truth_id, pred_id) pair that occurs.
 
     Args:
         truth_map: int32 (H, W), ids in 0..2**24 - 1; 0 = void counts like any id.
@@ -43,11 +43,22 @@ def count_pairs(
     """
     if truth_map.dtype != np.int32 or pred_map.dtype != np.int32:
         raise TypeError(f"id maps must be int32, got {truth_map.dtype} and {pred_map.dtype}")
-    if truth_map.shape != pred_map.shape:
-        raise ValueError(f"the maps differ in size: {truth_map.shape} and {pred_map.shape}")
-    truth_map, pred_map = np.ascontiguousarray(truth_map), np.ascontiguousarray(pred_map)
-    starts = run_starts(truth_map, pred_map)
-    keys, counts, ids_fit = _count_keys(truth_map.ravel(), pred_map.ravel(), starts)
+    return count_changed_pairs(find_changes(truth_map), find_changes(pred_map))
+
+
+def count_changed_pairs(
+    truth: MapChanges, pred: MapChanges
+) -> tuple[Int32Array, Int32Array, Int64Array]:
+    """`count_pairs` of maps that are given as their changes.
+
+    Raises:
+        ValueError: the maps differ in size, or an id is outside 0..2**24 - 1.
+    """
+    if truth.size != pred.size:
+        raise ValueError(f"the maps differ in size: {truth.size} and {pred.size}")
+    keys, counts, ids_fit = _count_keys(
+        truth.changes, truth.row_ends, pred.changes, pred.row_ends, truth.width
+    )
     if not ids_fit:
         raise ValueError(f"ids must lie in 0..{MAX_SEGMENT_ID}")
     order = np.argsort(keys)
@@ -61,53 +72,64 @@ def count_pairs(
 
 @jit
 def _count_keys(
-    truth_ids: Int32Array, pred_ids: Int32Array, starts: Int32Array
+    truth_changes: Int32Array,
+    truth_ends: Int64Array,
+    pred_changes: Int32Array,
+    pred_ends: Int64Array,
+    width: int,
 ) -> tuple[Int64Array, Int64Array, bool]:
-    """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big."""
+    """Keys truth_id << 24 | pred_id and their pixel counts, unsorted; False if an id is too big.
+
+    A column keeps its key from row to row; where one of the two maps changes, the rows since
+    the last change are counted.
+    """
     keys = np.full(FIRST_SLOTS, EMPTY, np.int64)
     counts = np.zeros(FIRST_SLOTS, np.int64)
-    run, used = _count_until_full(truth_ids, pred_ids, starts, 0, keys, counts, 0)
-    while 0 <= run < len(starts):
+    column_keys, since = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    used, truth_at, pred_at = 0, 0, 0
+    for y in range(len(truth_ends)):
+        while 2 * (used + truth_ends[y] - truth_at + pred_ends[y] - pred_at) > len(keys):
+            keys, counts = _grown(keys, counts)
+        for index in range(truth_at, truth_ends[y]):
+            x, new_id = truth_changes[index, 0], np.int64(truth_changes[index, 1])
+            if new_id & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
+                return keys, counts, False
+            used += _count(keys, counts, column_keys[x], y - since[x])
+            column_keys[x] = new_id << ID_BITS | column_keys[x] & MAX_SEGMENT_ID
+            since[x] = y
+        for index in range(pred_at, pred_ends[y]):
+            x, new_id = pred_changes[index, 0], np.int64(pred_changes[index, 1])
+            if new_id & ~MAX_SEGMENT_ID:
+                return keys, counts, False
+            used += _count(keys, counts, column_keys[x], y - since[x])
+            column_keys[x] = column_keys[x] & ~MAX_SEGMENT_ID | new_id
+            since[x] = y
+        truth_at, pred_at = truth_ends[y], pred_ends[y]
+    while 2 * (used + width) > len(keys):
         keys, counts = _grown(keys, counts)
-        run, used = _count_until_full(truth_ids, pred_ids, starts, run, keys, counts, used)
+    for x in range(width):
+        _count(keys, counts, column_keys[x], len(truth_ends) - since[x])
     taken = keys != EMPTY
-    return keys[taken], counts[taken], run >= 0
+    return keys[taken], counts[taken], True
 
 
 @jit
-def _count_until_full(
-    truth_ids: Int32Array,
-    pred_ids: Int32Array,
-    starts: Int32Array,
-    first_run: int,
-    keys: Int64Array,
-    counts: Int64Array,
-    used: int,
-) -> tuple[int, int]:
-    """Count runs into a hash table (open addressing, linear probing) until it is half full.
+def _count(keys: Int64Array, counts: Int64Array, key: int, pixels: int) -> int:
+    """Add to a key's count in the hash table; returns how many slots that took: 1 or 0.
 
-    Returns:
-        The first run that is not counted, or -1 where an id is out of range; and the slots
-        that are in use.
+    Open addressing with linear probing; the caller sees to it that half the slots are free.
     """
+    if pixels == 0:
+        return 0
     mask = len(keys) - 1
-    for run in range(first_run, len(starts)):
-        start = starts[run]
-        stop = starts[run + 1] if run + 1 < len(starts) else len(truth_ids)
-        truth_id, pred_id = np.int64(truth_ids[start]), np.int64(pred_ids[start])
-        if (truth_id | pred_id) & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
-            return -1, used
-        key = truth_id << ID_BITS | pred_id
-        slot = ((key * HASH_FACTOR) >> HASH_SHIFT) & mask
-        while keys[slot] != key and keys[slot] != EMPTY:
-            slot = (slot + 1) & mask
+    slot = ((key * HASH_FACTOR) >> HASH_SHIFT) & mask
+    while keys[slot] != key:
         if keys[slot] == EMPTY:
-            if 2 * used >= len(keys):
-                return run, used
-            used += 1
-            keys[slot] = key
-        counts[slot] += stop - start
-    return len(starts), used
+            keys[slot], counts[slot] = key, pixels
+            return 1
+        slot = (slot + 1) & mask
+    counts[slot] += pixels
+    return 0
 
 
 @jit

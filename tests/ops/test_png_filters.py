@@ -34,5 +34,5 @@ def test_blocks_of_zeros_are_undone(kinds, panoptic_map):
         kind = kinds[y % len(kinds)]
         rows.append(list(filter_row(kind, row, above, bytes_per_pixel=3)))
     unfiltered, bad_row = unfilter_rows(np.array(rows, dtype=np.uint8))
-    np.testing.assert_array_equal(unfiltered, panoptic_map)
+    np.testing.assert_array_equal(unfiltered.to_map(), panoptic_map)
     assert bad_row == -1
