@@ -175,10 +175,10 @@ def _undo_other(
     """
     left, above_left = np.int32(0), np.int32(0)
     for block in range(len(blocks) + 1):
-        if kind == PAETH and left == above_left and block < len(blocks):
-            if _is_zero(blocks, block):
-                left = above_left = ids[block * BLOCK + BLOCK - 1]
-                continue
+        is_whole = block < len(blocks)
+        if is_whole and kind == PAETH and left == above_left and _is_zero(blocks, block):
+            left = above_left = ids[block * BLOCK + BLOCK - 1]
+            continue
         for x in range(block * BLOCK, block * BLOCK + BLOCK):
             if x >= len(ids):
                 break
