@@ -99,6 +99,24 @@ def test_compare_prints_runs_and_differences(photos, tmp_path):
     assert json.loads((tmp_path / "compared.json").read_text())["images"] == 1
 
 
+def test_diagnose_and_disagree_print_tables(photos, tmp_path):
+    out = tmp_path / "out"
+    call("run", photos, "-o", out, "--keep-predictions", "--device", "cpu")
+    result = call("diagnose", "--predictions", out, "--gt", TRUTH, "--orders", 2)
+    assert result.exit_code == 0, result.output
+    assert "Where the missing" in result.stdout
+    assert "missed instances" in result.stdout
+    assert "chelsea.jpg" in result.stdout
+    files = ("--csv", tmp_path / "photos.csv", "--coco", tmp_path / "regions.json")
+    result = call("disagree", "--predictions", out, *files)
+    assert result.exit_code == 0, result.output
+    assert "the first of 1 photos" in result.stdout
+    assert (tmp_path / "photos.csv").is_file()
+    assert json.loads((tmp_path / "regions.json").read_text())["images"][0]["height"] > 0
+    result = call("diagnose", "--predictions", photos, "--gt", TRUTH)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
 def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"")
     result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")

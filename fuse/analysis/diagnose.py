@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from fuse.analysis.diagnosis import ClassLedger, Counts, Diagnosis, Entry, PhotoLedger
 from fuse.analysis.disagreement import find_regions
 from fuse.analysis.ledger import Orders, Split, Trials, draw_orders, split_loss, try_orders
-from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, Reach, study_photo
+from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy, Reach, study_photo
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
 from fuse.errors import CocoFormatError, DataError
@@ -108,8 +109,9 @@ def diagnose(
     bench = Bench(run.space, run.fusion, run.choices, find_reach(run), drawn)
 
     def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, PhotoLedger]:
-        trials, photo = diagnose_photo(run.load(pair[0]), scorer.load(pair[1]), bench)
-        return trials, replace(photo, image_id=pair[1], file_name=names[pair[0]])
+        own_id, true_id = pair
+        photo = run.load(own_id), scorer.load(true_id)
+        return diagnose_photo(*photo, bench, image_id=true_id, file_name=names[own_id])
 
     tried: list[Trials] = []
     photos: list[PhotoLedger] = []
@@ -147,7 +149,12 @@ def _targets(label_map: LabelMap) -> frozenset[int]:
 
 
 def diagnose_photo(
-    kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench
+    kept: PhotoPrediction,
+    truth: PanopticPrediction,
+    bench: Bench,
+    *,
+    image_id: ImageId,
+    file_name: str,
 ) -> tuple[Trials, PhotoLedger]:
     """Try all orders on one photo.
 
@@ -155,44 +162,50 @@ def diagnose_photo(
         kept: what the nets said.
         truth: ground truth of the photo, in the same label space.
         bench: what the photos have in common.
+        image_id: the ground truth's.
+        file_name: of the photo.
 
     Returns:
-        Counts with parts made right, and the ledger of the photo alone, without its names.
+        Counts with parts made right, and the ledger of the photo alone.
     """
     space, fusion = bench.space, bench.fusion
-    semantic, instances = kept.label(), kept.instances
-    if fusion.class_choice == "evidence":
-        instances = choose_by_evidence(instances, semantic, bench.choices)
-    study = study_photo(
-        semantic,
-        instances,
-        truth,
-        space,
-        bench.reach,
-        score_threshold=fusion.score_threshold,
-        stuff_pixels=_stuff_pixels(fusion, semantic),
-    )
+    study = _study(kept, truth, bench)
 
     def count(parts: frozenset[str]) -> Float64Array:
         fused = fuse_answers(swap(study, parts), truth, space, fusion)
-        return stack_counts([match_segments(truth, fused)], space)[0]
+        (counts,) = stack_counts([match_segments(truth, fused)], space)
+        return cast(Float64Array, counts)
 
     trials = try_orders(bench.orders, study.parts, count)
-    fused = fuse_answers(study.answers, truth, space, fusion)
     split = split_loss(trials, bench.orders, _isthing(space))
-    regions = find_regions(
-        PhotoPrediction(semantic, instances), space, score_threshold=fusion.score_threshold
-    )
-    disputed = sum(region.area for region in regions) / semantic.label_map.size
+    fused = fuse_answers(study.answers, truth, space, fusion)
+    said = PhotoPrediction(study.answers.semantic, study.answers.instances)
+    regions = find_regions(said, space, score_threshold=fusion.score_threshold)
     return trials, PhotoLedger(
-        image_id=0,
-        file_name="",
+        image_id=image_id,
+        file_name=file_name,
         pq=float(split.before[0]),
         shares=_line_shares(split, 0),
         rest=float(split.rest[0]),
         stats=match_segments(truth, fused),
         segments=list_matches(truth, fused),
-        disputed=disputed,
+        disputed=sum(region.area for region in regions) / fused.panoptic_map.size,
+    )
+
+
+def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> PhotoStudy:
+    """The mistakes in a kept prediction, after classes by evidence are chosen."""
+    semantic, instances = kept.label(), kept.instances
+    if bench.fusion.class_choice == "evidence":
+        instances = choose_by_evidence(instances, semantic, bench.choices)
+    return study_photo(
+        semantic,
+        instances,
+        truth,
+        bench.space,
+        bench.reach,
+        score_threshold=bench.fusion.score_threshold,
+        stuff_pixels=_stuff_pixels(bench.fusion, semantic),
     )
 
 

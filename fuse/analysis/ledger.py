@@ -139,4 +139,4 @@ def _read_pq(counts: Float64Array, isthing: npt.NDArray[np.bool_]) -> Float64Arr
     """PQ (..., 3 + K) of counts; 1 where nothing occurs, so nothing is missing."""
     scores = score_counts(counts, isthing)
     pq = np.concatenate([scores[..., PQ_COLUMNS], scores[..., GROUP_SCORES:]], axis=-1)
-    return np.nan_to_num(pq, nan=1.0)
+    return np.where(np.isnan(pq), 1.0, pq)

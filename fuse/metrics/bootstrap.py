@@ -34,8 +34,9 @@ def bootstrap_pq(
     Raises:
         ValueError: there are no photos.
     """
-    (scores,) = bootstrap_scores([photos], space, resamples=resamples, seed=seed)
-    return scores[:, :GROUP_SCORES:3]
+    scores = bootstrap_scores([photos], space, resamples=resamples, seed=seed)
+    pq: Float64Array = scores[0, :, :GROUP_SCORES:3]
+    return pq
 
 
 def bootstrap_scores(
@@ -91,10 +92,10 @@ def bootstrap_miou(
     for row, stats in zip(counts, photos, strict=True):
         columns = [column_of[category_id] for category_id in stats.category_ids.tolist()]
         row[:, columns] = stats.right, stats.true + stats.predicted - stats.right
-    counts = counts.reshape(len(photos), 2 * len(column_of))
+    rows = counts.reshape(len(photos), 2 * len(column_of))
     drawn = [
         _mean_ratio(*np.hsplit(sums, 2))
-        for sums in resample_sums(counts, resamples=resamples, seed=seed)
+        for sums in resample_sums(rows, resamples=resamples, seed=seed)
     ]
     return np.concatenate(drawn)
 
@@ -134,4 +135,5 @@ def _mean_ratio(above: Float64Array, below: Float64Array) -> Float64Array:
     occurs = below > 0
     ratios = np.divide(above, below, out=np.zeros_like(below), where=occurs)
     n = occurs.sum(axis=1).astype(np.float64)
-    return np.divide(ratios.sum(axis=1), n, out=np.full_like(n, np.nan), where=n > 0)
+    means: Float64Array = np.divide(ratios.sum(axis=1), n, out=np.full_like(n, np.nan), where=n > 0)
+    return means

@@ -213,8 +213,13 @@ def rename_categories(stats: PQStats, new_ids: Mapping[int, int]) -> PQStats:
     rows = [row for row, i in enumerate(stats.category_ids.tolist()) if i in new_ids]
     rows.sort(key=lambda row: new_ids[int(stats.category_ids[row])])
     renamed = [new_ids[i] for i in stats.category_ids[rows].tolist()]
-    columns = (stats.iou_sum, stats.tp, stats.fp, stats.fn)
-    return PQStats(np.array(renamed, dtype=np.int32), *(column[rows] for column in columns))
+    return PQStats(
+        np.array(renamed, dtype=np.int32),
+        stats.iou_sum[rows],
+        stats.tp[rows],
+        stats.fp[rows],
+        stats.fn[rows],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,5 +39,5 @@ def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
     bands = np.full(segment_map.shape, len(widths), dtype=np.uint8)
     for width in reversed(widths):
         square = np.ones((2 * width - 1, 2 * width - 1), dtype=np.uint8)
-        bands -= cv2.dilate(beside, square)
+        bands -= cv2.dilate(beside, square).astype(np.uint8)
     return bands

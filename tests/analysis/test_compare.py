@@ -1,7 +1,6 @@
 """Runs side by side: figures as evaluate has them, and runs that do not fit together."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from fuse.labels import load_space
 
 ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
-NAMES = ("astronaut.jpg", "chelsea.jpg", "hopper.jpg")
 
 
 def toy_photos(seed, count=6):
@@ -96,15 +94,9 @@ def test_common_classes_go_by_name_whatever_their_ids(tmp_path):
     assert (person.before, person.after) == (pytest.approx(2 / 3), 1)
 
 
-def test_nets_times_and_memory_come_from_the_run(tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for name in NAMES:
-        shutil.copy(ROOT / "examples" / "images" / name, photos)
-    out = tmp_path / "out"
-    api.run([str(photos)], out, device="cpu", keep_predictions=True, gt=TRUTH)
-    api.combine_kept(tmp_path / "again", predictions=out, score_threshold=0.3)
-    comparison = api.compare([out, tmp_path / "again"], TRUTH)
+def test_nets_times_and_memory_come_from_the_run(kept_run, tmp_path):
+    api.combine_kept(tmp_path / "again", predictions=kept_run, score_threshold=0.3)
+    comparison = api.compare([kept_run, tmp_path / "again"], TRUTH)
     first, second = comparison.runs
     assert first.photos_run == 3
     assert first.seconds["total"] > 0
@@ -114,7 +106,7 @@ def test_nets_times_and_memory_come_from_the_run(tmp_path):
     assert (comparison.miou[1], second.ap, second.seconds) == (None, None, {})
     assert comparison.differences[0].miou is None
 
-    (itself,) = api.compare([out, out], TRUTH).differences
+    (itself,) = api.compare([kept_run, kept_run], TRUTH).differences
     assert (itself.miou.low, itself.miou.high, itself.ap) == (0, 0, 0)
     figures = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
     assert figures["images"] == 3

@@ -1,7 +1,6 @@
 """The ledger: a planted mistake owes what it costs, and the shares add up to the gap."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +33,8 @@ def diagnose_scenes(plant, *, reach=EVERYTHING, photos=3, **fusion):
         scene = make_scene(seed)
         said = plant(scene, np.random.default_rng(seed))
         kept = PhotoPrediction(said.semantic(), said.instances())
-        looked.append(diagnose_photo(kept, scene.truth(), bench))
+        name = f"{seed}.jpg"
+        looked.append(diagnose_photo(kept, scene.truth(), bench, image_id=seed, file_name=name))
     trials = looked[0][0]
     for more, _ in looked[1:]:
         trials = trials + more
@@ -234,34 +234,27 @@ def test_counts_say_how_near_a_miss_was_and_what_it_was_taken_for():
     assert sum(shifted.counts.missed[1:]) > 0
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A run over two of the examples with kept predictions."""
-    folder = tmp_path_factory.mktemp("photos")
-    for name in ("chelsea.jpg", "hopper.jpg"):
-        shutil.copy(ROOT / "examples" / "images" / name, folder)
-    out = folder / "out"
-    api.run([str(folder)], out, device="cpu", keep_predictions=True, gt=TRUTH)
-    return out
-
-
-def test_a_run_is_diagnosed_as_it_was_scored(kept):
-    diagnosis = api.diagnose(kept, TRUTH, orders=3)
-    scored = json.loads((kept / "run.json").read_text())
+def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
+    diagnosis = api.diagnose(kept_run, TRUTH, orders=3)
+    scored = json.loads((kept_run / "run.json").read_text())
     assert diagnosis.result.to_json()["pq"] == scored["pq"]
     loss = 1 - diagnosis.result.all.pq
     assert sum(line.share for line in diagnosis.lines) == pytest.approx(loss, abs=1e-12)
     assert diagnosis.rest == pytest.approx(0, abs=1e-12)
     figures = json.loads(json.dumps(diagnosis.to_json(), allow_nan=False))
-    assert [photo["file_name"] for photo in figures["photos"]] == ["chelsea.jpg", "hopper.jpg"]
+    assert [photo["file_name"] for photo in figures["photos"]] == [
+        "astronaut.jpg",
+        "chelsea.jpg",
+        "hopper.jpg",
+    ]
     kinds = [s["kind"] for photo in figures["photos"] for s in photo["segments"]]
     assert kinds.count("tp") == sum(c["tp"] for c in figures["per_class"].values())
-    assert api.diagnose(kept, TRUTH, orders=3, workers=1).to_json() == diagnosis.to_json()
+    assert api.diagnose(kept_run, TRUTH, orders=3, workers=1).to_json() == diagnosis.to_json()
 
 
-def test_photos_that_the_truth_lacks_are_an_error(kept, tmp_path):
+def test_photos_that_the_truth_lacks_are_an_error(kept_run, tmp_path):
     gt = json.loads(TRUTH.read_text()) | {"images": [], "annotations": []}
     (tmp_path / "gt.json").write_text(json.dumps(gt))
     (tmp_path / "gt").mkdir()
     with pytest.raises(DataError, match="knows no photo of"):
-        api.diagnose(kept, tmp_path / "gt.json")
+        api.diagnose(kept_run, tmp_path / "gt.json")

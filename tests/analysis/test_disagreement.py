@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 from factories import TOY_SPACE, box_instances, rle_masks, semantic_prediction
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from fuse import api
 from fuse.analysis.disagreement import (
     KINDS,
     Disagreement,
@@ -49,6 +50,7 @@ def test_the_three_ways_to_disagree():
     ]
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_regions_do_not_overlap_and_hold_what_they_say(seed):
     rng = np.random.default_rng(seed)
@@ -99,3 +101,12 @@ def test_the_coco_file_is_what_a_labelling_tool_reads(disagreement, tmp_path):
     assert (unclaimed["category_id"], unclaimed["instance_category_id"]) == (DOG, None)
     assert coco_mask.decode(first["segmentation"]).tolist() == [[1, 1, 0, 0, 0, 0, 0, 0]]
     assert [a["id"] for a in content["annotations"]] == [1, 2, 3]
+
+
+def test_a_run_is_ranked(kept_run):
+    found = api.disagree(kept_run)
+    shares = [photo.share for photo in found.photos]
+    assert len(shares) == 3
+    assert shares == sorted(shares, reverse=True)
+    figures = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert [photo["share"] for photo in figures["photos"]] == shares

@@ -10,7 +10,7 @@ from factories import (
     rle_masks,
     semantic_prediction,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from panoptic_maps import panoptic
 
@@ -61,6 +61,7 @@ def study(seed, reach=EVERYTHING, make_instances=box_instances, fusion=None):
     return studied, truth, semantic, instances, fusion
 
 
+@settings(max_examples=30)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([box_instances, rle_instances]),
@@ -73,6 +74,7 @@ def test_with_every_part_right_the_rule_gives_the_truth(seed, make_instances, re
     assert stats.iou_sum.sum() == pytest.approx(stats.tp.sum())
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_with_no_part_right_nothing_changes(seed):
     studied, truth, semantic, instances, fusion = study(seed)
@@ -86,6 +88,7 @@ def test_with_no_part_right_nothing_changes(seed):
     np.testing.assert_array_equal(semantic.label_map, labels)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_parts_that_are_not_listed_would_change_nothing(seed):
     studied, truth, _, _, fusion = study(seed)
@@ -100,6 +103,7 @@ def test_parts_that_are_not_listed_would_change_nothing(seed):
         assert before.fp.tolist() == after.fp.tolist()
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_each_part_touches_its_own_net_alone(seed):
     studied, _, semantic, _, _ = study(seed)
