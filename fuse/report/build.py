@@ -142,6 +142,7 @@ def _describe(run: ShownRun, name: str, result: PQResult | None) -> dict[str, An
         "name": name,
         **describe_run(run),
         "scores": result.to_json() if result else None,
+        "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
         "classes": {
             str(c.category_id): {
                 "name": c.name,

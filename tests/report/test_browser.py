@@ -291,6 +291,15 @@ def test_names_with_html_in_them_stay_text(tmp_path, visit):
     assert page.title() == "run \u2013 fuse report"
 
 
+def test_what_is_not_scored_is_said(tmp_path, visit):
+    run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
+    truth = write_maps(tmp_path / "truth.json", draw_predictions(["a.jpg", "c.jpg", "d.jpg"]))
+    api.report(run, gt=truth)
+    notes = visit(run / "report.html").locator("#notes").inner_text()
+    assert "run: 1 photo left out, as the ground truth lacks them" in notes
+    assert "run lacks 2 photos of the ground truth" in notes
+
+
 def test_without_truth_and_without_photos(tmp_path, visit):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
     shutil.rmtree(tmp_path / "photos")

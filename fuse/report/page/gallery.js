@@ -39,7 +39,8 @@ const watcher = new IntersectionObserver(
 
 function makeThumbnail(photo, place) {
   const figure = isScored ? `PQ ${percent(photo.pq[0])}` : "";
-  const change = gain(photo) ? make("span", { class: tendency(gain(photo)) }, points(gain(photo))) : null;
+  const gained = gain(photo);
+  const change = Math.abs(gained) < 0.0005 ? null : make("span", { class: tendency(gained) }, points(gained));
   const changed = photo.changed === null ? "" : `${percent(photo.changed)} % changed`;
   return make(
     "li",
@@ -54,7 +55,7 @@ function makeThumbnail(photo, place) {
         make("span", { class: "name", title: photo.name }, photo.name),
         make("span", { class: "number" }, figure),
         change,
-        make("span", { class: "soft" }, changed),
+        changed ? make("span", { class: "soft", title: changed }, `\u0394 ${percent(photo.changed)} %`) : null,
       ),
     ),
   );

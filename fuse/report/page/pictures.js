@@ -13,8 +13,8 @@ const LAYERS = [
 // What may be the matter with a pixel; the place in this list is its number in an error map.
 const ERRORS = [
   { title: "not scored: void, crowd or excused", color: null },
-  { title: "right: segment matched, pixel shared", color: "#2fa374" },
-  { title: "outline: both matched, not with each other", color: "#ffd84d" },
+  { title: "right: a matched segment and its partner", color: "#2fa374" },
+  { title: "outline: where a match falls short or reaches too far", color: "#ffd84d" },
   { title: "false: predicted, not there (FP)", color: "#e8542f" },
   { title: "missed: there, not predicted (FN)", color: "#3c8df0" },
   { title: "mistaken: false where another is missed", color: "#a24bc4" },

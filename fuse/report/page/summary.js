@@ -107,6 +107,11 @@ function showNotes() {
       notes.push(`${run.name}: ${plural(run.unknown, "photo")} left out, as ${where} lacks them.`);
     }
   }
+  for (const run of figures.runs) {
+    if (run.lacking) {
+      notes.push(`${run.name} lacks ${plural(run.lacking, "photo")} of the ground truth; they are not scored here, while fuse evaluate counts them as missed.`);
+    }
+  }
   const missing = figures.photos.filter((photo) => photo.missing).length;
   if (missing) notes.push(`${plural(missing, "photo")} not found; their maps are shown without them. Name their folder with --images.`);
   byId("notes").append(...notes.map((note) => make("li", {}, note)));
