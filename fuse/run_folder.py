@@ -56,9 +56,9 @@ class RunFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
+        check_links(path, *(path / name for name in WRITTEN))
         if not (overwrite and (path / RUN_FILE).is_file()):
             _check_folder(path, settings)
-        check_links(path, *(path / name for name in WRITTEN))
         (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK_FILE, timeout=0)
         try:

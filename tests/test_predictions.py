@@ -154,3 +154,36 @@ def test_evidence_at_hand_changes_nothing():
 def test_pairs_must_be_there_and_known(pairs, message):
     with pytest.raises(ConfigError, match=message):
         find_pairs(FusionConfig(rule="pairs", pairs=pairs), TOY_SPACE)
+
+
+@pytest.mark.parametrize(
+    ("array", "value", "message"),
+    [
+        ("scale", [np.nan, 1.0], "scale must be two numbers"),  # a kernel reads where they point
+        ("scale", [-0.2, 1.0], "scale must be two numbers"),
+        ("offset", [0.0, np.inf], "offset must be two numbers"),
+        ("offset", [0.0, -1e300], "offset must be two numbers"),
+        ("size", [2**30, 2**30], "no photo is 1073741824 x 1073741824"),
+        ("size", [0, 50], "no photo is 0 x 50"),
+        ("grid", [6, 9, 14], "has other bits than"),
+        ("grid", [6, -9, 13], "has other bits than"),
+        ("class_category_ids", [0, 3], r"6 rows of logits, category_ids \(2,\)"),
+        ("masks", np.zeros((4, 0, 0)), r"probs must be \(N, m, m\)"),
+    ],
+)
+def test_arrays_that_no_photo_has_are_refused(tmp_path, array, value, message):
+    path = tmp_path / "photo.npz"
+    write_prediction(path, PREDICTIONS["logits and soft masks"](np.random.default_rng(1)))
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {array: np.array(value, dtype=arrays[array].dtype)})
+    with pytest.raises(CocoFormatError, match=message):
+        read_prediction(path)
+
+
+def test_an_array_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "photo.npz"
+    np.savez_compressed(path, label_map=np.zeros((2000, 2000), dtype=np.int32))
+    monkeypatch.setattr("fuse.predictions.MAX_UNPACKED", 2**23)
+    with pytest.raises(CocoFormatError, match="more than 8388608 bytes unpacked"):
+        read_prediction(path)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_files import make_files
 from click.testing import CliRunner
 from PIL import Image
 
@@ -30,17 +29,10 @@ LEADING_OUT = (
 STAYING = ("a.png", "a/b.png", "a b.png", "..a.png", "a..png", "a/..b/c.png", "./a.png", "ab:c.png")
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("secure")
-    make_files(folder)
-    return folder
-
-
 @pytest.fixture
-def files(good, tmp_path, monkeypatch):
-    shutil.copytree(good, tmp_path / "files", symlinks=True)
-    (tmp_path / "secret.png").write_bytes((good / "run/panoptic/astronaut.png").read_bytes())
+def files(real_files, tmp_path, monkeypatch):
+    shutil.copytree(real_files, tmp_path / "files")
+    shutil.copy(real_files / "run/panoptic/astronaut.png", tmp_path / "secret.png")
     monkeypatch.chdir(tmp_path / "files")
     return tmp_path / "files"
 
@@ -122,7 +114,7 @@ def test_a_link_in_an_output_folder_leads_no_writer_out(files, tmp_path):
         target = outside / name
         target.mkdir() if name in ("panoptic", "predictions") else target.touch()
         path.symlink_to(target)
-        with pytest.raises(DataError, match=r"is a link that leads out of out|holds no run"):
+        with pytest.raises(DataError, match="is a link that leads out of out"):
             api.run(["photos"], Path("out"), device="cpu", keep_predictions=True)
         assert not [p for p in outside.rglob("*") if p.is_file() and p.stat().st_size]
 
