@@ -41,6 +41,26 @@ class FinishedPhoto:
     score: PhotoScore | None = None
 
 
+def score_photo(
+    task: PhotoTask, prediction: PanopticPrediction | None, scorer: TruthScorer | None
+) -> PhotoScore | None:
+    """PQ counts of a photo, None where there is no ground truth that knows it."""
+    if scorer is None or task.image_id not in scorer.truth.annotations:
+        return None
+    return scorer.score(task.image_id, prediction)
+
+
+def recall_photo(
+    task: PhotoTask, record: PhotoRecord, out: Path, scorer: TruthScorer | None
+) -> FinishedPhoto:
+    """A photo of an earlier run; its map is read again only to be scored."""
+    if scorer is None or record.error is not None:
+        return FinishedPhoto(task, record, score_photo(task, None, scorer))
+    panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
+    prediction = PanopticPrediction(panoptic_map, record.segments_info)
+    return FinishedPhoto(task, record, score_photo(task, prediction, scorer))
+
+
 class PhotoWorker:
     """Reads photos before the nets and finishes them after; any number of threads may call it.
 
@@ -105,20 +125,11 @@ class PhotoWorker:
         record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info, files=files)
         return FinishedPhoto(task, record, self._score(task, prediction))
 
-    def recall(self, task: PhotoTask, record: PhotoRecord) -> FinishedPhoto:
-        """A photo of an earlier run; its map is read again only to be scored."""
-        if self._scorer is None or record.error is not None:
-            return FinishedPhoto(task, record, self._score(task, None))
-        panoptic_map = read_id_map(self._out / PNG_DIR / task.png_name)
-        prediction = PanopticPrediction(panoptic_map, record.segments_info)
-        return FinishedPhoto(task, record, self._score(task, prediction))
-
     def _score(self, task: PhotoTask, prediction: PanopticPrediction | None) -> PhotoScore | None:
-        """PQ counts of a photo, None where the ground truth does not know it."""
-        if self._scorer is None or task.image_id not in self._scorer.truth.annotations:
+        if self._scorer is None:
             return None
         with self._clock.time("score"):
-            return self._scorer.score(task.image_id, prediction)
+            return score_photo(task, prediction, self._scorer)
 
     def _draw(
         self,
