@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +68,8 @@ class RayEngine:
         self._clock = clock
         self._scorer = scorer
         self._pool = pool
+        on_cpu = self._assignment.device == "cpu"
+        self._batch = assignment.batch_size or (1 if on_cpu else MAX_AUTO_BATCH)
         self._workers = self._cores = 0  # until there is something to do
         self._memory: dict[str, int] = {}
 
@@ -79,7 +82,8 @@ class RayEngine:
         """
         if not tasks:
             return
-        with _connect(self._ray, self._pool.address):
+        # Ray tells of dead workers on stdout, which is for results.
+        with redirect_stdout(sys.stderr), _connect(self._ray, self._pool.address):
             machines = [
                 Machine(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
                 for node in self._ray.nodes()
@@ -103,7 +107,7 @@ class RayEngine:
         """The photos in calls, then those of lost calls alone, then those that are lost again."""
         left = {task.file_name: task for task in tasks}
         for attempt in range(MAX_LOSSES):
-            size = self._choose_call(len(left)) if attempt == 0 else 1
+            size = 1 if attempt else choose_call(len(tasks), self._workers, self._batch)
             for answer in self._answers(list(left.values()), size, may_all_die=attempt > 0):
                 for photo in answer.photos:
                     if left.pop(photo.task.file_name, None):
@@ -115,13 +119,6 @@ class RayEngine:
             error = f"its worker died {MAX_LOSSES} times; does it have the memory that it needs?"
             record = PhotoRecord(task.file_name, error=error)
             yield FinishedPhoto(task, record, score_photo(task, None, self._scorer))
-
-    def _choose_call(self, photos: int) -> int:
-        """Photos per call: few enough for all workers to be busy to the end."""
-        on_cpu = self._assignment.device == "cpu"
-        batch = self._assignment.batch_size or (1 if on_cpu else MAX_AUTO_BATCH)
-        most = max(MAX_CALL, BATCHES_PER_CALL * batch)
-        return max(1, min(most, photos // (CALLS_PER_WORKER * self._workers)))
 
     def _answers(
         self, tasks: Sequence[PhotoTask], size: int, *, may_all_die: bool
@@ -178,6 +175,16 @@ class RayEngine:
             if size is not None:
                 name = "worker" if where == "process" else where
                 self._memory[name] = max(size, self._memory.get(name, 0))
+
+
+def choose_call(photos: int, workers: int, batch: int = 1) -> int:
+    """Photos per call: batches enough to overlap, few enough for all workers to end together.
+
+    >>> choose_call(1_000_000, 100), choose_call(1_000_000, 100, batch=64), choose_call(50, 2)
+    (32, 256, 3)
+    """
+    most = max(MAX_CALL, BATCHES_PER_CALL * batch)
+    return max(1, min(most, photos // (CALLS_PER_WORKER * workers)))
 
 
 def _import_ray() -> ModuleType:
