@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -36,6 +37,7 @@ MAX_CALL = 32  # photos per call: what a dying worker loses, and some 5 ms of th
 CALLS_PER_WORKER = 8  # at least, where there are photos enough, so that all end together
 BATCHES_PER_CALL = 4  # at least, so that reading and finishing overlap with the nets
 MAY_BE_LOST = 20  # calls of a short run, before it ends; of a long one a tenth
+KNOCK_TIMEOUT = 10.0  # seconds
 OBJECT_STORE = 256 << 20  # bytes; a million tasks are about half of it
 
 
@@ -60,8 +62,8 @@ class RayEngine:
     def __init__(
         self, assignment: Assignment, clock: StageClock, scorer: TruthScorer | None, pool: RayPool
     ) -> None:
-        self._ray = _import_ray()
         self._assignment = replace(assignment, device=pool.choose_device(assignment.device))
+        self._ray = _import_ray()
         # Built here to be described, and so that an error in the preset shows at once.
         self.nets = describe_nets(Pipeline(assignment.config, "cpu"))
         self.nets["device"] = self._assignment.device.partition(":")[0]
@@ -215,17 +217,25 @@ def _connect(ray: ModuleType, address: str | None) -> Iterator[None]:
     Raises:
         EngineError: there is none at the address.
     """
-    if ray.is_initialized():
+    if address is None and ray.is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS", "local")
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     options = own if address == "local" else {}
     try:
+        _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as err:
-        raise EngineError(f"no Ray at {address}: {err}") from err
+        raise EngineError(f"no Ray cluster can be used at {address}: {err}") from err
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens; Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK_TIMEOUT).close()

@@ -210,6 +210,13 @@ def test_more_workers_than_there_is_room_for_is_one_line(cluster, photos, preset
         run(photos, tmp_path / "out", preset, engine="ray", workers=3)
 
 
+@pytest.mark.ray
+def test_an_address_where_no_cluster_is_fails_at_once(photos, preset, tmp_path):
+    pytest.importorskip("ray")
+    with pytest.raises(EngineError, match=r"no Ray cluster can be used at 127\.0\.0\.1:1: "):
+        run(photos, tmp_path / "out", preset, engine="ray", ray_address="127.0.0.1:1")
+
+
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch, photos, preset, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngineError, match=r"pip install 'panoptic-fuse\[ray\]'"):
