@@ -20,6 +20,7 @@ from fuse.engines.ray_data import RayEngine
 from fuse.engines.ray_pool import RayPool
 from fuse.errors import ConfigError, RunStoppedError
 from fuse.io.coco import read_panoptic_json
+from fuse.io.remote import is_url
 from fuse.labels import load_space
 from fuse.models.registry import needs_plugin_permission
 from fuse.photo import FinishedPhoto, recall_photo
@@ -96,7 +97,7 @@ def run(
     A folder that holds a cut-off run of the same settings is continued.
 
     Args:
-        images: folders, files and globs.
+        images: folders, files and globs, also behind URLs as ``s3://bucket/photos``.
         out: the output folder; the README says what it holds.
         pipeline: name or file of a preset.
         overrides: ``section.key=value`` each, changes to the preset.
@@ -144,7 +145,7 @@ def run(
             "fuse": fuse.__version__,
             "pipeline": config.to_json(),
             **carrier.nets,
-            "inputs": [str(Path(given).resolve()) for given in images],
+            "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
             "shard": "{}/{}".format(*shard),
             "predictions": keep_predictions,
         }

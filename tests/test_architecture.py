@@ -36,6 +36,7 @@ HOMES = {
     "huggingface_hub": {"models"},
     "onnxruntime": {"models"},
     "ray": {"engines/ray_data.py"},
+    "fsspec": {"io"},
     "msgspec": {"io"},
     "click": {"cli"},
     "rich": {"progress", "tables"},

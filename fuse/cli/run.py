@@ -102,7 +102,7 @@ from fuse.cli.printing import print_run
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Make panoptic maps of photos: folders, files and globs.
+    """Make panoptic maps of photos: folders, files and globs, also as s3://bucket/photos.
 
     \b
     fuse run photos/ -o out

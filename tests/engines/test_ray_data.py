@@ -204,6 +204,20 @@ def test_killed_workers_lose_and_double_nothing(cluster, photos, preset, tmp_pat
     assert read_files(tmp_path / "ray") == read_files(tmp_path / "local")
 
 
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+def test_photos_behind_a_url_give_the_same_bytes(request, photos, preset, tmp_path, engine):
+    options = {}
+    if engine == "ray":
+        request.getfixturevalue("cluster")
+        options = {"engine": "ray", "workers": 1}
+    run(photos, tmp_path / "path", preset)
+    result = run(photos.as_uri(), tmp_path / "url", preset, **options)
+    assert read_files(tmp_path / "url") == read_files(tmp_path / "path")
+    ((name, reason),) = result.failed
+    assert name == "17.png"
+    assert f"{photos.as_uri()}/17.png: the file is empty" in reason
+
+
 @pytest.mark.ray
 def test_more_workers_than_there_is_room_for_is_one_line(cluster, photos, preset, tmp_path):
     with pytest.raises(EngineError, match=r"room for 2 workers, not for 3: Ray has 2 CPUs"):

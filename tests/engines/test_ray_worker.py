@@ -26,9 +26,10 @@ def ask(out, folder, task):
     return pickle.loads(row["answer"][0])  # noqa: S301 - our own
 
 
-def test_it_answers_with_records_and_its_seconds(tmp_path):
+@pytest.mark.parametrize("path", [PHOTO, PHOTO.as_uri()], ids=["path", "url"])
+def test_it_answers_with_records_and_its_seconds(tmp_path, path):
     (tmp_path / "run.json").touch()
-    answer = ask(tmp_path, Path.cwd(), PhotoTask(PHOTO, "rocket.jpg", "rocket.png", 1))
+    answer = ask(tmp_path, Path.cwd(), PhotoTask(path, "rocket.jpg", "rocket.png", 1))
     (photo,) = answer.photos
     assert photo.record.error is None
     assert (tmp_path / "panoptic" / "rocket.png").is_file()
