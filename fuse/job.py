@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,29 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import fuse
-from fuse.clock import StageClock, peak_memory
+from fuse.clock import StageClock
 from fuse.config import PipelineConfig, read_pipeline
-from fuse.engines.local import run_local
+from fuse.engines.assignment import Assignment, Engine
+from fuse.engines.local import LocalEngine
+from fuse.engines.ray_data import RayEngine
+from fuse.engines.ray_pool import RayPool
 from fuse.errors import ConfigError, RunStoppedError
+from fuse.fetch import place_weights
 from fuse.io.coco import read_panoptic_json
+from fuse.io.remote import is_url
+from fuse.labels import load_space
 from fuse.models.fetching import Progress as FetchProgress
 from fuse.models.registry import needs_plugin_permission
-from fuse.models.runtime import peak_device_memory
-from fuse.photo import FinishedPhoto, PhotoWorker
-from fuse.pipeline import Pipeline
+from fuse.photo import FinishedPhoto, recall_photo
 from fuse.records import PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.scoring import Evaluation, PhotoScore, TruthScorer, find_truth_map
 from fuse.tasks import check_truth_pngs, make_tasks
+from fuse.types import LabelSpace
 
-Engine = Callable[[Sequence[PhotoTask]], Generator[FinishedPhoto, None, None]]
 Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
 
 # Named in run.json besides the weights, as results may depend on them.
 REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
-KEPT_SCORE = 0.05  # what detectors are customarily scored down to
 READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
-MAX_THREADS = 8  # for reading, and as many for finishing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +90,10 @@ def run(
     allow_plugins: bool = False,
     weights_dir: Path | None = None,
     on_fetch: FetchProgress | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    workers: int | None = None,
+    gpus_per_worker: float = 0,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -96,7 +102,7 @@ def run(
     A folder that holds a cut-off run of the same settings is continued.
 
     Args:
-        images: folders, files and globs.
+        images: folders, files and globs, also behind URLs as ``s3://bucket/photos``.
         out: the output folder; the README says what it holds.
         pipeline: name or file of a preset.
         overrides: ``section.key=value`` each, changes to the preset.
@@ -105,7 +111,7 @@ def run(
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each photo with its semantic map, instances and fused map.
         keep_predictions: also write what the nets said, for other rules and thresholds; finds
-            instances down to a score of KEPT_SCORE.
+            instances down to a score of `fuse.engines.local.KEPT_SCORE`.
         batch_size: photos per call of the nets; by default one on a CPU, and on a GPU as many
             as fit.
         timeout: seconds after which a photo that is still being read has failed.
@@ -115,6 +121,10 @@ def run(
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
         weights_dir: where published weights lie, or are put; see `fuse.fetch.fetch`.
         on_fetch: called while weights are fetched.
+        engine: ``local`` is this process; ``ray`` is many, on this machine or a Ray cluster.
+        ray_address: of a running Ray cluster; by default one is started on this machine.
+        workers: processes of the ray engine; by default as many as there is room for.
+        gpus_per_worker: what each of them gets, at most 1; 0 runs the nets on the CPU.
         on_progress: called after each photo.
         should_stop: asked after each photo; what is done by then stays done.
 
@@ -127,62 +137,42 @@ def run(
         config = read_pipeline(pipeline, overrides)
         if not allow_plugins:
             _refuse_plugins(config)
+        space = load_space(config.label_space)
         truth = read_panoptic_json(gt, gt_dir) if gt else None
+        scorer = TruthScorer(truth, find_truth_map(truth.space, space)) if truth else None
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
             check_truth_pngs(tasks, truth)
-        nets = Pipeline(config, device, weights_dir=weights_dir, on_fetch=on_fetch)
-        scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
-        worker = PhotoWorker(
-            nets,
-            out,
-            clock,
-            scorer=scorer,
-            pictures=pictures,
-            keep_predictions=keep_predictions,
+        place_weights(config, weights_dir, on_fetch)  # before any process reads them
+        assignment = Assignment(
+            *(config, device, weights_dir, out, gt, gt_dir),
+            *(pictures, keep_predictions, batch_size, timeout),
         )
-        settings = _describe_settings(nets, images, shard) | {"predictions": keep_predictions}
+        pool = RayPool(ray_address, workers, gpus_per_worker)
+        carrier = _choose_engine(engine, assignment, clock, scorer, pool)
+        settings = {
+            "fuse": fuse.__version__,
+            "pipeline": config.to_json(),
+            **carrier.nets,
+            "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
+            "shard": "{}/{}".format(*shard),
+            "predictions": keep_predictions,
+        }
         folder = RunFolder(out, settings, overwrite=overwrite)
-
-    def engine(photos_to_do: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
-        return run_local(
-            photos_to_do,
-            nets,
-            worker,
-            clock,
-            batch_size=batch_size or (1 if nets.device == "cpu" else None),
-            threads=min(cpu_count() or 1, MAX_THREADS),
-            timeout=timeout,
-            score_floor=KEPT_SCORE if keep_predictions else None,
-        )
-
     with folder:
         with clock.time("total"):
-            failed: list[tuple[str, str]] = []
-            scores: list[PhotoScore] = []
-            photos = _do_photos(tasks, worker, folder, engine, retry_failed=retry_failed)
-            for done, photo in enumerate(photos, start=1):
-                if photo.record.error is not None:
-                    failed.append((photo.task.file_name, photo.record.error))
-                if photo.score:
-                    scores.append(photo.score)
-                if on_progress:
-                    on_progress(len(tasks), len(failed))
-                if should_stop() and done < len(tasks):
-                    raise RunStoppedError(
-                        f"stopped after {done} of {len(tasks)} photos; "
-                        "the same command goes on from there"
-                    )
-            folder.write_maps(tasks, nets.space)
+            photos = _do_photos(tasks, carrier, folder, space, scorer, retry_failed=retry_failed)
+            failed, scores = _collect(photos, tasks, on_progress, should_stop)
+            folder.write_maps(tasks, space)
         result = RunResult(
             out=out,
             done=len(tasks) - len(failed),
-            failed=tuple(failed),
+            failed=failed,
             seconds=dict(clock.seconds),
             evaluation=scorer.evaluation(scores) if scorer else None,
             unknown=len(tasks) - len(scores) if scorer else 0,
         )
-        folder.write_summary(_describe_machine(nets) | result.to_json())
+        folder.write_summary(carrier.describe() | _describe_machine() | result.to_json())
     return result
 
 
@@ -196,53 +186,80 @@ def _refuse_plugins(config: PipelineConfig) -> None:
             )
 
 
+def _choose_engine(
+    name: str,
+    assignment: Assignment,
+    clock: StageClock,
+    scorer: TruthScorer | None,
+    pool: RayPool,
+) -> Engine:
+    """The engine of that name; ConfigError where there is none, or options of another one."""
+    if name == "ray":
+        return RayEngine(assignment, clock, scorer, pool)
+    if name != "local":
+        raise ConfigError(f"engine {name!r} is none of local, ray")
+    if pool != RayPool():
+        raise ConfigError("a Ray address, workers and GPUs per worker need --engine ray")
+    return LocalEngine(assignment, clock, scorer, cores=cpu_count() or 1)
+
+
 def _do_photos(
     tasks: Sequence[PhotoTask],
-    worker: PhotoWorker,
-    folder: RunFolder,
     engine: Engine,
+    folder: RunFolder,
+    space: LabelSpace,
+    scorer: TruthScorer | None,
     *,
     retry_failed: bool,
 ) -> Iterator[FinishedPhoto]:
-    """Each photo in order, finished now and in the journal, or settled by an earlier run."""
-
-    def is_settled(task: PhotoTask) -> bool:
+    """The photos that an earlier run settled, then the others as they are done and journalled."""
+    to_do: list[PhotoTask] = []
+    for task in tasks:
         name = task.file_name
-        return folder.is_done(name) or (folder.has_failed(name) and not retry_failed)
-
-    with closing(engine([task for task in tasks if not is_settled(task)])) as fresh:
-        for task in tasks:
-            if is_settled(task):
-                yield worker.recall(task, folder.read_record(task.file_name))
-            else:
-                photo = next(fresh)
-                folder.append(photo.record)
-                yield photo
+        if folder.is_done(name) or (folder.has_failed(name) and not retry_failed):
+            yield recall_photo(task, folder.read_record(name), folder.path, space, scorer)
+        else:
+            to_do.append(task)
+    with closing(engine(to_do)) as photos:
+        for photo in photos:
+            folder.append(photo.record)
+            yield photo
 
 
-def _describe_settings(
-    nets: Pipeline, images: Sequence[str], shard: tuple[int, int]
-) -> dict[str, Any]:
-    """What the maps of a run depend on."""
+def _collect(
+    photos: Iterable[FinishedPhoto],
+    tasks: Sequence[PhotoTask],
+    on_progress: Progress | None,
+    should_stop: Callable[[], bool],
+) -> tuple[tuple[tuple[str, str], ...], list[PhotoScore]]:
+    """Which photos failed and why, and the scores, both in the order of the tasks.
+
+    Raises:
+        RunStoppedError: should_stop said so.
+    """
+    failed: dict[str, str] = {}
+    scores: dict[str, PhotoScore] = {}
+    for done, photo in enumerate(photos, start=1):
+        if photo.record.error is not None:
+            failed[photo.task.file_name] = photo.record.error
+        if photo.score:
+            scores[photo.task.file_name] = photo.score
+        if on_progress:
+            on_progress(len(tasks), len(failed))
+        if should_stop() and done < len(tasks):
+            raise RunStoppedError(
+                f"stopped after {done} of {len(tasks)} photos; the same command goes on from there"
+            )
+    names = [task.file_name for task in tasks]
+    return (
+        tuple((name, failed[name]) for name in names if name in failed),
+        [scores[name] for name in names if name in scores],
+    )
+
+
+def _describe_machine() -> dict[str, Any]:
+    """What a run was made with, for whoever reads its figures."""
     return {
-        "fuse": fuse.__version__,
-        "pipeline": nets.config.to_json(),
-        "weights": dict(nets.weights),
-        "label_spaces": dict(nets.label_spaces),
-        "device": nets.device.partition(":")[0],
-        "inputs": [str(Path(given).resolve()) for given in images],
-        "shard": "{}/{}".format(*shard),
-    }
-
-
-def _describe_machine(nets: Pipeline) -> dict[str, Any]:
-    """Where a run was made and what it took, for whoever reads its figures."""
-    memory = {"process": peak_memory(), "device": peak_device_memory(nets.device)}
-    return {
-        "peak_memory_mib": {
-            where: None if peak is None else peak >> 20 for where, peak in memory.items()
-        },
-        "device": nets.device,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in REPORTED_PACKAGES},
         "processor": platform.processor() or platform.machine(),

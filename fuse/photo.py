@@ -17,6 +17,7 @@ from fuse.render import render_overview, save_picture
 from fuse.scoring import PhotoScore, TruthScorer
 from fuse.types import (
     Instances,
+    LabelSpace,
     PanopticPrediction,
     Photo,
     SemanticPrediction,
@@ -40,6 +41,41 @@ class FinishedPhoto:
     task: PhotoTask
     record: PhotoRecord
     score: PhotoScore | None = None
+
+
+def score_photo(
+    task: PhotoTask, prediction: PanopticPrediction | None, scorer: TruthScorer | None
+) -> PhotoScore | None:
+    """PQ counts of a photo, None where there is no ground truth that knows it."""
+    if scorer is None or task.image_id not in scorer.truth.annotations:
+        return None
+    return scorer.score(task.image_id, prediction)
+
+
+def recall_photo(
+    task: PhotoTask,
+    record: PhotoRecord,
+    out: Path,
+    space: LabelSpace,
+    scorer: TruthScorer | None,
+) -> FinishedPhoto:
+    """A photo of an earlier run; its map is read again only to be scored.
+
+    Raises:
+        CocoFormatError: the record has categories that the space lacks, or the map that is to
+            be scored cannot be read.
+    """
+    strange = {segment.category_id for segment in record.segments_info} - space.by_id.keys()
+    if strange:
+        raise CocoFormatError(
+            f"{out}: the journal gives {task.file_name} category_id {min(strange)}, "
+            f"which is not in {space.name}; start anew with --overwrite"
+        )
+    if scorer is None or record.error is not None:
+        return FinishedPhoto(task, record, score_photo(task, None, scorer))
+    panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
+    prediction = PanopticPrediction(panoptic_map, record.segments_info)
+    return FinishedPhoto(task, record, score_photo(task, prediction, scorer))
 
 
 class PhotoWorker:
@@ -109,31 +145,11 @@ class PhotoWorker:
         record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info, files=files)
         return FinishedPhoto(task, record, self._score(task, prediction))
 
-    def recall(self, task: PhotoTask, record: PhotoRecord) -> FinishedPhoto:
-        """A photo of an earlier run; its map is read again only to be scored.
-
-        Raises:
-            CocoFormatError: the record has categories that the pipeline lacks, or the map that
-                is to be scored cannot be read.
-        """
-        strange = {s.category_id for s in record.segments_info} - self._pipeline.space.by_id.keys()
-        if strange:
-            raise CocoFormatError(
-                f"{self._out}: the journal gives {task.file_name} category_id {min(strange)}, "
-                f"which is not in {self._pipeline.space.name}; start anew with --overwrite"
-            )
-        if self._scorer is None or record.error is not None:
-            return FinishedPhoto(task, record, self._score(task, None))
-        panoptic_map = read_id_map(self._out / PNG_DIR / task.png_name)
-        prediction = PanopticPrediction(panoptic_map, record.segments_info)
-        return FinishedPhoto(task, record, self._score(task, prediction))
-
     def _score(self, task: PhotoTask, prediction: PanopticPrediction | None) -> PhotoScore | None:
-        """PQ counts of a photo, None where the ground truth does not know it."""
-        if self._scorer is None or task.image_id not in self._scorer.truth.annotations:
+        if self._scorer is None:
             return None
         with self._clock.time("score"):
-            return self._scorer.score(task.image_id, prediction)
+            return score_photo(task, prediction, self._scorer)
 
     def _draw(
         self,

@@ -25,13 +25,13 @@ class PhotoTask:
     """A photo to be done.
 
     Attributes:
-        path: of the photo.
+        path: of the photo; text where it is a URL.
         file_name: its relative path, with ``/``; what the JSON calls it.
         png_name: of its map, relative to the PNG folder.
         image_id: in the panoptic JSON.
     """
 
-    path: Path
+    path: Path | str
     file_name: str
     png_name: str
     image_id: ImageId

@@ -71,9 +71,8 @@ class RunFolder:
         self._settings = settings
         self._files: dict[str, str] = {}
         self._lines = _read_lines(path / JOURNAL_FILE)
-        if self._lines:  # what a killed process had begun to write
-            for name in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
-                remove_parts(path / name)
+        if self._lines:
+            remove_unfinished(path)
         self._journal: BinaryIO = (path / JOURNAL_FILE).open("ab+")
         _end_torn_line(self._journal)
 
@@ -144,6 +143,12 @@ class RunFolder:
         for task in tasks:
             segments = self.read_record(task.file_name).segments_info
             yield annotation_to_json(task.image_id, task.png_name, segments)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what killed processes had begun to write into a run's folder."""
+    for name in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
+        remove_parts(path / name)
 
 
 def read_records(path: Path) -> Iterator[PhotoRecord]:

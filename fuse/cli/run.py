@@ -79,15 +79,43 @@ from fuse.cli.printing import print_run
     help="Let the preset load code that is not installed, as file.py:Class.",
 )
 @weights_dir_option
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="This process, or many through Ray Data, which is an extra: pip install "
+    "'panoptic-fuse[ray]'.",
+)
+@click.option(
+    "--ray-address",
+    metavar="ADDR",
+    help="A Ray cluster; all its machines must share photos and output.  "
+    "[default: one is started on this machine]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes of the ray engine.  [default: one per core, or share of a GPU]",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0, max=1),
+    default=0,
+    show_default=True,
+    metavar="X",
+    help="With the ray engine; 1 uses all GPUs of a machine, a worker each.",
+)
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Make panoptic maps of photos: folders, files and globs.
+    """Make panoptic maps of photos: folders, files and globs, also as s3://bucket/photos.
 
     \b
     fuse run photos/ -o out
     fuse run 'trip/*.jpg' -o out --set fusion.score_threshold=0.3 --pictures
     fuse run val2017/ -o out --gt panoptic_val2017.json
+    fuse run photos/ -o out --engine ray --workers 4
 
     A run that was cut off goes on where it stopped when called again.
     """

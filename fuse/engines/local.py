@@ -3,28 +3,86 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
-from fuse.clock import StageClock
+from fuse.clock import StageClock, peak_memory, to_mebibytes
+from fuse.engines.assignment import Assignment, describe_nets
 from fuse.engines.batches import BatchPredictor, Predicted
 from fuse.engines.reading import read_ahead
+from fuse.models.runtime import peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
 from fuse.pipeline import Pipeline
 from fuse.records import PhotoTask
+from fuse.scoring import TruthScorer
+
+KEPT_SCORE = 0.05  # what detectors are customarily scored down to
+MAX_THREADS = 8  # for reading, and as many for finishing
+
+
+class LocalEngine:
+    """Does photos in this process, in order.
+
+    Args:
+        assignment: which nets, and what to make of photos.
+        clock: where the seconds go.
+        scorer: the assignment's ground truth, if any.
+        cores: how many processor cores there are for it.
+
+    Raises:
+        FuseError: the device or a net is wrong.
+    """
+
+    def __init__(
+        self, assignment: Assignment, clock: StageClock, scorer: TruthScorer | None, *, cores: int
+    ) -> None:
+        pipeline = Pipeline(
+            assignment.config, assignment.device, weights_dir=assignment.weights_dir
+        )
+        self.nets = describe_nets(pipeline)
+        self._device = pipeline.device
+        self._predictor = BatchPredictor(
+            pipeline,
+            clock,
+            batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
+            score_floor=KEPT_SCORE if assignment.keep_predictions else None,
+        )
+        self._worker = PhotoWorker(
+            pipeline,
+            assignment.out,
+            clock,
+            scorer=scorer,
+            pictures=assignment.pictures,
+            keep_predictions=assignment.keep_predictions,
+        )
+        self._threads = min(cores, MAX_THREADS)
+        self._timeout = assignment.timeout
+
+    def __call__(self, tasks: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
+        """Do the photos in order; see `run_local`."""
+        return run_local(
+            tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """How photos are done, for run.json."""
+        peak = to_mebibytes(self.peak_memory())
+        return {"engine": "local", "device": self._device, "peak_memory_mib": peak}
+
+    def peak_memory(self) -> dict[str, int | None]:
+        """Most bytes so far of this process, and of tensors on its device."""
+        return {"process": peak_memory(), "device": peak_device_memory(self._device)}
 
 
 def run_local(
     tasks: Iterable[PhotoTask],
-    pipeline: Pipeline,
+    predictor: BatchPredictor,
     worker: PhotoWorker,
-    clock: StageClock,
     *,
-    batch_size: int | None,
     threads: int,
     timeout: float,
-    score_floor: float | None = None,
 ) -> Generator[FinishedPhoto, None, None]:
     """Do the photos in order.
 
@@ -34,15 +92,11 @@ def run_local(
 
     Args:
         tasks: what to do.
-        pipeline: the nets.
+        predictor: runs the nets.
         worker: reads and finishes photos.
-        clock: where the seconds go.
-        batch_size: photos per call of the nets; None finds how many fit the device.
         threads: for reading, and as many for finishing.
         timeout: seconds after which a photo that is still being read has failed.
-        score_floor: see `Pipeline.predict`.
     """
-    predictor = BatchPredictor(pipeline, clock, batch_size=batch_size, score_floor=score_floor)
 
     def ahead() -> int:
         return 2 * predictor.batch_size + threads

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fuse.clock import StageClock
+from fuse.engines.batches import BatchPredictor
 from fuse.engines.local import run_local
 from fuse.photo import FinishedPhoto, ReadPhoto
 from fuse.records import PhotoRecord, PhotoTask
@@ -56,15 +57,8 @@ def make_tasks(count):
 
 
 def do(tasks, nets, worker, *, batch_size, threads, timeout=60.0):
-    return run_local(
-        tasks,
-        nets,
-        worker,
-        StageClock(),
-        batch_size=batch_size,
-        threads=threads,
-        timeout=timeout,
-    )
+    predictor = BatchPredictor(nets, StageClock(), batch_size=batch_size, score_floor=None)
+    return run_local(tasks, predictor, worker, threads=threads, timeout=timeout)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, None])
