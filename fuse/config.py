@@ -11,12 +11,14 @@ from typing import Any
 from fuse.errors import ConfigError, DataError, suggest, unknown_key
 from fuse.fusion import METHODS
 from fuse.io.files import resolve_path
+from fuse.models.registry import needs_plugin_permission
 
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets and the example photos lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
 PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space")
+BRANCHES = ("semantic", "instance")
 CLASS_CHOICES = ("commonest", "evidence")
 
 
@@ -137,6 +139,17 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
         return parse_pipeline(path.stem, table)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
+
+
+def refuse_plugins(config: PipelineConfig, branches: Sequence[str] = BRANCHES) -> None:
+    """Raise ConfigError where nets of a preset would run code that nobody installed."""
+    for branch in branches:
+        model: ModelConfig = getattr(config, branch)
+        if needs_plugin_permission(model.model):
+            raise ConfigError(
+                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
+                "own; read that code, then give --allow-plugins"
+            )
 
 
 def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:

@@ -14,13 +14,12 @@ from typing import Any
 
 import fuse
 from fuse.clock import StageClock, peak_memory
-from fuse.config import PipelineConfig, read_pipeline
+from fuse.config import read_pipeline, refuse_plugins
 from fuse.engines.local import run_local
-from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
+from fuse.errors import CocoFormatError, DataError, RunStoppedError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images, png_names
 from fuse.models.fetching import Progress as FetchProgress
-from fuse.models.registry import needs_plugin_permission
 from fuse.models.runtime import peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
 from fuse.pipeline import Pipeline
@@ -120,7 +119,7 @@ def run(
     with clock.time("total"):
         config = read_pipeline(pipeline, overrides)
         if not allow_plugins:
-            _refuse_plugins(config)
+            refuse_plugins(config)
         truth = read_panoptic_json(gt, gt_dir) if gt else None
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
@@ -166,16 +165,6 @@ def run(
         )
         folder.write_summary(_describe_machine(nets) | result.to_json())
     return result
-
-
-def _refuse_plugins(config: PipelineConfig) -> None:
-    """Raise ConfigError where a preset would run code that nobody installed."""
-    for branch, model in (("semantic", config.semantic), ("instance", config.instance)):
-        if needs_plugin_permission(model.model):
-            raise ConfigError(
-                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
-                "own; read that code, then give --allow-plugins"
-            )
 
 
 def _do_photos(

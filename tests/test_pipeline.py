@@ -138,12 +138,12 @@ class Broken:
 @pytest.mark.parametrize(
     ("branch", "answers", "message"),
     [
-        ("_semantic", lambda right: [], r"semantic model 'smp': 0 answers to 1 photos"),
-        ("_semantic", lambda right: [None], "answered with NoneType, not SemanticLogits or"),
-        ("_instance", lambda right: right * 2, r"instance model 'torchvision': 2 answers"),
-        ("_instance", lambda right: [{"boxes": []}], "answered with dict, not Instances"),
+        ("semantic_model", lambda right: [], r"semantic model 'smp': 0 answers to 1 photos"),
+        ("semantic_model", lambda right: [None], "answered with NoneType, not SemanticLogits or"),
+        ("instance_model", lambda right: right * 2, r"instance model 'torchvision': 2 answers"),
+        ("instance_model", lambda right: [{"boxes": []}], "answered with dict, not Instances"),
         (
-            "_semantic",
+            "semantic_model",
             lambda right: [SemanticLogits.half_pixel(right[0].logits, (5, 5))],
             r"size \(5, 5\) to a photo of \(300, 451\)",
         ),
