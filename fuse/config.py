@@ -15,6 +15,7 @@ from fuse.fusion import METHODS, VOTE_AMONG
 from fuse.io.files import resolve_path
 from fuse.io.pairs import read_pairs
 from fuse.io.toml_files import read_toml
+from fuse.models.registry import needs_plugin_permission
 
 PACKAGE_DIR = Path(__file__).parent
 # In a wheel the presets and the example photos lie in the package, in a checkout beside it.
@@ -23,6 +24,7 @@ CLASS_CHOICES = ("commonest", "evidence", "overlap")
 THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area")
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
 PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space", "pairs")
+BRANCHES = ("semantic", "instance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,17 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
         return parse_pipeline(path.stem, table)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
+
+
+def refuse_plugins(config: PipelineConfig, branches: Sequence[str] = BRANCHES) -> None:
+    """Raise ConfigError where nets of a preset would run code that nobody installed."""
+    for branch in branches:
+        model: ModelConfig = getattr(config, branch)
+        if needs_plugin_permission(model.model):
+            raise ConfigError(
+                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
+                "own; read that code, then give --allow-plugins"
+            )
 
 
 def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:

@@ -13,7 +13,7 @@ from typing import Any
 
 import fuse
 from fuse.clock import StageClock
-from fuse.config import PipelineConfig, read_pipeline
+from fuse.config import read_pipeline, refuse_plugins
 from fuse.engines.assignment import Assignment, Engine
 from fuse.engines.local import LocalEngine
 from fuse.engines.ray_data import RayEngine
@@ -24,7 +24,6 @@ from fuse.io.coco import read_panoptic_json
 from fuse.io.remote import is_url
 from fuse.labels import load_space
 from fuse.models.fetching import Progress as FetchProgress
-from fuse.models.registry import needs_plugin_permission
 from fuse.photo import FinishedPhoto, recall_photo
 from fuse.records import PhotoTask
 from fuse.run_folder import RunFolder
@@ -136,7 +135,7 @@ def run(
     with clock.time("total"):
         config = read_pipeline(pipeline, overrides)
         if not allow_plugins:
-            _refuse_plugins(config)
+            refuse_plugins(config)
         space = load_space(config.label_space)
         truth = read_panoptic_json(gt, gt_dir) if gt else None
         scorer = TruthScorer(truth, find_truth_map(truth.space, space)) if truth else None
@@ -174,16 +173,6 @@ def run(
         )
         folder.write_summary(carrier.describe() | _describe_machine() | result.to_json())
     return result
-
-
-def _refuse_plugins(config: PipelineConfig) -> None:
-    """Raise ConfigError where a preset would run code that nobody installed."""
-    for branch, model in (("semantic", config.semantic), ("instance", config.instance)):
-        if needs_plugin_permission(model.model):
-            raise ConfigError(
-                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
-                "own; read that code, then give --allow-plugins"
-            )
 
 
 def _choose_engine(

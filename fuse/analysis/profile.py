@@ -12,7 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fuse.clock import StageClock
-from fuse.config import ModelConfig, PipelineConfig, find_examples, read_pipeline
+from fuse.config import (
+    BRANCHES,
+    ModelConfig,
+    PipelineConfig,
+    find_examples,
+    read_pipeline,
+    refuse_plugins,
+)
 from fuse.errors import ConfigError
 from fuse.fetch import place_model_weights
 from fuse.io.images import list_images, read_image
@@ -35,7 +42,6 @@ from fuse.models.sources import choose_weights_dir
 from fuse.pipeline import Pipeline, RawPrediction
 from fuse.types import Photo
 
-BRANCHES = ("semantic", "instance")
 MOST_PHOTOS = 8  # timed; the first one is run once before
 
 
@@ -77,6 +83,7 @@ def profile(
     overrides: Sequence[str] = (),
     device: str = "auto",
     random_weights: bool = False,
+    allow_plugins: bool = False,
     weights_dir: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[ProfileRow]:
@@ -91,6 +98,7 @@ def profile(
         random_weights: make weights up where they are not on this machine. Times are true but for
             the few detections that a random net is sure of: heads for masks, and the fusion, see
             fewer.
+        allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
         weights_dir: where weights lie; see `fuse.fetch.fetch`.
         on_progress: called with how many pipelines are done, of how many.
 
@@ -106,6 +114,8 @@ def profile(
         on_progress(done, len(pipelines))
         preset, branches = _split(asked)
         config = read_pipeline(preset, overrides)
+        if not allow_plugins:
+            refuse_plugins(config, branches)
         with TemporaryDirectory() as scratch:
             made_up: list[str] = []
             if random_weights:
@@ -146,9 +156,15 @@ def _make_up_weights(
         if needed and not needed.is_present:
             path = write_random_weights(branch, model.model, model.options, needed, scratch)
             options = {**model.options, "weights": str(path)}
-            config = replace(config, **{branch: replace(model, options=options)})
+            config = _with_model(config, branch, replace(model, options=options))
             made_up.append(branch)
     return config, made_up
+
+
+def _with_model(config: PipelineConfig, branch: str, model: ModelConfig) -> PipelineConfig:
+    if branch == "semantic":
+        return replace(config, semantic=model)
+    return replace(config, instance=model)
 
 
 def _is_made_up(row: ProfileRow, made_up: Sequence[str]) -> bool:
@@ -159,7 +175,7 @@ def _is_made_up(row: ProfileRow, made_up: Sequence[str]) -> bool:
 class _Nets:
     """The nets that are measured, by branch, and the pipeline where they are a pair."""
 
-    models: Mapping[str, SemanticModel | InstanceModel]
+    models: Mapping[str, object]
     asks: Mapping[str, Callable[[Photo], Any]]
     pipeline: Pipeline | None
 
@@ -167,26 +183,33 @@ class _Nets:
 def _open(
     config: PipelineConfig, branches: Sequence[str], device: str, folder: Path | None
 ) -> _Nets:
+    semantic, instance = config.semantic, config.instance
+
+    def ask_first(model: SemanticModel, photo: Photo) -> object:
+        return ask_semantic(semantic.model, model, [photo])[0]
+
+    def ask_second(model: InstanceModel, photo: Photo) -> object:
+        return ask_instances(instance.model, model, [photo], config.fusion.score_threshold)[0]
+
     if len(branches) > 1:
-        pipeline = Pipeline(config, device, weights_dir=folder)
-        semantic, instance = pipeline.semantic_model, pipeline.instance_model
-    else:
-        pipeline = None
-        make = {"semantic": create_semantic_model, "instance": create_instance_model}
-        model: ModelConfig = getattr(config, branches[0])
-        options = place_model_weights(branches[0], model, folder)
-        semantic = instance = make[branches[0]](model.model, device, options)
-    floor = config.fusion.score_threshold
-    models = {"semantic": semantic, "instance": instance}
-    asks = {
-        "semantic": lambda photo: ask_semantic(config.semantic.model, semantic, [photo])[0],
-        "instance": lambda photo: ask_instances(config.instance.model, instance, [photo], floor)[0],
-    }
-    return _Nets({b: models[b] for b in branches}, {b: asks[b] for b in branches}, pipeline)
+        pair = Pipeline(config, device, weights_dir=folder)
+        asks = {
+            "semantic": partial(ask_first, pair.semantic_model),
+            "instance": partial(ask_second, pair.instance_model),
+        }
+        models = {"semantic": pair.semantic_model, "instance": pair.instance_model}
+        return _Nets(models, asks, pair)
+    if branches[0] == "semantic":
+        options = place_model_weights("semantic", semantic, folder)
+        stuff = create_semantic_model(semantic.model, device, options)
+        return _Nets({"semantic": stuff}, {"semantic": partial(ask_first, stuff)}, None)
+    options = place_model_weights("instance", instance, folder)
+    things = create_instance_model(instance.model, device, options)
+    return _Nets({"instance": things}, {"instance": partial(ask_second, things)}, None)
 
 
 def _measure(
-    name: str, nets: _Nets, device: str, photos: Sequence[Path], scratch: Path
+    name: str, nets: _Nets, device: str, photos: Sequence[Path | str], scratch: Path
 ) -> list[ProfileRow]:
     """The rows of a pipeline, or that of one of its nets."""
     first = Photo(read_image(photos[0]))
@@ -222,7 +245,7 @@ def _measure(
     return [*rows, total]
 
 
-def _time_photo(nets: _Nets, path: Path, scratch: Path) -> dict[str, float]:
+def _time_photo(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
     """Seconds of each part for one photo."""
     clock = StageClock()
     files = StageClock()
@@ -246,7 +269,7 @@ def _count(parameters: Sequence[Any] | None) -> int | None:
     """Numbers in parameters, each parameter once."""
     if parameters is None:
         return None
-    return sum(parameter.numel() for parameter in {id(p): p for p in parameters}.values())
+    return sum(int(parameter.numel()) for parameter in {id(p): p for p in parameters}.values())
 
 
 def _compare(rows: Sequence[ProfileRow]) -> list[ProfileRow]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fuse.cli.options import json_option
 from fuse.cli.printing import print_figures
+
+if TYPE_CHECKING:
+    from fuse.models.fetching import FetchedFile
 
 
 @click.command()
@@ -41,18 +45,14 @@ def fetch(
     """
     from fuse import api
     from fuse.progress import download_progress
-    from fuse.tables import print_rows
 
     with download_progress() as on_progress:
         files = api.fetch(pipelines, to=to, overrides=overrides, on_progress=on_progress)
-    print_figures(
-        {"files": [file.to_json() for file in files]},
-        json_file,
-        lambda: print_rows(
-            ("weights", "MB", "SHA-256", "checked by"),
-            [
-                (str(file.path), f"{file.size / 1e6:.1f}", file.sha256[:16], file.checked_by)
-                for file in files
-            ],
-        ),
-    )
+    figures = {"files": [file.to_json() for file in files]}
+    print_figures(figures, json_file, lambda: _print(files))
+
+
+def _print(files: list[FetchedFile]) -> None:
+    for file in files:
+        checked = f", checked by {file.checked_by}" if file.checked_by else ""
+        click.echo(f"{file.path}: {file.size / 1e6:.1f} MB, SHA-256 {file.sha256}{checked}")

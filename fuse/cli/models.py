@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import json_option, weights_dir_option
+from fuse.cli.options import allow_plugins_option, json_option, weights_dir_option
 from fuse.cli.printing import print_figures
 
 
@@ -47,6 +47,7 @@ def models(context: click.Context) -> None:
 @click.option(
     "--random-weights", is_flag=True, help="Make weights up where they are not on this machine."
 )
+@allow_plugins_option
 @weights_dir_option
 @json_option
 def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401

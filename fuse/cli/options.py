@@ -35,6 +35,11 @@ weights_dir_option = click.option(
     help="Where published weights lie, and are put; fuse fetch --to DIR fills it.  "
     "[default: $FUSE_WEIGHTS, else TORCH_HOME and HF_HOME]",
 )
+allow_plugins_option = click.option(
+    "--allow-plugins",
+    is_flag=True,
+    help="Let the preset load code that is not installed, as file.py:Class.",
+)
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]"
 )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import (
+    allow_plugins_option,
     gt_dir_option,
     json_option,
     out_option,
@@ -73,11 +74,7 @@ from fuse.cli.printing import print_run
     metavar="I/N",
     help="Do the I-th of N parts, as in a job array; fuse merge joins them.",
 )
-@click.option(
-    "--allow-plugins",
-    is_flag=True,
-    help="Let the preset load code that is not installed, as file.py:Class.",
-)
+@allow_plugins_option
 @weights_dir_option
 @click.option(
     "--engine",

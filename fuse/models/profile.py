@@ -30,7 +30,7 @@ def count_flops(call: Callable[[], object]) -> int:
     """
     with FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def measure_memory(call: Callable[[], object], device: str) -> int:

@@ -35,11 +35,12 @@ def list_published(builders: ModuleType, architecture: object) -> dict[str, str]
     return {name: str(entry.url) for name, entry in entries.items()}
 
 
-def check_architecture(architecture: object, known: Sequence[str]) -> None:
+def check_architecture(architecture: object, known: Sequence[str], weights: str | Path) -> None:
     """Raise ConfigError for an architecture that is not known; None may follow from weights."""
     if architecture is not None and architecture not in known:
         raise ConfigError(
-            f"architecture {architecture!r} is not known; {suggest(str(architecture), known)}"
+            f"{weights}: architecture {architecture!r} is not known; "
+            f"{suggest(str(architecture), known)}"
         )
 
 

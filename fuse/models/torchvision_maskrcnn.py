@@ -176,7 +176,7 @@ def _list_known() -> list[str]:
 
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any], Path]:
     """The net with its weights, what is known of its classes, and the weights' file."""
-    check_architecture(architecture, _list_known())
+    check_architecture(architecture, _list_known(), weights)
     state, about, path = read_named_weights(detection, architecture, weights)
     net = _create(architecture or about.get("architecture"), state, path)
     load_state(net, state, source=str(path))
@@ -195,6 +195,7 @@ def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> M
         return build_instance_net()
     if architecture is None:
         raise ConfigError(f"{path}: set architecture to one of {', '.join(_list_known())}")
+    check_architecture(architecture, _list_known(), path)
     biases = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(COCO_SLOTS))
     net: MaskRCNN = getattr(detection, architecture)(
         weights=None, weights_backbone=None, num_classes=len(biases)

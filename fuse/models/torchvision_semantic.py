@@ -75,7 +75,7 @@ def load_torchvision_semantic(
         ModelError: the weights are not there or do not fit.
         ConfigError: an option is missing or wrong.
     """
-    check_architecture(architecture, list_models(segmentation))
+    check_architecture(architecture, list_models(segmentation), weights)
     state, _, path = read_named_weights(segmentation, architecture, weights)
     net = _build(architecture, state, path)
     count = _count_classes(state)

@@ -6,6 +6,8 @@ averaged and compared at once. Names and numbers follow the PNG specification, s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -141,7 +143,7 @@ def _undo_sub(
     pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, changes: Int32Array, count: int
 ) -> int:
     """Sums along the row; a block of zeros repeats the pixel before it."""
-    left = np.int32(0)
+    left: Any = np.int32(0)  # numba's int32 is no int to mypy
     for block in range(len(blocks) + 1):
         if block < len(blocks) and _is_zero(blocks, block):
             different = np.int32(0)
@@ -173,7 +175,8 @@ def _undo_other(
 
     In Paeth a block of zeros changes nothing where the pixel before it did not change.
     """
-    left, above_left = np.int32(0), np.int32(0)
+    left: Any = np.int32(0)  # numba's int32 is no int to mypy
+    above_left: Any = np.int32(0)
     for block in range(len(blocks) + 1):
         is_whole = block < len(blocks)
         if is_whole and kind == PAETH and left == above_left and _is_zero(blocks, block):

@@ -120,7 +120,7 @@ def report(
 def _stream(
     shown: Sequence[RatedPhoto],
     runs: Sequence[ShownRun],
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Path | str],
     workers: int | None,
     on_photo: Callable[[], None],
 ) -> Iterator[ShownPhoto]:

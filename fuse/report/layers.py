@@ -91,7 +91,7 @@ class ShownPhoto:
 
 
 def show_photo(
-    image_id: ImageId, run: ShownRun, second: ShownRun | None, path: Path | None
+    image_id: ImageId, run: ShownRun, second: ShownRun | None, path: Path | str | None
 ) -> ShownPhoto:
     """Gather what there is of a photo.
 
@@ -121,7 +121,7 @@ def show_photo(
 
 
 def _read_picture(
-    path: Path | None, scale: float, size: tuple[int, int]
+    path: Path | str | None, scale: float, size: tuple[int, int]
 ) -> tuple[bytes | None, str | None]:
     """The photo as a small JPEG, or why there is none."""
     if path is None:

@@ -115,8 +115,8 @@ def match_photos(dataset: PanopticDataset, known: PanopticDataset) -> dict[Image
 
 def find_photos(
     names: Iterable[str], run_files: Iterable[Mapping[str, Any]], images: Path | None
-) -> dict[str, Path]:
-    """Where the photos of a run lie; those that are not found have no entry.
+) -> dict[str, Path | str]:
+    """Where the photos of a run lie, URLs as text; those that are not found have no entry.
 
     Args:
         names: relative names of the photos.
@@ -130,7 +130,7 @@ def find_photos(
     wanted = list(names)
     if images:
         return _find_below(images, wanted)
-    found: dict[str, Path] = {}
+    found: dict[str, Path | str] = {}
     for run_file in run_files:
         inputs = run_file.get("settings", {}).get("inputs", ())
         present = [given for given in inputs if has_magic(given) or Path(given).exists()]
@@ -139,12 +139,15 @@ def find_photos(
     return {name: found[name] for name in wanted if name in found}
 
 
-def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path]:
+def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
     """Photos in a folder by their relative name, or by a bare name that is there once."""
     listed = list_images([str(images)])
     by_path = {photo.relative_name: photo.path for photo in listed}
-    uses = Counter(photo.path.name for photo in listed)
-    by_name = {photo.path.name: photo.path for photo in listed if uses[photo.path.name] == 1}
+    bare = [PurePosixPath(photo.relative_name).name for photo in listed]
+    uses = Counter(bare)
+    by_name = {
+        name: photo.path for name, photo in zip(bare, listed, strict=True) if uses[name] == 1
+    }
     found = {name: by_path.get(name, by_name.get(PurePosixPath(name).name)) for name in names}
     return {name: path for name, path in found.items() if path}
 

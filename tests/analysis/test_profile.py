@@ -116,6 +116,20 @@ def test_what_is_no_branch_is_named(asked):
         profile([asked], images=[PHOTO])
 
 
+def test_code_of_a_preset_is_not_run_unasked(tmp_path):
+    (tmp_path / "mine.py").write_text("raise SystemExit")
+    (tmp_path / "pair.toml").write_text("""
+label_space = "coco_super"
+[semantic]
+model = "mine.py:Net"
+[instance]
+model = "torchvision"
+weights = "tiny_instance"
+""")
+    with pytest.raises(ConfigError, match="give --allow-plugins"):
+        profile([str(tmp_path / "pair.toml")], images=[PHOTO])
+
+
 def test_the_command_prints_a_table_or_json():
     arguments = ["models", "profile", "tiny:semantic", "--images", PHOTO, "--device", "cpu"]
     result = CliRunner().invoke(main, arguments)
