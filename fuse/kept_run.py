@@ -91,7 +91,7 @@ def read_kept_run(path: Path) -> KeptRun:
         space = load_space(settings["pipeline"]["label_space"])
         instance_space = load_space(settings["label_spaces"]["instance"])
         fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
-    except (KeyError, TypeError) as err:
+    except (AttributeError, KeyError, TypeError) as err:
         raise CocoFormatError(f"{path / RUN_FILE} cannot be read ({err!r})") from err
     choices = find_label_map(instance_space, space).choices
     dataset = read_panoptic_json(path)
