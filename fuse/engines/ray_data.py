@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
+import pickle  # nosec B403
 import socket
 import sys
 import warnings
@@ -136,7 +136,7 @@ class RayEngine:
             with closing(iter(dataset.iter_batches(batch_size=None, prefetch_batches=0))) as rows:
                 for row in rows:
                     for pickled in row["answer"]:
-                        answer = pickle.loads(pickled)  # noqa: S301 - our own worker's
+                        answer = pickle.loads(pickled)  # noqa: S301  # nosec B301 - our own worker's
                         if answer.error:
                             raise answer.error
                         self._note(answer)

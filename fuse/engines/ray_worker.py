@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import pickle  # nosec B403
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class Worker:
 
         Errors are answers as well: what Ray itself reports is then that a worker has died.
         """
-        tasks = pickle.loads(batch["tasks"][0])  # noqa: S301 - the driver pickled it
+        tasks = pickle.loads(batch["tasks"][0])  # noqa: S301  # nosec B301 - the driver's
         return {"answer": [pickle.dumps(self.answer(tasks))]}
 
     def answer(self, tasks: Sequence[PhotoTask]) -> Answer:
