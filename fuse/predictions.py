@@ -282,8 +282,8 @@ def _unpack_semantic(arrays: Arrays) -> TargetLogits | SemanticPrediction:
     classes, rows, columns = grid = tuple(map(int, arrays["grid"]))
     if min(grid) < 1 or -(-classes * rows * columns // 8) != len(arrays["kept"]):
         raise ValueError(f"a grid of {grid} has other bits than {len(arrays['kept'])} bytes")
-    kept = np.unpackbits(arrays["kept"], count=classes * rows * columns)
-    kept = kept.view(np.bool_).reshape(grid)
+    bits = np.unpackbits(arrays["kept"], count=classes * rows * columns)
+    kept = bits.view(np.bool_).reshape(grid)
     values = np.full(grid, DROPPED, dtype=np.float16)
     values[kept] = arrays["logits"]
     scale_y, scale_x = map(float, arrays["scale"])
