@@ -6,7 +6,6 @@ the net's own stride and are upsampled once, straight to the photo's size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +16,8 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import Tensor, nn
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import CocoFormatError, ConfigError, ModelError
+from fuse.io.json_files import parse_object
 from fuse.labels import load_class_ids
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
@@ -168,9 +168,10 @@ def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
     folder = find_repository(weights, revision)
     path = find_state_files(folder)[0]
     try:
-        arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = folder / "config.json"
+        arguments = parse_object(config.read_bytes(), str(config))
         architecture = arguments.pop("_model_class")
-    except (OSError, ValueError, KeyError) as err:
+    except (OSError, CocoFormatError, KeyError) as err:
         raise ModelError(
             f"{folder}: config.json is missing or names no _model_class, so this is no folder of "
             "segmentation-models-pytorch"
@@ -190,7 +191,7 @@ def _read_transform(path: Path) -> dict[str, Any]:
         return {}
     about: dict[str, Any] = {}
     try:
-        for step in json.loads(path.read_text(encoding="utf-8"))["transform"]["transforms"]:
+        for step in parse_object(path.read_bytes(), str(path))["transform"]["transforms"]:
             kind = step["__class_fullname__"].rpartition(".")[2]
             if kind == "Normalize":
                 # Its mean and std count in shares of max_pixel_value, on values of 0..255.
@@ -199,7 +200,7 @@ def _read_transform(path: Path) -> dict[str, Any]:
                 about["std"] = [value * unit for value in step["std"]]
             elif kind == "Resize":
                 about["min_size"] = min(step["height"], step["width"])
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
+    except (CocoFormatError, KeyError, TypeError, AttributeError) as err:
         raise ModelError(f"{path}: not a pipeline of albumentations ({err!r})") from err
     return about
 
@@ -224,7 +225,7 @@ def _build(
             )
         try:
             net = smp.create_model(architecture, **keywords)
-        except (KeyError, RuntimeError, TypeError, ValueError) as err:
+        except Exception as err:  # anything, depending on what an argument should have been
             raise ConfigError(_explain(architecture, keywords["encoder_name"], err)) from err
     load_state(net, checkpoint.state, source=str(checkpoint.path))
     return net

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fuse import api
@@ -124,7 +125,17 @@ def read_journal(out):
     return sorted((out / "records.jsonl").read_bytes().splitlines())
 
 
+@pytest.fixture
+def one_thread():
+    """What a worker of two on two cores has: sums of a net depend on how they are split."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.ray
+@pytest.mark.usefixtures("one_thread")
 def test_two_workers_give_the_bytes_and_the_score_of_the_local_engine(cluster, tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(EXAMPLES, folder)
