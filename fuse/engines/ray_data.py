@@ -207,7 +207,8 @@ def _import_ray() -> ModuleType:
         ) from err
     # A lost call is logged with pages of traceback; what became of its photos stands in ours.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager
