@@ -221,7 +221,7 @@ def print_table(costs: Costs, photos: int) -> None:
         rate = photos / outcome.seconds
         shares = {part: spent / outcome.seconds for part, spent in outcome.busy.items()}
         print(
-            f"| {workers} | {outcome.seconds / 3600:.1f} | {rate:,.0f} "
+            f"| {workers} | {outcome.seconds / 3600:.1f} | {rate:,.1f} "
             f"| {rate / (workers * alone):.0%} | {shares['driver']:.0%} "
             f"| {shares['file system']:.0%} | {max(shares, key=shares.__getitem__)} |"
         )

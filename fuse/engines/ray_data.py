@@ -209,7 +209,8 @@ def _import_ray() -> ModuleType:
         ) from err
     # A lost call is logged with pages of traceback; what became of its photos stands in ours.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    return ray  # type: ignore[no-any-return]
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager

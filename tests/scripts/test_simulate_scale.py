@@ -59,6 +59,7 @@ def test_it_runs_on_a_finished_run(tmp_path: Path) -> None:
     photo = SCRIPTS.parent / "examples" / "images" / "rocket.jpg"
     api.run([str(photo)], run, device="cpu")
     command = [sys.executable, SCRIPTS / "simulate_scale.py", run, "--photos", "5000"]
+    command += ["--seconds", "0.2", "--files", "5000"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]
     assert [int(row[0]) for row in rows[2:]] == [1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096]
