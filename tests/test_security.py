@@ -204,8 +204,8 @@ def test_a_folder_of_transformers_runs_no_code(tmp_path):
     auto_map = {"AutoConfig": "evil.Evil", "AutoModelForSemanticSegmentation": "evil.Evil"}
     config = {"model_type": "evil", "architectures": ["Evil"], "auto_map": auto_map}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="no folder of transformers"):
-        TransformersNet(str(tmp_path), "cpu", "float32")
+    with pytest.raises(ModelError, match="transformers cannot read it"):
+        TransformersNet(str(tmp_path), None, "cpu", "float32")
     assert not Path("ran").exists()
 
 
