@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuse.analysis.compare import Comparison, compare
+from fuse.analysis.diagnose import diagnose
+from fuse.analysis.diagnosis import Diagnosis
+from fuse.analysis.disagreement import Disagreement, disagree
+from fuse.analysis.pairs import pairs
+from fuse.analysis.profile import ProfileRow, profile
 from fuse.analysis.sweep import SweepResult, sweep
+from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
 from fuse.combine import CombineResult, combine, combine_kept
-from fuse.config import PACKAGE_DIR, list_pipelines
-from fuse.errors import DataError
+from fuse.config import find_examples, list_pipelines
+from fuse.datasets.convert import ConvertResult, convert
+from fuse.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
+from fuse.report.build import Report, report
 from fuse.scoring import Evaluation, evaluate, write_per_image_csv
-
-# In a wheel the example photos lie in the package, in a checkout beside it.
-EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
+from fuse.verify import Verification, verify
 
 
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
@@ -25,9 +32,7 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
     Raises:
         DataError: the example photos are not there.
     """
-    examples = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
-    if examples is None:
-        raise DataError("the example photos are missing from this installation")
+    examples = find_examples()
     return run(
         [str(examples / "images")],
         out,
@@ -40,21 +45,41 @@ def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = Fa
 
 __all__ = [
     "CombineResult",
+    "Comparison",
+    "ConvertResult",
+    "Diagnosis",
+    "Disagreement",
     "Evaluation",
     "LabelAudit",
+    "PipelineEntry",
+    "ProfileRow",
+    "Report",
     "RunResult",
     "SweepResult",
+    "Verification",
     "audit",
+    "check_plot_path",
     "combine",
     "combine_kept",
+    "compare",
+    "convert",
     "demo",
+    "describe_pipelines",
+    "diagnose",
+    "disagree",
     "evaluate",
+    "fetch",
     "list_maps",
     "list_models",
     "list_pipelines",
     "list_space_rows",
     "merge",
+    "pairs",
+    "plot_sweep",
+    "profile",
+    "report",
     "run",
     "sweep",
+    "verify",
     "write_per_image_csv",
 ]

@@ -6,12 +6,12 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
 class StageClock:
-    """Adds up the seconds that threads spend in named stages.
+    """Adds up the seconds that threads, and other processes, spend in named stages.
 
     >>> clock = StageClock()
     >>> with clock.time("read"):
@@ -34,6 +34,19 @@ class StageClock:
             with self._lock:
                 self.seconds[stage] += time.perf_counter() - start
 
+    def take(self) -> dict[str, float]:
+        """The seconds so far; counting begins anew."""
+        with self._lock:
+            seconds = dict(self.seconds)
+            self.seconds.clear()
+        return seconds
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count what another clock has measured."""
+        with self._lock:
+            for stage, spent in seconds.items():
+                self.seconds[stage] += spent
+
 
 def peak_memory() -> int | None:
     """Most bytes of memory this process has had at a time; None where the system cannot say."""
@@ -43,3 +56,12 @@ def peak_memory() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def to_mebibytes(memory: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Bytes in MiB, rounded down.
+
+    >>> to_mebibytes({"process": 5 << 20, "device": None})
+    {'process': 5, 'device': None}
+    """
+    return {where: None if size is None else size >> 20 for where, size in memory.items()}

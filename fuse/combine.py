@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from fuse.config import FusionConfig
+from fuse.config import THRESHOLDS, FusionConfig, change_fusion, parse_fusion_overrides
 from fuse.errors import ConfigError, DataError
-from fuse.fusion import METHODS, fuse_stuff_masks
+from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
 from fuse.io.coco import RUN_JSON, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.images import png_names
+from fuse.io.names import check_links, make_parent
 from fuse.io.photo_list import read_categories, read_photo_list
 from fuse.io.png import write_id_map
 from fuse.io.results import LabelFolder, ResultsFile, open_semantic, read_results
 from fuse.kept_run import read_kept_run
 from fuse.labels import load_space
+from fuse.predictions import find_pairs, fuse_photo
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
 Fuse = Callable[[ImageRecord], PanopticPrediction]
 
-MASK_RULE = "overlap"  # the only rule for stuff that comes as masks
 PHOTOS_AHEAD = 16  # per thread, in memory at a time
 
 
@@ -62,19 +63,15 @@ class _Inputs:
             CocoFormatError: an entry of the photo or its label PNG is wrong.
         """
         size = (photo.height or 0, photo.width or 0)  # the photo list has checked both
-        thresholds = {
-            "score_threshold": self.fusion.score_threshold,
-            "overlap_threshold": self.fusion.overlap_threshold,
-            "stuff_area": self.fusion.stuff_area,
-        }
         instances = self.instances.load_instances(
             photo.image_id, size, score_threshold=self.fusion.score_threshold
         )
         if isinstance(self.semantic, ResultsFile):
-            stuff_ids, stuff_masks = self.semantic.load_stuff_masks(photo.image_id, size)
+            stuff_ids, stuff_masks = self.semantic.load_masks(photo.image_id, size, isthing=False)
+            thresholds = {key: getattr(self.fusion, key) for key in THRESHOLDS}
             return fuse_stuff_masks(stuff_ids, stuff_masks, instances, **thresholds)
         semantic = self.semantic.load_semantic(photo.image_id, photo.file_name, size)
-        return METHODS[self.fusion.rule](semantic, instances, self.space, **thresholds)
+        return fuse_photo(semantic, instances, self.space, self.fusion, {})
 
 
 def combine(
@@ -84,10 +81,11 @@ def combine(
     semantic: Path,
     images: Path,
     categories: str | None = None,
-    rule: str = "overlap",
-    score_threshold: float = 0.5,
-    overlap_threshold: float = 0.5,
-    stuff_area: float = 4096,
+    rule: str | None = None,
+    score_threshold: float | None = None,
+    overlap_threshold: float | None = None,
+    stuff_area: float | None = None,
+    overrides: Sequence[str] = (),
     overwrite: bool = False,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -106,10 +104,11 @@ def combine(
         images: COCO JSON with ``images``; photos without predictions get an empty map.
         categories: name of a label space, CSV or JSON file; by default the photo list's,
             else COCO panoptic.
-        rule: a key of `fuse.fusion.METHODS`.
-        score_threshold: see `fuse_by_overlap`, and so the next two.
+        rule: a key of `fuse.fusion.METHODS`, by default ``overlap``.
+        score_threshold: see `FusionConfig`, and so the next two; None takes the rule's own.
         overlap_threshold: see there.
         stuff_area: see there.
+        overrides: ``fusion.key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
@@ -120,16 +119,13 @@ def combine(
         DataError: the folder is not empty.
         LabelSpaceError: there are no such categories.
     """
-    fusion = FusionConfig(
-        rule=rule,
-        score_threshold=score_threshold,
-        overlap_threshold=overlap_threshold,
-        stuff_area=stuff_area,
-    )
+    given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
+    fusion = change_fusion(FusionConfig(), given)
     photos, listed_space = read_photo_list(images)
     space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
     inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)
-    if isinstance(inputs.semantic, ResultsFile) and rule != MASK_RULE:
+    find_pairs(fusion, space)
+    if isinstance(inputs.semantic, ResultsFile) and METHODS[fusion.rule].fuse != fuse_by_overlap:
         raise ConfigError(f"rule {rule!r} needs a folder of label PNGs; {semantic} is a file")
     names = png_names([photo.file_name for photo in photos.values()])
     tasks = list(zip(photos.values(), names, strict=True))
@@ -154,6 +150,7 @@ def combine_kept(
     score_threshold: float | None = None,
     overlap_threshold: float | None = None,
     stuff_area: float | None = None,
+    overrides: Sequence[str] = (),
     overwrite: bool = False,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -166,9 +163,10 @@ def combine_kept(
         out: folder for panoptic.json and panoptic/*.png; new, empty, or see overwrite.
         predictions: output folder of a run with kept predictions.
         rule: a key of `fuse.fusion.METHODS`; None takes the run's, and so below.
-        score_threshold: see `fuse_by_overlap`; not below what was kept (0.05).
+        score_threshold: see `FusionConfig`; not below what was kept (0.05).
         overlap_threshold: see there.
         stuff_area: see there.
+        overrides: ``fusion.key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
@@ -179,25 +177,38 @@ def combine_kept(
         DataError: the run kept none, or the folder is not empty.
     """
     run = read_kept_run(predictions)
-    given: dict[str, Any] = {
-        "rule": rule,
-        "score_threshold": score_threshold,
-        "overlap_threshold": overlap_threshold,
-        "stuff_area": stuff_area,
-    }
-    fusion = replace(run.fusion, **{k: v for k, v in given.items() if v is not None})
+    given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
+    fusion = change_fusion(run.fusion, given)
+    find_pairs(fusion, run.space)
     annotations = run.dataset.annotations
     tasks = [(image, annotations[i].file_name) for i, image in run.dataset.images.items()]
     segments = _combine_photos(
         out,
         tasks,
-        lambda photo: run.fuse(photo.image_id, fusion),
+        lambda photo: next(run.fuse(photo.image_id, [fusion])),
         run.space,
         overwrite=overwrite,
         workers=workers,
         on_progress=on_progress,
     )
     return CombineResult(out, len(tasks), segments, ())
+
+
+def _collect_changes(
+    rule: str | None,
+    score_threshold: float | None,
+    overlap_threshold: float | None,
+    stuff_area: float | None,
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """What was given, for `change_fusion`."""
+    given = {
+        "rule": rule,
+        "score_threshold": score_threshold,
+        "overlap_threshold": overlap_threshold,
+        "stuff_area": stuff_area,
+    }
+    return {k: v for k, v in given.items() if v is not None} | parse_fusion_overrides(overrides)
 
 
 def _combine_photos(
@@ -245,6 +256,7 @@ def _make_folder(out: Path, *, overwrite: bool) -> Path:
     elif out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
     png_dir.mkdir(parents=True)
+    check_links(out, png_dir)
     return png_dir
 
 
@@ -256,8 +268,7 @@ def _write_maps(
     def finish(task: tuple[ImageRecord, str]) -> dict[str, Any]:
         photo, name = task
         fused = fuse(photo)
-        (png_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        write_id_map(png_dir / name, fused.panoptic_map)
+        write_id_map(make_parent(png_dir, name), fused.panoptic_map)
         return annotation_to_json(photo.image_id, name, fused.segments_info)
 
     threads = workers or cpu_count() or 1

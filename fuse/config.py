@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, unknown_key
-from fuse.fusion import METHODS
+from fuse.errors import ConfigError, DataError, suggest, unknown_key
+from fuse.fusion import METHODS, VOTE_AMONG
+from fuse.io.files import resolve_path
+from fuse.io.pairs import read_pairs
+from fuse.io.toml_files import read_toml
+from fuse.models.registry import needs_plugin_permission
 
 PACKAGE_DIR = Path(__file__).parent
-# In a wheel the presets lie in the package, in a checkout beside it.
+# In a wheel the presets and the example photos lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
-CLASS_CHOICES = ("commonest", "evidence")
+CLASS_CHOICES = ("commonest", "evidence", "overlap")
+THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area")
+EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
+PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space", "pairs")
+BRANCHES = ("semantic", "instance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class FusionConfig:
-    """The fusion rule and its thresholds; see `fuse.fusion`.
+    """The fusion rule, its thresholds and its parameters; see `fuse.fusion`.
 
     Attributes:
         rule: a key of `fuse.fusion.METHODS`.
@@ -36,7 +46,11 @@ class FusionConfig:
             skipped, 0..1.
         stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the photo.
         class_choice: of an instance whose label map offers several categories: ``commonest``
-            takes the first, ``evidence`` the one that the semantic net sees on its pixels.
+            takes the first, ``evidence`` the one that the semantic net sees on its pixels,
+            ``overlap`` the one that goes with an instance it sits over.
+        temperature: mask logits are divided by it before they meet the semantic net's, above 0.
+        vote_among: the classes that an instance may become by vote.
+        pairs: names of classes, (above, below).
     """
 
     rule: str = "overlap"
@@ -44,22 +58,98 @@ class FusionConfig:
     overlap_threshold: float = 0.5
     stuff_area: float = 4096
     class_choice: str = "commonest"
+    temperature: float = 1.0
+    vote_among: str = VOTE_AMONG[0]
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.rule not in METHODS:
-            raise ConfigError(f"fusion.rule {self.rule!r} is none of {', '.join(METHODS)}")
-        if self.class_choice not in CLASS_CHOICES:
-            allowed = ", ".join(CLASS_CHOICES)
-            raise ConfigError(f"fusion.class_choice {self.class_choice!r} is none of {allowed}")
-        for name in ("score_threshold", "overlap_threshold", "stuff_area"):
+        choices = (
+            ("rule", tuple(METHODS)),
+            ("class_choice", CLASS_CHOICES),
+            ("vote_among", VOTE_AMONG),
+        )
+        for name, allowed in choices:
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in allowed:
+                raise ConfigError(f"fusion.{name} {value!r} is none of {', '.join(allowed)}")
+        for name in (*THRESHOLDS, "temperature"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ConfigError(f"fusion.{name} must be a number, got {value!r}")
         for name in ("score_threshold", "overlap_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"fusion.{name} must lie in 0..1, got {getattr(self, name)}")
-        if not self.stuff_area >= 0:
-            raise ConfigError(f"fusion.stuff_area must be at least 0, got {self.stuff_area}")
+        if not 0 <= self.stuff_area < inf:
+            raise ConfigError(
+                f"fusion.stuff_area must be at least 0 and finite, got {self.stuff_area}"
+            )
+        if not 0 < self.temperature < inf:
+            raise ConfigError(f"fusion.temperature must be above 0, got {self.temperature}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What the rule looks at, as plain values; `change_fusion` reads it."""
+        return {key: getattr(self, key) for key in fusion_keys(self.rule)}
+
+
+def fusion_keys(rule: str) -> tuple[str, ...]:
+    """What may be set for a rule."""
+    return ("rule", *THRESHOLDS, "class_choice", *METHODS[rule].parameters)
+
+
+def change_fusion(fusion: FusionConfig, changes: Mapping[str, Any]) -> FusionConfig:
+    """Another rule or other settings.
+
+    A rule that is known by its thresholds brings them, unless the changes have others.
+
+    Args:
+        fusion: what is kept where the changes do not say.
+        changes: keys of FusionConfig; ``pairs`` may also be the path of a CSV file.
+
+    Raises:
+        ConfigError: the rule has no such key, or a value is wrong.
+        CocoFormatError: the file of pairs is wrong.
+
+    >>> change_fusion(FusionConfig(), {"rule": "upsnet-combined"}).score_threshold
+    0.6
+    """
+    rule = changes.get("rule", fusion.rule)
+    if not isinstance(rule, str) or rule not in METHODS:
+        raise ConfigError(f"fusion.rule {rule!r} is none of {', '.join(METHODS)}")
+    _check_keys(changes, fusion_keys(rule), where=f"the rule {rule!r}")
+    values = dict(changes)
+    if "rule" in changes:
+        values = {**METHODS[rule].thresholds, **changes}
+    if "pairs" in values:
+        values["pairs"] = _parse_pairs(values["pairs"])
+    return replace(fusion, **values)
+
+
+def parse_fusion_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Changes for `change_fusion` from ``fusion.key=value`` each, the value as in a preset.
+
+    Raises:
+        ConfigError: an override is not of that form, or of another section.
+
+    >>> parse_fusion_overrides(["fusion.temperature=2", "fusion.vote_among=supercategory"])
+    {'temperature': 2, 'vote_among': 'supercategory'}
+    """
+    table: dict[str, Any] = {}
+    for override in overrides:
+        _set_key(table, override)
+    _check_keys(table, ("fusion",), where="--set of kept predictions")
+    return dict(table.get("fusion", {}))
+
+
+def _parse_pairs(pairs: object) -> tuple[tuple[str, str], ...]:
+    """Pairs of names, from a list of two names each or from the CSV file of that path."""
+    if isinstance(pairs, str):
+        return read_pairs(Path(pairs))
+    if not isinstance(pairs, list | tuple) or not all(
+        isinstance(pair, list | tuple) and [type(name) for name in pair] == [str, str]
+        for pair in pairs
+    ):
+        raise ConfigError("fusion.pairs must be the path of a CSV file or a list of [above, below]")
+    return tuple((above, below) for above, below in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +173,7 @@ class PipelineConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for run.json."""
-        return asdict(self)
+        return asdict(self) | {"fusion": self.fusion.to_json()}
 
 
 def list_pipelines() -> dict[str, Path]:
@@ -92,12 +182,26 @@ def list_pipelines() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def find_examples() -> Path:
+    """The folder of the example photos and their ground truth.
+
+    Raises:
+        DataError: it is not there.
+    """
+    found = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
+    if found is None:
+        raise DataError("the example photos are missing from this installation")
+    return found
+
+
 def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Read a preset by name, or from a TOML file at that path.
 
     Args:
-        pipeline: ``tiny``, or ``my/pair.toml``.
-        overrides: ``section.key=value`` each, the value in TOML or else taken as text.
+        pipeline: ``tiny``, or ``my/pair.toml``. Paths in it (`PATH_KEYS`) are relative to its own
+            folder.
+        overrides: ``section.key=value`` each, the value in TOML or else taken as text; paths in
+            it are relative to the working directory, as whatever stands in a command.
 
     Raises:
         ConfigError: there is no such preset, it is not TOML, or a key or value is wrong.
@@ -106,19 +210,28 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():
         raise ConfigError(
-            f"no pipeline {pipeline!r}; shipped are {', '.join(presets)}, "
+            f"no pipeline {pipeline!r}; {suggest(pipeline, list(presets))}, "
             "or give the path of a TOML file"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    table = read_toml(path)
+    _place_paths(table, path.parent)
     for override in overrides:
         _set_key(table, override)
     try:
         return parse_pipeline(path.stem, table)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
+
+
+def refuse_plugins(config: PipelineConfig, branches: Sequence[str] = BRANCHES) -> None:
+    """Raise ConfigError where nets of a preset would run code that nobody installed."""
+    for branch in branches:
+        model: ModelConfig = getattr(config, branch)
+        if needs_plugin_permission(model.model):
+            raise ConfigError(
+                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
+                "own; read that code, then give --allow-plugins"
+            )
 
 
 def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
@@ -132,15 +245,23 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
     if not isinstance(table.get("label_space"), str):
         raise ConfigError("label_space is missing: the name of a label space, as text")
     fusion = _get_table(table, "fusion") if "fusion" in table else {}
-    _check_keys(fusion, [f.name for f in fields(FusionConfig)], where="fusion")
     return PipelineConfig(
         name=name,
         label_space=table["label_space"],
         semantic=_parse_model(table, "semantic"),
         instance=_parse_model(table, "instance"),
-        fusion=FusionConfig(**fusion),
+        fusion=change_fusion(FusionConfig(), fusion),
         description=str(table.get("description", "")),
     )
+
+
+def _place_paths(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths in a preset's table those from the working directory, in place."""
+    for part in (table, *map(table.get, ("semantic", "instance", "fusion"))):
+        if isinstance(part, dict):
+            for key in PATH_KEYS:
+                if isinstance(part.get(key), str):
+                    part[key] = resolve_path(part[key], folder)
 
 
 def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
@@ -148,6 +269,10 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
     model = options.pop("model", None)
     if not isinstance(model, str):
         raise ConfigError(f"{key}.model is missing: the name of a model, as text")
+    try:
+        json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"[{key}] holds a date, nan or inf, which run.json cannot keep") from err
     return ModelConfig(model, options)
 
 
@@ -177,5 +302,5 @@ def _set_key(table: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {section!r} is not a section")
     try:
         table[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         table[last] = text.strip()

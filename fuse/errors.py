@@ -13,7 +13,8 @@
     `- RunStoppedError        a run was asked to stop; what is done stays done
 
 A message says what is wrong, where, and what to do. The command line prints it as one
-``Error:`` line and exits with 1; any other exception is a bug and shows its traceback.
+``Error:`` line and exits with 1; any other exception is a bug and shows its traceback, with a
+line that says what to report.
 """
 
 from __future__ import annotations
@@ -64,6 +65,19 @@ class EngineError(FuseError):
 
 class RunStoppedError(FuseError):
     """A run was asked to stop before its end; what is done stays done."""
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """Half a sentence for a name that nobody knows: the nearest known one, and all of them.
+
+    >>> suggest("tinny", ["coco", "tiny"])
+    "did you mean 'tiny'? Known are coco, tiny"
+    >>> suggest("x", ["coco"])
+    'known are coco'
+    """
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? K" if near else "k"
+    return f"{hint}nown are {', '.join(known)}"
 
 
 def unknown_key(where: str, key: str, allowed: Sequence[str]) -> ConfigError:

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import count
 from os import cpu_count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import fuse
-from fuse.clock import StageClock, peak_memory
-from fuse.config import PipelineConfig, read_pipeline
-from fuse.engines.local import run_local
-from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.images import list_images, png_names
-from fuse.models.registry import needs_plugin_permission
-from fuse.models.runtime import peak_device_memory
-from fuse.photo import FinishedPhoto, PhotoWorker
-from fuse.pipeline import Pipeline
+from fuse.clock import StageClock
+from fuse.config import read_pipeline, refuse_plugins
+from fuse.engines.assignment import Assignment, Engine
+from fuse.engines.local import LocalEngine
+from fuse.engines.ray_data import RayEngine
+from fuse.engines.ray_pool import RayPool
+from fuse.errors import ConfigError, RunStoppedError
+from fuse.fetch import place_weights
+from fuse.io.coco import read_panoptic_json
+from fuse.io.remote import is_url
+from fuse.labels import load_space
+from fuse.models.fetching import Progress as FetchProgress
+from fuse.photo import FinishedPhoto, recall_photo
 from fuse.records import PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.scoring import Evaluation, PhotoScore, TruthScorer, find_truth_map
+from fuse.tasks import check_truth_pngs, make_tasks
+from fuse.types import LabelSpace
 
 Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
 
 # Named in run.json besides the weights, as results may depend on them.
 REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
-KEPT_SCORE = 0.05  # what detectors are customarily scored down to
-MAX_THREADS = 8  # for reading, and as many for finishing
+READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +82,17 @@ def run(
     pictures: bool = False,
     keep_predictions: bool = False,
     batch_size: int | None = None,
+    timeout: float = READ_TIMEOUT,
+    retry_failed: bool = False,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
+    weights_dir: Path | None = None,
+    on_fetch: FetchProgress | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    workers: int | None = None,
+    gpus_per_worker: float = 0,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
@@ -90,7 +101,7 @@ def run(
     A folder that holds a cut-off run of the same settings is continued.
 
     Args:
-        images: folders, files and globs.
+        images: folders, files and globs, also behind URLs as ``s3://bucket/photos``.
         out: the output folder; the README says what it holds.
         pipeline: name or file of a preset.
         overrides: ``section.key=value`` each, changes to the preset.
@@ -99,11 +110,20 @@ def run(
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each photo with its semantic map, instances and fused map.
         keep_predictions: also write what the nets said, for other rules and thresholds; finds
-            instances down to a score of KEPT_SCORE.
-        batch_size: photos per call of the nets; by default 1 on a CPU and 8 on a GPU.
+            instances down to a score of `fuse.engines.local.KEPT_SCORE`.
+        batch_size: photos per call of the nets; by default one on a CPU, and on a GPU as many
+            as fit.
+        timeout: seconds after which a photo that is still being read has failed.
+        retry_failed: try photos again that failed in an earlier run of this folder.
         shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
+        weights_dir: where published weights lie, or are put; see `fuse.fetch.fetch`.
+        on_fetch: called while weights are fetched.
+        engine: ``local`` is this process; ``ray`` is many, on this machine or a Ray cluster.
+        ray_address: of a running Ray cluster; by default one is started on this machine.
+        workers: processes of the ray engine; by default as many as there is room for.
+        gpus_per_worker: what each of them gets, at most 1; 0 runs the nets on the CPU.
         on_progress: called after each photo.
         should_stop: asked after each photo; what is done by then stays done.
 
@@ -115,184 +135,120 @@ def run(
     with clock.time("total"):
         config = read_pipeline(pipeline, overrides)
         if not allow_plugins:
-            _refuse_plugins(config)
+            refuse_plugins(config)
+        space = load_space(config.label_space)
         truth = read_panoptic_json(gt, gt_dir) if gt else None
+        scorer = TruthScorer(truth, find_truth_map(truth.space, space)) if truth else None
         tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
         if truth:
-            _check_truth_pngs(tasks, truth)
-        nets = Pipeline(config, device)
-        scorer = TruthScorer(truth, find_truth_map(truth.space, nets.space)) if truth else None
-        worker = PhotoWorker(
-            nets,
-            out,
-            clock,
-            scorer=scorer,
-            pictures=pictures,
-            keep_predictions=keep_predictions,
+            check_truth_pngs(tasks, truth)
+        place_weights(config, weights_dir, on_fetch)  # before any process reads them
+        assignment = Assignment(
+            *(config, device, weights_dir, out, gt, gt_dir),
+            *(pictures, keep_predictions, batch_size, timeout),
         )
-        settings = _describe_settings(nets, images, shard) | {"predictions": keep_predictions}
+        pool = RayPool(ray_address, workers, gpus_per_worker)
+        carrier = _choose_engine(engine, assignment, clock, scorer, pool)
+        settings = {
+            "fuse": fuse.__version__,
+            "pipeline": config.to_json(),
+            **carrier.nets,
+            "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
+            "shard": "{}/{}".format(*shard),
+            "predictions": keep_predictions,
+        }
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
         with clock.time("total"):
-            failed: list[tuple[str, str]] = []
-            scores: list[PhotoScore] = []
-            score_floor = KEPT_SCORE if keep_predictions else None
-            photos = _do_photos(tasks, nets, worker, folder, clock, batch_size, score_floor)
-            for done, photo in enumerate(photos, start=1):
-                if photo.record.error is not None:
-                    failed.append((photo.task.file_name, photo.record.error))
-                if photo.score:
-                    scores.append(photo.score)
-                if on_progress:
-                    on_progress(len(tasks), len(failed))
-                if should_stop() and done < len(tasks):
-                    raise RunStoppedError(
-                        f"stopped after {done} of {len(tasks)} photos; "
-                        "the same command goes on from there"
-                    )
-            folder.write_maps(tasks, nets.space)
+            photos = _do_photos(tasks, carrier, folder, space, scorer, retry_failed=retry_failed)
+            failed, scores = _collect(photos, tasks, on_progress, should_stop)
+            folder.write_maps(tasks, space)
         result = RunResult(
             out=out,
             done=len(tasks) - len(failed),
-            failed=tuple(failed),
+            failed=failed,
             seconds=dict(clock.seconds),
             evaluation=scorer.evaluation(scores) if scorer else None,
             unknown=len(tasks) - len(scores) if scorer else 0,
         )
-        folder.write_summary(_describe_machine(nets) | result.to_json())
+        folder.write_summary(carrier.describe() | _describe_machine() | result.to_json())
     return result
 
 
-def _refuse_plugins(config: PipelineConfig) -> None:
-    """Raise ConfigError where a preset would run code that nobody installed."""
-    for branch, model in (("semantic", config.semantic), ("instance", config.instance)):
-        if needs_plugin_permission(model.model):
-            raise ConfigError(
-                f"pipeline {config.name!r}: its {branch} model {model.model!r} runs code of its "
-                "own; read that code, then give --allow-plugins"
-            )
+def _choose_engine(
+    name: str,
+    assignment: Assignment,
+    clock: StageClock,
+    scorer: TruthScorer | None,
+    pool: RayPool,
+) -> Engine:
+    """The engine of that name; ConfigError where there is none, or options of another one."""
+    if name == "ray":
+        return RayEngine(assignment, clock, scorer, pool)
+    if name != "local":
+        raise ConfigError(f"engine {name!r} is none of local, ray")
+    if pool != RayPool():
+        raise ConfigError("a Ray address, workers and GPUs per worker need --engine ray")
+    return LocalEngine(assignment, clock, scorer, cores=cpu_count() or 1)
 
 
 def _do_photos(
     tasks: Sequence[PhotoTask],
-    nets: Pipeline,
-    worker: PhotoWorker,
+    engine: Engine,
     folder: RunFolder,
-    clock: StageClock,
-    batch_size: int | None,
-    score_floor: float | None,
+    space: LabelSpace,
+    scorer: TruthScorer | None,
+    *,
+    retry_failed: bool,
 ) -> Iterator[FinishedPhoto]:
-    """Each photo in order, finished now and in the journal, or finished by an earlier run."""
-    fresh = run_local(
-        [task for task in tasks if not folder.is_done(task.file_name)],
-        nets,
-        worker,
-        clock,
-        batch_size=batch_size or (1 if nets.device == "cpu" else 8),
-        threads=min(cpu_count() or 1, MAX_THREADS),
-        score_floor=score_floor,
-    )
-    with closing(fresh):
-        for task in tasks:
-            if folder.is_done(task.file_name):
-                yield worker.recall(task, folder.read_record(task.file_name))
-            else:
-                photo = next(fresh)
-                folder.append(photo.record)
-                yield photo
+    """The photos that an earlier run settled, then the others as they are done and journalled."""
+    to_do: list[PhotoTask] = []
+    for task in tasks:
+        name = task.file_name
+        if folder.is_done(name) or (folder.has_failed(name) and not retry_failed):
+            yield recall_photo(task, folder.read_record(name), folder.path, space, scorer)
+        else:
+            to_do.append(task)
+    with closing(engine(to_do)) as photos:
+        for photo in photos:
+            folder.append(photo.record)
+            yield photo
 
 
-def make_tasks(
-    images: Sequence[str], out: Path, truth: PanopticDataset | None = None
-) -> list[PhotoTask]:
-    """What there is to do: photos with the names of their maps and their image ids.
+def _collect(
+    photos: Iterable[FinishedPhoto],
+    tasks: Sequence[PhotoTask],
+    on_progress: Progress | None,
+    should_stop: Callable[[], bool],
+) -> tuple[tuple[tuple[str, str], ...], list[PhotoScore]]:
+    """Which photos failed and why, and the scores, both in the order of the tasks.
 
     Raises:
-        DataError: there are no photos, or two of them are the same one of the ground truth.
+        RunStoppedError: should_stop said so.
     """
-    photos = list_images(images, leave_out=out)
-    names = [photo.relative_name for photo in photos]
-    return [
-        PhotoTask(photo.path, photo.relative_name, png_name, image_id)
-        for photo, png_name, image_id in zip(
-            photos, png_names(names), assign_image_ids(names, truth), strict=True
-        )
-    ]
-
-
-def _check_truth_pngs(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:
-    """Raise CocoFormatError before any work is done where a true PNG is missing."""
-    scored = [task.image_id for task in tasks if task.image_id in truth.annotations]
-    missing = [png for png in map(truth.png_path, scored) if not png.is_file()]
-    if missing:
-        raise CocoFormatError(
-            f"{truth.path}: {len(missing)} of {len(scored)} PNGs of the photos are missing, "
-            f"first {missing[0]}; name their folder with --gt-dir"
-        )
-
-
-def assign_image_ids(
-    file_names: Sequence[str], truth: PanopticDataset | None = None
-) -> list[ImageId]:
-    """An image_id per photo.
-
-    The ground truth's where it knows the file name, and numbers above its largest for the
-    other photos. Without ground truth the number that each name is, as in COCO, where every
-    name is another number; else 1, 2, 3, ...
-
-    Raises:
-        DataError: two photos are the same one of the ground truth.
-
-    >>> assign_image_ids(["000000000139.jpg", "000000000285.jpg"])
-    [139, 285]
-    >>> assign_image_ids(["cat.jpg", "dog.jpg"])
-    [1, 2]
-    """
-    if truth is None:
-        stems = [PurePosixPath(name).stem for name in file_names]
-        numbers = {int(stem) for stem in stems if stem.isdecimal() and stem.isascii()}
-        if len(numbers) == len(stems):
-            return [int(stem) for stem in stems]
-        return list(range(1, len(file_names) + 1))
-    largest = max((i for i in truth.annotations if isinstance(i, int)), default=0)
-    unknown_ids = count(largest + 1)
-    owners: dict[ImageId, str] = {}
-    for name in file_names:
-        image_id = truth.find_image(name)
-        if image_id is None:
-            image_id = next(unknown_ids)
-        if image_id in owners:
-            raise DataError(
-                f"{owners[image_id]} and {name} are both photo {image_id!r} of {truth.path}; "
-                "leave one out, or run them apart"
+    failed: dict[str, str] = {}
+    scores: dict[str, PhotoScore] = {}
+    for done, photo in enumerate(photos, start=1):
+        if photo.record.error is not None:
+            failed[photo.task.file_name] = photo.record.error
+        if photo.score:
+            scores[photo.task.file_name] = photo.score
+        if on_progress:
+            on_progress(len(tasks), len(failed))
+        if should_stop() and done < len(tasks):
+            raise RunStoppedError(
+                f"stopped after {done} of {len(tasks)} photos; the same command goes on from there"
             )
-        owners[image_id] = name
-    return list(owners)
+    names = [task.file_name for task in tasks]
+    return (
+        tuple((name, failed[name]) for name in names if name in failed),
+        [scores[name] for name in names if name in scores],
+    )
 
 
-def _describe_settings(
-    nets: Pipeline, images: Sequence[str], shard: tuple[int, int]
-) -> dict[str, Any]:
-    """What the maps of a run depend on."""
+def _describe_machine() -> dict[str, Any]:
+    """What a run was made with, for whoever reads its figures."""
     return {
-        "fuse": fuse.__version__,
-        "pipeline": nets.config.to_json(),
-        "weights": dict(nets.weights),
-        "label_spaces": dict(nets.label_spaces),
-        "device": nets.device.partition(":")[0],
-        "inputs": [str(Path(given).resolve()) for given in images],
-        "shard": "{}/{}".format(*shard),
-    }
-
-
-def _describe_machine(nets: Pipeline) -> dict[str, Any]:
-    """Where a run was made and what it took, for whoever reads its figures."""
-    memory = {"process": peak_memory(), "device": peak_device_memory(nets.device)}
-    return {
-        "peak_memory_mib": {
-            where: None if peak is None else peak >> 20 for where, peak in memory.items()
-        },
-        "device": nets.device,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in REPORTED_PACKAGES},
         "processor": platform.processor() or platform.machine(),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse.config import FusionConfig
+from fuse.config import FusionConfig, change_fusion
 from fuse.errors import CocoFormatError, DataError
+from fuse.fusion import METHODS, weigh_classes
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.labels import find_label_map, load_space
 from fuse.predictions import PhotoPrediction, fuse_photo, read_prediction
 from fuse.records import PREDICTION_DIR
-from fuse.run_folder import RUN_FILE
+from fuse.run_folder import RUN_FILE, read_run_file
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -39,15 +39,39 @@ class KeptRun:
         """What the nets said of a photo.
 
         Raises:
-            CocoFormatError: the file is missing or damaged.
+            CocoFormatError: the file is missing, damaged, or of a photo of another size.
         """
-        png_name = self.dataset.annotations[image_id].file_name
-        return read_prediction((self.path / PREDICTION_DIR / png_name).with_suffix(".npz"))
+        path = self._find_file(image_id)
+        prediction = read_prediction(path)
+        photo = self.dataset.images[image_id]
+        if prediction.size != (photo.height, photo.width):
+            raise CocoFormatError(
+                f"{path}: of a photo of {prediction.size}, not {(photo.height, photo.width)}"
+            )
+        return prediction
 
-    def fuse(self, image_id: ImageId, fusion: FusionConfig) -> PanopticPrediction:
-        """The panoptic map of a photo by some rule."""
+    def fuse(
+        self, image_id: ImageId, fusions: Sequence[FusionConfig]
+    ) -> Iterator[PanopticPrediction]:
+        """The panoptic map of a photo by each of some rules.
+
+        Raises:
+            CocoFormatError: the file is missing or damaged, or its categories are not the run's.
+        """
         kept = self.load(image_id)
-        return fuse_photo(kept.label(), kept.instances, self.space, fusion, self.choices)
+        try:
+            semantic = kept.label()
+            weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
+            evidence = weigh_classes(semantic, self.space) if weighs else None
+            photo = (semantic, kept.instances, self.space)
+            for fusion in fusions:
+                yield fuse_photo(*photo, fusion, self.choices, evidence=evidence)
+        except ValueError as err:
+            raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
+
+    def _find_file(self, image_id: ImageId) -> Path:
+        png_name = self.dataset.annotations[image_id].file_name
+        return (self.path / PREDICTION_DIR / png_name).with_suffix(".npz")
 
 
 def read_kept_run(path: Path) -> KeptRun:
@@ -57,19 +81,24 @@ def read_kept_run(path: Path) -> KeptRun:
         DataError: the folder holds no finished run, or one without kept predictions.
         CocoFormatError: a file of it is damaged.
     """
+    content = read_run_file(path)
+    settings = content["settings"]
+    if not settings.get("predictions"):
+        raise DataError(f"{path} has no kept predictions; run it with --keep-predictions")
+    if "photos" not in content:
+        raise DataError(f"{path} is not finished; give its command again")
     try:
-        content = json.loads((path / RUN_FILE).read_bytes())
-        settings = content["settings"]
-        if not settings["predictions"]:
-            raise DataError(f"{path} has no kept predictions; run it with --keep-predictions")
-        if "photos" not in content:
-            raise DataError(f"{path} is not finished; give its command again")
         space = load_space(settings["pipeline"]["label_space"])
         instance_space = load_space(settings["label_spaces"]["instance"])
-        fusion = FusionConfig(**settings["pipeline"]["fusion"])
-    except OSError as err:
-        raise DataError(f"{path} holds no run ({err.strerror})") from err
-    except (ValueError, KeyError, TypeError) as err:
+        fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
+    except (AttributeError, KeyError, TypeError) as err:
         raise CocoFormatError(f"{path / RUN_FILE} cannot be read ({err!r})") from err
     choices = find_label_map(instance_space, space).choices
-    return KeptRun(path, fusion, space, choices, read_panoptic_json(path))
+    dataset = read_panoptic_json(path)
+    unlisted = next((i for i in dataset.annotations if i not in dataset.images), None)
+    if unlisted is not None:
+        raise CocoFormatError(f"{dataset.path}: images lacks image_id {unlisted!r}")
+    unmapped = next((i for i in dataset.images if i not in dataset.annotations), None)
+    if unmapped is not None:
+        raise CocoFormatError(f"{dataset.path}: annotations lacks image_id {unmapped!r}")
+    return KeptRun(path, fusion, space, choices, dataset)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import read_panoptic_json
+from fuse.io.names import check_links, make_parent
 from fuse.labels import load_space
-from fuse.records import PNG_DIR, PhotoTask
-from fuse.run_folder import RUN_FILE, RunFolder, read_records
+from fuse.records import PhotoRecord, PhotoTask
+from fuse.run_folder import RUN_FILE, RunFolder, read_records, read_run_file
 
 
 def merge(runs: Sequence[Path], out: Path) -> int:
     """Join the shards of one run; the result is what a single run would have written.
 
-    PNGs are copied, the shards stay as they are.
+    Maps, kept predictions and pictures are copied, the shards stay as they are.
 
     Args:
         runs: output folders of all shards, in any order.
@@ -28,27 +29,52 @@ def merge(runs: Sequence[Path], out: Path) -> int:
         How many photos the joined run has.
 
     Raises:
-        DataError: a shard is missing, not finished, of another run, or given twice.
+        DataError: a shard or a file of one is missing, a shard is not finished, of another run,
+            or given twice, or a link leads out of a folder.
+        CocoFormatError: a file that a shard says of itself is damaged.
     """
     settings = _join_settings(runs)
+    target = load_space(settings["pipeline"]["label_space"])
     tasks: list[PhotoTask] = []
+    owners: dict[str, Path] = {}
     with RunFolder(out, settings) as folder:
         for run in runs:
-            dataset = read_panoptic_json(run)
-            ids = {image.file_name: image_id for image_id, image in dataset.images.items()}
-            for record in read_records(run):
-                if record.error is None:
-                    image_id = ids[record.file_name]
-                    png_name = dataset.annotations[image_id].file_name
-                    target = out / PNG_DIR / png_name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(run / PNG_DIR / png_name, target)
-                    tasks.append(PhotoTask(run, record.file_name, png_name, image_id))
+            for record, task in _read_shard(run):
+                if (owner := owners.setdefault(record.file_name, run)) != run:
+                    raise DataError(f"{record.file_name} is both in {owner} and in {run}")
+                if task:
+                    _copy_files(run, out, record)
+                    tasks.append(task)
                 folder.append(record)
         tasks.sort(key=lambda task: task.file_name)
-        folder.write_maps(tasks, load_space(settings["pipeline"]["label_space"]))
+        folder.write_maps(tasks, target)
         folder.write_summary({"photos": {"done": len(tasks)}, "merged": len(runs)})
     return len(tasks)
+
+
+def _read_shard(run: Path) -> Iterator[tuple[PhotoRecord, PhotoTask | None]]:
+    """Each record of a shard, with the task that it was where it was done."""
+    dataset = read_panoptic_json(run)
+    ids = {image.file_name: image_id for image_id, image in dataset.images.items()}
+    for record in read_records(run):
+        if record.error is not None:
+            yield record, None
+            continue
+        image_id = ids.get(record.file_name)
+        if image_id not in dataset.annotations:
+            raise CocoFormatError(f"{dataset.path}: {record.file_name} of the journal is missing")
+        png_name = dataset.annotations[image_id].file_name
+        yield record, PhotoTask(run, record.file_name, png_name, image_id)
+
+
+def _copy_files(run: Path, out: Path, record: PhotoRecord) -> None:
+    """Copy what was written for a photo."""
+    for name in record.files:
+        check_links(run, run / name)
+        try:
+            shutil.copyfile(run / name, make_parent(out, name))
+        except FileNotFoundError as err:
+            raise DataError(f"{run / name} is missing; fuse verify says what else is") from err
 
 
 def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
@@ -56,27 +82,30 @@ def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
     shards: dict[str, Path] = {}
     common: Mapping[str, Any] | None = None
     for run in runs:
-        settings = _read_settings(run)
-        shard = settings.pop("shard")
+        settings, shard = _read_settings(run)
         if shard in shards:
             raise DataError(f"{run} and {shards[shard]} are both shard {shard}")
         if common not in (None, settings):
             raise DataError(f"{run} is no shard of the same run as {runs[0]}: settings differ")
         shards[shard], common = run, settings
     count = int(next(iter(shards)).partition("/")[2])
-    missing = [f"{i}/{count}" for i in range(1, count + 1) if f"{i}/{count}" not in shards]
-    if missing:
-        raise DataError(f"shard {missing[0]} is missing ({len(missing)} of {count})")
+    missing = next((i for i in range(1, count + 1) if f"{i}/{count}" not in shards), None)
+    if missing is not None:
+        raise DataError(f"shard {missing}/{count} is missing; {len(shards)} of {count} were given")
     return {**(common or {}), "shard": "1/1"}
 
 
-def _read_settings(run: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((run / RUN_FILE).read_bytes())
-        if "photos" not in content:
-            raise DataError(f"{run} is not finished; give its command again")
-        return dict(content["settings"])
-    except OSError as err:
-        raise DataError(f"{run} holds no run ({err.strerror})") from err
-    except (ValueError, KeyError, TypeError) as err:
-        raise CocoFormatError(f"{run / RUN_FILE} cannot be read") from err
+def _read_settings(run: Path) -> tuple[dict[str, Any], str]:
+    """The settings of a finished shard without the shard, and the shard as ``i/n``."""
+    content = read_run_file(run)
+    if "photos" not in content:
+        raise DataError(f"{run} is not finished; give its command again")
+    settings = content["settings"]
+    shard, pipeline = settings.pop("shard", None), settings.get("pipeline")
+    if not isinstance(shard, str) or not re.fullmatch(
+        r"[1-9]\d{0,8}/[1-9]\d{0,8}", shard, re.ASCII
+    ):
+        raise CocoFormatError(f"{run / RUN_FILE}: shard must be i/n, is {shard!r}")
+    if not isinstance(pipeline, dict) or not isinstance(pipeline.get("label_space"), str):
+        raise CocoFormatError(f"{run / RUN_FILE}: names no label space")
+    return settings, shard

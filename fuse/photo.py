@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fuse.clock import StageClock
-from fuse.errors import ImageReadError
+from fuse.errors import CocoFormatError, ImageReadError
 from fuse.io.images import read_image
+from fuse.io.names import find_name_fault, make_parent
 from fuse.io.png import read_id_map, write_id_map
 from fuse.pipeline import Pipeline, RawPrediction
 from fuse.predictions import write_prediction
@@ -16,6 +17,7 @@ from fuse.render import render_overview, save_picture
 from fuse.scoring import PhotoScore, TruthScorer
 from fuse.types import (
     Instances,
+    LabelSpace,
     PanopticPrediction,
     Photo,
     SemanticPrediction,
@@ -39,6 +41,41 @@ class FinishedPhoto:
     task: PhotoTask
     record: PhotoRecord
     score: PhotoScore | None = None
+
+
+def score_photo(
+    task: PhotoTask, prediction: PanopticPrediction | None, scorer: TruthScorer | None
+) -> PhotoScore | None:
+    """PQ counts of a photo, None where there is no ground truth that knows it."""
+    if scorer is None or task.image_id not in scorer.truth.annotations:
+        return None
+    return scorer.score(task.image_id, prediction)
+
+
+def recall_photo(
+    task: PhotoTask,
+    record: PhotoRecord,
+    out: Path,
+    space: LabelSpace,
+    scorer: TruthScorer | None,
+) -> FinishedPhoto:
+    """A photo of an earlier run; its map is read again only to be scored.
+
+    Raises:
+        CocoFormatError: the record has categories that the space lacks, or the map that is to
+            be scored cannot be read.
+    """
+    strange = {segment.category_id for segment in record.segments_info} - space.by_id.keys()
+    if strange:
+        raise CocoFormatError(
+            f"{out}: the journal gives {task.file_name} category_id {min(strange)}, "
+            f"which is not in {space.name}; start anew with --overwrite"
+        )
+    if scorer is None or record.error is not None:
+        return FinishedPhoto(task, record, score_photo(task, None, scorer))
+    panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
+    prediction = PanopticPrediction(panoptic_map, record.segments_info)
+    return FinishedPhoto(task, record, score_photo(task, prediction, scorer))
 
 
 class PhotoWorker:
@@ -74,6 +111,9 @@ class PhotoWorker:
         """Read a photo; one that cannot be read says why instead of raising."""
         with self._clock.time("read"):
             try:
+                for name in (task.file_name, task.png_name):
+                    if fault := find_name_fault(name):
+                        return ReadPhoto(task, error=f"{task.path}: {fault}; rename it")
                 return ReadPhoto(task, Photo(read_image(task.path), task.file_name))
             except ImageReadError as err:
                 return ReadPhoto(task, error=str(err))
@@ -88,31 +128,28 @@ class PhotoWorker:
             nets_say = self._pipeline.to_target(raw)
             semantic = nets_say.label()
             prediction = self._pipeline.fuse(semantic, nets_say.instances)
+        files: dict[str, str] = {}
         with self._clock.time("write"):
-            write_id_map(_make_parent(self._out / PNG_DIR / task.png_name), prediction.panoptic_map)
+            path, name = self._place(PNG_DIR, task.png_name)
+            files[name] = write_id_map(path, prediction.panoptic_map)
             if self._keep_predictions:
-                kept = (self._out / PREDICTION_DIR / task.png_name).with_suffix(".npz")
-                write_prediction(_make_parent(kept), nets_say)
+                path, name = self._place(PREDICTION_DIR, task.png_name, ".npz")
+                files[name] = write_prediction(path, nets_say)
         if self._pictures:
             with self._clock.time("pictures"):
-                self._draw(task, read.photo.image, semantic, nets_say.instances, prediction)
-        record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info)
-        return FinishedPhoto(task, record, self._score(task, prediction))
-
-    def recall(self, task: PhotoTask, record: PhotoRecord) -> FinishedPhoto:
-        """A photo that an earlier run finished; its map is read again only to be scored."""
-        if self._scorer is None:
-            return FinishedPhoto(task, record)
-        panoptic_map = read_id_map(self._out / PNG_DIR / task.png_name)
-        prediction = PanopticPrediction(panoptic_map, record.segments_info)
+                path, name = self._place(PICTURE_DIR, task.png_name, ".jpg")
+                overview = self._draw(
+                    task, read.photo.image, semantic, nets_say.instances, prediction
+                )
+                files[name] = save_picture(path, overview)
+        record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info, files=files)
         return FinishedPhoto(task, record, self._score(task, prediction))
 
     def _score(self, task: PhotoTask, prediction: PanopticPrediction | None) -> PhotoScore | None:
-        """PQ counts of a photo, None where the ground truth does not know it."""
-        if self._scorer is None or task.image_id not in self._scorer.truth.annotations:
+        if self._scorer is None:
             return None
         with self._clock.time("score"):
-            return self._scorer.score(task.image_id, prediction)
+            return score_photo(task, prediction, self._scorer)
 
     def _draw(
         self,
@@ -121,11 +158,11 @@ class PhotoWorker:
         semantic: SemanticPrediction,
         instances: Instances,
         prediction: PanopticPrediction,
-    ) -> None:
-        """Write a picture of all that is known of a photo, side by side."""
+    ) -> UInt8Array:
+        """A picture of all that is known of a photo, side by side."""
         scorer, image_id = self._scorer, task.image_id
         truth = scorer.load(image_id) if scorer and image_id in scorer.truth.annotations else None
-        overview = render_overview(
+        return render_overview(
             image,
             semantic,
             instances,
@@ -134,11 +171,8 @@ class PhotoWorker:
             score_threshold=self._pipeline.config.fusion.score_threshold,
             truth=truth,
         )
-        picture = (self._out / PICTURE_DIR / task.png_name).with_suffix(".jpg")
-        save_picture(_make_parent(picture), overview)
 
-
-def _make_parent(path: Path) -> Path:
-    """The path, with the folder it lies in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
+        """Where a file of a photo goes, its folder made, and the name it has in the record."""
+        name = PurePosixPath(folder, png_name).with_suffix(ending)
+        return make_parent(self._out, str(name)), str(name)

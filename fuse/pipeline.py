@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from fuse.config import PipelineConfig, read_pipeline
-from fuse.labels import LabelMap, find_label_map, load_space
+from fuse.fetch import place_weights
+from fuse.labels import LabelMap, find_label_map, load_partners, load_space
 from fuse.models.boundary import ask_instances, ask_semantic
+from fuse.models.fetching import Progress as FetchProgress
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
 from fuse.predictions import (
     PhotoPrediction,
-    TargetLogits,
+    find_pairs,
     fuse_photo,
     map_instances,
     map_labels,
@@ -28,6 +31,7 @@ from fuse.types import (
     Photo,
     SemanticLogits,
     SemanticPrediction,
+    TargetLogits,
     UInt8Array,
 )
 
@@ -51,39 +55,66 @@ class Pipeline:
     `predict` runs the nets; `to_target` and `fuse` are pure, need no device and may run on any
     thread. Calling the pipeline does all for one photo.
 
+    Args:
+        config: the preset.
+        device: ``auto``, ``cpu``, ``cuda:0``, ...
+        weights_dir: where published weights lie, and are put where they do not; see
+            `fuse.fetch.fetch`.
+        on_fetch: called while weights are fetched.
+
     Attributes:
         config: the preset.
         space: the target label space.
         device: where the nets run.
+        semantic_model, instance_model: the nets.
         weights: SHA-256 of the weights by branch.
         label_spaces: names of the nets' own label spaces by branch.
     """
 
-    def __init__(self, config: PipelineConfig, device: str = "auto") -> None:
+    def __init__(
+        self,
+        config: PipelineConfig,
+        device: str = "auto",
+        *,
+        weights_dir: Path | None = None,
+        on_fetch: FetchProgress | None = None,
+    ) -> None:
         self.config = config
         self.space: LabelSpace = load_space(config.label_space)
+        if config.fusion.class_choice == "overlap":
+            load_partners(self.space)  # where there are none it fails here, not at each photo
+        find_pairs(config.fusion, self.space)  # a wrong name fails here, not at each photo
         self.device = choose_device(device)
-        semantic, instance = config.semantic, config.instance
-        self._semantic = create_semantic_model(semantic.model, self.device, semantic.options)
-        self._instance = create_instance_model(instance.model, self.device, instance.options)
-        self._semantic_map = find_label_map(self._semantic.label_space, self.space)
-        self._class_targets = map_class_ids(self._semantic.class_ids, self._semantic_map)
-        self._instance_map = find_label_map(self._instance.label_space, self.space)
+        options = place_weights(config, weights_dir, on_fetch)
+        self.semantic_model = create_semantic_model(
+            config.semantic.model, self.device, options["semantic"]
+        )
+        self.instance_model = create_instance_model(
+            config.instance.model, self.device, options["instance"]
+        )
+        self._semantic_map = find_label_map(self.semantic_model.label_space, self.space)
+        self._class_targets = map_class_ids(self.semantic_model.class_ids, self._semantic_map)
+        self._instance_map = find_label_map(self.instance_model.label_space, self.space)
         self.weights: Mapping[str, str] = {
-            "semantic": self._semantic.weights_hash,
-            "instance": self._instance.weights_hash,
+            "semantic": self.semantic_model.weights_hash,
+            "instance": self.instance_model.weights_hash,
         }
         self.label_spaces: Mapping[str, str] = {
-            "semantic": self._semantic.label_space.name,
-            "instance": self._instance.label_space.name,
+            "semantic": self.semantic_model.label_space.name,
+            "instance": self.instance_model.label_space.name,
         }
 
     @classmethod
     def load(
-        cls, pipeline: str = "tiny", overrides: Sequence[str] = (), device: str = "auto"
+        cls,
+        pipeline: str = "tiny",
+        overrides: Sequence[str] = (),
+        device: str = "auto",
+        *,
+        weights_dir: Path | None = None,
     ) -> Pipeline:
         """Build a pipeline from a preset's name or file; see `fuse.config.read_pipeline`."""
-        return cls(read_pipeline(pipeline, overrides), device)
+        return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)
 
     def predict(
         self, photos: Sequence[Photo], *, score_floor: float | None = None
@@ -100,8 +131,8 @@ class Pipeline:
         semantic, instance = self.config.semantic, self.config.instance
         if score_floor is None:
             score_floor = self.config.fusion.score_threshold
-        answers = ask_semantic(semantic.model, self._semantic, photos)
-        found = ask_instances(instance.model, self._instance, photos, score_floor)
+        answers = ask_semantic(semantic.model, self.semantic_model, photos)
+        found = ask_instances(instance.model, self.instance_model, photos, score_floor)
         return [RawPrediction(*pair) for pair in zip(answers, found, strict=True)]
 
     def to_target(self, raw: RawPrediction) -> PhotoPrediction:

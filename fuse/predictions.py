@@ -8,20 +8,23 @@ its label map that of the whole logits to the pixel, and those that come near.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fuse.config import FusionConfig
-from fuse.errors import CocoFormatError
-from fuse.fusion import METHODS, choose_by_evidence
-from fuse.io.files import write_whole
-from fuse.labels import LabelMap
+from fuse.config import THRESHOLDS, FusionConfig
+from fuse.errors import CocoFormatError, ConfigError
+from fuse.fusion import METHODS, REACH, ClassEvidence, choose_by_evidence, choose_by_overlap
+from fuse.io.files import read_regular, write_whole
+from fuse.io.images import MAX_PIXELS
+from fuse.labels import LabelMap, load_partners
 from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
 from fuse.types import (
     BoxMasks,
@@ -32,30 +35,14 @@ from fuse.types import (
     RleMasks,
     SemanticLogits,
     SemanticPrediction,
+    TargetLogits,
 )
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-NEAR = 4.0  # logits this far below a cell's largest are kept: 2 % of its probability
+NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule looks at
+MAX_UNPACKED = 2**31  # bytes of all arrays of a photo; a label map of MAX_PIXELS takes a third
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TargetLogits:
-    """Logits in the target label space.
-
-    Attributes:
-        logits: of the photo; classes that share a target are summed already.
-        category_ids: int32 (C,), what each row of the logits is; 0 = void.
-    """
-
-    logits: SemanticLogits
-    category_ids: Int32Array
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
-        return self.logits.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,20 +57,28 @@ class PhotoPrediction:
     semantic: TargetLogits | SemanticPrediction
     instances: Instances
 
+    def __post_init__(self) -> None:
+        if self.semantic.size != self.instances.size:
+            raise ValueError(f"sizes {self.semantic.size} and {self.instances.size} differ")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.instances.size
+
     def label(self) -> SemanticPrediction:
         """The label map: logits upsampled to the photo, the best class of each pixel."""
         if isinstance(self.semantic, SemanticPrediction):
             return self.semantic
         logits = self.semantic.logits
-        return SemanticPrediction(
-            upsample_argmax(
-                logits.logits,
-                logits.size,
-                self.semantic.category_ids,
-                scale=logits.scale,
-                offset=logits.offset,
-            )
+        label_map = upsample_argmax(
+            logits.logits,
+            logits.size,
+            self.semantic.category_ids,
+            scale=logits.scale,
+            offset=logits.offset,
         )
+        return SemanticPrediction(label_map, self.semantic)
 
 
 def map_logits(logits: SemanticLogits, class_targets: Int32Array) -> TargetLogits:
@@ -138,6 +133,8 @@ def fuse_photo(
     space: LabelSpace,
     fusion: FusionConfig,
     choices: Mapping[int, Sequence[int]],
+    *,
+    evidence: ClassEvidence | None = None,
 ) -> PanopticPrediction:
     """The panoptic map of a photo by a preset's rule.
 
@@ -145,24 +142,55 @@ def fuse_photo(
         semantic: label map in the space.
         instances: in the space.
         space: the target.
-        fusion: rule and thresholds.
+        fusion: rule, thresholds and parameters.
         choices: what an instance may be instead (`LabelMap.choices`); the rule's
             class_choice says whether it matters.
+        evidence: `weigh_classes` of the same semantic prediction, for the rules that ask for
+            it; measured here where it is not given.
+
+    Raises:
+        ConfigError: the pairs name a class that is not in the space.
+        LabelSpaceError: the class choice goes by partners, and the space has none.
     """
     if fusion.class_choice == "evidence":
         instances = choose_by_evidence(instances, semantic, choices)
-    return METHODS[fusion.rule](
-        semantic,
-        instances,
-        space,
-        score_threshold=fusion.score_threshold,
-        overlap_threshold=fusion.overlap_threshold,
-        stuff_area=fusion.stuff_area,
+    elif fusion.class_choice == "overlap":
+        partners = load_partners(space)
+        instances = choose_by_overlap(
+            instances, choices, partners, score_threshold=fusion.score_threshold
+        )
+    rule = METHODS[fusion.rule]
+    settings = {key: getattr(fusion, key) for key in (*THRESHOLDS, *rule.parameters)}
+    if "pairs" in settings:
+        settings["pairs"] = find_pairs(fusion, space)
+    if rule.weighs_classes:
+        settings["evidence"] = evidence
+    return rule.fuse(semantic, instances, space, **settings)
+
+
+def find_pairs(fusion: FusionConfig, space: LabelSpace) -> frozenset[tuple[int, int]]:
+    """The pairs of a rule as category ids, (above, below).
+
+    Raises:
+        ConfigError: a name is not in the space, or the rule ``pairs`` has none.
+    """
+    if fusion.rule == "pairs" and not fusion.pairs:
+        raise ConfigError("the rule 'pairs' needs fusion.pairs: a CSV file, as `fuse pairs` writes")
+    for name in sorted({name for pair in fusion.pairs for name in pair} - space.by_name.keys()):
+        near = get_close_matches(name, space.by_name, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"fusion.pairs names {name!r}, which is not in {space.name}{hint}")
+    by_name = space.by_name
+    return frozenset(
+        (by_name[above].category_id, by_name[below].category_id) for above, below in fusion.pairs
     )
 
 
-def write_prediction(path: Path, prediction: PhotoPrediction) -> None:
+def write_prediction(path: Path, prediction: PhotoPrediction) -> str:
     """Write a prediction as a compressed ``.npz``, whole or not at all.
+
+    Returns:
+        SHA-256 of the file in hex.
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full.
@@ -170,7 +198,7 @@ def write_prediction(path: Path, prediction: PhotoPrediction) -> None:
     file = io.BytesIO()
     arrays = _pack_instances(prediction.instances) | _pack_semantic(prediction.semantic)
     np.savez_compressed(file, allow_pickle=False, **arrays)
-    write_whole(path, file.getvalue())
+    return write_whole(path, file.getvalue())
 
 
 def read_prediction(path: Path) -> PhotoPrediction:
@@ -180,10 +208,33 @@ def read_prediction(path: Path) -> PhotoPrediction:
         CocoFormatError: the file is missing, damaged or no such file.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return PhotoPrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as err:
+        arrays = _read_arrays(read_regular(path))
+        return PhotoPrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
+    except Exception as err:  # readers of archives raise almost anything on damaged files
         raise CocoFormatError(f"{path}: not a kept prediction ({err})") from err
+
+
+def _read_arrays(content: bytes) -> Arrays:
+    """The arrays of an ``.npz``; ValueError where they need more room than any photo's."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED:
+            raise ValueError(f"more than {MAX_UNPACKED} bytes unpacked")
+        return {
+            name.removesuffix(".npy"): _read_array(archive.read(name))
+            for name in archive.namelist()
+        }
+
+
+def _read_array(content: bytes) -> npt.NDArray[Any]:
+    """An array from the bytes of an ``.npy``; NumPy makes room for what a header says unseen."""
+    file = io.BytesIO(content)
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of shape {shape} is cut short")
+    file.seek(0)
+    array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _pack_instances(instances: Instances) -> Arrays:
@@ -202,8 +253,8 @@ def _pack_instances(instances: Instances) -> Arrays:
     }
 
 
-def _unpack_instances(arrays: np.lib.npyio.NpzFile) -> Instances:
-    height, width = arrays["size"].tolist()
+def _unpack_instances(arrays: Arrays) -> Instances:
+    height, width = _unpack_size(arrays)
     masks: BoxMasks | RleMasks
     if "masks" in arrays:
         masks = BoxMasks(arrays["masks"].astype(np.float32))
@@ -232,14 +283,25 @@ def _pack_semantic(semantic: TargetLogits | SemanticPrediction) -> Arrays:
     }
 
 
-def _unpack_semantic(arrays: np.lib.npyio.NpzFile) -> TargetLogits | SemanticPrediction:
+def _unpack_semantic(arrays: Arrays) -> TargetLogits | SemanticPrediction:
     if "label_map" in arrays:
         return SemanticPrediction(arrays["label_map"])
-    grid = tuple(arrays["grid"].tolist())
-    kept = np.unpackbits(arrays["kept"], count=int(np.prod(grid))).view(np.bool_).reshape(grid)
+    classes, rows, columns = grid = tuple(map(int, arrays["grid"]))
+    if min(grid) < 1 or -(-classes * rows * columns // 8) != len(arrays["kept"]):
+        raise ValueError(f"a grid of {grid} has other bits than {len(arrays['kept'])} bytes")
+    bits = np.unpackbits(arrays["kept"], count=classes * rows * columns)
+    kept = bits.view(np.bool_).reshape(grid)
     values = np.full(grid, DROPPED, dtype=np.float16)
     values[kept] = arrays["logits"]
-    height, width = arrays["size"].tolist()
-    scale, offset = arrays["scale"].tolist(), arrays["offset"].tolist()
-    logits = SemanticLogits(values, (height, width), tuple(scale), tuple(offset))
+    scale_y, scale_x = map(float, arrays["scale"])
+    offset_y, offset_x = map(float, arrays["offset"])
+    logits = SemanticLogits(values, _unpack_size(arrays), (scale_y, scale_x), (offset_y, offset_x))
     return TargetLogits(logits, arrays["class_category_ids"])
+
+
+def _unpack_size(arrays: Arrays) -> tuple[int, int]:
+    """(height, width) of the photo."""
+    height, width = map(int, arrays["size"])
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"no photo is {height} x {width}")
+    return height, width

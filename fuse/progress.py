@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 SECONDS_PER_LINE = 30
@@ -74,3 +77,45 @@ def count_progress() -> Iterator[Callable[[int, int], None]]:
     """`photo_progress` for jobs that tell how many photos are done, of how many."""
     with photo_progress() as on_progress:
         yield lambda _done, total: on_progress(total, 0)
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yields a function to call with a file's name, its bytes there and its bytes in all.
+
+    On a terminal it moves a bar for each file; in a log it writes as `log_download` does.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bars: dict[str, TaskID] = {}
+        log = log_download()
+
+        def on_progress(name: str, there: int, total: int) -> None:
+            if not console.is_terminal:
+                log(name, there, total)
+                return
+            if name not in bars:
+                bars[name] = progress.add_task(name)
+            progress.update(bars[name], completed=there, total=total)
+
+        yield on_progress
+
+
+def log_download() -> Callable[[str, int, int], None]:
+    """A function to call as that of `download_progress`; writes a line now and each half minute."""
+    last_line = dict[str, float]()
+
+    def on_progress(name: str, there: int, total: int) -> None:
+        now = time.monotonic()
+        if now - last_line.get(name, 0) > SECONDS_PER_LINE or there == total:
+            last_line[name] = now
+            print(f"fetching {name}: {there / 1e6:.0f} of {total / 1e6:.0f} MB", file=sys.stderr)
+
+    return on_progress

@@ -48,7 +48,7 @@ def render_semantic(image: UInt8Array, label_map: Int32Array, space: LabelSpace)
     Raises:
         ValueError: the sizes differ, or a category_id is not in the space.
     """
-    return draw_regions(image, label_map, _semantic_regions(label_map, space))
+    return draw_regions(image, label_map, semantic_regions(label_map, space))
 
 
 def render_instances(
@@ -59,7 +59,7 @@ def render_instances(
     Raises:
         ValueError: the sizes differ, or a category_id is not in the space.
     """
-    return draw_regions(image, *_instance_regions(instances, space, score_threshold))
+    return draw_regions(image, *instance_regions(instances, space, score_threshold))
 
 
 def render_panoptic(
@@ -70,7 +70,7 @@ def render_panoptic(
     Raises:
         ValueError: the sizes differ, or a category_id is not in the space.
     """
-    return draw_regions(image, prediction.panoptic_map, _panoptic_regions(prediction, space))
+    return draw_regions(image, prediction.panoptic_map, panoptic_regions(prediction, space))
 
 
 def render_overview(
@@ -91,27 +91,30 @@ def render_overview(
         ValueError: the sizes differ, or a category_id is not in the space.
     """
     maps = {
-        "Semantic net": (semantic.label_map, _semantic_regions(semantic.label_map, space)),
-        "Instance net": _instance_regions(instances, space, score_threshold),
-        "Fused": (prediction.panoptic_map, _panoptic_regions(prediction, space)),
+        "Semantic net": (semantic.label_map, semantic_regions(semantic.label_map, space)),
+        "Instance net": instance_regions(instances, space, score_threshold),
+        "Fused": (prediction.panoptic_map, panoptic_regions(prediction, space)),
     }
     if truth is not None:
-        maps["Ground truth"] = (truth.panoptic_map, _panoptic_regions(truth, space))
+        maps["Ground truth"] = (truth.panoptic_map, panoptic_regions(truth, space))
     scale = min(1.0, PANEL_SIDE / max(image.shape[:2]))
-    small = _shrink(image, scale)
+    small = shrink(image, scale)
     panels = {"Photo": small}
     for caption, (segment_map, regions) in maps.items():
         check_size(image, segment_map)
         panels[caption] = draw_regions(
             small,
-            _sample(segment_map, small.shape[:2]),
+            sample_map(segment_map, small.shape[:2]),
             {key: _scale_box(region, scale) for key, region in regions.items()},
         )
     return side_by_side(panels)
 
 
-def save_picture(path: Path, picture: UInt8Array) -> None:
+def save_picture(path: Path, picture: UInt8Array) -> str:
     """Write a picture as JPEG (.jpg, .jpeg) or PNG, by the path's ending, whole or not at all.
+
+    Returns:
+        SHA-256 of the file in hex.
 
     Raises:
         ValueError: the ending is another one.
@@ -124,11 +127,22 @@ def save_picture(path: Path, picture: UInt8Array) -> None:
     file = io.BytesIO()
     # Each kind takes its own option; PNG's default level takes twice as long to save 8 %.
     Image.fromarray(picture).save(file, kind, quality=92, compress_level=2)
-    write_whole(path, file.getvalue())
+    return write_whole(path, file.getvalue())
 
 
-def _semantic_regions(label_map: Int32Array, space: LabelSpace) -> dict[int, Region]:
-    """A region per category in the map, large ones first."""
+def encode_jpeg(picture: UInt8Array, quality: int) -> bytes:
+    """The bytes of a picture as JPEG, small for its quality of 1..95."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, optimize=True)
+    return file.getvalue()
+
+
+def semantic_regions(label_map: Int32Array, space: LabelSpace) -> dict[int, Region]:
+    """A region per category in the map, large ones first.
+
+    Raises:
+        ValueError: a category_id is not in the space.
+    """
     category_ids, areas = np.unique(label_map, return_counts=True)
     categories = [
         _category(space, category_id)
@@ -138,10 +152,14 @@ def _semantic_regions(label_map: Int32Array, space: LabelSpace) -> dict[int, Reg
     return {c.category_id: Region(_short_name(c), c.color) for c in categories}
 
 
-def _instance_regions(
+def instance_regions(
     instances: Instances, space: LabelSpace, score_threshold: float
 ) -> tuple[Int32Array, dict[int, Region]]:
-    """A map of 1 + index of the best instance per pixel, and a region for each, best first."""
+    """A map of 1 + index of the best instance per pixel, and a region for each, best first.
+
+    Raises:
+        ValueError: a category_id is not in the space.
+    """
     instance_map = np.zeros(instances.size, dtype=np.int32)
     seen: dict[int, int] = {}
     regions = {}
@@ -164,8 +182,12 @@ def _instance_regions(
     return instance_map, regions
 
 
-def _panoptic_regions(prediction: PanopticPrediction, space: LabelSpace) -> dict[int, Region]:
-    """A region per segment, large segments first."""
+def panoptic_regions(prediction: PanopticPrediction, space: LabelSpace) -> dict[int, Region]:
+    """A region per segment, large segments first.
+
+    Raises:
+        ValueError: a category_id is not in the space.
+    """
     seen: dict[int, int] = {}
     regions = {}
     for segment in prediction.segments_info:
@@ -202,7 +224,7 @@ def _vary(color: Color, index: int) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _shrink(image: UInt8Array, scale: float) -> UInt8Array:
+def shrink(image: UInt8Array, scale: float) -> UInt8Array:
     """The photo at that scale, each pixel an average."""
     if scale == 1:
         return image
@@ -210,7 +232,7 @@ def _shrink(image: UInt8Array, scale: float) -> UInt8Array:
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
 
 
-def _sample(segment_map: Int32Array, size: tuple[int, int]) -> Int32Array:
+def sample_map(segment_map: Int32Array, size: tuple[int, int]) -> Int32Array:
     """The map at another size (h, w): for each pixel the value at its centre."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.intp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -13,7 +14,9 @@ from filelock import FileLock, Timeout
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import write_whole
+from fuse.io.files import hash_file, read_regular, remove_parts, write_whole
+from fuse.io.json_files import parse_object
+from fuse.io.names import check_links
 from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.types import LabelSpace
 
@@ -21,6 +24,18 @@ RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
 LOCK_FILE = ".lock"
+WRITTEN = (
+    *(PNG_DIR, PICTURE_DIR, PREDICTION_DIR),
+    *(RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Where a photo's record begins in the journal, and whether it says that it failed."""
+
+    offset: int
+    failed: bool
 
 
 class RunFolder:
@@ -35,12 +50,13 @@ class RunFolder:
         overwrite: start anew where the folder holds a run.
 
     Raises:
-        DataError: the folder holds a run with other settings, or files of something else,
-            or another process has it open.
+        DataError: the folder holds a run with other settings, or files of something else, or
+            a link that leads out of it, or another process has it open.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
+        check_links(path, *(path / name for name in WRITTEN))
         if not (overwrite and (path / RUN_FILE).is_file()):
             _check_folder(path, settings)
         (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
@@ -53,7 +69,10 @@ class RunFolder:
             _remove_run(path)
         write_json(path / RUN_FILE, {"settings": settings})
         self._settings = settings
-        self._offsets = dict(_read_offsets(path / JOURNAL_FILE))
+        self._files: dict[str, str] = {}
+        self._lines = _read_lines(path / JOURNAL_FILE)
+        if self._lines:
+            remove_unfinished(path)
         self._journal: BinaryIO = (path / JOURNAL_FILE).open("ab+")
         _end_torn_line(self._journal)
 
@@ -71,31 +90,49 @@ class RunFolder:
 
     def is_done(self, file_name: str) -> bool:
         """Whether a photo is done, in this run or an earlier one."""
-        return file_name in self._offsets and self.read_record(file_name).error is None
+        line = self._lines.get(file_name)
+        return line is not None and not line.failed
+
+    def has_failed(self, file_name: str) -> bool:
+        """Whether a photo was tried and failed, in this run or an earlier one."""
+        line = self._lines.get(file_name)
+        return line is not None and line.failed
 
     def read_record(self, file_name: str) -> PhotoRecord:
         """What became of a photo; KeyError where it has not been tried."""
-        self._journal.seek(self._offsets[file_name])
-        return PhotoRecord.from_json(json.loads(self._journal.readline()))
+        self._journal.seek(self._lines[file_name].offset)
+        return _parse_record(self._journal.readline(), self.path / JOURNAL_FILE)
 
     def append(self, record: PhotoRecord) -> None:
         """Add a record to the journal; it outlives this process from then on."""
-        line = json.dumps(record.to_json(), allow_nan=False, separators=(",", ":")) + "\n"
-        self._journal.seek(0, 2)
-        self._offsets[record.file_name] = self._journal.tell()
+        offset = self._write_line(record.to_json())
+        self._lines[record.file_name] = _Line(offset, failed=record.error is not None)
+
+    def forget(self, file_name: str) -> None:
+        """Take a photo for one that has not been tried, so that it is done again."""
+        self._write_line({"file_name": file_name, "forgotten": True})
+        self._lines.pop(file_name, None)
+
+    def _write_line(self, entry: Mapping[str, Any]) -> int:
+        """Add a line to the journal; answers where it begins."""
+        line = json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n"
+        offset = self._journal.seek(0, 2)
         self._journal.write(line.encode("ascii"))
         self._journal.flush()
+        return offset
 
     def write_maps(self, tasks: Sequence[PhotoTask], space: LabelSpace) -> None:
         """Write panoptic.json over the photos that are done, in order."""
         done = [task for task in tasks if self.is_done(task.file_name)]
-        write_panoptic_json(
-            self.path / PANOPTIC_FILE, self._images(done), self._annotations(done), space
-        )
+        path = self.path / PANOPTIC_FILE
+        write_panoptic_json(path, self._images(done), self._annotations(done), space)
+        self._files[PANOPTIC_FILE] = hash_file(path)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write run.json: the settings, and what became of the run."""
-        write_json(self.path / RUN_FILE, {"settings": self._settings, **summary})
+        write_json(
+            self.path / RUN_FILE, {"settings": self._settings, "files": self._files, **summary}
+        )
 
     def _images(self, tasks: Iterable[PhotoTask]) -> Iterator[ImageRecord]:
         for task in tasks:
@@ -108,6 +145,12 @@ class RunFolder:
             yield annotation_to_json(task.image_id, task.png_name, segments)
 
 
+def remove_unfinished(path: Path) -> None:
+    """Delete what killed processes had begun to write into a run's folder."""
+    for name in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
+        remove_parts(path / name)
+
+
 def read_records(path: Path) -> Iterator[PhotoRecord]:
     """The last record of each photo in a run's folder, in the order of the journal.
 
@@ -115,11 +158,38 @@ def read_records(path: Path) -> Iterator[PhotoRecord]:
         CocoFormatError: a line is no record.
     """
     journal_path = path / JOURNAL_FILE
-    offsets = dict(_read_offsets(journal_path))
+    lines = _read_lines(journal_path)
     with journal_path.open("rb") as journal:
-        for offset in sorted(offsets.values()):
-            journal.seek(offset)
-            yield PhotoRecord.from_json(json.loads(journal.readline()))
+        for line in sorted(lines.values(), key=lambda line: line.offset):
+            journal.seek(line.offset)
+            yield _parse_record(journal.readline(), journal_path)
+
+
+def read_run_file(run: Path) -> dict[str, Any]:
+    """The content of a run's run.json, with a table of ``settings``.
+
+    Raises:
+        DataError: the folder holds no run.
+        CocoFormatError: the file is damaged.
+    """
+    path = run / RUN_FILE
+    try:
+        text = read_regular(path)
+    except OSError as err:
+        raise DataError(f"{run} holds no run ({err.strerror})") from err
+    content = parse_object(text, str(path))
+    if not isinstance(content.get("settings"), dict):
+        raise CocoFormatError(f"{path}: has no settings")
+    return content
+
+
+def _parse_record(line: bytes, path: Path) -> PhotoRecord:
+    """The record in a line of a journal; CocoFormatError names the photo where it is none."""
+    entry = parse_object(line, str(path))
+    try:
+        return PhotoRecord.from_json(entry)
+    except CocoFormatError as err:
+        raise CocoFormatError(f"{path}, {entry.get('file_name')!r}: {err}") from err
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -149,9 +219,9 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
             raise DataError(f"{path} is not empty and holds no run; give a new folder")
         return
     try:
-        before = json.loads(run_file.read_bytes())["settings"]
-    except (ValueError, KeyError, TypeError) as err:
-        raise DataError(f"{run_file} cannot be read; give a new folder or --overwrite") from err
+        before = read_run_file(path)["settings"]
+    except CocoFormatError as err:
+        raise DataError(f"{err}; give a new folder or --overwrite") from err
     different = list(_differences(before, json.loads(json.dumps(settings))))
     if different:
         raise DataError(
@@ -170,21 +240,30 @@ def _differences(before: object, now: object, key: str = "") -> Iterator[str]:
         yield f"{key} was {before}, is {now}"
 
 
-def _read_offsets(path: Path) -> Iterator[tuple[str, int]]:
-    """(file name, offset of its line) for each whole line of a journal."""
+def _read_lines(path: Path) -> dict[str, _Line]:
+    """Where the last word on each photo stands in a journal; a torn last line is none."""
+    lines: dict[str, _Line] = {}
     if not path.is_file():
-        return
+        return lines
     offset = 0
     with path.open("rb") as journal:
-        for number, line in enumerate(journal, start=1):
-            if line.endswith(b"\n"):
+        for number, text in enumerate(journal, start=1):
+            if text.endswith(b"\n"):
                 try:
-                    yield json.loads(line)["file_name"], offset
-                except (ValueError, KeyError, TypeError) as err:
+                    entry = parse_object(text, f"{path}, line {number}")
+                except CocoFormatError as err:
+                    raise CocoFormatError(f"{err}; start anew with --overwrite") from err
+                file_name = entry.get("file_name")
+                if not isinstance(file_name, str):
                     raise CocoFormatError(
                         f"{path}, line {number}: not a record; start anew with --overwrite"
-                    ) from err
-            offset += len(line)
+                    )
+                if "forgotten" in entry:
+                    lines.pop(file_name, None)
+                else:
+                    lines[file_name] = _Line(offset, failed="error" in entry)
+            offset += len(text)
+    return lines
 
 
 def _end_torn_line(journal: BinaryIO) -> None:

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from fuse.errors import LabelSpaceError
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
+MAX_CATEGORY_ID = 2**31 - 1  # int32 of a label map
+MAX_PLACE = 2**24  # logit cells; float32 counts no further
 
 Int32Array = npt.NDArray[np.int32]
 Float16Array = npt.NDArray[np.float16]
@@ -51,8 +53,8 @@ class LabelSpace:
     """A named, ordered set of categories; the order is the class_index of nets that speak it.
 
     Raises:
-        LabelSpaceError: there are no categories, an id is below 1, or an id or a name
-            stands twice.
+        LabelSpaceError: there are no categories, an id is below 1 or does not fit int32, or an
+            id or a name stands twice.
 
     >>> space = LabelSpace("toy", (Category(7, "cat", True), Category(9, "sky", False)))
     >>> space.by_id[9].name, space.thing_ids, space.stuff_ids
@@ -68,9 +70,10 @@ class LabelSpace:
         if not ids:
             raise LabelSpaceError(f"label space {self.name!r} has no categories")
         for category_id in ids:
-            if category_id < 1:
+            if not 1 <= category_id <= MAX_CATEGORY_ID:
+                fault = "below 1 (0 is void)" if category_id < 1 else f"above {MAX_CATEGORY_ID}"
                 raise LabelSpaceError(
-                    f"label space {self.name!r}: category id {category_id} is below 1 (0 is void)"
+                    f"label space {self.name!r}: category id {category_id} is {fault}"
                 )
         columns: tuple[tuple[str, list[Any]], ...] = (("category id", ids), ("name", names))
         for what, values in columns:
@@ -149,6 +152,10 @@ class SemanticLogits:
             raise ValueError(f"empty logits {self.logits.shape} for a photo of {self.size}")
         if not np.isfinite(self.logits).all():
             raise ValueError("logits must be finite and fit float16")
+        # A kernel trusts the places that these give.
+        for name, pair, lowest in (("scale", self.scale, 0), ("offset", self.offset, -MAX_PLACE)):
+            if len(pair) != 2 or not all(lowest <= number <= MAX_PLACE for number in pair):
+                raise ValueError(f"{name} must be two numbers of {lowest}..{MAX_PLACE}, is {pair}")
 
     @classmethod
     def half_pixel(cls, logits: Float16Array, size: tuple[int, int]) -> SemanticLogits:
@@ -158,14 +165,41 @@ class SemanticLogits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TargetLogits:
+    """Logits in the target label space.
+
+    Attributes:
+        logits: of the photo; classes that share a target are summed already.
+        category_ids: int32 (C,), what each row of the logits is; 0 = void.
+    """
+
+    logits: SemanticLogits
+    category_ids: Int32Array
+
+    def __post_init__(self) -> None:
+        if self.category_ids.shape != self.logits.logits.shape[:1]:
+            raise ValueError(
+                f"{len(self.logits.logits)} rows of logits, category_ids {self.category_ids.shape}"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photo."""
+        return self.logits.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SemanticPrediction:
     """What a semantic net says about one photo.
 
     Attributes:
         label_map: int32 (H, W), a category_id of the target space per pixel, 0 = void.
+        logits: what the label map was made of, for rules that weigh classes against masks;
+            None where a net has none.
     """
 
     label_map: Int32Array
+    logits: TargetLogits | None = None
 
     def __post_init__(self) -> None:
         _check_array("label_map", self.label_map, np.int32, ndim=2)
@@ -190,7 +224,8 @@ class BoxMasks:
 
     def __post_init__(self) -> None:
         _check_array("probs", self.probs, np.float32, ndim=3)
-        if self.probs.shape[1] != self.probs.shape[2]:
+        count, height, width = self.probs.shape
+        if height != width or (count and not height):
             raise ValueError(f"probs must be (N, m, m), got shape {self.probs.shape}")
         if not np.isfinite(self.probs).all():
             raise ValueError("probs must be finite")
@@ -351,4 +386,5 @@ __all__ = [
     "SegmentInfo",
     "SemanticLogits",
     "SemanticPrediction",
+    "TargetLogits",
 ]

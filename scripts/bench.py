@@ -22,7 +22,7 @@ from benchmarks import one_thread  # noqa: F401
 
 # isort: split
 import argparse
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 import time
@@ -260,7 +260,8 @@ def is_installed(package: str) -> bool:
 def measure_memory(work: str, size: tuple[int, int]) -> float:
     """Peak MiB of one call above what the process held before, in a process of its own."""
     command = [sys.executable, __file__, "--memory-of", work, "--size", *map(str, size)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # nosec B603
+    return float(done.stdout)
 
 
 def print_memory(work: str, size: tuple[int, int]) -> None:

@@ -1,7 +1,19 @@
-"""Settings for all tests."""
+"""Settings for all tests, and files that several of them read."""
 
+import pytest
 from hypothesis import settings
 
 # A kernel's first call compiles for seconds; that is no failure.
 settings.register_profile("fuse", deadline=None)
 settings.load_profile("fuse")
+
+
+@pytest.fixture(scope="session")
+def real_files(tmp_path_factory):
+    """The folder of `bad_files.make_files`; whoever changes it mends it."""
+    from bad_files import make_files
+
+    folder = tmp_path_factory.mktemp("real") / "files"
+    folder.mkdir()
+    make_files(folder)
+    return folder

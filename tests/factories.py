@@ -12,7 +12,9 @@ from fuse.types import (
     PanopticPrediction,
     RleMasks,
     SegmentInfo,
+    SemanticLogits,
     SemanticPrediction,
+    TargetLogits,
 )
 
 # Ids with gaps, things and stuff in turn, so that an index taken for an id shows.
@@ -44,6 +46,19 @@ def semantic_prediction(
 ) -> SemanticPrediction:
     """A blocky label map with void and every category of the space."""
     return SemanticPrediction(blocky_map(rng, size, [0, *space.by_id]))
+
+
+def target_logits(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    grid: tuple[int, int],
+    category_ids: list[int] | None = None,
+    scale: float = 4.0,
+) -> TargetLogits:
+    """Logits of void and every category of TOY_SPACE, or of the given ids, over a photo."""
+    ids = np.array([0, *TOY_SPACE.by_id] if category_ids is None else category_ids, np.int32)
+    values = rng.normal(scale=scale, size=(len(ids), *grid)).astype(np.float16)
+    return TargetLogits(SemanticLogits.half_pixel(values, size), ids)
 
 
 def full_masks(rng: np.random.Generator, size: tuple[int, int], count: int) -> np.ndarray:

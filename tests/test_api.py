@@ -19,7 +19,7 @@ from fuse.errors import (
 )
 from fuse.io.coco import read_panoptic_json
 from fuse.io.png import read_id_map
-from fuse.job import assign_image_ids, make_tasks
+from fuse.tasks import assign_image_ids, make_tasks
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"
@@ -133,8 +133,9 @@ def test_a_run_scored_against_itself_is_perfect(finished):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_two_runs_give_the_same_bytes(photos, finished, tmp_path, batch_size):
-    api.run([str(photos)], tmp_path / "out", device="cpu", gt=TRUTH, batch_size=batch_size)
-    again = tree(tmp_path / "out", "*.png", "panoptic.json", "records.jsonl")
+    out = tmp_path / "out"
+    api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True, batch_size=batch_size)
+    again = tree(out, "*.png", "panoptic.json", "records.jsonl")
     first = tree(finished.out, "panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert again == first
 
@@ -149,7 +150,7 @@ def test_a_run_that_was_cut_off_goes_on(photos, finished, tmp_path):
     shutil.rmtree(out / "panoptic" / "trip.2026")
     old = (out / "panoptic" / "camera.png").stat().st_mtime_ns
 
-    result = api.run([str(photos)], out, device="cpu", gt=TRUTH)
+    result = api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True)
 
     assert (out / "panoptic" / "camera.png").stat().st_mtime_ns == old  # not done twice
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
@@ -285,10 +286,10 @@ def test_shards_join_into_the_run_that_one_process_makes(photos, finished, tmp_p
 def test_a_run_that_is_stopped_goes_on(photos, finished, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(RunStoppedError, match="stopped after 1 of 3 photos"):
-        api.run([str(photos)], out, device="cpu", gt=TRUTH, should_stop=lambda: True)
+        api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True, should_stop=lambda: True)
     assert not (out / "panoptic.json").exists()
     assert len((out / "records.jsonl").read_text().splitlines()) == 1
-    api.run([str(photos)], out, device="cpu", gt=TRUTH)
+    api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True)
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert tree(out, *kept) == tree(finished.out, *kept)
 

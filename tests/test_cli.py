@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dataset_folders import write_voc
 
 from fuse import __version__
 from fuse.cli import main
+from fuse.datasets.convert import DATASETS
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"
@@ -88,6 +90,35 @@ def test_evaluate_warns_where_one_id_means_two_photos(photos, tmp_path):
     )
 
 
+def test_compare_prints_runs_and_differences(photos, tmp_path):
+    out = tmp_path / "out"
+    call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu")
+    result = call("compare", out, out, "--gt", TRUTH, "--json", tmp_path / "compared.json")
+    assert result.exit_code == 0, result.output
+    assert f"{out} against {out}:" in result.stdout
+    assert "+0.0 (+0.0 to +0.0)" in result.stdout
+    assert "nets" in result.stdout  # the stages
+    assert json.loads((tmp_path / "compared.json").read_text())["images"] == 1
+
+
+def test_diagnose_and_disagree_print_tables(photos, tmp_path):
+    out = tmp_path / "out"
+    call("run", photos, "-o", out, "--keep-predictions", "--device", "cpu")
+    result = call("diagnose", "--predictions", out, "--gt", TRUTH, "--orders", 2)
+    assert result.exit_code == 0, result.output
+    assert "Where the missing" in result.stdout
+    assert "missed instances" in result.stdout
+    assert "chelsea.jpg" in result.stdout
+    files = ("--csv", tmp_path / "photos.csv", "--coco", tmp_path / "regions.json")
+    result = call("disagree", "--predictions", out, *files)
+    assert result.exit_code == 0, result.output
+    assert "the first of 1 photos" in result.stdout
+    assert (tmp_path / "photos.csv").is_file()
+    assert json.loads((tmp_path / "regions.json").read_text())["images"][0]["height"] > 0
+    result = call("diagnose", "--predictions", photos, "--gt", TRUTH)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
 def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"")
     result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")
@@ -129,6 +160,23 @@ def test_a_folder_that_may_not_be_written_to_is_an_error_line(photos, tmp_path):
     result = call("run", photos, "-o", tmp_path / "file" / "out", "--device", "cpu")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
+
+
+def test_convert_offers_every_dataset():
+    (dataset,) = (p for p in main.commands["convert"].params if p.name == "dataset")
+    assert tuple(dataset.type.choices) == tuple(DATASETS)
+
+
+def test_convert_says_what_it_wrote(tmp_path):
+    folder, out = write_voc(tmp_path / "in"), tmp_path / "gt.json"
+    result = call("convert", "voc", folder, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("2 photos, ")
+    assert result.stdout.endswith(f" segments -> {out}\n")
+    again = call("convert", "voc", folder, "-o", out)
+    assert again.exit_code == 1
+    assert again.stderr == f"Error: {out} exists; give another name, or --overwrite\n"
+    assert call("evaluate", "--gt", out, "--pred", out).exit_code == 0
 
 
 def test_pipelines_lists_tiny():

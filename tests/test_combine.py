@@ -321,7 +321,7 @@ def test_a_folder_in_use_is_kept_unless_overwritten(files: dict[str, Path], tmp_
         ("semantic", {"image_id": None}, r"semantic.json .* `\$\[0\].image_id`"),
         ("images", {"height": None}, r"images, entry 0 \(id 5\): needs file_name, height and w"),
         ("images", {"width": 0}, r"images.json .*>= 1.*width"),
-        ("images", {"file_name": "../b.jpg"}, "is not a path inside a folder"),
+        ("images", {"file_name": "../b.jpg"}, "is no path in a folder"),
     ],
 )
 def test_wrong_entries_are_named_and_leave_nothing(
@@ -381,7 +381,11 @@ def test_wrong_label_pngs_are_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "vote"}, "'vote' is none of overlap"),
+        ({"rule": "veto"}, "'veto' is none of overlap"),
+        ({"overrides": ["fusion.temperature=2"]}, "rule 'overlap' has no key 'temperature'"),
+        ({"rule": "adaptive", "overrides": ["fusion.temperature=0"]}, "must be above 0, got 0"),
+        ({"rule": "pairs"}, "needs fusion.pairs"),
+        ({"overrides": ["semantic.model=1"]}, "has no key 'semantic'"),
         ({"score_threshold": 1.1}, "score_threshold must lie in 0..1"),
         ({"overlap_threshold": float("nan")}, "overlap_threshold must lie in 0..1"),
         ({"stuff_area": -1}, "stuff_area must be at least 0"),
@@ -394,9 +398,12 @@ def test_wrong_options_are_refused(
         combine(tmp_path / "out", **files, **options)
 
 
-def test_other_rules_need_label_pngs(
-    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rule", sorted(METHODS.keys() - {"overlap", "pairs"}))
+def test_only_the_painter_of_overlap_takes_stuff_masks(
+    files: dict[str, Path], tmp_path: Path, rule: str
 ) -> None:
-    monkeypatch.setitem(METHODS, "other", fuse_by_overlap)
-    with pytest.raises(ConfigError, match="rule 'other' needs a folder of label PNGs"):
-        combine(tmp_path / "out", **files, rule="other")
+    if METHODS[rule].fuse is fuse_by_overlap:
+        assert combine(tmp_path / "out", **files, rule=rule).photos == 1
+    else:
+        with pytest.raises(ConfigError, match=f"rule '{rule}' needs a folder of label PNGs"):
+            combine(tmp_path / "out", **files, rule=rule)

@@ -1,8 +1,17 @@
 """Presets: found, read, changed and checked."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from fuse.config import FusionConfig, list_pipelines, parse_pipeline, read_pipeline
+from fuse.config import (
+    FusionConfig,
+    change_fusion,
+    list_pipelines,
+    parse_pipeline,
+    read_pipeline,
+)
 from fuse.errors import ConfigError
 
 PRESET = """
@@ -61,7 +70,8 @@ def test_overrides_change_one_value(preset, override, get, expected):
         ("fusion.score_treshold=0.3", "did you mean 'score_threshold'"),
         ("fusoin.rule=overlap", "did you mean 'fusion'"),
         ("fusion.rule=best", "none of overlap"),
-        ("fusion.class_choice=best", "none of commonest, evidence"),
+        ("fusion.temperature=2", "the rule 'overlap' has no key 'temperature'"),
+        ("fusion.class_choice=best", "none of commonest, evidence, overlap"),
         ("fusion.score_threshold=1.5", r"must lie in 0\.\.1, got 1\.5"),
         ("fusion.overlap_threshold=high", "must be a number, got 'high'"),
         ("fusion.stuff_area=-1", "at least 0"),
@@ -94,8 +104,49 @@ def test_a_wrong_file_is_named(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+def test_paths_in_a_preset_are_relative_to_its_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "presets"
+    (folder / "nets" / "saved").mkdir(parents=True)
+    (folder / "pair.toml").write_text("""
+label_space = "spaces/mine.csv"
+[semantic]
+model = "mine.py:Net"
+weights = "nets/saved"
+label_space = "coco_panoptic"
+encoder = "nets"
+[instance]
+model = "torchvision"
+weights = "nets/net.pth"
+gt = "/truth.json"
+images = "~/images.json"
+""")
+    (tmp_path / "nets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = read_pipeline("presets/pair.toml", ["instance.path=here.json"])
+    assert config.label_space == "presets/spaces/mine.csv"
+    assert config.semantic.model == "presets/mine.py:Net"
+    assert config.semantic.options == {
+        "weights": "presets/nets/saved",
+        "label_space": "coco_panoptic",  # a name
+        "encoder": "nets",  # no path, whatever lies there
+    }
+    assert config.instance.options == {
+        "weights": "presets/nets/net.pth",  # a file, there or not
+        "gt": "/truth.json",
+        "images": str(Path("~/images.json").expanduser()),
+        "path": "here.json",  # of the command
+    }
+
+
+@pytest.mark.parametrize("name", ["owner/net", "COCO_V1", "google/deeplabv3_mobilenet_v2_1.0_513"])
+def test_names_of_weights_are_no_paths(tmp_path, name):
+    text = PRESET.replace("tiny_semantic", name)
+    (tmp_path / "pair.toml").write_text(text)
+    assert read_pipeline(str(tmp_path / "pair.toml")).semantic.options["weights"] == name
+
+
 def test_an_unknown_pipeline_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"no pipeline 'tinny'; shipped are .*tiny"):
+    with pytest.raises(ConfigError, match="no pipeline 'tinny'; did you mean 'tiny'"):
         read_pipeline("tinny")
 
 
@@ -113,3 +164,38 @@ def test_a_config_survives_its_own_json():
         },
     )
     assert again == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": "adaptive", "vote_among": "things"}, "rule 'adaptive' has no key 'vote_among'"),
+        ({"rule": "adaptive", "temprature": 2}, "did you mean 'temperature'"),
+        ({"rule": "adaptive", "temperature": 0}, "must be above 0, got 0"),
+        ({"rule": "adaptive", "temperature": float("nan")}, "must be above 0, got nan"),
+        ({"rule": "adaptive", "temperature": "hot"}, "must be a number, got 'hot'"),
+        ({"rule": "vote", "vote_among": "stuff"}, "'stuff' is none of things, supercategory"),
+        ({"rule": "pairs", "pairs": [["tie"]]}, "a CSV file or a list of"),
+        ({"rule": "pairs", "pairs": 3}, "a CSV file or a list of"),
+    ],
+)
+def test_a_rule_takes_its_own_parameters_only(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        change_fusion(FusionConfig(), changes)
+
+
+def test_a_rule_known_by_its_thresholds_brings_them():
+    tuned = FusionConfig(stuff_area=0.02)
+    fusion = change_fusion(tuned, {"rule": "upsnet-combined", "score_threshold": 0.7})
+    assert (fusion.score_threshold, fusion.overlap_threshold, fusion.stuff_area) == (0.7, 0.3, 4096)
+    assert change_fusion(tuned, {"rule": "area-first"}).stuff_area == 0.02
+
+
+def test_a_config_says_what_its_rule_looks_at_and_reads_it_again(tmp_path):
+    (tmp_path / "pairs.csv").write_text("above,below\ntie,person\n")
+    changes = {"rule": "pairs", "pairs": str(tmp_path / "pairs.csv")}
+    fusion = change_fusion(FusionConfig(temperature=3), changes)
+    assert fusion.pairs == (("tie", "person"),)
+    table = json.loads(json.dumps(fusion.to_json()))
+    assert "temperature" not in table
+    assert change_fusion(FusionConfig(temperature=3), table) == fusion

@@ -66,7 +66,7 @@ def test_shipped_maps_are_audited_whole(names):
 def test_space_rows():
     rows = {name: figures for name, *figures in list_space_rows()}
     assert rows["coco_panoptic"] == ["80", "53", "133"]
-    assert rows["voc"] == ["20", "0", "21"]
+    assert rows["voc"] == ["20", "1", "21"]
 
 
 # The ceiling

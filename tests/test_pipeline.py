@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fuse.errors import ModelOutputError
+from fuse.errors import LabelSpaceError, ModelOutputError
 from fuse.io.images import read_image
 from fuse.labels import LabelMap
 from fuse.pipeline import Pipeline
@@ -32,6 +32,11 @@ def tiny():
 def photos():
     names = ("chelsea.jpg", "china.jpg", "rocket.jpg")  # the last two are of one size
     return [Photo(read_image(EXAMPLES / name), name) for name in names]
+
+
+def test_a_class_choice_that_the_space_cannot_serve_fails_at_once():
+    with pytest.raises(LabelSpaceError, match="'coco_super' has none; cityscapes, vistas_v1 have"):
+        Pipeline.load("tiny", ["fusion.class_choice=overlap"], device="cpu")
 
 
 NO_INSTANCES = Instances(
@@ -138,12 +143,12 @@ class Broken:
 @pytest.mark.parametrize(
     ("branch", "answers", "message"),
     [
-        ("_semantic", lambda right: [], r"semantic model 'smp': 0 answers to 1 photos"),
-        ("_semantic", lambda right: [None], "answered with NoneType, not SemanticLogits or"),
-        ("_instance", lambda right: right * 2, r"instance model 'torchvision': 2 answers"),
-        ("_instance", lambda right: [{"boxes": []}], "answered with dict, not Instances"),
+        ("semantic_model", lambda right: [], r"semantic model 'smp': 0 answers to 1 photos"),
+        ("semantic_model", lambda right: [None], "answered with NoneType, not SemanticLogits or"),
+        ("instance_model", lambda right: right * 2, r"instance model 'torchvision': 2 answers"),
+        ("instance_model", lambda right: [{"boxes": []}], "answered with dict, not Instances"),
         (
-            "_semantic",
+            "semantic_model",
             lambda right: [SemanticLogits.half_pixel(right[0].logits, (5, 5))],
             r"size \(5, 5\) to a photo of \(300, 451\)",
         ),

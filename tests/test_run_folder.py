@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 
@@ -10,12 +11,12 @@ from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import read_panoptic_json
 from fuse.labels import load_space
 from fuse.records import PhotoRecord, PhotoTask
-from fuse.run_folder import RunFolder
+from fuse.run_folder import RunFolder, read_records
 from fuse.types import SegmentInfo
 
 SETTINGS = {"pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.5}}, "fuse": "0.1.0"}
 SEGMENT = SegmentInfo(1, 17, area=12, bbox=(0, 0, 4, 3), score=0.123456789012345678)
-DONE = PhotoRecord("cats/ä.jpg", (3, 4), (SEGMENT,))
+DONE = PhotoRecord("cats/ä.jpg", (3, 4), (SEGMENT,), files={"panoptic/cats/ä.png": "0" * 64})
 FAILED = PhotoRecord('b\n".jpg', error="cut short")
 
 
@@ -122,4 +123,34 @@ def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path
     assert dataset.space == space
     written = json.loads((tmp_path / "panoptic.json").read_text())
     assert written["annotations"][1]["segments_info"][0]["score"] == SEGMENT.score
-    assert json.loads((tmp_path / "run.json").read_text()) == {"settings": SETTINGS, "photos": 2}
+    assert json.loads((tmp_path / "run.json").read_text()) == {
+        "settings": SETTINGS,
+        "files": {"panoptic.json": sha256((tmp_path / "panoptic.json").read_bytes()).hexdigest()},
+        "photos": 2,
+    }
+
+
+def test_a_forgotten_photo_is_neither_done_nor_failed(tmp_path):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(DONE)
+        folder.append(FAILED)
+        assert folder.has_failed(FAILED.file_name)
+        folder.forget(DONE.file_name)
+        folder.forget(FAILED.file_name)
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        for record in (DONE, FAILED):
+            assert not folder.is_done(record.file_name)
+            assert not folder.has_failed(record.file_name)
+        folder.append(DONE)
+        assert folder.is_done(DONE.file_name)
+    assert [record.file_name for record in read_records(tmp_path)] == [DONE.file_name]
+
+
+def test_what_a_killed_process_had_begun_is_cleared_away(tmp_path):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(DONE)
+    (tmp_path / "panoptic" / "cats").mkdir()
+    part = tmp_path / "panoptic" / "cats" / ".0123.part"
+    part.write_bytes(b"half")
+    with RunFolder(tmp_path, SETTINGS):
+        assert not part.exists()

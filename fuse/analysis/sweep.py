@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from os import cpu_count
 from pathlib import Path
@@ -14,25 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from fuse.config import FusionConfig
-from fuse.errors import ConfigError, DataError
+from fuse.config import THRESHOLDS, FusionConfig, change_fusion
+from fuse.errors import CocoFormatError, ConfigError, DataError
+from fuse.fusion import METHODS
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import write_whole
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
-from fuse.predictions import fuse_photo
+from fuse.predictions import find_pairs
 from fuse.scoring import TruthScorer, find_truth_map
 
-NUMBER_KEYS = ("score_threshold", "overlap_threshold", "stuff_area")
-TEXT_KEYS = ("rule", "class_choice")
+NUMBER_KEYS = (*THRESHOLDS, "temperature")
+TEXT_KEYS = ("rule", "class_choice", "vote_among", "pairs")
+ALL_PARAMETERS = {name for rule in METHODS.values() for name in rule.parameters}
 MAX_SETTINGS = 100_000  # more is a slip of the pen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
-    """One point of the grid and the PQ it gives on the photos it is chosen by."""
+    """One point of the grid and the PQ it gives on the photos it is chosen by.
 
+    Attributes:
+        point: the value of each key that was varied, without those that its rule lacks.
+        fusion: all that was set.
+        result: PQ.
+    """
+
+    point: Mapping[str, Any]
     fusion: FusionConfig
     result: PQResult
 
@@ -71,7 +80,7 @@ class SweepResult:
     def _row(self, setting: Setting) -> dict[str, Any]:
         pq = setting.result.to_json()["pq"]
         scores = {name: pq[name]["pq"] for name in ("all", "things", "stuff")}
-        return {key: getattr(setting.fusion, key) for key in self.keys} | scores
+        return {key: setting.point.get(key) for key in self.keys} | scores
 
     def write_csv(self, path: Path) -> None:
         """A row per setting: what was varied, then PQ of all, things and stuff in 0..1."""
@@ -107,16 +116,16 @@ def sweep(
         on_progress: called with the photos done and the photos in all.
 
     Raises:
-        ConfigError: the grid is wrong, or asks for scores below what was kept.
+        ConfigError: the grid, or a value in it, is wrong.
         DataError: the ground truth knows none of the photos, or too few for a holdout.
         FuseError: see `read_kept_run` and `read_panoptic_json`.
     """
     run = read_kept_run(predictions)
     values = parse_grid(grid)
-    fusions = [
-        replace(run.fusion, **dict(zip(values, point, strict=True)))
-        for point in product(*values.values())
-    ]
+    points = list_points(values, run.fusion.rule)
+    fusions = [change_fusion(run.fusion, point) for point in points]
+    for fusion in fusions:
+        find_pairs(fusion, run.space)
     truth = read_panoptic_json(gt, gt_dir)
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
     names = {i: image.file_name for i, image in run.dataset.images.items()}
@@ -134,8 +143,8 @@ def sweep(
                 on_progress(len(stats), len(pairs))
     chosen_by, reported_on = _split(len(pairs), holdout, seed)
     settings = tuple(
-        Setting(fusion, summarize(sum_stats(stats[p][s] for p in chosen_by), run.space))
-        for s, fusion in enumerate(fusions)
+        Setting(point, fusion, summarize(sum_stats(stats[p][s] for p in chosen_by), run.space))
+        for s, (point, fusion) in enumerate(zip(points, fusions, strict=True))
     )
     best = max(range(len(settings)), key=lambda s: (_pq_or_zero(settings[s]), -s))
     of_best = [stats[p][best] for p in reported_on or chosen_by]
@@ -179,6 +188,34 @@ def parse_grid(grid: Sequence[str]) -> Mapping[str, list[Any]]:
     return values
 
 
+def list_points(values: Mapping[str, list[Any]], rule: str) -> list[dict[str, Any]]:
+    """All combinations, each once; a parameter counts only for the rules that have it.
+
+    Args:
+        values: from `parse_grid`.
+        rule: the one that holds where none is varied.
+
+    Raises:
+        ConfigError: none of the rules has a key.
+
+    >>> points = list_points({"rule": ["overlap", "adaptive"], "temperature": [1, 2]}, "overlap")
+    >>> [tuple(point.values()) for point in points]
+    [('overlap',), ('adaptive', 1), ('adaptive', 2)]
+    """
+    points: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for combination in product(*values.values()):
+        point = dict(zip(values, combination, strict=True))
+        known = METHODS.get(point.get("rule", rule))  # a wrong name is found out later
+        foreign = ALL_PARAMETERS - set(known.parameters) if known else set()
+        point = {key: value for key, value in point.items() if key not in foreign}
+        points.setdefault(tuple(point.items()), point)
+    for key in values:
+        if not any(key in point for point in points.values()):
+            rules = ", ".join(name for name, rule in METHODS.items() if key in rule.parameters)
+            raise ConfigError(f"--grid {key}: only the rules {rules} have it; add --grid rule=...")
+    return list(points.values())
+
+
 def _parse_numbers(axis: str, text: str) -> list[float]:
     """``LO:HI:STEP`` or ``A,B,C`` as numbers, rounded so that 0.3 is what 0.3 means."""
     try:
@@ -202,13 +239,11 @@ def _score_photo(
     fusions: Sequence[FusionConfig],
 ) -> list[PQStats]:
     """The counts of one photo under each setting; true_id is its image_id in the truth."""
-    kept = run.load(image_id)
-    semantic = kept.label()
     truth = scorer.load(true_id)
-    return [
-        match_segments(truth, fuse_photo(semantic, kept.instances, run.space, fusion, run.choices))
-        for fusion in fusions
-    ]
+    try:
+        return [match_segments(truth, fused) for fused in run.fuse(image_id, fusions)]
+    except ValueError as err:
+        raise CocoFormatError(f"{scorer.truth.path}, image_id {true_id!r}: {err}") from err
 
 
 def _split(photos: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:

@@ -1,39 +1,68 @@
 """The command line: parse, call the function of the same name in `fuse.api`, print, exit.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed, 130 stopped.
+An exception that is no `FuseError` is a bug: its traceback ends with a line that says so.
 """
 
 from __future__ import annotations
 
+import platform
+import sys
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from fuse import __version__
 from fuse.cli.combine import combine
+from fuse.cli.compare import compare
+from fuse.cli.convert import convert
 from fuse.cli.demo import demo
+from fuse.cli.diagnose import diagnose
+from fuse.cli.disagree import disagree
 from fuse.cli.evaluate import evaluate
+from fuse.cli.fetch import fetch
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
 from fuse.cli.models import models
+from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
 from fuse.cli.printing import EXIT_FAILED
+from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
+from fuse.cli.verify import verify
 from fuse.errors import FuseError, RunStoppedError
+from fuse.printable import printable
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
-COMMANDS = (run, combine, evaluate, sweep, merge, demo, models, pipelines, labels)
+# What a report of a bug must name besides fuse itself: the packages that do the work.
+REPORTED = ("torch", "torchvision", "numpy", "numba", "pillow", "msgspec")
+
+COMMANDS = (
+    *(demo, run, evaluate),
+    *(combine, sweep, pairs),
+    *(compare, diagnose, disagree, report),
+    *(verify, merge),
+    *(convert, fetch, models, pipelines, labels),
+)
 
 
 class Group(click.Group):
-    """Turns an error that the user can mend into one line and exit code 1."""
+    """Turns an error that the user can mend into one line, and any other into a report."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # no name of a category may end a command
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except RunStoppedError as err:
             exit_code, message = EXIT_INTERRUPTED, str(err)
         except FuseError as err:
@@ -41,8 +70,29 @@ class Group(click.Group):
         except OSError as err:  # a full disk, a folder that may not be written to
             message = f"Error: {err}; what is done stays done, so try again"
             exit_code = EXIT_FAILED
-        click.echo(message, err=True)
+        except MemoryError:
+            message = "Error: memory is full; use a machine with more, or smaller photos"
+            exit_code = EXIT_FAILED
+        except Exception:  # noqa: BLE001 - whatever comes here is a bug of ours
+            exit_code, message = EXIT_FAILED, describe_bug()
+        click.echo(printable(message, keep="\n"), err=True)
         return ctx.exit(exit_code)
+
+
+def describe_bug() -> str:
+    """The traceback of the exception in hand, and what to do with it."""
+    versions = [f"fuse {__version__}", f"Python {platform.python_version()}", platform.platform()]
+    for package in REPORTED:
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            versions.append(f"no {package}")
+    return (
+        f"{traceback.format_exc()}"
+        "This is a bug in fuse. Please report it to the project's issue tracker (if it can do "
+        "harm, as SECURITY.md says) with the lines above, the command and, if you can, the file "
+        f"that it read: {', '.join(versions)}"
+    )
 
 
 @click.group(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import out_option, overwrite_option, workers_option
+from fuse.printable import printable
 
 
 @click.command()
@@ -41,7 +42,7 @@ from fuse.cli.options import out_option, overwrite_option, workers_option
     metavar="FILE|SPACE",
     help="Categories: a label space, or a JSON or CSV file.  [default: those of IMAGES.json]",
 )
-@click.option("--rule", help="Fusion rule.  [default: overlap, or that of RUN]")
+@click.option("--rule", help="Fusion rule, see docs/rules.md.  [default: overlap, or that of RUN]")
 @click.option(
     "--score-threshold", type=click.FloatRange(0, 1), help="[default: 0.5, or that of RUN]"
 )
@@ -53,6 +54,13 @@ from fuse.cli.options import out_option, overwrite_option, workers_option
     type=click.FloatRange(min=0),
     help="Smallest stuff segment in pixels; below 1 a share of the photo.  "
     "[default: 4096, or that of RUN]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of the rule, as fusion.temperature=2; may be repeated.",
 )
 @workers_option
 @overwrite_option
@@ -80,4 +88,5 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
             result = api.combine(**given)
     if result.unlisted:
         click.echo(f"{len(result.unlisted)} photos of the predictions are not listed", err=True)
-    click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")
+    where = printable(str(result.out))
+    click.echo(f"{result.photos} photos, {result.segments} segments -> {where}")

@@ -9,6 +9,7 @@ import click
 
 from fuse.cli.options import json_option, overwrite_option
 from fuse.cli.printing import print_run
+from fuse.printable import printable
 
 
 @click.command()
@@ -35,4 +36,4 @@ def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
         result = api.demo(**options, on_progress=on_progress)
     print_run(result, json_file)
     if json_file != Path("-"):
-        click.echo(f"pictures: {result.out / 'pictures'}")
+        click.echo(f"pictures: {printable(str(result.out / 'pictures'))}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fuse.cli.options import out_option
+from fuse.printable import printable
 
 
 @click.command()
@@ -22,4 +23,5 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     """
     from fuse import api
 
-    click.echo(f"{api.merge(runs, out)} photos -> {out / 'panoptic.json'}")
+    joined = api.merge(runs, out)
+    click.echo(f"{joined} photos -> {printable(str(out / 'panoptic.json'))}")

@@ -1,17 +1,27 @@
-"""`fuse models`."""
+"""`fuse models` and `fuse models profile`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
+from fuse.cli.options import allow_plugins_option, json_option, weights_dir_option
+from fuse.cli.printing import print_figures
 
-@click.command()
-def models() -> None:
-    """List the models that a pipeline can name, plug-ins included.
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the models that a pipeline can name, plug-ins included, or say what nets cost.
 
     \b
     fuse models
+    fuse models profile tiny coco:semantic
     """
+    if context.invoked_subcommand is not None:
+        return
     from fuse import api
     from fuse.tables import print_rows
 
@@ -19,3 +29,40 @@ def models() -> None:
         ("branch", "model", "from", "problem"),
         [(m.kind, m.name, m.origin, m.problem or "") for m in api.list_models()],
     )
+
+
+@models.command()
+@click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE[:BRANCH]...")
+@click.option(
+    "--images", multiple=True, metavar="IMAGES", help="Photos.  [default: those that ship]"
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the presets, as for fuse run; may be repeated.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ...")
+@click.option(
+    "--random-weights", is_flag=True, help="Make weights up where they are not on this machine."
+)
+@allow_plugins_option
+@weights_dir_option
+@json_option
+def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Measure parameters, operations, memory and time per photo of nets, one by one or in pairs.
+
+    \b
+    fuse models profile tiny
+    fuse models profile panoptic-fpn coco-stuffhead --random-weights --images val2017/
+    fuse models profile coco:semantic ade20k:semantic --device cuda:0
+
+    A whole pipeline also gets what fusing and files add, and how its time compares with that of
+    the first. Operations and memory are those of the first photo, times medians over up to eight.
+    """
+    from fuse import api
+    from fuse.tables import print_profile
+
+    rows = api.profile(**options)
+    print_figures({"rows": [row.to_json() for row in rows]}, json_file, lambda: print_profile(rows))

@@ -28,9 +28,28 @@ gt_dir_option = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the ground truth's PNGs.  [default: the JSON's path without .json]",
 )
+weights_dir_option = click.option(
+    "--weights-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where published weights lie, and are put; fuse fetch --to DIR fills it.  "
+    "[default: $FUSE_WEIGHTS, else TORCH_HOME and HF_HOME]",
+)
+allow_plugins_option = click.option(
+    "--allow-plugins",
+    is_flag=True,
+    help="Let the preset load code that is not installed, as file.py:Class.",
+)
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]"
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Start anew where the folder holds a run."
+)
+predictions_option = click.option(
+    "--predictions",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="A run with --keep-predictions.",
 )

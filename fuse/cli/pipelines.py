@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+from fuse.cli.options import json_option, weights_dir_option
+from fuse.cli.printing import print_figures
 
 
 @click.command()
-def pipelines() -> None:
-    """List the pipelines that ship.
+@weights_dir_option
+@json_option
+def pipelines(weights_dir: Path | None, json_file: Path | None) -> None:
+    """List the pipelines that ship, with their weights and whether these are on this machine.
 
     \b
     fuse pipelines
     """
-    from fuse.config import list_pipelines, read_pipeline
+    from fuse.fetch import describe_pipelines  # fuse.api would load torch
+    from fuse.tables import print_pipelines
 
-    for name in list_pipelines():
-        click.echo(f"{name:12} {read_pipeline(name).description}")
+    found = describe_pipelines(weights_dir)
+    print_figures(
+        {"pipelines": [pipeline.to_json() for pipeline in found]},
+        json_file,
+        lambda: print_pipelines(found),
+    )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fuse.printable import printable
+
 # fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
 if TYPE_CHECKING:
     from fuse.api import RunResult
@@ -22,7 +24,7 @@ def print_run(result: RunResult, json_file: Path | None) -> None:
     """Print what a run did; exit with 3 where photos failed."""
     print_figures(result.to_json(), json_file, lambda: _print_run(result))
     for file_name, reason in result.failed:
-        click.echo(f"failed: {file_name}: {reason}", err=True)
+        click.echo(printable(f"failed: {file_name}: {reason}"), err=True)
     if result.failed:
         sys.exit(EXIT_SOME_FAILED if result.done else EXIT_FAILED)
 
@@ -48,4 +50,5 @@ def _print_run(result: RunResult) -> None:
         if result.unknown:
             click.echo(f"not scored, as the ground truth lacks them: {result.unknown} photos")
     seconds = result.seconds["total"]
-    click.echo(f"{result.done} photos in {seconds:.1f} s -> {result.out / 'panoptic.json'}")
+    where = printable(str(result.out / "panoptic.json"))
+    click.echo(f"{result.done} photos in {seconds:.1f} s -> {where}")

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, out_option, overwrite_option
+from fuse.cli.options import (
+    allow_plugins_option,
+    gt_dir_option,
+    json_option,
+    out_option,
+    overwrite_option,
+    weights_dir_option,
+)
 from fuse.cli.printing import print_run
 
 
@@ -44,8 +51,21 @@ from fuse.cli.printing import print_run
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
-    help="Photos per call of the nets.  [default: 1 on a CPU, 8 on a GPU]",
+    default="auto",
+    show_default=True,
+    callback=lambda _context, _option, text: _parse_batch_size(text),
+    metavar="N|auto",
+    help="Photos per call of the nets; auto takes one on a CPU and as many as fit on a GPU.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds after which a photo that is still being read has failed.",
+)
+@click.option(
+    "--retry-failed", is_flag=True, help="Try photos again that failed in an earlier run."
 )
 @click.option(
     "--shard",
@@ -54,29 +74,68 @@ from fuse.cli.printing import print_run
     metavar="I/N",
     help="Do the I-th of N parts, as in a job array; fuse merge joins them.",
 )
+@allow_plugins_option
+@weights_dir_option
 @click.option(
-    "--allow-plugins",
-    is_flag=True,
-    help="Let the preset load code that is not installed, as file.py:Class.",
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="This process, or many through Ray Data, which is an extra: pip install "
+    "'panoptic-fuse[ray]'.",
+)
+@click.option(
+    "--ray-address",
+    metavar="ADDR",
+    help="A Ray cluster; all its machines must share photos and output.  "
+    "[default: one is started on this machine]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes of the ray engine.  [default: one per core, or share of a GPU]",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0, max=1),
+    default=0,
+    show_default=True,
+    metavar="X",
+    help="With the ray engine; 1 uses all GPUs of a machine, a worker each.",
 )
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Make panoptic maps of photos: folders, files and globs.
+    """Make panoptic maps of photos: folders, files and globs, also as s3://bucket/photos.
 
     \b
     fuse run photos/ -o out
     fuse run 'trip/*.jpg' -o out --set fusion.score_threshold=0.3 --pictures
     fuse run val2017/ -o out --gt panoptic_val2017.json
+    fuse run photos/ -o out --engine ray --workers 4
 
     A run that was cut off goes on where it stopped when called again.
     """
     from fuse import api
-    from fuse.progress import photo_progress, stop_flag
+    from fuse.progress import log_download, photo_progress, stop_flag
 
     with photo_progress() as on_progress, stop_flag() as should_stop:
-        result = api.run(**options, on_progress=on_progress, should_stop=should_stop)
+        result = api.run(
+            **options,
+            on_fetch=log_download(),
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
     print_run(result, json_file)
+
+
+def _parse_batch_size(text: str) -> int | None:
+    """The number, None for ``auto``."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 on")
+    return int(text)
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

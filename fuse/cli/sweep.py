@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.options import (
+    gt_dir_option,
+    json_option,
+    predictions_option,
+    truth_option,
+    workers_option,
+)
 from fuse.cli.printing import print_figures
 
 
 @click.command()
-@click.option(
-    "--predictions",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="RUN",
-    help="A run with --keep-predictions.",
-)
+@predictions_option
 @truth_option
 @gt_dir_option
 @click.option(
@@ -26,7 +26,8 @@ from fuse.cli.printing import print_figures
     required=True,
     multiple=True,
     metavar="KEY=LO:HI:STEP|A,B",
-    help="What to vary: score_threshold, overlap_threshold, stuff_area, rule; may be repeated.",
+    help="What to vary: rule, score_threshold, overlap_threshold, stuff_area, a rule's "
+    "parameters; may be repeated.",
 )
 @click.option(
     "--holdout",
@@ -43,21 +44,40 @@ from fuse.cli.printing import print_figures
     metavar="FILE.csv",
     help="Also write a row per setting.",
 )
+@click.option(
+    "--plot",
+    "plot_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png|svg",
+    help="Also draw PQ over each axis, a line per rule.",
+)
 @workers_option
 @json_option
-def sweep(json_file: Path | None, csv_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+def sweep(
+    json_file: Path | None,
+    csv_file: Path | None,
+    plot_file: Path | None,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Try many rules and thresholds on kept predictions; no net runs.
 
     \b
     fuse run photos/ -o out --keep-predictions
     fuse sweep --predictions out --gt gt.json --grid score_threshold=0.3:0.7:0.05
+    fuse sweep --predictions out --gt gt.json --grid rule=overlap,area-first --plot pq.svg
     """
     from fuse import api
     from fuse.progress import count_progress
     from fuse.tables import print_sweep
 
+    if plot_file:
+        api.check_plot_path(plot_file)
     with count_progress() as on_progress:
         result = api.sweep(**options, on_progress=on_progress)
     if csv_file:
         result.write_csv(csv_file)
+    if plot_file:
+        api.plot_sweep(result, plot_file)
+    if result.held_out is None:
+        click.echo("warning: chosen by the photos it is scored on; see --holdout", err=True)
     print_figures(result.to_json(), json_file, lambda: print_sweep(result))

@@ -3,30 +3,86 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import TypeVar
+from contextlib import closing
+from typing import Any
 
-from fuse.clock import StageClock
-from fuse.errors import FuseError
-from fuse.photo import FinishedPhoto, PhotoWorker, ReadPhoto
-from fuse.pipeline import Pipeline, RawPrediction
+from fuse.clock import StageClock, peak_memory, to_mebibytes
+from fuse.engines.assignment import Assignment, describe_nets
+from fuse.engines.batches import BatchPredictor, Predicted
+from fuse.engines.reading import read_ahead
+from fuse.models.runtime import peak_device_memory
+from fuse.photo import FinishedPhoto, PhotoWorker
+from fuse.pipeline import Pipeline
 from fuse.records import PhotoTask
+from fuse.scoring import TruthScorer
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+KEPT_SCORE = 0.05  # what detectors are customarily scored down to
+MAX_THREADS = 8  # for reading, and as many for finishing
+
+
+class LocalEngine:
+    """Does photos in this process, in order.
+
+    Args:
+        assignment: which nets, and what to make of photos.
+        clock: where the seconds go.
+        scorer: the assignment's ground truth, if any.
+        cores: how many processor cores there are for it.
+
+    Raises:
+        FuseError: the device or a net is wrong.
+    """
+
+    def __init__(
+        self, assignment: Assignment, clock: StageClock, scorer: TruthScorer | None, *, cores: int
+    ) -> None:
+        pipeline = Pipeline(
+            assignment.config, assignment.device, weights_dir=assignment.weights_dir
+        )
+        self.nets = describe_nets(pipeline)
+        self._device = pipeline.device
+        self._predictor = BatchPredictor(
+            pipeline,
+            clock,
+            batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
+            score_floor=KEPT_SCORE if assignment.keep_predictions else None,
+        )
+        self._worker = PhotoWorker(
+            pipeline,
+            assignment.out,
+            clock,
+            scorer=scorer,
+            pictures=assignment.pictures,
+            keep_predictions=assignment.keep_predictions,
+        )
+        self._threads = min(cores, MAX_THREADS)
+        self._timeout = assignment.timeout
+
+    def __call__(self, tasks: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
+        """Do the photos in order; see `run_local`."""
+        return run_local(
+            tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """How photos are done, for run.json."""
+        peak = to_mebibytes(self.peak_memory())
+        return {"engine": "local", "device": self._device, "peak_memory_mib": peak}
+
+    def peak_memory(self) -> dict[str, int | None]:
+        """Most bytes so far of this process, and of tensors on its device."""
+        return {"process": peak_memory(), "device": peak_device_memory(self._device)}
 
 
 def run_local(
     tasks: Iterable[PhotoTask],
-    pipeline: Pipeline,
+    predictor: BatchPredictor,
     worker: PhotoWorker,
-    clock: StageClock,
     *,
-    batch_size: int,
     threads: int,
-    score_floor: float | None = None,
+    timeout: float,
 ) -> Generator[FinishedPhoto, None, None]:
     """Do the photos in order.
 
@@ -36,75 +92,35 @@ def run_local(
 
     Args:
         tasks: what to do.
-        pipeline: the nets.
+        predictor: runs the nets.
         worker: reads and finishes photos.
-        clock: where the seconds go.
-        batch_size: photos per call of the nets.
         threads: for reading, and as many for finishing.
-        score_floor: see `Pipeline.predict`.
+        timeout: seconds after which a photo that is still being read has failed.
     """
-    ahead = 2 * batch_size + threads
-    readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
+
+    def ahead() -> int:
+        return 2 * predictor.batch_size + threads
+
+    reads = read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
     finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")
     try:
-        reads = map_ahead(readers, worker.read, tasks, ahead=ahead)
-        predicted = _predict_batches(reads, pipeline, clock, batch_size, score_floor)
-        yield from map_ahead(finishers, lambda pair: worker.finish(*pair), predicted, ahead=ahead)
+        with closing(reads):
+            yield from _finish_ahead(finishers, worker, predictor.predict_all(reads), ahead)
     finally:
-        readers.shutdown(cancel_futures=True)
         finishers.shutdown(cancel_futures=True)
 
 
-def map_ahead(
-    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
-) -> Iterator[Result]:
-    """Results of function over items, in order, with at most ``ahead`` of them in flight."""
-    pending: deque[Future[Result]] = deque()
-    for item in items:
-        pending.append(executor.submit(function, item))
-        if len(pending) >= ahead:
+def _finish_ahead(
+    finishers: Executor,
+    worker: PhotoWorker,
+    predicted: Iterable[Predicted],
+    ahead: Callable[[], int],
+) -> Iterator[FinishedPhoto]:
+    """Photos finished on other threads, in order, at most ``ahead()`` of them in flight."""
+    pending: deque[Future[FinishedPhoto]] = deque()
+    for read, raw in predicted:
+        pending.append(finishers.submit(worker.finish, read, raw))
+        while len(pending) >= ahead():
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
-
-
-def _predict_batches(
-    reads: Iterable[ReadPhoto],
-    pipeline: Pipeline,
-    clock: StageClock,
-    batch_size: int,
-    score_floor: float | None,
-) -> Iterator[tuple[ReadPhoto, RawPrediction | None]]:
-    """Each photo with what the nets say of it, in order."""
-    batch: list[ReadPhoto] = []
-    for read in reads:
-        batch.append(read)
-        if len(batch) == batch_size:
-            yield from _predict(batch, pipeline, clock, score_floor)
-            batch = []
-    if batch:
-        yield from _predict(batch, pipeline, clock, score_floor)
-
-
-def _predict(
-    batch: list[ReadPhoto], pipeline: Pipeline, clock: StageClock, score_floor: float | None
-) -> list[tuple[ReadPhoto, RawPrediction | None]]:
-    """Run the nets over a batch; photos that could not be read pass through.
-
-    Where the nets raise, each photo is tried alone, so that one photo does not take its
-    batch mates with it.
-    """
-    photos = [read.photo for read in batch if read.photo is not None]
-    if not photos:
-        return [(read, None) for read in batch]
-    try:
-        with clock.time("nets"):
-            answers = iter(pipeline.predict(photos, score_floor=score_floor))
-    except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
-        if len(batch) > 1:
-            return [
-                pair for read in batch for pair in _predict([read], pipeline, clock, score_floor)
-            ]
-        reason = str(err) if isinstance(err, FuseError) else f"{type(err).__name__}: {err}"
-        return [(replace(batch[0], photo=None, error=reason), None)]
-    return [(read, None if read.photo is None else next(answers)) for read in batch]

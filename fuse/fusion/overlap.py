@@ -61,15 +61,70 @@ def fuse_by_overlap(
     Raises:
         ValueError: the photo sizes differ, or a category id is not in the space.
     """
+    order = order_by_score(instances, score_threshold)
+    return fuse_in_order(semantic, instances, space, order, overlap_threshold, stuff_area)
+
+
+def fuse_in_order(
+    semantic: SemanticPrediction,
+    instances: Instances,
+    space: LabelSpace,
+    order: Int64Array,
+    overlap_threshold: float,
+    stuff_area: float,
+) -> PanopticPrediction:
+    """Paint instances in some order, then stuff; `fuse_by_overlap` but for the order.
+
+    Args:
+        semantic: see `fuse_by_overlap`, and so are the others.
+        instances: see there.
+        space: see there.
+        order: int64 (K,), which instances count, the first to be painted first.
+        overlap_threshold: see there.
+        stuff_area: see there.
+    """
+    check_photo(semantic, instances, space)
+    panoptic_map = np.zeros(semantic.size, dtype=np.int32)
+    things = _paint_things(panoptic_map, instances, order, overlap_threshold)
+    return add_stuff(panoptic_map, things, semantic.label_map, space, stuff_area)
+
+
+def check_photo(semantic: SemanticPrediction, instances: Instances, space: LabelSpace) -> None:
+    """Raise ValueError where the photo sizes differ or an instance's category is unknown."""
     if semantic.size != instances.size:
         raise ValueError(f"the semantic map is {semantic.size}, the instances {instances.size}")
     strange = set(instances.category_ids.tolist()) - space.by_id.keys()
     if strange:
         raise ValueError(f"instances have category ids {sorted(strange)}, not in {space.name}")
-    panoptic_map = np.zeros(semantic.size, dtype=np.int32)
-    things = _paint_things(panoptic_map, instances, score_threshold, overlap_threshold)
+
+
+def order_by_score(instances: Instances, score_threshold: float) -> Int64Array:
+    """Indices of the instances that score enough, the best first, equal ones in their order."""
+    order = np.argsort(-instances.scores, kind="stable")
+    return order[instances.scores[order] >= score_threshold]
+
+
+def add_stuff(
+    panoptic_map: Int32Array,
+    things: Sequence[SegmentInfo],
+    label_map: Int32Array,
+    space: LabelSpace,
+    stuff_area: float,
+) -> PanopticPrediction:
+    """Paint stuff into what things have left free of a map, and wrap both up.
+
+    Args:
+        panoptic_map: with the things, segment ids 1, 2, ...; it is painted into.
+        things: its segments.
+        label_map: category_ids of the space; those of things stay void.
+        space: says which categories are stuff.
+        stuff_area: see `fuse_by_overlap`.
+
+    Raises:
+        ValueError: the label map has a category id that is not in the space.
+    """
     min_area = _stuff_pixels(stuff_area, panoptic_map)
-    stuff = _paint_stuff(panoptic_map, semantic.label_map, space, min_area, len(things) + 1)
+    stuff = _paint_stuff(panoptic_map, label_map, space, min_area, len(things) + 1)
     return PanopticPrediction(panoptic_map, (*things, *stuff))
 
 
@@ -103,7 +158,8 @@ def fuse_stuff_masks(
     if any(tuple(rle["size"]) != instances.size for rle in stuff_masks.rles):
         raise ValueError(f"a stuff mask differs in size from the instances, {instances.size}")
     panoptic_map = np.zeros(instances.size, dtype=np.int32)
-    things = _paint_things(panoptic_map, instances, score_threshold, overlap_threshold)
+    order = order_by_score(instances, score_threshold)
+    things = _paint_things(panoptic_map, instances, order, overlap_threshold)
     codes = [rle["counts"] for rle in stuff_masks.rles]
     blocks = (
         MaskRuns(*rle_runs(codes[first : first + BLOCK], instances.size))
@@ -127,11 +183,9 @@ def _stuff_pixels(stuff_area: float, panoptic_map: Int32Array) -> float:
 
 
 def _paint_things(
-    panoptic_map: Int32Array, instances: Instances, score_threshold: float, overlap_threshold: float
+    panoptic_map: Int32Array, instances: Instances, order: Int64Array, overlap_threshold: float
 ) -> list[SegmentInfo]:
     """Paint the instances that count into a void map and say what was painted."""
-    order = np.argsort(-instances.scores, kind="stable")
-    order = order[instances.scores[order] >= score_threshold]
     blocks = (
         mask_runs(instances, order[first : first + BLOCK]) for first in range(0, len(order), BLOCK)
     )

@@ -15,6 +15,7 @@ import numpy as np
 from fuse.errors import CocoFormatError, LabelSpaceError
 from fuse.io.files import open_whole
 from fuse.io.json_files import read_json
+from fuse.io.names import leads_out
 from fuse.io.png import read_id_map
 from fuse.labels import identify_space, list_spaces, load_space
 from fuse.ops.segments import measure_segments
@@ -28,6 +29,8 @@ from fuse.types import (
 
 ImageId = int | str  # COCO numbers its photos, Cityscapes names them
 Flag = int | bool | None  # isthing and iscrowd: 0 and 1, or false and true in some files
+Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Pixel = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 RUN_JSON = "panoptic.json"  # in the output folder of a run
 
 
@@ -90,7 +93,18 @@ class CategoryRecord(msgspec.Struct, frozen=True):
     name: str
     isthing: Flag = None
     supercategory: str = ""
-    color: tuple[int, int, int] = (128, 128, 128)
+    color: tuple[Channel, Channel, Channel] = (128, 128, 128)
+
+
+class _OwnSegment(msgspec.Struct, frozen=True):
+    """One segment as `segment_to_json` writes it."""
+
+    id: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEGMENT_ID)]
+    category_id: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    area: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    bbox: tuple[Pixel, Pixel, Pixel, Pixel]
+    iscrowd: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    score: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
 
 
 class _PanopticFile(msgspec.Struct, frozen=True):
@@ -224,7 +238,7 @@ def read_panoptic_json(
         known = set(default_space.by_id)
     else:
         raise CocoFormatError(f"{path}: there is no 'categories'")
-    _check_categories(path, content.annotations, known)
+    _check_annotations(path, content.annotations, known)
     return PanopticDataset(
         path=path,
         png_dir=png_dir,
@@ -271,9 +285,16 @@ def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
     return {}
 
 
-def _check_categories(path: Path, annotations: Sequence[AnnotationRecord], known: set[int]) -> None:
-    """Raise CocoFormatError naming the first segment of a category that the JSON lacks."""
+def _check_annotations(
+    path: Path, annotations: Sequence[AnnotationRecord], known: set[int]
+) -> None:
+    """Raise CocoFormatError for a PNG outside the folder, or a category that the JSON lacks."""
     for annotation in annotations:
+        if leads_out(annotation.file_name):
+            raise CocoFormatError(
+                f"{path}, image_id {annotation.image_id!r}: file_name {annotation.file_name!r} "
+                "is no path inside the folder of PNGs"
+            )
         unknown = {segment.category_id for segment in annotation.segments_info} - known
         if unknown:
             first = next(s for s in annotation.segments_info if s.category_id in unknown)
@@ -363,18 +384,17 @@ def segment_from_json(entry: Mapping[str, Any]) -> SegmentInfo:
     """The segment that `segment_to_json` wrote.
 
     Raises:
-        CocoFormatError: a field is missing or is not a number.
+        CocoFormatError: a field is missing, or is no number that a segment can have.
     """
     try:
-        x, y, width, height = (int(edge) for edge in entry["bbox"])
-        score = entry["score"]
-        return SegmentInfo(
-            segment_id=int(entry["id"]),
-            category_id=int(entry["category_id"]),
-            area=int(entry["area"]),
-            bbox=(x, y, width, height),
-            iscrowd=bool(entry["iscrowd"]),
-            score=None if score is None else float(score),
-        )
-    except (KeyError, TypeError, ValueError) as err:
-        raise CocoFormatError(f"segments_info entry {dict(entry)}: {err!r}") from err
+        record = msgspec.convert(entry, _OwnSegment)
+    except (msgspec.ValidationError, UnicodeEncodeError) as err:
+        raise CocoFormatError(f"segments_info entry {entry!r}: {err}") from err
+    return SegmentInfo(
+        segment_id=record.id,
+        category_id=record.category_id,
+        area=record.area,
+        bbox=record.bbox,
+        iscrowd=bool(record.iscrowd),
+        score=record.score,
+    )

@@ -2,21 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EINVAL
 from pathlib import Path
 from typing import BinaryIO
 
+PART_ENDING = ".part"
+# What ends so is a file; a text without such an ending may as well be a name.
+FILE_ENDINGS = (
+    *(".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".onnx"),
+    *(".csv", ".json", ".toml", ".npz", ".png", ".py"),
+)
 
-def write_whole(path: Path, content: bytes) -> None:
+
+def resolve_path(text: str, folder: Path) -> str:
+    """A path that is relative to a folder, from the working directory; names stay as they are.
+
+    Args:
+        text: a name (``COCO_V1``, ``owner/net``), a path, or ``file.py:Class``. It is a path
+            where it ends as a file does, or where there is such a file or folder.
+        folder: what the path is relative to.
+
+    >>> resolve_path("nets/mine.pth", Path("presets")), resolve_path("COCO_V1", Path("presets"))
+    ('presets/nets/mine.pth', 'COCO_V1')
+    """
+    name, colon, attribute = text.rpartition(":")
+    if not name.endswith(".py"):
+        name, colon, attribute = text, "", ""
+    path = folder / Path(name).expanduser()
+    if not name or not (name.endswith(FILE_ENDINGS) or path.exists()):
+        return text
+    return f"{path}{colon}{attribute}"
+
+
+def write_whole(path: Path, content: bytes) -> str:
     """Write a file at once by way of `open_whole`.
+
+    Returns:
+        SHA-256 of the content in hex, for whoever keeps a record of the file.
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
     with open_whole(path) as file:
         file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete the unfinished files that a killed process left below a folder."""
+    for part in folder.rglob(f".*{PART_ENDING}"):
+        part.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file in hex.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file; a named pipe would block its reader for ever.
+
+    Raises:
+        OSError: the file is missing, cannot be read, or is none.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "not a regular file", str(path))
+    return path.read_bytes()
 
 
 @contextmanager
@@ -28,7 +88,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{uuid.uuid4().hex}{PART_ENDING}")
     try:
         with part.open("wb") as file:
             yield file

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
-from pathlib import Path, PurePath
+from io import BytesIO
+from pathlib import Path, PurePath, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fuse.errors import DataError, ImageReadError
+from fuse.io.remote import is_url, list_url, read_url
 from fuse.types import UInt8Array
 
 PHOTO_ENDINGS = (
@@ -45,14 +48,14 @@ _TIFF_BITS_PER_SAMPLE = 258
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo on disk.
+    """A photo on disk or behind a URL.
 
     Attributes:
-        path: where it lies.
+        path: where it lies; text where it is a URL.
         relative_name: its path inside the folder that was given, with ``/``; unique in a list.
     """
 
-    path: Path
+    path: Path | str
     relative_name: str
 
 
@@ -66,7 +69,7 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list
     share one, all names are relative to the folder that holds all photos.
 
     Args:
-        inputs: folders, files and globs.
+        inputs: folders, files and globs; also behind URLs, see `fuse.io.remote`.
         leave_out: a folder whose files are never photos, as the output folder may lie
             inside an input.
 
@@ -76,9 +79,12 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list
     """
     real_folder = cache(Path.resolve)
     left_out = leave_out.resolve() if leave_out else None
-    photos: dict[Path, PhotoFile] = {}
+    photos: dict[PurePath, PhotoFile] = {}
     for given in inputs:
         for photo in _list_input(given):
+            if isinstance(photo.path, str):
+                photos.setdefault(PurePosixPath(photo.path), photo)
+                continue
             folder = real_folder(photo.path.parent)
             if left_out is None or not folder.is_relative_to(left_out):
                 photos.setdefault(folder / photo.path.name, photo)
@@ -132,11 +138,8 @@ def read_image(path: str | Path) -> UInt8Array:
         ImageReadError: the file is missing, unreadable, not a picture, cut short, damaged,
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
-    path = Path(path)
     try:
-        if not path.is_file() or path.stat().st_size == 0:
-            raise ImageReadError(f"{path}: {_why_no_file(path)}")
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with _open_photo(path) as file, Image.open(file, formats=_FORMATS) as image:
             image.load()
             return _turn_upright(_to_rgb(image), _orientation(image))
     except ImageReadError:
@@ -156,7 +159,11 @@ def _list_input(given: str) -> Iterator[PhotoFile]:
     path = Path(given)
     if not given:
         raise DataError("an empty path was given instead of a folder, file or glob")
-    if path.is_dir():
+    if is_url(given):
+        for url, name in list_url(given):
+            if _is_photo_path(PurePosixPath(name)):
+                yield PhotoFile(url, name)
+    elif path.is_dir():
         yield from _walk(path, path)
     elif path.exists():
         yield PhotoFile(path, path.name)
@@ -227,18 +234,36 @@ def _is_photo_name(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(PHOTO_ENDINGS)
 
 
-def _name_apart(photos: dict[Path, PhotoFile]) -> list[PhotoFile]:
+def _is_photo_path(path: PurePosixPath) -> bool:
+    """True for a relative path of a photo that is not hidden, nor in a hidden folder."""
+    return _is_photo_name(path.name) and not any(part.startswith(".") for part in path.parts)
+
+
+def _name_apart(photos: dict[PurePath, PhotoFile]) -> list[PhotoFile]:
     """The photos by real path; if two share a name, all are named from their common folder."""
     if len({photo.relative_name for photo in photos.values()}) == len(photos):
         return list(photos.values())
     try:
         base = os.path.commonpath(photos)
     except ValueError as err:  # two drives of Windows
-        raise DataError("photos on two drives share a name; run each drive on its own") from err
+        raise DataError("photos on two drives share a name; run each on its own") from err
     return [
         PhotoFile(photo.path, real_path.relative_to(base).as_posix())
         for real_path, photo in photos.items()
     ]
+
+
+def _open_photo(path: str | Path) -> BinaryIO:
+    """The bytes of a photo, from a disk or behind a URL."""
+    if is_url(str(path)):
+        content = read_url(str(path))
+        if not content:
+            raise ImageReadError(f"{path}: the file is empty")
+        return BytesIO(content)
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        raise ImageReadError(f"{path}: {_why_no_file(path)}")
+    return path.open("rb")
 
 
 def _why_no_file(path: Path) -> str:

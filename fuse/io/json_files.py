@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import msgspec
 
 from fuse.errors import CocoFormatError
+
+TOO_DEEP = "nested too deeply to be read"
 
 
 def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
@@ -32,11 +35,36 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as err:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
+    except ValueError as err:  # a name with a zero in it
+        raise CocoFormatError(f"{str(path)!r}: cannot be read ({err})") from err
     try:
         return msgspec.json.decode(content, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         fault = _name_bad_number(content, str(err)) or str(err)
         raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
+    except RecursionError as err:
+        raise CocoFormatError(f"{path} is not a {what}: {TOO_DEEP}") from err
+
+
+def parse_object(text: bytes, where: str) -> dict[str, Any]:
+    """A JSON object in plain values, as a run writes them about itself.
+
+    Args:
+        text: the JSON.
+        where: the file, and what of it, for messages.
+
+    Raises:
+        CocoFormatError: it is no JSON, no object, or nested too deeply.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError as err:
+        raise CocoFormatError(f"{where}: {TOO_DEEP}") from err
+    except ValueError as err:
+        raise CocoFormatError(f"{where}: no JSON ({err})") from err
+    if not isinstance(content, dict):
+        raise CocoFormatError(f"{where}: no JSON object")
+    return content
 
 
 def _name_bad_number(content: mmap.mmap, message: str) -> str | None:

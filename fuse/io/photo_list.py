@@ -8,7 +8,9 @@ import msgspec
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco import CategoryRecord, ImageId, ImageRecord, make_space
+from fuse.io.images import MAX_PIXELS
 from fuse.io.json_files import read_json
+from fuse.io.names import leads_out
 from fuse.labels import load_space
 from fuse.types import LabelSpace
 
@@ -30,8 +32,9 @@ def read_photo_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace 
         label space of the file's categories, None where it has none.
 
     Raises:
-        CocoFormatError: the file is missing or wrong, a photo has no name or size, or an
-            image_id stands twice; the message names the entry.
+        CocoFormatError: the file is missing or wrong, a photo has no name or size, or one
+            that leads out of a folder, or too many pixels, or an image_id stands twice; the
+            message names the entry.
     """
     content = read_json(path, _ImagesFile, "COCO JSON with images")
     photos: dict[ImageId, ImageRecord] = {}
@@ -41,6 +44,10 @@ def read_photo_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace 
             raise CocoFormatError(f"{where}: the id stands twice")
         if not photo.file_name or photo.height is None or photo.width is None:
             raise CocoFormatError(f"{where}: needs file_name, height and width")
+        if leads_out(photo.file_name):
+            raise CocoFormatError(f"{where}: file_name {photo.file_name!r} is no path in a folder")
+        if photo.height * photo.width > MAX_PIXELS:
+            raise CocoFormatError(f"{where}: has more than {MAX_PIXELS:,} pixels")
         photos[photo.image_id] = photo
     return photos, make_space(content.categories, path)[0] if content.categories else None
 

@@ -15,7 +15,8 @@ from pycocotools import mask as coco_mask
 from fuse.errors import CocoFormatError
 from fuse.io.coco import ImageId
 from fuse.io.json_files import read_json
-from fuse.ops.rle import rle_runs
+from fuse.io.names import leads_out
+from fuse.ops.rle import count_rle_pixels
 from fuse.types import Category, Instances, Int32Array, LabelSpace, RleMasks, SemanticPrediction
 
 REACH = 10  # photo sizes that a polygon may reach over the border
@@ -39,6 +40,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
             with millions of masks takes little memory.
         score: of an instance, 0..1.
         bbox: xywh of an instance, a view as well; not used, but checked.
+        iscrowd: only in ground truth.
     """
 
     image_id: ImageId
@@ -46,6 +48,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     segmentation: msgspec.Raw
     score: float | None = None
     bbox: msgspec.Raw = msgspec.Raw(b"null")
+    iscrowd: int | bool = 0
 
 
 Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
@@ -99,10 +102,12 @@ class ResultsFile:
             size=size,
         )
 
-    def load_stuff_masks(
-        self, image_id: ImageId, size: tuple[int, int]
+    def load_masks(
+        self, image_id: ImageId, size: tuple[int, int], *, isthing: bool
     ) -> tuple[list[int], RleMasks]:
-        """Category ids and masks of a photo's stuff in the order of the file; things left out.
+        """Category ids and masks of a photo's things or stuff in the order of the file.
+
+        Crowds are left out.
 
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
@@ -110,7 +115,7 @@ class ResultsFile:
         category_ids: list[int] = []
         rles: list[dict[str, Any]] = []
         for place, entry in self.entries.get(image_id, []):
-            if not self._find_category(place, entry).isthing:
+            if not entry.iscrowd and self._find_category(place, entry).isthing == isthing:
                 category_ids.append(entry.category_id)
                 rles.append(self._encode(place, entry, size))
         return category_ids, RleMasks(tuple(rles))
@@ -163,10 +168,9 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
             raise ValueError(f"the RLE has size {shape.size}, the photo {size}")
         if isinstance(shape.counts, str):
             counts = shape.counts.encode()
-            try:
-                rle_runs([counts], size)
-            except ValueError as err:
-                raise ValueError("the RLE is cut short or has too many pixels") from err
+            # Of a code that ends early some scorers never find the end.
+            if count_rle_pixels(counts, size) != height * width:
+                raise ValueError("the RLE is cut short")
             return {"size": list(size), "counts": counts}
         if sum(shape.counts) != height * width:
             raise ValueError(f"the counts describe {sum(shape.counts)} pixels of {size}")
@@ -216,6 +220,8 @@ class LabelFolder:
         Raises:
             CocoFormatError: there is no such PNG, it is no label map, or of another size.
         """
+        if leads_out(file_name):
+            raise CocoFormatError(f"image_id {image_id!r}: {file_name!r} is no path in a folder")
         name = PurePosixPath(file_name).with_suffix(".png")
         candidates = (self.path / name, self.path / name.name)
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
@@ -232,12 +238,14 @@ class LabelFolder:
 
 def _read_labels(path: Path) -> Int32Array:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in LABEL_MODES:
                 raise CocoFormatError(f"{path}: a label map has one number per pixel, not colours")
             return np.array(image).astype(np.int32)
-    except OSError as err:
-        raise CocoFormatError(f"{path}: cannot be read as a picture") from err
+    except CocoFormatError:
+        raise
+    except Exception as err:  # decoders raise almost anything on damaged files
+        raise CocoFormatError(f"{path}: cannot be read as a picture ({err})") from err
 
 
 def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:

@@ -1,4 +1,7 @@
-"""Label spaces and the maps between them, as data: ``spaces/*.csv`` and ``maps/*.csv``."""
+"""Label spaces and the maps between them, as data.
+
+CSV files: ``spaces/*.csv``, ``maps/*.csv`` and, of few spaces, ``partners/*.csv``.
+"""
 
 from fuse.labels.mapping import (
     LabelMap,
@@ -7,6 +10,7 @@ from fuse.labels.mapping import (
     map_panoptic,
     read_label_map,
 )
+from fuse.labels.partners import load_partners
 from fuse.labels.spaces import (
     contains,
     find_space_file,
@@ -26,6 +30,7 @@ __all__ = [
     "list_maps",
     "list_spaces",
     "load_class_ids",
+    "load_partners",
     "load_space",
     "map_panoptic",
     "read_label_map",

@@ -177,7 +177,7 @@ def read_label_map(path: Path, source: LabelSpace, target: LabelSpace) -> LabelM
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, values by column) of each row."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
             if tuple(reader.fieldnames or ()) not in (COLUMNS, (*COLUMNS, ALSO)):
                 raise LabelSpaceError(
@@ -191,7 +191,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                         'a name with a comma stands in "quotes"'
                     )
                 yield reader.line_num, row
-    except (OSError, UnicodeDecodeError) as err:
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise LabelSpaceError(f"{path}: the label map cannot be read ({err})") from err
 
 

@@ -13,6 +13,7 @@ from fuse.types import Category, LabelSpace
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
+MAX_CLASSES = 2**16  # a net with more would need 128 kB per cell
 SEMANTIC_ONLY = ("ade20k_150", "ade20k_32", "coco_stuff_171")  # no panoptic truth is published
 
 
@@ -39,7 +40,7 @@ def load_space(name: str) -> LabelSpace:
 def load_class_ids(name: str) -> tuple[int, ...]:
     """The category_id of each row of nets that speak a space, 0 where a row is no category.
 
-    The first row is no category in some spaces: VOC's background, ADE20K-32's "other".
+    The first row is no category in some spaces, as ADE20K-32's "other".
 
     Args:
         name: of a label space that ships, or the path of a CSV file.
@@ -47,7 +48,7 @@ def load_class_ids(name: str) -> tuple[int, ...]:
     Raises:
         LabelSpaceError: as `load_space`.
 
-    >>> load_class_ids("voc")[:3], load_class_ids("cityscapes")[:3]
+    >>> load_class_ids("ade20k_32")[:3], load_class_ids("cityscapes")[:3]
     ((0, 1, 2), (7, 8, 11))
     """
     rows = dict(_read_rows(find_space_file(name)))
@@ -91,17 +92,20 @@ def read_space(path: Path) -> LabelSpace:
 def _read_rows(path: Path) -> list[tuple[int, Category]]:
     """(class_index, category) of each row, in the file's order."""
     rows: dict[int, Category] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise LabelSpaceError(f"{path}: the first line must read {','.join(COLUMNS)}")
-        for row in reader:
-            class_index, category = _parse_row(row, reader.line_num, path)
-            if class_index in rows:
-                raise LabelSpaceError(
-                    f"{path}, line {reader.line_num}: class_index {class_index} stands twice"
-                )
-            rows[class_index] = category
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise LabelSpaceError(f"{path}: the first line must read {','.join(COLUMNS)}")
+            for row in reader:
+                class_index, category = _parse_row(row, reader.line_num, path)
+                if class_index in rows:
+                    raise LabelSpaceError(
+                        f"{path}, line {reader.line_num}: class_index {class_index} stands twice"
+                    )
+                rows[class_index] = category
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise LabelSpaceError(f"{path}: the label space cannot be read ({err})") from err
     return list(rows.items())
 
 
@@ -110,8 +114,10 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
     try:
         if row["isthing"] not in ("0", "1"):
             raise ValueError(f"isthing must be 0 or 1, got {row['isthing']!r}")
-        if int(row["class_index"]) < 0:
-            raise ValueError(f"class_index must be at least 0, got {row['class_index']}")
+        if not 0 <= int(row["class_index"]) < MAX_CLASSES:
+            raise ValueError(
+                f"class_index must be at least 0 and below {MAX_CLASSES}, got {row['class_index']}"
+            )
         color = (int(row["r"]), int(row["g"]), int(row["b"]))
         if not all(0 <= channel <= 255 for channel in color):
             raise ValueError(f"r, g, b must lie in 0..255, got {color}")

@@ -1,16 +1,16 @@
-"""How much PQ would vary over other photos of the same kind: a bootstrap over photos."""
+"""How much scores would vary over other photos of the same kind: a bootstrap over photos."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from fuse.metrics.counts import GROUP_SCORES, score_counts, stack_counts
 from fuse.metrics.pq import PQStats
-from fuse.types import Float64Array, LabelSpace
+from fuse.metrics.semantic import SemanticStats
+from fuse.types import Float32Array, Float64Array, LabelSpace
 
-COLUMNS = ("iou_sum", "tp", "fp", "fn")
 CHUNK = 256  # resamples in memory at a time
 
 
@@ -34,50 +34,106 @@ def bootstrap_pq(
     Raises:
         ValueError: there are no photos.
     """
-    if not photos:
-        raise ValueError("a bootstrap needs at least one photo")
-    counts = _stack_counts(photos, space)
+    scores = bootstrap_scores([photos], space, resamples=resamples, seed=seed)
+    pq: Float64Array = scores[0, :, :GROUP_SCORES:3]
+    return pq
+
+
+def bootstrap_scores(
+    runs: Sequence[Sequence[PQStats]], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+) -> Float64Array:
+    """All scores of several predictions of the same photos, over the same sets of photos.
+
+    Args:
+        runs: of each prediction the counts of each photo, the photos in one order.
+        space: the categories, K of them.
+        resamples: how many sets.
+        seed: of the draws.
+
+    Returns:
+        float64 (runs, resamples, 9 + K) in 0..1: PQ, SQ, RQ of all, of things, of stuff, and PQ
+        of each category in the order of the space; NaN where a set has none.
+
+    Raises:
+        ValueError: there are no photos.
+    """
+    # float32 holds every count up to 2**23, and its half, exactly.
+    stacked = [stack_counts(photos, space).astype(np.float32) for photos in runs]
+    counts = np.stack(stacked, axis=1).reshape(len(runs[0]), -1 if len(runs[0]) else 0)
     isthing = np.array([category.isthing for category in space.categories])
-    rng = np.random.default_rng(seed)
-    chunks = []
-    for first in range(0, resamples, CHUNK):
-        weights = _draw_weights(rng, min(CHUNK, resamples - first), len(photos))
-        summed = (weights @ counts).reshape(len(weights), len(COLUMNS), -1)
-        chunks.append(_mean_pq(summed.astype(np.float64), isthing))
-    return np.concatenate(chunks)
+    scores = np.empty((len(runs), resamples, GROUP_SCORES + len(isthing)))
+    done = 0
+    for sums in resample_sums(counts, resamples=resamples, seed=seed):
+        by_run = sums.reshape(len(sums), len(runs), 3, len(isthing)).transpose(1, 0, 2, 3)
+        scores[:, done : done + len(sums)] = score_counts(by_run, isthing)
+        done += len(sums)
+    return scores
 
 
-def _stack_counts(photos: Sequence[PQStats], space: LabelSpace) -> npt.NDArray[np.float32]:
-    """Counts as one row per photo: float32 (P, 4 K), columns as COLUMNS, K categories each.
+def bootstrap_miou(
+    photos: Sequence[SemanticStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+) -> Float64Array:
+    """Mean IoU over the sets of photos that `bootstrap_pq` draws.
 
-    float32 holds every count of fewer than 2**24 segments exactly.
+    Args:
+        photos: pixels per category of each photo.
+        space: the categories.
+        resamples: how many sets.
+        seed: of the draws.
+
+    Returns:
+        float64 (resamples,) in 0..1; NaN where a set has no category.
+
+    Raises:
+        ValueError: there are no photos.
     """
     column_of = {category_id: index for index, category_id in enumerate(space.by_id)}
-    counts = np.zeros((len(photos), len(COLUMNS), len(column_of)), dtype=np.float32)
+    counts = np.zeros((len(photos), 2, len(column_of)), dtype=np.float32)
     for row, stats in zip(counts, photos, strict=True):
         columns = [column_of[category_id] for category_id in stats.category_ids.tolist()]
-        for values, name in zip(row, COLUMNS, strict=True):
-            values[columns] = getattr(stats, name)
-    return counts.reshape(len(photos), -1)
+        row[:, columns] = stats.right, stats.true + stats.predicted - stats.right
+    rows = counts.reshape(len(photos), 2 * len(column_of))
+    drawn = [
+        _mean_ratio(*np.hsplit(sums, 2))
+        for sums in resample_sums(rows, resamples=resamples, seed=seed)
+    ]
+    return np.concatenate(drawn)
 
 
-def _draw_weights(rng: np.random.Generator, resamples: int, photos: int) -> npt.NDArray[np.float32]:
+def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterator[Float64Array]:
+    """Sums over sets of as many rows, drawn with replacement.
+
+    Args:
+        counts: float32 (P, M), a row per photo.
+        resamples: how many sets.
+        seed: of the draws; they depend on it, P and resamples alone.
+
+    Yields:
+        float64 (up to CHUNK, M), with the rounding of float32 sums.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if not len(counts):
+        raise ValueError("a bootstrap needs at least one photo")
+    rng = np.random.default_rng(seed)
+    for first in range(0, resamples, CHUNK):
+        weights = _draw_weights(rng, min(CHUNK, resamples - first), len(counts))
+        yield (weights @ counts).astype(np.float64)
+
+
+def _draw_weights(rng: np.random.Generator, resamples: int, photos: int) -> Float32Array:
     """How often each photo is in each set: float32 (resamples, photos)."""
-    draws = rng.integers(0, photos, (resamples, photos))
-    cells = draws + np.arange(resamples)[:, np.newaxis] * photos
-    counted = np.bincount(cells.ravel(), minlength=resamples * photos)
-    return counted.reshape(resamples, photos).astype(np.float32)
+    weights = np.empty((resamples, photos), dtype=np.float32)
+    for row, drawn in zip(weights, rng.integers(0, photos, (resamples, photos)), strict=True):
+        row[:] = np.bincount(drawn, minlength=photos)
+    return weights
 
 
-def _mean_pq(summed: Float64Array, isthing: npt.NDArray[np.bool_]) -> Float64Array:
-    """PQ of all, things and stuff from summed counts (R, 4, K)."""
-    iou_sum, tp, fp, fn = summed.transpose(1, 0, 2)
-    segments = tp + 0.5 * fp + 0.5 * fn
-    occurs = segments > 0
-    pq = np.divide(iou_sum, segments, out=np.zeros_like(segments), where=occurs)
-    means = []
-    for chosen in (np.ones_like(isthing), isthing, ~isthing):
-        n = (occurs & chosen).sum(axis=1).astype(np.float64)
-        total = np.where(occurs & chosen, pq, 0).sum(axis=1)
-        means.append(np.divide(total, n, out=np.full_like(n, np.nan), where=n > 0))
-    return np.stack(means, axis=1)
+def _mean_ratio(above: Float64Array, below: Float64Array) -> Float64Array:
+    """Mean of above / below over the columns where below is not 0: (R, K) to (R,)."""
+    occurs = below > 0
+    ratios = np.divide(above, below, out=np.zeros_like(below), where=occurs)
+    n = occurs.sum(axis=1).astype(np.float64)
+    means: Float64Array = np.divide(ratios.sum(axis=1), n, out=np.full_like(n, np.nan), where=n > 0)
+    return means

@@ -10,7 +10,7 @@ per category, averaged over the categories that occur.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,6 +223,26 @@ def sum_stats(stats: Iterable[PQStats]) -> PQStats:
         add_up("tp").astype(np.int64),
         add_up("fp").astype(np.int64),
         add_up("fn").astype(np.int64),
+    )
+
+
+def rename_categories(stats: PQStats, new_ids: Mapping[int, int]) -> PQStats:
+    """The counts of chosen categories under other ids.
+
+    Args:
+        stats: counts.
+        new_ids: by category_id what it is called instead, each name once; the counts of a
+            category that is not in it are left out.
+    """
+    rows = [row for row, i in enumerate(stats.category_ids.tolist()) if i in new_ids]
+    rows.sort(key=lambda row: new_ids[int(stats.category_ids[row])])
+    renamed = [new_ids[i] for i in stats.category_ids[rows].tolist()]
+    return PQStats(
+        np.array(renamed, dtype=np.int32),
+        stats.iou_sum[rows],
+        stats.tp[rows],
+        stats.fp[rows],
+        stats.fn[rows],
     )
 
 

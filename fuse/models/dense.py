@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelOutputError
 from fuse.models import runtime
@@ -132,6 +132,9 @@ class DenseSemantic:
         align_corners: whether the net learned with the centres of the corner cells on the
             centres of the corner pixels (True), or with edges on edges.
         batches: whether forward takes more than one photo at a time.
+
+    Attributes:
+        net: forward, where it is a module of torch.
     """
 
     def __init__(
@@ -151,6 +154,7 @@ class DenseSemantic:
         self.label_space = label_space
         self.class_ids = class_ids
         self.weights_hash = weights_hash
+        self.net = forward if isinstance(forward, nn.Module) else None
         self._name = name
         self._forward = forward
         self._image_input = image_input

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from fuse.errors import ModelError
 from fuse.models.dense import DenseSemantic
 from fuse.models.net_file import NetDescription, OpenNet, load_net_file
-from fuse.models.weights import NeededWeights, describe_file
+from fuse.models.sources import NeededWeights, describe_file
 
 EXPORT_SUFFIX = ".pt2"
 
@@ -48,6 +49,8 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
 
 def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
     channels_last = about.layout == "nhwc"
+    if not is_zipfile(path):
+        raise ModelError(f"{path}: no file of torch.export or TorchScript, which are zip archives")
     try:
         if path.suffix == EXPORT_SUFFIX:
             program = torch.export.load(path)
@@ -59,8 +62,11 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
             size = None
         net.to(device)
     except Exception as err:  # torch's readers raise whatever their format's reader raises
-        reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"{path}: torch cannot open it ({reason})") from err
+        reason = str(err).strip().partition("\n")[0].partition(". ")[0]
+        raise ModelError(
+            f"{path}: holds no program of torch ({reason}); a state dict goes to the models smp, "
+            "torchvision or panoptic-fpn"
+        ) from err
     return OpenNet(
         run=lambda images: _first_tensor(net(images)),
         size=size,

@@ -7,7 +7,6 @@ both give a key, the preset's counts.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ConfigError, ModelError
+from fuse.io.files import resolve_path
+from fuse.io.toml_files import read_toml
 from fuse.labels import load_class_ids
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput, to_size
@@ -106,12 +107,9 @@ def read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDe
         ConfigError: the TOML cannot be read, or a key or value is wrong.
     """
     beside = path.with_suffix(".toml")
-    table: dict[str, Any] = {}
-    if beside.is_file():
-        try:
-            table = tomllib.loads(beside.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-            raise ConfigError(f"{beside}: not valid TOML ({err})") from err
+    table = read_toml(beside) if beside.is_file() else {}
+    if isinstance(table.get("label_space"), str):
+        table["label_space"] = resolve_path(table["label_space"], path.parent)
     table |= options
     check_options("semantic", kind, NetDescription, table)
     return NetDescription(**table)

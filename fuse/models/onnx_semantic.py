@@ -15,7 +15,7 @@ from torch import Tensor
 from fuse.errors import ConfigError, ModelError
 from fuse.models.dense import DenseSemantic
 from fuse.models.net_file import NetDescription, OpenNet, load_net_file
-from fuse.models.weights import NeededWeights, describe_file
+from fuse.models.sources import NeededWeights, describe_file
 
 INPUT_TYPES = {
     "tensor(uint8)": np.uint8,

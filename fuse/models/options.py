@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,7 @@ def check_options(
     Raises:
         ConfigError: an option is unknown, missing, or of another type than the factory's
             annotation says; only text, numbers, true and false, lists and tables are checked.
+            Or it is a path in the home of a user that there is not.
     """
     parameters = {
         key: parameter
@@ -40,6 +42,11 @@ def check_options(
         hint = hints.get(key, Any)
         if not _fits(value, hint):
             raise ConfigError(f"{kind}.{key} must be {_describe(hint)}, got {value!r}")
+        if isinstance(value, str) and value.startswith("~"):
+            try:
+                Path(value).expanduser()
+            except RuntimeError as err:
+                raise ConfigError(f"{kind}.{key}: {value!r} is in no folder ({err})") from err
     for key, parameter in parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from fuse.errors import DataError
 from fuse.io.coco import PanopticDataset, read_panoptic_json
 from fuse.models.weights import hash_files
+from fuse.ops.segments import label_segments
 from fuse.types import (
     Instances,
     PanopticPrediction,
@@ -92,11 +93,9 @@ def _find_truth(truth: PanopticDataset, photo: Photo) -> PanopticPrediction:
 
 
 def _label_map(truth: PanopticPrediction) -> SemanticPrediction:
-    ids = np.array([0, *(segment.segment_id for segment in truth.segments_info)])
-    categories = np.array([0, *(segment.category_id for segment in truth.segments_info)])
-    order = np.argsort(ids)
-    position = np.searchsorted(ids[order], truth.panoptic_map)
-    return SemanticPrediction(categories[order][position].astype(np.int32))
+    segment_ids = np.array([s.segment_id for s in truth.segments_info], dtype=np.int32)
+    category_ids = np.array([s.category_id for s in truth.segments_info], dtype=np.int32)
+    return SemanticPrediction(label_segments(truth.panoptic_map, segment_ids, category_ids))
 
 
 def _instances(truth: PanopticPrediction, thing_ids: Sequence[int]) -> Instances:

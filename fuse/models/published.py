@@ -1,22 +1,21 @@
-"""The weights that torchvision publishes: their names, and the files in TORCH_HOME.
-
-torch.hub downloads them, checks the hash in the file's name, and renames a file when it is
-whole.
-"""
+"""The weights that torchvision publishes: their names, and the files in TORCH_HOME."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
-from fuse.errors import ModelNotFoundError
-from fuse.models.weights import NeededWeights, describe_file, find_weights, read_weights
+from fuse.errors import ConfigError, suggest
+from fuse.models.fetching import fetch_weights
+from fuse.models.sources import NeededWeights, describe_file, describe_url
+from fuse.models.weights import find_weights, read_weights
+
+NEEDS_ARCHITECTURE = "with an architecture those that torchvision publishes"
 
 
 def list_published(builders: ModuleType, architecture: object) -> dict[str, str]:
@@ -36,6 +35,15 @@ def list_published(builders: ModuleType, architecture: object) -> dict[str, str]
     return {name: str(entry.url) for name, entry in entries.items()}
 
 
+def check_architecture(architecture: object, known: Sequence[str], weights: str | Path) -> None:
+    """Raise ConfigError for an architecture that is not known; None may follow from weights."""
+    if architecture is not None and architecture not in known:
+        raise ConfigError(
+            f"{weights}: architecture {architecture!r} is not known; "
+            f"{suggest(str(architecture), known)}"
+        )
+
+
 def read_named_weights(
     builders: ModuleType, architecture: str | None, weights: str
 ) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
@@ -50,9 +58,9 @@ def read_named_weights(
     """
     published = list_published(builders, architecture)
     if weights in published:
-        path = _fetch(published[weights], f"{architecture} {weights}")
+        path = fetch_weights(_describe_entry(published[weights]))
     else:
-        path = find_weights(weights, published=list(published))
+        path = find_weights(weights, published=list(published) or [NEEDS_ARCHITECTURE])
     return (*read_weights(path), path)
 
 
@@ -60,27 +68,10 @@ def describe_named_weights(builders: ModuleType, options: Mapping[str, Any]) -> 
     """Where `read_named_weights` would look, given the options of a model."""
     weights = str(options["weights"])
     url = list_published(builders, options.get("architecture")).get(weights)
-    if url is None:
-        return describe_file(weights)
-    path = _cached_path(url)
-    return NeededWeights(url, path, path.is_file())
+    return describe_file(weights) if url is None else _describe_entry(url)
 
 
-def _fetch(url: str, name: str) -> Path:
-    """The file behind a URL in TORCH_HOME, downloaded if need be."""
-    path = _cached_path(url)
-    try:
-        if not path.is_file():
-            torch.hub.load_state_dict_from_url(
-                url, progress=False, check_hash=True, weights_only=True
-            )
-    except (OSError, RuntimeError) as err:  # no network; another hash
-        raise ModelNotFoundError(
-            f"{name}: {url} could not be downloaded ({err}); "
-            f"put that file into {path.parent}, or set TORCH_HOME to the folder above hub"
-        ) from err
-    return path
-
-
-def _cached_path(url: str) -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+def _describe_entry(url: str) -> NeededWeights:
+    """The file behind a URL of torchvision's, whose name ends in the start of its SHA-256."""
+    start = url.rpartition("-")[2].removesuffix(".pth")
+    return describe_url(url, f"sha256:{start}")

@@ -24,7 +24,7 @@ import numpy as np
 from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
 from fuse.models.options import check_options
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.models.weights import NeededWeights
+from fuse.models.sources import NeededWeights
 from fuse.types import LabelSpace
 
 Factory = Callable[..., Any]
@@ -135,7 +135,7 @@ def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> Nee
     Raises:
         FuseError: see `create_semantic_model`.
     """
-    factory = _find_factory(kind, name)
+    factory = find_factory(kind, name)
     check_options(kind, name, factory, options)
     describe = getattr(inspect.getmodule(factory), "describe_weights", None)
     needed: NeededWeights | None = describe(options) if describe else None
@@ -143,7 +143,7 @@ def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> Nee
 
 
 def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the two callers name the type
-    factory = _find_factory(kind, name)
+    factory = find_factory(kind, name)
     check_options(kind, name, factory, options)
     try:
         model = factory(device, **options)
@@ -175,7 +175,8 @@ def _check_model(kind: str, name: str, model: object) -> None:
         raise ModelOutputError(f"{kind} model {name!r}: has no predict method")
 
 
-def _find_factory(kind: str, name: str) -> Factory:
+def find_factory(kind: str, name: str) -> Factory:
+    """The class or function behind a model's name; see `create_semantic_model` for errors."""
     claims = _claims(kind)
     if name in claims:
         entries = claims[name]
@@ -215,7 +216,7 @@ def _find_problem(kind: str, name: str, entries: Sequence[EntryPoint]) -> str | 
         if len(entries) == 1 and _origin(entries[0]) == BUILT_IN_ORIGIN:
             _check_extra(kind, name)
         else:
-            _find_factory(kind, name)
+            find_factory(kind, name)
     except ModelError as err:
         return str(err)
     return None

@@ -66,6 +66,15 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
     return torch.autocast(kind, dtype=getattr(torch, precision))
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that a device's memory is full."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def peak_device_memory(device: str) -> int | None:
     """Most bytes that tensors held on a CUDA device at a time; None on others."""
     if torch.device(device).type != "cuda":

@@ -6,34 +6,40 @@ the net's own stride and are upsampled once, straight to the photo's size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import timm
 from torch import Tensor, nn
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import CocoFormatError, ConfigError, ModelError
+from fuse.io.json_files import parse_object
+from fuse.labels import load_class_ids
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import IMAGENET_MEAN, IMAGENET_STD, DenseSemantic, ImageInput, to_size
-from fuse.models.tiny import build_semantic_net
-from fuse.models.weights import (
+from fuse.models.sources import (
     NeededWeights,
     describe_file,
-    describe_hub_folder,
-    find_hub_folder,
+    describe_repository,
+    is_hub_name,
+)
+from fuse.models.tiny import build_semantic_net
+from fuse.models.weights import (
+    find_repository,
     find_state_files,
     find_weights,
     hash_files,
-    is_hub_name,
     load_state,
     read_weights,
 )
 
 DEEPEST_STRIDE = 32  # of every convolutional encoder
+TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
 
@@ -59,6 +65,7 @@ def load_smp_semantic(
     device: str,
     *,
     weights: str,
+    revision: str | None = None,
     architecture: str | None = None,
     encoder: str | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -78,6 +85,7 @@ def load_smp_semantic(
         device: ``cpu``, ``cuda:0``, ...
         weights: shipped weights by name (``tiny_semantic``), a name on the Hugging Face hub or
             a local folder that ``save_pretrained`` made (``smp-hub/...``), or a file.
+        revision: branch, tag or commit on the hub; by default ``main``.
         architecture: a name ``smp.create_model`` knows, or ``tiny_semantic``; not needed where
             the weights name it.
         encoder: encoder name for ``smp.create_model``.
@@ -97,7 +105,7 @@ def load_smp_semantic(
         ModelError: the weights are not there or do not fit.
         ConfigError: an option is missing or wrong.
     """
-    checkpoint = _read_checkpoint(weights)
+    checkpoint = _read_checkpoint(weights, revision)
     about = checkpoint.about
     net = _build(checkpoint, architecture or about.get("architecture"), encoder, arguments or {})
     own_align_corners = _take_off_upsampling(net)
@@ -131,21 +139,39 @@ def load_smp_semantic(
 def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
     weights = str(options["weights"])
-    is_folder = is_hub_name(weights) or Path(weights).expanduser().is_dir()
-    return describe_hub_folder(weights) if is_folder else describe_file(weights)
+    if is_hub_name(weights) or Path(weights).expanduser().is_dir():
+        return describe_repository(weights, options.get("revision"))
+    return describe_file(weights)
 
 
-def _read_checkpoint(weights: str) -> _Checkpoint:
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A state dict of the net that the options name; None where only the weights name it."""
+    if not {"architecture", "encoder", "label_space"} <= options.keys():
+        return None
+    classes = len(options.get("class_ids") or load_class_ids(options["label_space"]))
+    net = smp.create_model(
+        options["architecture"],
+        encoder_name=options["encoder"],
+        encoder_weights=None,
+        classes=classes,
+        **options.get("arguments", {}),
+    )
+    state: dict[str, Tensor] = net.state_dict()
+    return state
+
+
+def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
     """Weights from a file, a folder or the hub."""
     if not is_hub_name(weights) and not Path(weights).expanduser().is_dir():
         path = find_weights(weights)
         return _Checkpoint(path, *read_weights(path), {})
-    folder = find_hub_folder(weights)
+    folder = find_repository(weights, revision)
     path = find_state_files(folder)[0]
     try:
-        arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = folder / "config.json"
+        arguments = parse_object(config.read_bytes(), str(config))
         architecture = arguments.pop("_model_class")
-    except (OSError, ValueError, KeyError) as err:
+    except (OSError, CocoFormatError, KeyError) as err:
         raise ModelError(
             f"{folder}: config.json is missing or names no _model_class, so this is no folder of "
             "segmentation-models-pytorch"
@@ -165,7 +191,7 @@ def _read_transform(path: Path) -> dict[str, Any]:
         return {}
     about: dict[str, Any] = {}
     try:
-        for step in json.loads(path.read_text(encoding="utf-8"))["transform"]["transforms"]:
+        for step in parse_object(path.read_bytes(), str(path))["transform"]["transforms"]:
             kind = step["__class_fullname__"].rpartition(".")[2]
             if kind == "Normalize":
                 # Its mean and std count in shares of max_pixel_value, on values of 0..255.
@@ -174,7 +200,7 @@ def _read_transform(path: Path) -> dict[str, Any]:
                 about["std"] = [value * unit for value in step["std"]]
             elif kind == "Resize":
                 about["min_size"] = min(step["height"], step["width"])
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
+    except (CocoFormatError, KeyError, TypeError, AttributeError) as err:
         raise ModelError(f"{path}: not a pipeline of albumentations ({err!r})") from err
     return about
 
@@ -199,10 +225,31 @@ def _build(
             )
         try:
             net = smp.create_model(architecture, **keywords)
-        except (KeyError, RuntimeError, TypeError, ValueError) as err:
-            raise ConfigError(f"segmentation-models-pytorch: {err}") from err
+        except Exception as err:  # anything, depending on what an argument should have been
+            raise ConfigError(_explain(architecture, keywords["encoder_name"], err)) from err
     load_state(net, checkpoint.state, source=str(checkpoint.path))
     return net
+
+
+def _explain(architecture: str, encoder: str, err: Exception) -> str:
+    """Why smp.create_model failed; of unknown names the nearest known ones."""
+    prefix = TIMM_PREFIX if encoder.startswith(TIMM_PREFIX) else ""
+    encoders = timm.list_models() if prefix else list(smp.encoders.get_encoder_names())
+    architectures = list(smp.MODEL_ARCHITECTURES_MAPPING)
+    for what, name, known in (
+        ("architecture", architecture.lower(), architectures),
+        ("encoder", encoder.removeprefix(prefix), encoders),
+    ):
+        if name not in known:
+            near = ", ".join(
+                prefix * (what == "encoder") + n for n in get_close_matches(name, known)
+            )
+            given = architecture if what == "architecture" else encoder
+            return (
+                f"segmentation-models-pytorch has no {what} {given!r}; "
+                f"the nearest: {near or 'none'}"
+            )
+    return f"segmentation-models-pytorch: {err.args[0] if err.args else err!r}"
 
 
 def _count_state_classes(state: dict[str, Tensor]) -> int:

@@ -112,15 +112,14 @@ def build_semantic_net() -> smp.FPN:
     bilinearly from stride 4; `class_index` 0 is everything that is not stuff, 1..15 are the
     `category_id`s 13..27. Without `net.segmentation_head[1]` the logits stay at stride 4.
     """
+    # The plain variant: it pads evenly, as the net was trained, and TensorFlow's does not.
     net = smp.FPN(
-        "timm-tf_efficientnet_lite0",
+        "tu-efficientnet_lite0",
         encoder_weights=None,
         classes=len(STUFF_IDS) + 1,
         decoder_pyramid_channels=128,
         decoder_segmentation_channels=96,
     )
-    net.encoder.conv_head = nn.Identity()  # ImageNet's classifier: never run
-    net.encoder.bn2 = nn.Identity()
     # smp aligns the corners; the nets were trained with cells that cover their four pixels
     net.segmentation_head[1] = nn.Upsample(scale_factor=4.0, mode="bilinear", align_corners=False)
     fold_batch_norm(net)

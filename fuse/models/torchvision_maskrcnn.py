@@ -21,9 +21,10 @@ from fuse.errors import ConfigError
 from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
-from fuse.models.published import describe_named_weights, read_named_weights
+from fuse.models.published import check_architecture, describe_named_weights, read_named_weights
+from fuse.models.sources import NeededWeights
 from fuse.models.tiny import build_instance_net
-from fuse.models.weights import NeededWeights, hash_files, load_state
+from fuse.models.weights import hash_files, load_state
 from fuse.types import BoxMasks, Instances, Photo
 
 TINY = "tiny_instance"
@@ -49,6 +50,9 @@ class TorchvisionMaskRCNN:
         min_size, max_size: the photo's short side becomes min_size pixels unless its long side
             would exceed max_size; None keeps the net's own.
         precision: see `runtime.autocast`.
+
+    Attributes:
+        net: the module of torch.
 
     Raises:
         ModelError: the weights are not there or do not fit.
@@ -78,7 +82,7 @@ class TorchvisionMaskRCNN:
         if min_size is not None:
             net.transform.min_size = (min_size,)
         net.transform.max_size = max_size or net.transform.max_size
-        self._net = _speed_up(runtime.place(net, device), device, precision)
+        self.net = _speed_up(runtime.place(net, device), device, precision)
         self._device = device
 
     def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
@@ -88,11 +92,11 @@ class TorchvisionMaskRCNN:
         """
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
         above = np.nextafter(np.float32(score_floor), np.float32(-1))
-        self._net.roi_heads.score_thresh = float(above)
+        self.net.roi_heads.score_thresh = float(above)
         return runtime.predict_by_size(photos, self._predict_same_size)
 
     def _predict_same_size(self, photos: list[Photo]) -> list[Instances]:
-        net, size = self._net, photos[0].size
+        net, size = self.net, photos[0].size
         if min(size) * net.transform.max_size < max(size):
             # The short side would have no pixel left in the input.
             return [_no_instances(size) for _ in photos]
@@ -139,6 +143,15 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     return describe_named_weights(detection, options)
 
 
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """A state dict in the layout of torchvision's published weights."""
+    if options.get("architecture") not in _list_architectures():
+        return None
+    net = getattr(detection, options["architecture"])(weights=None, weights_backbone=None)
+    state: dict[str, Tensor] = net.state_dict()
+    return state
+
+
 def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
     """Run the net's dense layers in the fast number format.
 
@@ -157,8 +170,13 @@ def _list_architectures() -> list[str]:
     return [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 
 
+def _list_known() -> list[str]:
+    return [*_list_architectures(), TINY]
+
+
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any], Path]:
     """The net with its weights, what is known of its classes, and the weights' file."""
+    check_architecture(architecture, _list_known(), weights)
     state, about, path = read_named_weights(detection, architecture, weights)
     net = _create(architecture or about.get("architecture"), state, path)
     load_state(net, state, source=str(path))
@@ -175,11 +193,9 @@ def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> M
     """A net without weights, with as many classes as the state dict has."""
     if architecture == TINY:
         return build_instance_net()
-    if architecture not in _list_architectures():
-        raise ConfigError(
-            f"{path}: architecture {architecture!r} is no Mask R-CNN that is known here; "
-            f"set architecture to one of {', '.join([*_list_architectures(), TINY])}"
-        )
+    if architecture is None:
+        raise ConfigError(f"{path}: set architecture to one of {', '.join(_list_known())}")
+    check_architecture(architecture, _list_known(), path)
     biases = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(COCO_SLOTS))
     net: MaskRCNN = getattr(detection, architecture)(
         weights=None, weights_backbone=None, num_classes=len(biases)

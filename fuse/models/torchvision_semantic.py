@@ -13,12 +13,17 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
-from fuse.errors import ConfigError
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput
-from fuse.models.published import describe_named_weights, list_published, read_named_weights
-from fuse.models.weights import NeededWeights, hash_files, load_state
+from fuse.models.published import (
+    check_architecture,
+    describe_named_weights,
+    list_published,
+    read_named_weights,
+)
+from fuse.models.sources import NeededWeights
+from fuse.models.weights import hash_files, load_state
 
 # All published weights know PASCAL VOC's background and 20 classes.
 VOC_SPACE = "voc"
@@ -70,10 +75,12 @@ def load_torchvision_semantic(
         ModelError: the weights are not there or do not fit.
         ConfigError: an option is missing or wrong.
     """
+    check_architecture(architecture, list_models(segmentation), weights)
     state, _, path = read_named_weights(segmentation, architecture, weights)
     net = _build(architecture, state, path)
     count = _count_classes(state)
-    if label_space is None and weights in list_published(segmentation, architecture):
+    published = list_published(segmentation, architecture).values()
+    if label_space is None and path.name in {url.rpartition("/")[2] for url in published}:
         label_space = VOC_SPACE
     space, ids = resolve_classes(str(path), count, label_space, class_ids)
     return DenseSemantic(
@@ -94,14 +101,15 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
     return describe_named_weights(segmentation, options)
 
 
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict in the layout of torchvision's published weights."""
+    net = getattr(segmentation, options["architecture"])(weights=None, weights_backbone=None)
+    state: dict[str, Tensor] = net.state_dict()
+    return state
+
+
 def _build(architecture: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The net with its weights, the auxiliary head that only training uses left out."""
-    known = list_models(segmentation)
-    if architecture not in known:
-        raise ConfigError(
-            f"architecture {architecture!r} is no semantic net of torchvision; "
-            f"set it to one of {', '.join(known)}"
-        )
     net: nn.Module = getattr(segmentation, architecture)(
         weights=None, weights_backbone=None, num_classes=_count_classes(state)
     )

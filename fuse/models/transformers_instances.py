@@ -26,6 +26,7 @@ class TransformersInstances:
     Args:
         device: ``cpu``, ``cuda:0``, ...
         weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
+        revision: branch, tag or commit on the hub; by default ``main``.
         label_space: categories of the net; its stuff is left out.
         class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         precision: see `runtime.autocast`.
@@ -40,17 +41,19 @@ class TransformersInstances:
         device: str,
         *,
         weights: str,
+        revision: str | None = None,
         label_space: str | None = None,
         class_ids: Sequence[int] | None = None,
         precision: str = "auto",
     ) -> None:
-        self._net = TransformersNet(weights, device, precision)
+        self._net = TransformersNet(weights, revision, device, precision)
         if not self._net.has_queries:
             raise ModelError(f"{weights}: a semantic net, which finds no instances")
         self.label_space, self.class_ids = resolve_classes(
             weights, self._net.classes, label_space, class_ids
         )
         self.weights_hash = self._net.weights_hash
+        self.net = self._net.net
         self._is_thing = np.isin(self.class_ids, self.label_space.thing_ids)
 
     def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle  # nosec B403
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ from transformers.utils import logging
 
 from fuse.errors import ModelError
 from fuse.models import runtime
+from fuse.models.sources import NeededWeights, describe_repository
 from fuse.models.weights import (
-    NeededWeights,
-    describe_hub_folder,
-    find_hub_folder,
+    describe_misfits,
+    find_repository,
     find_state_files,
     hash_files,
+    refuse_pickle,
 )
 from fuse.types import Photo
+
+# The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
+# checkpoints of Mask2Former lack it.
+UNREAD = ".encoder.swin.layernorm."
 
 
 class TransformersNet:
@@ -35,10 +41,12 @@ class TransformersNet:
 
     Args:
         weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
+        revision: branch, tag or commit on the hub; by default ``main``.
         device: ``cpu``, ``cuda:0``, ...
         precision: see `runtime.autocast`.
 
     Attributes:
+        net: the module of torch.
         weights: as given, for messages.
         classes: how many the net knows, without "no object".
         has_queries: whether it answers per query (Mask2Former and its kin).
@@ -49,8 +57,8 @@ class TransformersNet:
         ConfigError: the precision is unknown.
     """
 
-    def __init__(self, weights: str, device: str, precision: str) -> None:
-        folder = find_hub_folder(weights)
+    def __init__(self, weights: str, revision: str | None, device: str, precision: str) -> None:
+        folder = find_repository(weights, revision)
         config = _read_config(folder)
         self.weights = weights
         self.classes = int(config.num_labels)
@@ -60,12 +68,10 @@ class TransformersNet:
                 f"{weights}: a {config.model_type} net of transformers segments nothing"
             )
         self.weights_hash = hash_files(find_state_files(folder))
-        self._processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            folder, local_files_only=True
-        )
+        self._processor = _from_folder(AutoImageProcessor, folder)
         # Some cut the middle out of a photo, which suits a classifier of whole photos.
         self._processor.do_center_crop = False
-        self._net = runtime.place(_load(folder, self.has_queries), device)
+        self.net = runtime.place(_load(folder, self.has_queries), device)
         self._device = device
         self._autocast = runtime.autocast(device, precision)
 
@@ -85,34 +91,54 @@ class TransformersNet:
         if mask is not None:  # 1 on the photo, 0 on the padding at its right and bottom
             resized = (int(mask[0, :, 0].sum()), int(mask[0, 0].sum()))
         with torch.inference_mode(), self._autocast:
-            return self._net(pixels.to(self._device)), resized, padded
+            return self.net(pixels.to(self._device)), resized, padded
 
 
 def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
     """Where the weights of these options are looked for."""
-    return describe_hub_folder(str(options["weights"]))
+    return describe_repository(str(options["weights"]), options.get("revision"))
 
 
 def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
+    return _from_folder(AutoConfig, folder)
+
+
+def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
+    """What transformers makes of a folder; code that lies in it, or that it names, is not run.
+
+    Raises:
+        ModelError: the folder is damaged, or asks for code of its own.
+    """
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as err:
+        return kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except pickle.UnpicklingError as err:
+        raise refuse_pickle(find_state_files(folder)[0]) from err
+    except Exception as err:  # readers of damaged files raise almost anything
         reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"{folder}: no folder of transformers ({reason})") from err
+        raise ModelError(f"{folder}: transformers cannot read it ({reason})") from err
 
 
 def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
-    """The net; weights that it lacks are an error, where transformers would invent them."""
+    """The net; weights that it lacks are an error, where transformers would invent them.
+
+    Weights that the net has no use for are none: published checkpoints hold some.
+    """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     kind = AutoModelForUniversalSegmentation if has_queries else AutoModelForSemanticSegmentation
-    net, loading = kind.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+    net, loading = _from_folder(
+        kind,
+        folder,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
     )
-    misfits = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
-    if misfits:
-        raise ModelError(
-            f"{folder}: weights of another net; {misfits[0]!r} is missing or of another shape "
-            f"({len(misfits)} keys do not fit)"
-        )
+    missing = sorted(key for key in loading["missing_keys"] if UNREAD not in key)
+    unknown = sorted(loading["unexpected_keys"])
+    reshaped = sorted(loading["mismatched_keys"], key=str)
+    if missing or reshaped:
+        raise ModelError(describe_misfits(str(folder), missing, unknown, reshaped))
     module: torch.nn.Module = net
     return module

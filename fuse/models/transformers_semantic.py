@@ -22,6 +22,7 @@ class TransformersSemantic:
     Args:
         device: ``cpu``, ``cuda:0``, ...
         weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
+        revision: branch, tag or commit on the hub; by default ``main``.
         label_space: categories of the net.
         class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         precision: see `runtime.autocast`.
@@ -36,15 +37,17 @@ class TransformersSemantic:
         device: str,
         *,
         weights: str,
+        revision: str | None = None,
         label_space: str | None = None,
         class_ids: Sequence[int] | None = None,
         precision: str = "auto",
     ) -> None:
-        self._net = TransformersNet(weights, device, precision)
+        self._net = TransformersNet(weights, revision, device, precision)
         self.label_space, self.class_ids = resolve_classes(
             weights, self._net.classes, label_space, class_ids
         )
         self.weights_hash = self._net.weights_hash
+        self.net = self._net.net
 
     def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits]:
         """Logits of each photo at the net's own stride, the padding cut off."""

@@ -58,8 +58,10 @@ def upsample_argmax(
     scale_y, scale_x = scale if scale is not None else (None, None)
     offset_y, offset_x = offset if offset is not None else (None, None)
     height, width = logits.shape[1:]
-    rows, row_weight = _cells(size[0], height, scale_y, offset_y, align_corners=align_corners)
-    columns, column_weight = _cells(size[1], width, scale_x, offset_x, align_corners=align_corners)
+    rows, row_weight = axis_cells(size[0], height, scale_y, offset_y, align_corners=align_corners)
+    columns, column_weight = axis_cells(
+        size[1], width, scale_x, offset_x, align_corners=align_corners
+    )
     return _upsample_argmax(
         np.ascontiguousarray(logits, dtype=np.float32),
         rows,
@@ -124,7 +126,7 @@ def find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
     return _find_possible_winners(np.ascontiguousarray(logits, dtype=np.float32))
 
 
-def _cells(
+def axis_cells(
     pixels: int, grid: int, scale: float | None, offset: float | None, *, align_corners: bool
 ) -> tuple[Int64Array, Float32Array]:
     """The cell between two grid points that each pixel falls in, and the second one's weight.

@@ -88,6 +88,28 @@ def paste_mask(instances: Instances, index: int) -> tuple[BoolArray, tuple[int, 
     return crop, (top, left)
 
 
+def stretch_mask(
+    soft: Float32Array, box: Float32Array, size: tuple[int, int], *, outside: float
+) -> tuple[Float32Array, tuple[int, int]]:
+    """A soft mask as a value per pixel of its box, before it is cut at a threshold.
+
+    The pixels are those of `mask_runs`, and so are the values: where they are above 0.5 the
+    pixel is in the mask. Values of another kind, such as logits, are stretched alike.
+
+    Args:
+        soft: float32 (m, m), over the box.
+        box: float32 (4,), xyxy pixel edges.
+        size: (height, width) of the photo.
+        outside: the value beyond the box; the mask's rim fades into it.
+
+    Returns:
+        float32 (h, w) and the (y, x) of its first pixel; (0, 0) where nothing is visible.
+    """
+    padded = np.pad(soft, PADDING, constant_values=np.float32(outside))
+    crop, top, left = _stretch_values(padded, np.float32(len(padded) / len(soft)), box, *size)
+    return crop, (top, left)
+
+
 def mask_areas(instances: Instances) -> Int64Array:
     """Pixels of each instance inside the photo, before any overlap: int64 (N,)."""
     masks = mask_runs(instances, np.arange(len(instances)))
@@ -125,6 +147,37 @@ def _runs_of_soft_masks(
         runs, count = _paste(padded, (top, bottom), (left, right), height, width, runs, count)
         offsets[k + 1] = count
     return runs[:count].copy(), offsets
+
+
+@jit
+def _stretch_values(
+    padded: Float32Array, scale: np.float32, box: Float32Array, height: int, width: int
+) -> tuple[Float32Array, int, int]:
+    """The stretched values of one padded mask, and the first row and column they stand for."""
+    rows, columns = _stretch(box[1], box[3], scale), _stretch(box[0], box[2], scale)
+    last = len(padded) - 1
+    top, out_height, row_sample, row_weight = _axis_samples(rows[0], rows[1], height, last + 1)
+    left, out_width, column_sample, column_weight = _axis_samples(
+        columns[0], columns[1], width, last + 1
+    )
+    is_small = out_height + out_width <= SMALL_OUTPUT
+    values = np.empty((len(row_sample), len(column_sample)), np.float32)
+    blended = np.empty(last + 1, np.float32)
+    for i in range(len(row_sample)):
+        wy = row_weight[i]
+        above, below = padded[row_sample[i]], padded[min(row_sample[i] + 1, last)]
+        for j in range(len(above)):
+            blended[j] = (np.float32(1) - wy) * above[j] + wy * below[j]
+        for c in range(len(column_sample)):
+            j, wx = column_sample[c], column_weight[c]
+            right = min(j + 1, last)
+            value = (np.float32(1) - wx) * blended[j] + wx * blended[right]
+            if abs(value - THRESHOLD) < ROUNDING:
+                value = _torch_bilinear(
+                    above[j], above[right], below[j], below[right], wy, wx, is_small
+                )
+            values[i, c] = value
+    return values, top, left
 
 
 @jit

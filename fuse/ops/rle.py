@@ -39,6 +39,18 @@ def rle_runs(codes: Sequence[bytes], size: tuple[int, int]) -> tuple[Int32Array,
     return runs, offsets
 
 
+def count_rle_pixels(code: bytes, size: tuple[int, int]) -> int:
+    """How many pixels compressed ``counts`` describe, background included; up to all.
+
+    Raises:
+        ValueError: the code is cut short or describes more pixels than the photo has.
+    """
+    pixels = int(_count_pixels(np.frombuffer(code, dtype=np.uint8), size[0] * size[1]))
+    if pixels < 0:
+        raise ValueError(f"the RLE is cut short or has more pixels than the photo {size}")
+    return pixels
+
+
 def encode_crop(crop: BoolArray, corner: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
     """COCO's compressed RLE of a mask given as a crop and the crop's (y, x) in the photo."""
     (top, left), (height, width) = corner, size
@@ -70,6 +82,7 @@ def _runs_of_rles(
         size = _decode_changes(code[ends[k] : ends[k + 1]], height * width, changes)
         if size < 0:
             return runs[:0], offsets, k
+        size -= size % 2  # the last background ends nothing
         needed = _find_edges(changes[:size], height, edges)
         while count + needed > len(runs):
             runs = np.concatenate((runs, np.empty_like(runs)))
@@ -77,6 +90,14 @@ def _runs_of_rles(
         count += needed
         offsets[k + 1] = count
     return runs[:count].copy(), offsets, -1
+
+
+@jit
+def _count_pixels(code: UInt8Array, pixels: int) -> int:
+    """Where the last run of a code ends, at most at that many pixels; -1 for a bad code."""
+    changes = np.empty(len(code) + 1, np.int64)
+    size = _decode_changes(code, pixels, changes)
+    return changes[size - 1] if size > 0 else size
 
 
 @jit
@@ -88,7 +109,7 @@ def _decode_changes(code: UInt8Array, pixels: int, changes: Int64Array) -> int:
     is the difference to the length two before.
 
     Returns:
-        How many changes were written, an even number; -1 for a code that is cut short, has
+        How many changes were written, one per run; -1 for a code that is cut short, has
         other bytes, or describes more than that many pixels.
     """
     size, shift = 0, 0
@@ -115,7 +136,7 @@ def _decode_changes(code: UInt8Array, pixels: int, changes: Int64Array) -> int:
         length, shift = np.int64(0), 0
     if shift != 0:
         return -1
-    return size - size % 2  # the last background ends nothing
+    return size
 
 
 @jit

@@ -38,6 +38,29 @@ def measure_segments(
     return areas, edges, int(unlisted)
 
 
+def label_segments(
+    panoptic_map: Int32Array, segment_ids: Int32Array, labels: Int32Array
+) -> Int32Array:
+    """What each pixel's segment is.
+
+    Args:
+        panoptic_map: int32 (H, W), segment ids; all but 0 are listed.
+        segment_ids: int32 (N,), in any order, without 0.
+        labels: int32 (N,), such as the segments' category ids.
+
+    Returns:
+        int32 (H, W), 0 where the map is.
+
+    >>> panoptic_map = np.array([[0, 9, 5]], dtype=np.int32)
+    >>> ids, labels = np.array([9, 5], dtype=np.int32), np.array([1, 2], dtype=np.int32)
+    >>> label_segments(panoptic_map, ids, labels).tolist()
+    [[0, 1, 2]]
+    """
+    every_id, every_label = (np.append(column, np.int32(0)) for column in (segment_ids, labels))
+    order = np.argsort(every_id)
+    return every_label[order][np.searchsorted(every_id[order], panoptic_map)]
+
+
 @jit
 def _measure_runs(
     panoptic_map: Int32Array, segment_ids: Int32Array, areas: Int64Array, edges: Int32Array

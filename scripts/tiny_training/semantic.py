@@ -30,7 +30,7 @@ STRIDE = 4
 SHORT_SIDES = (240, 520)
 BATCH = 8
 TRUTH_PER_BATCH = 2
-TRUTH_WEIGHT = 0.4  # with more, the few photos with truth are learnt by heart
+TRUTH_WEIGHT = 0.25  # with more, the few photos with truth are learnt by heart
 PEAK_LR = 3e-4
 WEIGHT_DECAY = 0.03
 EVALUATE_SECONDS = 900.0
@@ -45,7 +45,7 @@ def train_semantic(
     """Train for `minutes` in all, counting earlier runs of the same `work` folder."""
     torch.manual_seed(seed)
     net.train().to(memory_format=torch.channels_last)
-    freeze_early_blocks(net.encoder)
+    freeze_early_blocks(net.encoder.model)
     optimizer = torch.optim.AdamW(group_parameters(net, net.encoder, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "semantic.pt", minutes)
     speed_up_depthwise(net)

@@ -2,13 +2,17 @@
 
 import csv
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fuse import api
-from fuse.analysis.sweep import parse_grid
+from fuse.analysis.sweep import list_points, parse_grid
+from fuse.cli import main
 from fuse.errors import ConfigError, DataError
+from fuse.fusion import METHODS
 from fuse.labels import load_space
 from fuse.metrics.pq import sum_stats, summarize
 
@@ -56,6 +60,68 @@ def test_each_setting_scores_as_combine_and_evaluate_do(kept, tmp_path):
     assert [float(row["all"]) for row in rows] == [s.result.all.pq for s in result.settings]
 
 
+def test_each_rule_scores_as_combine_and_evaluate_do(kept, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("above,below\nanimal,person\n")
+    grid = [f"rule={','.join(METHODS)}", "temperature=0.5,2", f"pairs={pairs}"]
+    result = api.sweep(kept, TRUTH, grid)
+    assert [setting.point["rule"] for setting in result.settings] == [
+        name
+        for name, rule in METHODS.items()
+        for _ in range(1 + ("temperature" in rule.parameters))
+    ]
+    for number, setting in enumerate(result.settings):
+        out = tmp_path / str(number)
+        overrides = [f"fusion.{key}={value}" for key, value in setting.point.items()]
+        api.combine_kept(out, predictions=kept, overrides=overrides)
+        photos = api.evaluate(TRUTH, out).photos
+        scored = [photo.stats for photo in photos if Path(photo.file_name).name in NAMES]
+        expected = summarize(sum_stats(scored), load_space("coco_super"))
+        assert setting.result.to_json() == expected.to_json(), setting.point
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "labels"),
+    [
+        (
+            "pq.svg",
+            ["rule=overlap,adaptive", "temperature=1,2", "stuff_area=9,4096"],
+            {"overlap", "adaptive", "stuff_area", "temperature", "PQ things"},
+        ),
+        ("pq.svg", ["rule=overlap,vote,area-first"], {"overlap", "vote", "area-first", "PQ"}),
+        ("pq.PNG", ["overlap_threshold=0.5"], set()),
+    ],
+)
+def test_a_plot_names_its_lines_and_is_drawn_the_same_each_time(kept, tmp_path, name, grid, labels):
+    result = api.sweep(kept, TRUTH, grid)
+    api.plot_sweep(result, tmp_path / name)
+    drawn = (tmp_path / name).read_bytes()
+    assert drawn[:5] == (b"<?xml" if labels else b"\x89PNG\r")
+    if labels:
+        assert labels <= {text.strip() for text in ET.fromstring(drawn).itertext()}
+    api.plot_sweep(result, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == drawn
+
+
+def test_a_plot_needs_an_ending_that_pictures_have(tmp_path):
+    with pytest.raises(ConfigError, match=r"must end in \.png, \.svg, \.pdf"):
+        api.check_plot_path(tmp_path / "pq.gif")
+
+
+def test_the_command_warns_of_flattering_and_draws(kept, tmp_path):
+    arguments = ["sweep", "--predictions", kept, "--gt", TRUTH, "--grid", "rule=overlap,vote"]
+    arguments += ["--plot", tmp_path / "pq.png"]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert "warning: chosen by the photos it is scored on" in result.stderr
+    assert "best PQ" in result.stdout
+    assert (tmp_path / "pq.png").exists()
+    arguments += ["--holdout", "0.34"]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert "warning" not in result.stderr
+    assert "on the others PQ" in result.stdout
+
+
 def test_a_holdout_reports_on_other_photos(kept):
     result = api.sweep(kept, TRUTH, ["score_threshold=0.3,0.6"], holdout=0.34)
     assert result.photos == 2
@@ -88,11 +154,12 @@ def test_grids(axis, values):
         (["score_threshold=0:1:nan"], "STEP > 0"),
         (["stuff_area=0:1e9:1"], "write KEY=LO:HI:STEP"),
         ([], "asks for 1 settings|asks for 0 settings"),
+        (["temperature=1,2"], "only the rules upsnet-logits, adaptive have it"),
     ],
 )
 def test_a_wrong_grid_says_what_is_wrong(grid, message):
     with pytest.raises(ConfigError, match=message):
-        parse_grid(grid)
+        list_points(parse_grid(grid), "overlap")
 
 
 def test_a_wrong_value_is_found_before_any_work(kept):

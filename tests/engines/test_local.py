@@ -1,40 +1,16 @@
 """The local engine: order, bounds, and one photo's failure."""
 
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from fuse.clock import StageClock
-from fuse.engines.local import map_ahead, run_local
+from fuse.engines.batches import BatchPredictor
+from fuse.engines.local import run_local
 from fuse.photo import FinishedPhoto, ReadPhoto
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.types import Photo
-
-
-def test_map_ahead_keeps_the_order_whatever_the_timing():
-    def work(number):
-        time.sleep(0.002 * (number % 3))
-        return number * number
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(map_ahead(pool, work, range(50), ahead=8)) == [n * n for n in range(50)]
-
-
-@pytest.mark.parametrize("ahead", [1, 2, 5])
-def test_map_ahead_takes_no_more_than_it_may(ahead):
-    taken = []
-
-    def items():
-        for number in range(20):
-            taken.append(number)
-            yield number
-
-    with ThreadPoolExecutor(4) as pool:
-        for given, _ in enumerate(map_ahead(pool, abs, items(), ahead=ahead)):
-            assert len(taken) - given <= ahead
 
 
 class Nets:
@@ -80,30 +56,35 @@ def make_tasks(count):
     return [PhotoTask(None, f"{number}.jpg", f"{number}.png", number) for number in range(count)]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def do(tasks, nets, worker, *, batch_size, threads, timeout=60.0):
+    predictor = BatchPredictor(nets, StageClock(), batch_size=batch_size, score_floor=None)
+    return run_local(tasks, predictor, worker, threads=threads, timeout=timeout)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, None])
 def test_every_photo_comes_out_once_and_in_order(batch_size):
     nets, worker = Nets(), Worker()
-    done = run_local(make_tasks(40), nets, worker, StageClock(), batch_size=batch_size, threads=3)
+    done = do(make_tasks(40), nets, worker, batch_size=batch_size, threads=3)
     assert [photo.task.image_id for photo in done] == list(range(40))
-    assert all(len(call) <= batch_size for call in nets.calls)
+    assert all(len(call) <= (batch_size or 64) for call in nets.calls)
 
 
 def test_memory_does_not_grow_with_the_number_of_photos():
     worker = Worker()
-    for _ in run_local(make_tasks(300), Nets(), worker, StageClock(), batch_size=2, threads=2):
+    for _ in do(make_tasks(300), Nets(), worker, batch_size=2, threads=2):
         pass
     assert worker.most_in_memory <= 2 * (2 * 2 + 2) + 2
 
 
 def test_a_photo_that_cannot_be_read_fails_alone():
     worker = Worker(unreadable={"1.jpg", "3.jpg"})
-    done = list(run_local(make_tasks(5), Nets(), worker, StageClock(), batch_size=2, threads=2))
+    done = list(do(make_tasks(5), Nets(), worker, batch_size=2, threads=2))
     assert [photo.record.error for photo in done] == [None, "cut short", None, "cut short", None]
 
 
 def test_a_photo_the_nets_fail_on_does_not_take_its_batch_along():
     nets, worker = Nets(), Worker(poisoned={"2.jpg"})
-    done = list(run_local(make_tasks(6), nets, worker, StageClock(), batch_size=4, threads=2))
+    done = list(do(make_tasks(6), nets, worker, batch_size=4, threads=2))
     errors = [photo.record.error for photo in done]
     assert errors[2] == "RuntimeError: no memory left"
     assert [error for index, error in enumerate(errors) if index != 2] == [None] * 5
@@ -113,4 +94,31 @@ def test_an_error_in_finishing_ends_the_run():
     worker = Worker()
     worker.finish = lambda read, raw: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        list(run_local(make_tasks(9), Nets(), worker, StageClock(), batch_size=2, threads=2))
+        list(do(make_tasks(9), Nets(), worker, batch_size=2, threads=2))
+
+
+def test_a_photo_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
+    release = threading.Event()
+
+    class Hanging(Worker):
+        def read(self, task):
+            if task.image_id in (2, 5):
+                release.wait(30)
+            return super().read(task)
+
+    tasks = [PhotoTask(f"{n}.jpg", f"{n}.jpg", f"{n}.png", n) for n in range(20)]
+    done = list(do(tasks, Nets(), Hanging(), batch_size=2, threads=1, timeout=0.2))
+    release.set()
+    errors = [photo.record.error for photo in done]
+    assert errors[2] == "2.jpg: not read within 0.2 s"
+    assert errors[5] == "5.jpg: not read within 0.2 s"
+    assert [error for n, error in enumerate(errors) if n not in (2, 5)] == [None] * 18
+
+
+def test_an_error_of_a_reader_is_not_taken_for_a_timeout():
+    class Broken(Worker):
+        def read(self, task):
+            raise TimeoutError("the reader's own")
+
+    with pytest.raises(TimeoutError, match="the reader's own"):
+        list(do(make_tasks(2), Nets(), Broken(), batch_size=1, threads=1, timeout=9.0))

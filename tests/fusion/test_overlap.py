@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference.overlap import fuse_slowly
 
-from fuse.fusion import METHODS, fuse_by_overlap
+from fuse.fusion import fuse_by_overlap
 from fuse.fusion.overlap import BLOCK
 from fuse.ops.masks import encode_rles
 from fuse.types import (
@@ -294,7 +294,7 @@ def test_soft_masks_and_their_rles_fuse_alike() -> None:
         soft.boxes, soft.scores, soft.category_ids, RleMasks(tuple(encode_rles(soft))), soft.size
     )
     semantic = semantic_prediction(rng, (90, 110))
-    first = METHODS["overlap"](semantic, soft, TOY_SPACE, stuff_area=50)
-    second = METHODS["overlap"](semantic, hard, TOY_SPACE, stuff_area=50)
+    first = fuse_by_overlap(semantic, soft, TOY_SPACE, stuff_area=50)
+    second = fuse_by_overlap(semantic, hard, TOY_SPACE, stuff_area=50)
     assert (first.panoptic_map == second.panoptic_map).all()
     assert first.segments_info == second.segments_info

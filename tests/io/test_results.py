@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError
-from fuse.io.results import open_semantic, read_results
+from fuse.io.results import RleRecord, encode_shape, open_semantic, read_results
 from fuse.ops.masks import paste_mask
 
 SIZE = (9, 14)
@@ -126,7 +126,7 @@ def test_stuff_masks_keep_their_order_and_leave_things_out(tmp_path):
     whole = {"size": [9, 14], "counts": [0, 126]}
     entries = [entry(category_id=21), entry(), entry(category_id=5, segmentation=whole)]
     results = read_results(write(tmp_path, [*entries, entry(category_id=21)]), TOY_SPACE)
-    category_ids, masks = results.load_stuff_masks(5, SIZE)
+    category_ids, masks = results.load_masks(5, SIZE, isthing=False)
     assert category_ids == [21, 5, 21]
     assert [coco_mask.area(rle) for rle in masks.rles] == [6, 126, 6]
 
@@ -183,3 +183,14 @@ def test_broken_label_pngs_are_named(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no PNG")
     with pytest.raises(CocoFormatError, match=r"b\.png: cannot be read as a picture"):
         open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
+
+
+def test_an_rle_that_ends_early_is_refused():
+    """A scorer of another package looks for the missing pixels without an end."""
+    mask = np.zeros((6, 7), dtype=np.uint8, order="F")
+    mask[2:4, 3] = 1
+    counts = coco_mask.encode(mask)["counts"].decode()
+    assert encode_shape(RleRecord((6, 7), counts), (6, 7))["counts"] == counts.encode()
+    for end in range(1, len(counts)):
+        with pytest.raises(ValueError, match="the RLE is cut short"):
+            encode_shape(RleRecord((6, 7), counts[:end]), (6, 7))

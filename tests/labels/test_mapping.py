@@ -39,6 +39,14 @@ THINGS_TO_STUFF = {
 THINGS_TO_STUFF["ade20k_150", "coco_super"] = THINGS_TO_STUFF["ade20k_150", "coco_panoptic"] - {
     "food"
 }
+# All that is none of VOC's 20 classes is VOC's background.
+THINGS_TO_STUFF["coco_panoptic", "voc"] = {
+    category.name for category in load_space("coco_things").categories
+} - {
+    "person", "bird", "cat", "cow", "dog", "horse", "sheep", "airplane", "bicycle", "boat",
+    "bus", "car", "motorcycle", "train", "bottle", "chair", "dining table", "potted plant",
+    "couch", "tv",
+}  # fmt: skip
 STUFF_TO_THINGS = {
     ("ade20k_150", "coco_panoptic"): {"plant", "crt screen", "cradle"},
     ("ade20k_150", "coco_super"): {"crt screen", "cradle"},
@@ -49,7 +57,6 @@ THINGS_ONLY = [
     ("coco_panoptic", "ade20k_panoptic"),
     ("coco_panoptic", "cityscapes"),
     ("coco_panoptic", "vistas_v1"),
-    ("coco_panoptic", "voc"),
 ]
 
 # (source space, target space, source, target), read off the published class lists.
@@ -74,7 +81,9 @@ ROWS = [
     ("cityscapes", "coco_panoptic", "vegetation", "tree-merged"),
     ("voc", "coco_panoptic", "tvmonitor", "tv"),
     ("coco_panoptic", "voc", "dining table", "diningtable"),
-    ("coco_panoptic", "voc", "laptop", None),
+    ("coco_panoptic", "voc", "laptop", "background"),
+    ("coco_panoptic", "voc", "sky-other-merged", "background"),
+    ("voc", "coco_panoptic", "background", None),
     ("cityscapes_full", "cityscapes", "caravan", None),
     ("cityscapes_full", "cityscapes", "sky", "sky"),
     ("ade20k_150", "coco_panoptic", "wall", "wall-other-merged"),
@@ -146,6 +155,43 @@ def test_maps_for_instance_nets_lead_from_things_to_things(names):
         for reached_id in (target_id, *label_map.also.get(source_id, ())):
             assert not reached_id or source_id in label_map.source.thing_ids
             assert not reached_id or reached_id in label_map.target.thing_ids
+
+
+# Every merge and every class that was dropped, as COCO's page of the panoptic task lists them.
+COCO_MERGED = {
+    "tree": "tree branch bush leaves",
+    "fence": "cage fence railing",
+    "ceiling": "ceiling-tile ceiling-other",
+    "sky-other": "clouds sky-other fog",
+    "cabinet": "cupboard cabinet",
+    "table": "desk-stuff table",
+    "floor-other": "floor-marble floor-other floor-tile",
+    "pavement": "floor-stone pavement",
+    "mountain": "hill mountain",
+    "grass": "moss grass straw",
+    "dirt": "dirt mud",
+    "paper": "napkin paper",
+    "food-other": "salad vegetable food-other",
+    "building-other": "skyscraper building-other",
+    "rock": "stone rock",
+    "wall-other": "wall-other wall-concrete wall-panel",
+    "rug": "mat rug carpet",
+}
+COCO_DROPPED = (
+    "furniture-other metal plastic solid-other structural-other waterdrops textile-other cloth "
+    "clothes plant-other wood ground-other"
+)
+
+
+def test_coco_stuff_merges_as_coco_says():
+    label_map = shipped_map(("coco_stuff_171", "coco_panoptic"))
+    expected = {c.name: c.name for c in label_map.source.categories}
+    for name, merged in COCO_MERGED.items():
+        expected |= dict.fromkeys(merged.split(), f"{name}-merged")
+    expected |= dict.fromkeys(COCO_DROPPED.split())
+    names = {i: c.name for i, c in label_map.target.by_id.items()} | {0: None}
+    ids = label_map.target_ids
+    assert {c.name: names[ids[c.category_id]] for c in label_map.source.categories} == expected
 
 
 def test_coco_stuff_merges_only_into_merged_classes():

@@ -29,7 +29,7 @@ COUNTS = {
     "coco_super": (12, 15),
     "coco_things": (80, 0),
     "vistas_v1": (37, 28),
-    "voc": (20, 0),
+    "voc": (20, 1),
 }
 
 # (space, category_id, name, isthing, colour or None), typed from the published lists.
@@ -70,6 +70,7 @@ FACTS = [
     ("vistas_v1", 59, "On Rails", False, (0, 80, 100)),
     ("vistas_v1", 65, "Ego Vehicle", False, (120, 10, 10)),
     ("voc", 1, "aeroplane", True, (128, 0, 0)),
+    ("voc", 21, "background", False, (0, 0, 0)),
     ("voc", 15, "person", True, (192, 128, 128)),
     ("voc", 20, "tvmonitor", True, (0, 64, 128)),
 ]
@@ -100,6 +101,43 @@ def test_published_facts(name, category_id, category, isthing, color):
     assert color in (None, found.color)
 
 
+def test_the_holes_of_cocos_91_slots():
+    missing = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91}
+    assert set(load_space("coco_things").by_id) == set(range(1, 92)) - missing
+
+
+def test_stuff_of_coco_stuff_has_no_holes():
+    assert load_space("coco_stuff_171").stuff_ids == tuple(range(92, 183))
+
+
+def test_stuff_of_ade20k():
+    """What the Places challenge's 100 thing classes leave of the 150."""
+    stuff = {
+        1, 2, 3, 4, 5, 6, 7, 10, 12, 14, 17, 18, 22, 26, 27, 29, 30, 35, 41, 47, 49, 52, 53, 55,
+        60, 61, 62, 64, 69, 78, 80, 85, 92, 95, 97, 100, 101, 102, 106, 107, 110, 114, 115, 118,
+        123, 129, 132, 141, 142, 146,
+    }  # fmt: skip
+    assert set(load_space("ade20k_panoptic").stuff_ids) == stuff
+    assert set(load_space("ade20k_150").thing_ids) == set(range(1, 151)) - stuff
+
+
+def test_stuff_of_vistas():
+    """All that Vistas' config lists without instances, by its own numbers less one."""
+    stuff = {3, 4, 5, 6, 7, 8, *range(10, 20), *range(25, 33), 44, 59, 64, 65}
+    assert set(load_space("vistas_v1").stuff_ids) == stuff
+
+
+def test_colors_of_voc_are_its_colormap():
+    """The devkit's colormap puts the lowest bits of the class into the highest of r, g and b."""
+    space = load_space("voc")
+    for class_index, category_id in enumerate(load_class_ids("voc")):
+        color = [0, 0, 0]
+        for place in range(8):
+            for channel in range(3):
+                color[channel] |= (class_index >> (3 * place + channel) & 1) << (7 - place)
+        assert space.by_id[category_id].color == tuple(color)
+
+
 @pytest.mark.shared_data
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
 def test_coco_panoptic_equals_the_published_json():
@@ -128,7 +166,7 @@ def test_net_rows_equal_the_label_lists_of_real_nets():
     [
         ("cityscapes", 19, 7, 33),
         ("cityscapes_full", 34, 0, 33),
-        ("voc", 21, 0, 20),
+        ("voc", 21, 21, 20),
         ("ade20k_32", 32, 0, 31),
         ("ade20k_150", 150, 1, 150),
         ("coco_stuff_171", 171, 1, 182),

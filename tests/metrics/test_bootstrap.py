@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
-from factories import TOY_SPACE, panoptic_truth
+from factories import TOY_SPACE, panoptic_truth, semantic_prediction
+from reference.bootstrap import resample_miou, resample_scores
 
-from fuse.metrics.bootstrap import _draw_weights, bootstrap_pq
+from fuse.metrics.bootstrap import (
+    _draw_weights,
+    bootstrap_miou,
+    bootstrap_pq,
+    bootstrap_scores,
+)
 from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.metrics.semantic import count_semantic
 
 
 def photo_stats(rng, photos):
@@ -49,3 +56,25 @@ def test_one_photo_never_varies():
 def test_no_photos_are_refused():
     with pytest.raises(ValueError, match="at least one photo"):
         bootstrap_pq([], TOY_SPACE)
+
+
+def test_every_score_is_that_of_a_loop_over_the_photos_drawn():
+    rng = np.random.default_rng(8)
+    runs = [photo_stats(rng, 6), photo_stats(rng, 6)]
+    fast = bootstrap_scores(runs, TOY_SPACE, resamples=400, seed=2)
+    slow = resample_scores(runs, TOY_SPACE, resamples=400, seed=2)
+    np.testing.assert_allclose(fast, slow, rtol=1e-5, atol=1e-6, equal_nan=True)
+    np.testing.assert_array_equal(
+        fast[1], bootstrap_scores(runs[1:], TOY_SPACE, resamples=400, seed=2)[0]
+    )
+
+
+def test_miou_is_that_of_a_loop_over_the_photos_drawn():
+    rng = np.random.default_rng(9)
+    photos = [
+        count_semantic(panoptic_truth(rng, (9, 9)), semantic_prediction(rng, (9, 9)))
+        for _ in range(5)
+    ]
+    fast = bootstrap_miou(photos, TOY_SPACE, resamples=300, seed=4)
+    slow = resample_miou(photos, TOY_SPACE, resamples=300, seed=4)
+    np.testing.assert_allclose(fast, slow, rtol=1e-6)

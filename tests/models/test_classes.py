@@ -12,7 +12,7 @@ def test_rows_are_those_of_the_label_space():
     assert space == load_space("cityscapes")
     assert ids.tolist()[:3] == [7, 8, 11]
     _, ids = resolve_classes("net", 21, "voc", None)
-    assert ids.tolist() == list(range(21))  # its first row is the background
+    assert ids.tolist() == [21, *range(1, 21)]  # its first row is the background
     _, ids = resolve_classes("net", 3, "voc", [5, 0, 5])
     assert ids.tolist() == [5, 0, 5]
 

@@ -94,8 +94,11 @@ def test_what_does_not_fit_is_named(tmp_path):
         load(argmax)
     for name in ("none.pt2", "none.pt"):
         (tmp_path / name).write_bytes(b"no net")
-        with pytest.raises(ModelError, match=f"{name}: torch cannot open it"):
+        with pytest.raises(ModelError, match=f"{name}: no file of torch.export or TorchScript"):
             load(str(tmp_path / name))
+    torch.save(Net().state_dict(), tmp_path / "state.pth")
+    with pytest.raises(ModelError, match=r"state\.pth: holds no program .* a state dict goes to"):
+        load(str(tmp_path / "state.pth"))
 
 
 def test_a_file_that_is_a_program_needs_permission():

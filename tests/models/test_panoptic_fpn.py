@@ -257,14 +257,14 @@ def test_presets_name_published_weights(name):
     for kind, model in (("semantic", config.semantic), ("instance", config.instance)):
         needed = find_needed_weights(kind, model.model, model.options)
         if model.model == "panoptic-fpn":
-            assert needed.source in PUBLISHED.values()
+            assert needed.source in {row.source for row in PUBLISHED}
         else:
             assert needed.source.startswith("https://download.pytorch.org/")
 
 
 def test_missing_weights_name_file_and_source(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", raise_no_network)
+    monkeypatch.setattr("fuse.io.download.urlopen", raise_no_network)
     with pytest.raises(ModelNotFoundError, match=r"model_final_dbfeb4\.pkl.*hub/checkpoints"):
         create_semantic_model("panoptic-fpn", "cpu", {"weights": "panoptic_fpn_R_50_1x"})
 

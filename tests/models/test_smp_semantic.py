@@ -224,9 +224,15 @@ def test_a_folder_that_is_none_of_smp_is_named(folder):
             {"encoder": None}, ConfigError, "set architecture and encoder", id="no encoder"
         ),
         pytest.param(
-            {"architecture": "fnp"}, ConfigError, "Wrong architecture", id="no architecture"
+            {"architecture": "fnp"},
+            ConfigError,
+            "no architecture 'fnp'; .*fpn",
+            id="no architecture",
         ),
-        pytest.param({"encoder": "resnet19"}, ConfigError, "Wrong encoder", id="unknown encoder"),
+        pytest.param({"encoder": "resnet19"}, ConfigError, "'resnet19'; .*resnet1", id="encoder"),
+        pytest.param(
+            {"encoder": "tu-resnet_18"}, ConfigError, "nearest: .*tu-resnet18", id="timm encoder"
+        ),
         pytest.param(
             {"arguments": {"decoder_merge_policy": "mean"}}, ConfigError, "merge", id="argument"
         ),

@@ -82,7 +82,10 @@ def test_weights_by_name_come_from_torch_home_and_speak_voc(torch_home):
     assert describe_weights(options).is_present
     model = load_torchvision_semantic("cpu", precision="float32", **options)
     assert model.label_space == load_space("voc")
-    assert model.class_ids.tolist() == list(range(21))
+    assert model.class_ids.tolist() == [21, *range(1, 21)]
+    placed = {**options, "weights": str(checkpoints / LRASPP_FILE)}
+    by_path = load_torchvision_semantic("cpu", precision="float32", **placed)
+    assert by_path.label_space == load_space("voc")
 
     photo = make_photo(260, 300)  # resized to 520 on its short side, as torchvision does
     (semantic,) = model.predict([photo])
@@ -98,12 +101,12 @@ def test_without_a_network_the_error_says_where_to_put_the_file(torch_home, monk
     def fail(*arguments, **options):
         raise OSError("no route to host")
 
-    monkeypatch.setattr("torch.hub.download_url_to_file", fail)
+    monkeypatch.setattr("fuse.io.download.urlopen", fail)
     with pytest.raises(ModelNotFoundError) as caught:
         load_torchvision_semantic("cpu", architecture="fcn_resnet50", weights="DEFAULT")
     assert "\n" not in str(caught.value)
     assert "fcn_resnet50_coco-" in str(caught.value)
-    assert f"put that file into {torch_home / 'hub' / 'checkpoints'}" in str(caught.value)
+    assert f"put it into {torch_home / 'hub' / 'checkpoints'}" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +115,11 @@ def test_without_a_network_the_error_says_where_to_put_the_file(torch_home, monk
         (
             {"architecture": "fcn"},
             ConfigError,
-            "'fcn' is no semantic net of torchvision.*fcn_resnet50",
+            "'fcn' is not known.*fcn_resnet50",
         ),
         ({"architecture": "fcn_resnet50"}, ModelError, "weights of another net"),
         ({}, ConfigError, "what its 4 classes are; set label_space"),
-        ({"weights": "COCO"}, ModelNotFoundError, "known names are .*COCO_WITH_VOC_LABELS_V1"),
+        ({"weights": "COCO"}, ModelNotFoundError, "known are .*COCO_WITH_VOC_LABELS_V1"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, options, error, message):

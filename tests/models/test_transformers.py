@@ -1,11 +1,13 @@
 """Nets of transformers against the library called by hand, on tiny random checkpoints."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from safetensors.torch import load_file, save_file
 from transformers import (
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
@@ -182,6 +184,24 @@ def test_instances_are_the_things_among_the_queries(mask2former):
     assert len(none) == 0
 
 
+def test_published_mask2former_files_lack_a_norm_that_nothing_reads(mask2former, tmp_path):
+    folder, _, _ = mask2former
+    state = load_file(folder / "model.safetensors")
+    unread = [key for key in state if ".encoder.swin.layernorm." in key]
+    assert len(unread) == 2
+    shutil.copytree(folder, tmp_path / "published")
+    kept = {key: state[key] for key in state if key not in unread}
+    save_file(kept, tmp_path / "published" / "model.safetensors", metadata={"format": "pt"})
+    photo = make_photo(64, 96)
+    answers = [
+        TransformersSemantic("cpu", weights=str(path), precision="float32", **SPACE)
+        .predict([photo])[0]
+        .logits
+        for path in (folder, tmp_path / "published")
+    ]
+    np.testing.assert_array_equal(*answers)
+
+
 def test_each_photo_of_a_batch_is_answered_alone(mask2former):
     folder, _, _ = mask2former
     model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
@@ -197,7 +217,7 @@ def test_each_photo_of_a_batch_is_answered_alone(mask2former):
         ({"class_ids": None}, ConfigError, "has 5 classes, but label space 'coco_super' has 27"),
         ({"label_space": None}, ConfigError, "set label_space"),
         ({"precision": "int4"}, ConfigError, "precision 'int4'"),
-        ({"weights": "owner/net"}, ModelNotFoundError, "owner/net: not in .* HF_HOME"),
+        ({"weights": "owner/net"}, ModelNotFoundError, "owner/net is neither .* HF_HOME"),
     ],
 )
 def test_what_does_not_fit_is_named(segformer, monkeypatch, tmp_path, options, error, message):
@@ -222,8 +242,50 @@ def test_folders_of_other_kinds_are_named(segformer, tmp_path):
     assert describe_weights({"weights": str(folder)}).is_present
     with pytest.raises(ModelError, match="a semantic net, which finds no instances"):
         TransformersInstances("cpu", weights=str(folder), **SPACE)
-    with pytest.raises(ModelError, match="no folder of transformers"):
+    with pytest.raises(ModelError, match="transformers cannot read it"):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelError, match="a bert net of transformers segments nothing"):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
+
+
+def copy_with(folder, target, change):
+    """A copy of a checkpoint with its tensors changed."""
+    shutil.copytree(folder, target)
+    state = load_file(folder / "model.safetensors")
+    change(state)
+    save_file(state, target / "model.safetensors", metadata={"format": "pt"})
+    return str(target)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.update({"other.weight": state.pop("decode_head.classifier.bias")}),
+            r"'decode_head\.classifier\.bias' is missing, 'other\.weight' is unknown \(2 keys",
+        ),
+        (
+            lambda state: state.update({"decode_head.classifier.bias": torch.zeros(7)}),
+            r"'decode_head\.classifier\.bias' has shape \(7,\), not \(5,\) \(1 keys",
+        ),
+    ],
+    ids=["keys", "shape"],
+)
+def test_weights_of_another_net_name_the_first_keys(segformer, tmp_path, change, message):
+    weights = copy_with(segformer[0], tmp_path / "net", change)
+    with pytest.raises(ModelError, match=f"net: weights of another net; {message}"):
+        TransformersSemantic("cpu", weights=weights, **SPACE)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(segformer, tmp_path):
+    class RunsCode:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    folder = shutil.copytree(segformer[0], tmp_path / "net")
+    (folder / "model.safetensors").unlink()
+    torch.save(RunsCode(), folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin: refused.*safetensors"):
+        TransformersSemantic("cpu", weights=str(folder), **SPACE)
+    assert not (tmp_path / "ran").exists()

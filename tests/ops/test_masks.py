@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from reference.masks import full_frame_masks
 
-from fuse.ops.masks import MaskRuns, encode_rles, mask_areas, mask_runs, paste_mask
+from fuse.ops.masks import (
+    MaskRuns,
+    encode_rles,
+    mask_areas,
+    mask_runs,
+    paste_mask,
+    stretch_mask,
+)
 from fuse.ops.rle import rle_runs
 from fuse.types import BoxMasks, Instances, RleMasks
 
@@ -234,3 +241,18 @@ def test_arguments_stay_untouched() -> None:
     mask_runs(instances, np.arange(8))
     assert (instances.boxes == boxes).all()
     assert (instances.masks.probs == probs).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 90), st.integers(1, 90)))
+def test_stretched_values_are_cut_where_the_mask_is(seed, size):
+    rng = np.random.default_rng(seed)
+    instances = box_instances(rng, size, 4)
+    for index in range(len(instances)):
+        soft, box = instances.masks.probs[index], instances.boxes[index]
+        values, (top, left) = stretch_mask(soft, box, size, outside=0.0)
+        full = np.zeros(size, dtype=bool)
+        full[top : top + values.shape[0], left : left + values.shape[1]] = values > 0.5
+        assert (full == full_frame_masks(instances)[index]).all()
+        lifted, corner = stretch_mask(soft + 3, box, size, outside=3.0)
+        assert corner == (top, left)
+        np.testing.assert_allclose(lifted, values + 3, atol=1e-5)

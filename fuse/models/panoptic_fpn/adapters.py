@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fuse.models import runtime
 from fuse.models.dense import crop_padding
 from fuse.models.panoptic_fpn.boxes import STRIDES
 from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
 from fuse.models.panoptic_fpn.images import label_pixels
-from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, share_net
-from fuse.models.weights import NeededWeights
+from fuse.models.panoptic_fpn.net import BUILDERS, PanopticFpnNet
+from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, THING_IDS, share_net
+from fuse.models.sources import NeededWeights
 from fuse.types import Instances, Photo, SemanticLogits, SemanticPrediction
 
 MIN_SIZE = 800  # pixels of the short side in the input
@@ -55,6 +57,7 @@ class PanopticFpnSemantic:
     ) -> None:
         self._net = share_net(weights, device, min_size, max_size, precision)
         self._exact = exact
+        self.net = self._net.net
         self.label_space = SPACE
         self.class_ids = STUFF_IDS
         self.weights_hash = self._net.weights_hash
@@ -101,6 +104,7 @@ class PanopticFpnInstances:
         precision: str = "auto",
     ) -> None:
         self._net = share_net(weights, device, min_size, max_size, precision)
+        self.net = self._net.net
         self.label_space = SPACE
         self.weights_hash = self._net.weights_hash
 
@@ -114,6 +118,12 @@ class PanopticFpnInstances:
                 return self._net.find_things(features, same_size[0].size, score_floor)
 
         return runtime.predict_by_size(photos, predict_same_size)
+
+
+def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict of the depth that the weights' name says."""
+    depth = next(depth for depth in BUILDERS if f"_{depth}_" in str(options["weights"]))
+    return PanopticFpnNet(depth, len(STUFF_IDS), len(THING_IDS)).state_dict()
 
 
 def describe_weights(options: Mapping[str, Any]) -> NeededWeights:

@@ -8,9 +8,8 @@ file describes, and pointers declared as numbers would read and write any memory
 
 from __future__ import annotations
 
-import hashlib
 import math
-import pickle
+import pickle  # nosec B403
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,17 +19,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fuse.errors import ModelError, ModelNotFoundError
-from fuse.models.weights import NeededWeights, read_weights
+from fuse.errors import ModelError, ModelNotFoundError, suggest
+from fuse.models.fetching import fetch_weights
+from fuse.models.sources import NeededWeights, describe_url, read_catalog
+from fuse.models.weights import read_weights
 
-# Model ids and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic Segmentation
-# Baselines; the six digits of a file's name are the start of its MD5. Licence: CC BY-SA 3.0.
-ZOO = "https://dl.fbaipublicfiles.com/detectron2/COCO-PanopticSegmentation"
-PUBLISHED = {
-    "panoptic_fpn_R_50_1x": f"{ZOO}/panoptic_fpn_R_50_1x/139514544/model_final_dbfeb4.pkl",
-    "panoptic_fpn_R_50_3x": f"{ZOO}/panoptic_fpn_R_50_3x/139514569/model_final_c10459.pkl",
-    "panoptic_fpn_R_101_3x": f"{ZOO}/panoptic_fpn_R_101_3x/139514519/model_final_cafdb1.pkl",
-}
+# The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic
+# Segmentation Baselines; the six digits of a file's name are the start of its MD5.
+PUBLISHED = tuple(row for row in read_catalog() if row.model == "panoptic-fpn")
 
 LEVELS = (2, 3, 4, 5)  # of the pyramid; level k has stride 2**k
 # detectron2's keys to ours, which are those of torchvision's modules; replaced in this order.
@@ -81,32 +77,20 @@ def find_checkpoint(weights: str) -> Path:
         ModelNotFoundError: it is not on this machine and cannot be fetched.
     """
     needed = describe_checkpoint(weights)
-    if needed.is_present:
-        return needed.path
-    if weights not in PUBLISHED:
+    if not needed.is_present and not needed.is_remote:
+        names = [row.weights for row in PUBLISHED]
         raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file, and the known names are "
-            f"{', '.join(PUBLISHED)}"
+            f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
         )
-    try:
-        _download(needed)
-    except (OSError, ModelError) as err:
-        raise ModelNotFoundError(
-            f"{weights}: {needed.source} could not be downloaded ({err}); put that file into "
-            f"{needed.path.parent}, set TORCH_HOME to the folder above hub, or set weights to "
-            "the file's path"
-        ) from err
-    return needed.path
+    return fetch_weights(needed)
 
 
 def describe_checkpoint(weights: str) -> NeededWeights:
     """Where a published checkpoint or a file is looked for; nothing is fetched."""
-    url = PUBLISHED.get(weights)
-    if url is None:
-        path = Path(weights).expanduser()
-        return NeededWeights(weights, path, path.is_file())
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    return NeededWeights(url, path, path.is_file())
+    for row in PUBLISHED:
+        if row.weights == weights:
+            return describe_url(row.source, row.known_hash)
+    return NeededWeights(weights, Path(weights).expanduser())
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -265,18 +249,3 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     ):
         raise ModelError(f"{path}: holds no checkpoint of detectron2 (arrays by name)")
     return {str(key): torch.from_numpy(array.array) for key, array in arrays.items()}
-
-
-def _download(needed: NeededWeights) -> None:
-    """Fetch a published file; it appears whole and checked, or not at all."""
-    partial = needed.path.with_suffix(".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(needed.source, str(partial), progress=False)
-        with partial.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-        if found.hexdigest()[:6] != needed.path.stem[-6:]:
-            raise ModelError(f"its MD5 is {found.hexdigest()}, not {needed.path.stem[-6:]}...")
-        partial.replace(needed.path)
-    finally:
-        partial.unlink(missing_ok=True)

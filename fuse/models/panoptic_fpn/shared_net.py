@@ -35,6 +35,7 @@ class SharedNet:
     order gets the same answers, only later: the features are made again.
 
     Attributes:
+        net: the layers.
         weights_hash: SHA-256 of the checkpoint.
         is_shared: whether a second branch stands on it.
     """
@@ -53,7 +54,7 @@ class SharedNet:
         self.is_shared = False
         net = build_net(state, path)
         fold_batch_norm(net.backbone)
-        self._net = _speed_up(runtime.place(net, device), device, precision)
+        self.net = _speed_up(runtime.place(net, device), device, precision)
         self._sizes = (min_size, max_size)
         self._batch: tuple[int, ...] = ()
         self._kept: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
@@ -78,17 +79,17 @@ class SharedNet:
         images = prepare_images(
             photos,
             self.resized_size(photos[0].size),
-            self._net.pixel_mean,
-            self._net.pixel_std,
+            self.net.pixel_mean,
+            self.net.pixel_std,
         )
-        features = self._net.extract_features(images.contiguous(memory_format=torch.channels_last))
+        features = self.net.extract_features(images.contiguous(memory_format=torch.channels_last))
         if self.is_shared:
             self._kept[key] = (photos, features)
         return features
 
     def predict_stuff(self, features: list[Tensor]) -> Tensor:
         """Logits float32 (N, 54, h, w) at stride 4, the class of all things first."""
-        logits: Tensor = self._net.semantic_head(features)
+        logits: Tensor = self.net.semantic_head(features)
         return logits
 
     def find_things(
@@ -96,7 +97,7 @@ class SharedNet:
     ) -> list[Instances]:
         """The instances of each photo; size is that of the photos."""
         resized = self.resized_size(size)
-        logits, deltas = self._net.propose(features)
+        logits, deltas = self.net.propose(features)
         anchors = [
             box_rules.make_anchors(grid.shape[2:], level, grid.device)
             for level, grid in enumerate(features)
@@ -123,7 +124,7 @@ class SharedNet:
     ) -> Instances:
         """The instances of one photo among its proposals (P, 4)."""
         regions = box_rules.pool_regions(levels, proposals, BOX_CELLS)
-        class_logits, deltas = self._net.classify(regions)
+        class_logits, deltas = self.net.classify(regions)
         boxes, scores, class_index = box_rules.select_detections(
             class_logits.softmax(dim=1),
             box_rules.decode_boxes(deltas, proposals, box_rules.DELTA_WEIGHTS),
@@ -145,7 +146,7 @@ class SharedNet:
     def _mask(self, levels: list[Tensor], boxes: Tensor, class_index: Tensor) -> Tensor:
         """Soft masks float32 (D, 28, 28) of the detections' own classes."""
         regions = box_rules.pool_regions(levels, boxes, MASK_CELLS)
-        logits = self._net.segment(regions)
+        logits = self.net.segment(regions)
         places = torch.arange(len(boxes), device=boxes.device)
         return logits[places, class_index].sigmoid()
 

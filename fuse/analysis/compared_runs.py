@@ -1,0 +1,287 @@
+"""Runs made comparable: the same photos, the same classes, each scored on its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import DataError, LabelSpaceError
+from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.kept_run import KeptRun, read_kept_run
+from fuse.metrics.instances import mask_ap
+from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
+from fuse.metrics.semantic import SemanticStats, count_semantic
+from fuse.records import PREDICTION_DIR
+from fuse.run_folder import RUN_FILE
+from fuse.scoring import TruthScorer, find_truth_map
+from fuse.types import Instances, LabelSpace, PanopticPrediction
+
+NAMED = 5  # photos or classes that a message names
+PHOTOS_AHEAD = 32  # kept predictions in memory at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedRun:
+    """One run, scored on the photos and classes that all runs have.
+
+    Attributes:
+        name: as the caller named it.
+        result: PQ over the common classes.
+        photos: the counts of each common photo, one order for all runs.
+        mapped: how the ground truth was carried into its label space, None where it was not.
+        unknown: how many of its photos the ground truth lacks.
+        semantic: pixels per common class and photo; empty without kept predictions.
+        ap: mask AP over the common things; None without kept predictions or things.
+        seconds: by stage, added up over threads, ``total`` is wall-clock; empty where unknown.
+        photos_run: how many photos these were spent on.
+        peak_memory_mib: of the process and of the device; empty where unknown.
+    """
+
+    name: str
+    result: PQResult
+    photos: tuple[PQStats, ...]
+    mapped: str | None
+    unknown: int
+    semantic: tuple[SemanticStats, ...] = ()
+    ap: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    photos_run: int = 0
+    peak_memory_mib: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunSource:
+    """A run as it was opened, before it is clear what it shares with the others.
+
+    Attributes:
+        name: as the caller named it.
+        dataset: its maps, by the ground truth's image ids.
+        own_ids: its own image_id by the ground truth's.
+        unknown: how many of its photos the ground truth lacks.
+        scorer: ground truth in its label space.
+        run_file: what run.json says, empty where there is none.
+        kept: its kept predictions, None where there are none.
+    """
+
+    name: str
+    dataset: PanopticDataset
+    own_ids: Mapping[ImageId, ImageId]
+    unknown: int
+    scorer: TruthScorer
+    run_file: Mapping[str, Any]
+    kept: KeptRun | None
+
+    def class_names(self) -> dict[tuple[str, bool], int]:
+        """category_id by name and kind, in the order of the label space."""
+        return {(c.name, c.isthing): c.category_id for c in self.scorer.space.categories}
+
+
+def open_source(path: Path, truth: PanopticDataset) -> RunSource:
+    """Open a run or a prediction JSON and find its photos in the ground truth.
+
+    A photo is found by its file name, else by its image_id.
+
+    Raises:
+        CocoFormatError: a file is missing or damaged.
+        DataError: two photos are the same one of the ground truth, or it knows none.
+        LabelSpaceError: the categories differ from the ground truth's and no map ships.
+    """
+    dataset = read_panoptic_json(path, default_space=truth.space)
+    own_ids: dict[ImageId, ImageId] = {}
+    for own_id in dataset.annotations:
+        name = dataset.photo_name(own_id)
+        found = truth.find_image(name)
+        image_id = own_id if found is None else found
+        if image_id not in truth.annotations:
+            continue
+        if image_id in own_ids:
+            other = dataset.photo_name(own_ids[image_id])
+            raise DataError(f"{path}: {other} and {name} are both photo {image_id!r} of the truth")
+        own_ids[image_id] = own_id
+    if not own_ids:
+        raise DataError(f"{truth.path} knows no photo of {path}")
+    run_file = read_run_file(path)
+    has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
+    return RunSource(
+        name=str(path),
+        dataset=replace(
+            dataset,
+            images={i: dataset.images[own] for i, own in own_ids.items() if own in dataset.images},
+            annotations={i: dataset.annotations[own] for i, own in own_ids.items()},
+        ),
+        own_ids=own_ids,
+        unknown=len(dataset.annotations) - len(own_ids),
+        scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)),
+        run_file=run_file,
+        kept=read_kept_run(path) if has_kept else None,
+    )
+
+
+def read_run_file(path: Path) -> Mapping[str, Any]:
+    """What run.json says of a run; nothing for a JSON alone, or a folder of `fuse combine`."""
+    run_file = path / RUN_FILE
+    if not run_file.is_file():
+        return {}
+    try:
+        return dict(json.loads(run_file.read_bytes()))
+    except (ValueError, TypeError) as err:
+        raise DataError(f"{run_file} cannot be read ({err})") from err
+
+
+def find_common_photos(sources: Sequence[RunSource], *, intersect: bool) -> list[ImageId]:
+    """The ground truth's image ids that all runs have, in its order.
+
+    Raises:
+        DataError: the runs have different photos and `intersect` is False, or no photo is
+            common to all.
+    """
+    first = sources[0]
+    every = set.intersection(*(set(source.own_ids) for source in sources))
+    common = [i for i in first.scorer.truth.annotations if i in every]
+    if not common:
+        raise DataError("no photo is in all of the runs: " + ", ".join(s.name for s in sources))
+    for other in sources[1:]:
+        lacks = [_count_named(source, other_ids) for source, other_ids in _lacking(first, other)]
+        if lacks and not intersect:
+            raise DataError(
+                f"{first.name} and {other.name} are of different photos: {'; '.join(lacks)}; "
+                f"--intersect goes on with the {len(common)} common ones"
+            )
+    return common
+
+
+def _lacking(a: RunSource, b: RunSource) -> Iterator[tuple[RunSource, list[ImageId]]]:
+    """Of two runs the photos that only one has."""
+    for source, other in ((a, b), (b, a)):
+        if only := [i for i in source.own_ids if i not in other.own_ids]:
+            yield source, only
+
+
+def _count_named(source: RunSource, image_ids: Sequence[ImageId]) -> str:
+    names = [source.dataset.photo_name(image_id) for image_id in image_ids]
+    return f"only {source.name} has {_name_some(names)}"
+
+
+def _name_some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def find_common_classes(sources: Sequence[RunSource], *, intersect: bool) -> LabelSpace:
+    """The classes that all runs have by name and kind, with the ids of the first run.
+
+    Raises:
+        LabelSpaceError: the runs have different classes and `intersect` is False, or no class
+            is common to all.
+    """
+    names = [source.class_names() for source in sources]
+    common = [key for key in names[0] if all(key in other for other in names)]
+    for source, other in zip(sources[1:], names[1:], strict=True):
+        pairs = ((sources[0], names[0], other), (source, other, names[0]))
+        lacks = [
+            f"only {s.name} ({s.scorer.space.name}) has {_name_some(only)}"
+            for s, own, others in pairs
+            if (only := [name for name, kind in own if (name, kind) not in others])
+        ]
+        if lacks and not intersect:
+            raise LabelSpaceError(
+                f"{sources[0].name} and {source.name} have different classes: {'; '.join(lacks)}; "
+                f"--intersect goes on with the {len(common)} common ones"
+            )
+    if not common:
+        raise LabelSpaceError(
+            "no class is in all of the runs: " + ", ".join(s.name for s in sources)
+        )
+    space = sources[0].scorer.space
+    kept = tuple(c for c in space.categories if (c.name, c.isthing) in common)
+    return space if kept == space.categories else LabelSpace(f"part of {space.name}", kept)
+
+
+def score_source(
+    source: RunSource,
+    image_ids: Sequence[ImageId],
+    space: LabelSpace,
+    *,
+    workers: int | None,
+    on_photo: Callable[[], None],
+) -> ComparedRun:
+    """Score a run on chosen photos and classes, its nets too where it kept their predictions.
+
+    Args:
+        source: the run.
+        image_ids: the ground truth's.
+        space: the common classes (`find_common_classes`).
+        workers: threads, by default one per processor.
+        on_photo: called after each photo.
+
+    Raises:
+        DataError: a file cannot be scored.
+    """
+    photos = []
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        for photo in pool.map(lambda i: source.scorer.score_file(i, source.dataset), image_ids):
+            photos.append(photo)
+            on_photo()
+    source.scorer.evaluation(photos)  # raises where a photo could not be scored
+    own = source.class_names()
+    new_ids = {own[c.name, c.isthing]: c.category_id for c in space.categories}
+    stats = tuple(rename_categories(photo.stats, new_ids) for photo in photos)
+    photos_run = int(source.run_file.get("photos", {}).get("done", 0))
+    run = ComparedRun(
+        name=source.name,
+        result=summarize(sum_stats(stats), space),
+        photos=stats,
+        mapped=source.scorer.mapped,
+        unknown=source.unknown,
+        seconds=dict(source.run_file.get("seconds", {})) if photos_run else {},
+        photos_run=photos_run,
+        peak_memory_mib=dict(source.run_file.get("peak_memory_mib", {})),
+    )
+    if source.kept is None:
+        return run
+    semantic, ap = _score_nets(source, source.kept, image_ids, new_ids, workers, on_photo)
+    return replace(run, semantic=semantic, ap=ap)
+
+
+def _score_nets(
+    source: RunSource,
+    kept: KeptRun,
+    image_ids: Sequence[ImageId],
+    new_ids: Mapping[int, int],
+    workers: int | None,
+    on_photo: Callable[[], None],
+) -> tuple[tuple[SemanticStats, ...], float | None]:
+    """Pixels of the semantic net per photo, and mask AP over the common things."""
+    semantic: list[SemanticStats] = []
+
+    def load(image_id: ImageId) -> tuple[PanopticPrediction, Instances, SemanticStats]:
+        photo, truth = kept.load(source.own_ids[image_id]), source.scorer.load(image_id)
+        return truth, photo.instances, count_semantic(truth, photo.label())
+
+    def pairs(pool: ThreadPoolExecutor) -> Iterator[tuple[PanopticPrediction, Instances]]:
+        for first in range(0, len(image_ids), PHOTOS_AHEAD):
+            for truth, instances, stats in pool.map(load, image_ids[first : first + PHOTOS_AHEAD]):
+                semantic.append(_choose_classes(stats, new_ids))
+                on_photo()
+                yield truth, instances
+
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        scores = mask_ap(pairs(pool), source.scorer.space).per_category
+    common = [ap for category_id, ap in scores.items() if category_id in new_ids and ap == ap]
+    return tuple(semantic), float(np.mean(common)) if common else None
+
+
+def _choose_classes(stats: SemanticStats, new_ids: Mapping[int, int]) -> SemanticStats:
+    """The pixels of chosen classes under other ids."""
+    rows = [row for row, i in enumerate(stats.category_ids.tolist()) if i in new_ids]
+    renamed = np.array([new_ids[i] for i in stats.category_ids[rows].tolist()], dtype=np.int32)
+    columns = (stats.right, stats.true, stats.predicted)
+    return SemanticStats(renamed, *(column[rows] for column in columns))

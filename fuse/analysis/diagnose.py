@@ -1,0 +1,323 @@
+"""Where the missing PQ went: each mistake made right and fused again, on kept predictions."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from os import cpu_count
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from fuse.analysis.diagnosis import ClassLedger, Counts, Diagnosis, Entry, PhotoLedger
+from fuse.analysis.disagreement import find_regions
+from fuse.analysis.ledger import Orders, Split, Trials, draw_orders, split_loss, try_orders
+from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy, Reach, study_photo
+from fuse.analysis.swaps import swap
+from fuse.config import FusionConfig
+from fuse.errors import CocoFormatError, DataError
+from fuse.fusion import choose_by_evidence
+from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.kept_run import KeptRun, read_kept_run
+from fuse.labels import LabelMap, find_label_map, load_space
+from fuse.metrics.counts import stack_counts
+from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.metrics.segments import list_matches
+from fuse.ops.matching import BoolArray
+from fuse.ops.memory import keep_freed_memory
+from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.run_folder import RUN_FILE
+from fuse.scoring import TruthScorer, find_truth_map
+from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
+
+ORDERS = 8  # tried by default: four and their reverses
+IOU_BINS = 5  # of the segments without a match, from IoU 0 to 0.5
+PHOTOS_AHEAD = 32  # in memory at a time
+
+# What lies near a true border, whichever line it belongs to.
+BORDERS = {
+    f"border/{name}": frozenset(
+        part for part in PARTS if part.rpartition("/")[2] in BAND_NAMES[: place + 1]
+    )
+    for place, name in enumerate(BAND_NAMES[:-1])
+}
+ALONE = {
+    **{line: frozenset(parts) for line, parts in LINES.items()},
+    **{part: frozenset([part]) for part in PARTS},
+    **BORDERS,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """What all photos of a run have in common.
+
+    Attributes:
+        space: the label space.
+        fusion: the run's rule.
+        choices: what an instance may be instead, for `choose_by_evidence`.
+        reach: what the nets can say.
+        orders: what is tried.
+    """
+
+    space: LabelSpace
+    fusion: FusionConfig
+    choices: Mapping[int, Sequence[int]]
+    reach: Reach
+    orders: Orders
+
+
+def diagnose(
+    predictions: Path,
+    gt: Path,
+    *,
+    gt_dir: Path | None = None,
+    orders: int = ORDERS,
+    seed: int = 0,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Diagnosis:
+    """Say what each kind of mistake costs, by making it right and fusing again.
+
+    Args:
+        predictions: output folder of a run with kept predictions.
+        gt: COCO panoptic JSON.
+        gt_dir: its PNGs, where they are not in the folder of its name.
+        orders: in how many orders the mistakes are made right; odd numbers are rounded up.
+        seed: which orders.
+        workers: threads, by default one per processor.
+        on_progress: called with the photos done and the photos in all.
+
+    Raises:
+        DataError: the ground truth knows none of the photos.
+        FuseError: see `read_kept_run` and `read_panoptic_json`.
+    """
+    keep_freed_memory()
+    run = read_kept_run(predictions)
+    truth = read_panoptic_json(gt, gt_dir)
+    scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
+    names = {i: image.file_name for i, image in run.dataset.images.items()}
+    known = {i: truth.find_image(name) for i, name in names.items()}
+    pairs = [(i, true_id) for i, true_id in known.items() if true_id is not None]
+    if not pairs:
+        raise DataError(f"{gt} knows no photo of {predictions}")
+    drawn = draw_orders(PARTS, ALONE, pairs=(orders + 1) // 2, seed=seed)
+    bench = Bench(run.space, run.fusion, run.choices, find_reach(run), drawn)
+
+    def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, PhotoLedger]:
+        own_id, true_id = pair
+        photo = run.load(own_id), scorer.load(true_id)
+        return diagnose_photo(*photo, bench, image_id=true_id, file_name=names[own_id])
+
+    tried: list[Trials] = []
+    photos: list[PhotoLedger] = []
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        for first in range(0, len(pairs), PHOTOS_AHEAD):
+            for trials, photo in pool.map(look, pairs[first : first + PHOTOS_AHEAD]):
+                tried = [tried[0] + trials] if tried else [trials]
+                photos.append(photo)
+                if on_progress:
+                    on_progress(len(photos), len(pairs))
+    return sum_up(tried[0], photos, bench, mapped=scorer.mapped)
+
+
+def find_reach(run: KeptRun) -> Reach:
+    """The categories that the label maps of a run lead to.
+
+    Raises:
+        CocoFormatError: run.json does not say which label spaces the nets speak.
+    """
+    run_file = run.path / RUN_FILE
+    try:
+        names = json.loads(run_file.read_bytes())["settings"]["label_spaces"]
+        spaces = load_space(names["instance"]), load_space(names["semantic"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise CocoFormatError(f"{run_file} cannot be read ({err!r})") from err
+    things, stuff = (find_label_map(space, run.space) for space in spaces)
+    further = things.choices if run.fusion.class_choice == "evidence" else {}
+    kept = run.load(next(iter(run.dataset.images))).semantic
+    said = _targets(stuff) if isinstance(kept, SemanticPrediction) else kept.category_ids.tolist()
+    return Reach(_targets(things).union(*further.values()), frozenset(said) - {0})
+
+
+def _targets(label_map: LabelMap) -> frozenset[int]:
+    return frozenset(label_map.target_ids.values()) - {0}
+
+
+def diagnose_photo(
+    kept: PhotoPrediction,
+    truth: PanopticPrediction,
+    bench: Bench,
+    *,
+    image_id: ImageId,
+    file_name: str,
+) -> tuple[Trials, PhotoLedger]:
+    """Try all orders on one photo.
+
+    Args:
+        kept: what the nets said.
+        truth: ground truth of the photo, in the same label space.
+        bench: what the photos have in common.
+        image_id: the ground truth's.
+        file_name: of the photo.
+
+    Returns:
+        Counts with parts made right, and the ledger of the photo alone.
+    """
+    space, fusion = bench.space, bench.fusion
+    study = _study(kept, truth, bench)
+
+    def count(parts: frozenset[str]) -> Float64Array:
+        fused = fuse_answers(swap(study, parts), truth, space, fusion)
+        (counts,) = stack_counts([match_segments(truth, fused)], space)
+        return cast(Float64Array, counts)
+
+    trials = try_orders(bench.orders, study.parts, count)
+    split = split_loss(trials, bench.orders, _isthing(space))
+    fused = fuse_answers(study.answers, truth, space, fusion)
+    said = PhotoPrediction(study.answers.semantic, study.answers.instances)
+    regions = find_regions(said, space, score_threshold=fusion.score_threshold)
+    return trials, PhotoLedger(
+        image_id=image_id,
+        file_name=file_name,
+        pq=float(split.before[0]),
+        shares=_line_shares(split, 0),
+        rest=float(split.rest[0]),
+        stats=match_segments(truth, fused),
+        segments=list_matches(truth, fused),
+        disputed=sum(region.area for region in regions) / fused.panoptic_map.size,
+    )
+
+
+def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> PhotoStudy:
+    """The mistakes in a kept prediction, after classes by evidence are chosen."""
+    semantic, instances = kept.label(), kept.instances
+    if bench.fusion.class_choice == "evidence":
+        instances = choose_by_evidence(instances, semantic, bench.choices)
+    return study_photo(
+        semantic,
+        instances,
+        truth,
+        bench.space,
+        bench.reach,
+        score_threshold=bench.fusion.score_threshold,
+        stuff_pixels=_stuff_pixels(bench.fusion, semantic),
+    )
+
+
+def fuse_answers(
+    answers: Answers, truth: PanopticPrediction, space: LabelSpace, fusion: FusionConfig
+) -> PanopticPrediction:
+    """Fuse by a run's rule; classes by evidence are chosen already.
+
+    Where small stuff is kept, what the rule would drop stays if it is right, and only then.
+    """
+    plain = replace(fusion, class_choice="commonest")
+    if not answers.keeps_small:
+        return fuse_photo(answers.semantic, answers.instances, space, plain, {})
+    every = replace(plain, stuff_area=0)
+    fused = fuse_photo(answers.semantic, answers.instances, space, every, {})
+    least = _stuff_pixels(fusion, answers.semantic)
+    small = {s.segment_id for s in fused.segments_info if s.area < least and s.score is None}
+    right = {m.pred_id for m in list_matches(truth, fused) if m.kind == "tp"} if small else set()
+    kept = (s for s in fused.segments_info if s.segment_id not in small - right)
+    return PanopticPrediction(fused.panoptic_map, tuple(kept))
+
+
+def _stuff_pixels(fusion: FusionConfig, semantic: SemanticPrediction) -> float:
+    """The fewest pixels of a stuff segment."""
+    share = fusion.stuff_area
+    return share * semantic.label_map.size if share < 1 else share
+
+
+def sum_up(
+    trials: Trials, photos: Sequence[PhotoLedger], bench: Bench, *, mapped: str | None = None
+) -> Diagnosis:
+    """The diagnosis of all photos.
+
+    Args:
+        trials: summed over the photos.
+        photos: their own ledgers.
+        bench: what they have in common.
+        mapped: how the ground truth was carried into the run's label space.
+    """
+    space = bench.space
+    split = split_loss(trials, bench.orders, _isthing(space))
+    result = summarize(sum_stats(photo.stats for photo in photos), space)
+    classes = [
+        ClassLedger(
+            category_id=category_id,
+            name=scored.name,
+            isthing=scored.isthing,
+            pq=scored.score.pq,
+            shares=_line_shares(split, column),
+            rest=float(split.rest[column]),
+        )
+        for column, (category_id, scored) in enumerate(result.per_category.items(), start=3)
+        if scored.score.n
+    ]
+    return Diagnosis(
+        space=space,
+        fusion=bench.fusion,
+        result=result,
+        lines=tuple(_make_entry(split, line, parts) for line, parts in LINES.items()),
+        rest=float(split.rest[0]),
+        borders=tuple(_make_entry(split, key, parts) for key, parts in BORDERS.items()),
+        classes=tuple(classes),
+        photos=tuple(photos),
+        counts=_count_unmatched(photos),
+        disputed=float(np.mean([photo.disputed for photo in photos])),
+        mapped=mapped,
+    )
+
+
+def _isthing(space: LabelSpace) -> BoolArray:
+    return np.array([category.isthing for category in space.categories])
+
+
+def _line_shares(split: Split, column: int) -> dict[str, float]:
+    """What each line owes of one score."""
+    return {
+        line: float(sum(split.shares[PARTS.index(part), column] for part in parts))
+        for line, parts in LINES.items()
+    }
+
+
+def _make_entry(split: Split, key: str, parts: Iterable[str]) -> Entry:
+    """A line of the ledger, and its parts where it has several."""
+    places = [PARTS.index(part) for part in parts]
+    share, things, stuff = split.shares[places, :3].sum(axis=0).tolist()
+    several = len(places) > 1 and key in LINES
+    return Entry(
+        key=key,
+        alone=float(split.alone[list(ALONE).index(key), 0]),
+        share=share,
+        things=things,
+        stuff=stuff,
+        error=split.error(places),
+        parts=tuple(_make_entry(split, part, [part]) for part in parts) if several else (),
+    )
+
+
+def _count_unmatched(photos: Iterable[PhotoLedger]) -> Counts:
+    """Segments without a match, by their best IoU and by what they were taken for."""
+    by_iou = {kind: [0] * IOU_BINS for kind in ("fn", "fp")}
+    confusions: Counter[tuple[int, int]] = Counter()
+    for photo in photos:
+        for segment in photo.segments:
+            if segment.kind not in by_iou:
+                continue
+            step = min(int(segment.iou * 2 * IOU_BINS), IOU_BINS - 1)
+            by_iou[segment.kind][step] += 1
+            if segment.kind == "fn" and segment.other_category_id:
+                confusions[segment.category_id, segment.other_category_id] += 1
+    ranked = sorted(confusions.items(), key=lambda pair: (-pair[1], pair[0]))
+    return Counts(
+        missed=tuple(by_iou["fn"]),
+        false=tuple(by_iou["fp"]),
+        confusions=tuple((*pair, count) for pair, count in ranked),
+    )

@@ -1,0 +1,281 @@
+"""What nets and pipelines cost: one table for any of them, pairs beside single nets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fuse.clock import StageClock
+from fuse.config import (
+    BRANCHES,
+    ModelConfig,
+    PipelineConfig,
+    find_examples,
+    read_pipeline,
+    refuse_plugins,
+)
+from fuse.errors import ConfigError
+from fuse.fetch import place_model_weights
+from fuse.io.images import list_images, read_image
+from fuse.io.png import write_id_map
+from fuse.models.boundary import ask_instances, ask_semantic
+from fuse.models.profile import (
+    count_flops,
+    list_parameters,
+    measure_memory,
+    write_random_weights,
+)
+from fuse.models.protocols import InstanceModel, SemanticModel
+from fuse.models.registry import (
+    create_instance_model,
+    create_semantic_model,
+    find_needed_weights,
+)
+from fuse.models.runtime import choose_device
+from fuse.models.sources import choose_weights_dir
+from fuse.pipeline import Pipeline, RawPrediction
+from fuse.types import Photo
+
+MOST_PHOTOS = 8  # timed; the first one is run once before
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A part of a pipeline and what it costs per photo.
+
+    Attributes:
+        pipeline: as it was asked for.
+        part: ``semantic``, ``instance``, ``fusion``, ``files`` (reading the photo and writing
+            its map), or ``total`` of all of these.
+        parameters: of the net; in a total, those that two branches share count once. None where
+            the net is no module of torch.
+        flops, memory: of the net on the first photo, see `fuse.models.profile.count_flops` and
+            `measure_memory`; of a total the sum and the larger one.
+        seconds: median over the photos, each seen after a first one.
+        ratio: seconds of a total over those of the first total; None for parts.
+        has_random_weights: whether some of its weights were made up.
+    """
+
+    pipeline: str
+    part: str
+    parameters: int | None
+    flops: int
+    memory: int
+    seconds: float
+    ratio: float | None = None
+    has_random_weights: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def profile(
+    pipelines: Sequence[str],
+    *,
+    images: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    random_weights: bool = False,
+    allow_plugins: bool = False,
+    weights_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[ProfileRow]:
+    """Measure nets one by one, and what fusing and files add for those who ask for a pair.
+
+    Args:
+        pipelines: each a preset's name or file, or one of its nets, as ``coco:semantic``.
+        images: folders, files and globs; the first `MOST_PHOTOS` photos are taken. By
+            default those that ship.
+        overrides: changes to all presets, see `fuse.config.read_pipeline`.
+        device: ``auto``, ``cpu``, ``cuda:0``, ...
+        random_weights: make weights up where they are not on this machine. Times are true but for
+            the few detections that a random net is sure of: heads for masks, and the fusion, see
+            fewer.
+        allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
+        weights_dir: where weights lie; see `fuse.fetch.fetch`.
+        on_progress: called with how many pipelines are done, of how many.
+
+    Raises:
+        FuseError: a preset, a net or a photo is wrong, or weights are missing.
+    """
+    images = images or [str(find_examples() / "images")]
+    photos = [image.path for image in list_images(images)][:MOST_PHOTOS]
+    device = choose_device(device)
+    folder = choose_weights_dir(weights_dir)
+    rows: list[ProfileRow] = []
+    for done, asked in enumerate(pipelines):
+        on_progress(done, len(pipelines))
+        preset, branches = _split(asked)
+        config = read_pipeline(preset, overrides)
+        if not allow_plugins:
+            refuse_plugins(config, branches)
+        with TemporaryDirectory() as scratch:
+            made_up: list[str] = []
+            if random_weights:
+                config, made_up = _make_up_weights(config, branches, Path(scratch), folder)
+            # No name for the nets: they must be gone before the next ones come.
+            found = _measure(
+                asked, _open(config, branches, device, folder), device, photos, Path(scratch)
+            )
+        rows += [replace(row, has_random_weights=_is_made_up(row, made_up)) for row in found]
+    on_progress(len(pipelines), len(pipelines))
+    return _compare(rows)
+
+
+def _split(asked: str) -> tuple[str, tuple[str, ...]]:
+    """The preset, and which of its branches.
+
+    >>> _split("coco:semantic"), _split("coco")
+    (('coco', ('semantic',)), ('coco', ('semantic', 'instance')))
+    """
+    preset, colon, branch = asked.rpartition(":")
+    if colon and branch in BRANCHES:
+        return preset, (branch,)
+    if colon and not branch.endswith(".toml"):
+        raise ConfigError(f"{asked!r}: after the colon comes {' or '.join(BRANCHES)}")
+    return asked, BRANCHES
+
+
+def _make_up_weights(
+    config: PipelineConfig, branches: Sequence[str], scratch: Path, folder: Path | None
+) -> tuple[PipelineConfig, list[str]]:
+    """The preset with random weights where its own are absent, and the branches where they are."""
+    made_up = []
+    for branch in branches:
+        model: ModelConfig = getattr(config, branch)
+        needed = find_needed_weights(branch, model.model, model.options)
+        if needed and needed.is_remote and folder:
+            needed = needed.move_to(folder)
+        if needed and not needed.is_present:
+            path = write_random_weights(branch, model.model, model.options, needed, scratch)
+            options = {**model.options, "weights": str(path)}
+            config = _with_model(config, branch, replace(model, options=options))
+            made_up.append(branch)
+    return config, made_up
+
+
+def _with_model(config: PipelineConfig, branch: str, model: ModelConfig) -> PipelineConfig:
+    if branch == "semantic":
+        return replace(config, semantic=model)
+    return replace(config, instance=model)
+
+
+def _is_made_up(row: ProfileRow, made_up: Sequence[str]) -> bool:
+    return bool(made_up) if row.part == "total" else row.part in made_up
+
+
+@dataclass(frozen=True, slots=True)
+class _Nets:
+    """The nets that are measured, by branch, and the pipeline where they are a pair."""
+
+    models: Mapping[str, object]
+    asks: Mapping[str, Callable[[Photo], Any]]
+    pipeline: Pipeline | None
+
+
+def _open(
+    config: PipelineConfig, branches: Sequence[str], device: str, folder: Path | None
+) -> _Nets:
+    semantic, instance = config.semantic, config.instance
+
+    def ask_first(model: SemanticModel, photo: Photo) -> object:
+        return ask_semantic(semantic.model, model, [photo])[0]
+
+    def ask_second(model: InstanceModel, photo: Photo) -> object:
+        return ask_instances(instance.model, model, [photo], config.fusion.score_threshold)[0]
+
+    if len(branches) > 1:
+        pair = Pipeline(config, device, weights_dir=folder)
+        asks = {
+            "semantic": partial(ask_first, pair.semantic_model),
+            "instance": partial(ask_second, pair.instance_model),
+        }
+        models = {"semantic": pair.semantic_model, "instance": pair.instance_model}
+        return _Nets(models, asks, pair)
+    if branches[0] == "semantic":
+        options = place_model_weights("semantic", semantic, folder)
+        stuff = create_semantic_model(semantic.model, device, options)
+        return _Nets({"semantic": stuff}, {"semantic": partial(ask_first, stuff)}, None)
+    options = place_model_weights("instance", instance, folder)
+    things = create_instance_model(instance.model, device, options)
+    return _Nets({"instance": things}, {"instance": partial(ask_second, things)}, None)
+
+
+def _measure(
+    name: str, nets: _Nets, device: str, photos: Sequence[Path | str], scratch: Path
+) -> list[ProfileRow]:
+    """The rows of a pipeline, or that of one of its nets."""
+    first = Photo(read_image(photos[0]))
+    # Each round asks both branches: two branches of one net share what a photo has cost.
+    for ask in nets.asks.values():
+        ask(first)
+    flops = {b: count_flops(partial(ask, first)) for b, ask in nets.asks.items()}
+    memory = {b: measure_memory(partial(ask, first), device) for b, ask in nets.asks.items()}
+    passes = [_time_photo(nets, photo, scratch) for photo in photos]
+    parameters = {b: list_parameters(model) for b, model in nets.models.items()}
+    rows = [
+        ProfileRow(
+            pipeline=name,
+            part=part,
+            parameters=_count(parameters.get(part)),
+            flops=flops.get(part, 0),
+            memory=memory.get(part, 0),
+            seconds=median(taken[part] for taken in passes),
+        )
+        for part in passes[0]
+    ]
+    if nets.pipeline is None:
+        return rows
+    known = [found for found in parameters.values() if found is not None]
+    total = ProfileRow(
+        pipeline=name,
+        part="total",
+        parameters=_count(list(chain(*known))) if len(known) == len(parameters) else None,
+        flops=sum(flops.values()),
+        memory=max(memory.values()),
+        seconds=median(sum(taken.values()) for taken in passes),
+    )
+    return [*rows, total]
+
+
+def _time_photo(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
+    """Seconds of each part for one photo."""
+    clock = StageClock()
+    files = StageClock()
+    with files.time("files"):
+        photo = Photo(read_image(path))
+    answers = {}
+    for branch, ask in nets.asks.items():
+        with clock.time(branch):
+            answers[branch] = ask(photo)
+    if nets.pipeline is None:
+        return dict(clock.seconds)
+    with clock.time("fusion"):
+        said = nets.pipeline.to_target(RawPrediction(answers["semantic"], answers["instance"]))
+        prediction = nets.pipeline.fuse(said.label(), said.instances)
+    with files.time("files"):
+        write_id_map(scratch / "map.png", prediction.panoptic_map)
+    return dict(clock.seconds) | dict(files.seconds)
+
+
+def _count(parameters: Sequence[Any] | None) -> int | None:
+    """Numbers in parameters, each parameter once."""
+    if parameters is None:
+        return None
+    return sum(int(parameter.numel()) for parameter in {id(p): p for p in parameters}.values())
+
+
+def _compare(rows: Sequence[ProfileRow]) -> list[ProfileRow]:
+    """The rows with the ratio of each total to the first of them."""
+    base = next((row.seconds for row in rows if row.part == "total"), None)
+    return [
+        replace(row, ratio=row.seconds / base) if base and row.part == "total" else row
+        for row in rows
+    ]

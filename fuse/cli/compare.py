@@ -1,0 +1,40 @@
+"""`fuse compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.printing import print_figures
+
+
+@click.command()
+@click.argument(
+    "runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="RUN..."
+)
+@truth_option
+@gt_dir_option
+@click.option(
+    "--intersect",
+    is_flag=True,
+    help="Where runs have different photos or classes, go on with the common ones.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@workers_option
+@json_option
+def compare(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+    """Hold runs, or COCO panoptic JSONs, against the first one: PQ with 95 % intervals.
+
+    \b
+    fuse compare out out2 --gt gt.json
+    """
+    from fuse import api
+    from fuse.progress import count_progress
+    from fuse.tables import print_comparison
+
+    with count_progress() as on_progress:
+        comparison = api.compare(**options, on_progress=on_progress)
+    print_figures(comparison.to_json(), json_file, lambda: print_comparison(comparison))

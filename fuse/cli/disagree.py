@@ -1,0 +1,54 @@
+"""`fuse disagree`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fuse.cli.options import json_option, predictions_option, workers_option
+from fuse.cli.printing import print_figures
+
+
+@click.command()
+@predictions_option
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="Also write a row per photo.",
+)
+@click.option(
+    "--coco",
+    "coco_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="Also write the regions as COCO annotations, to be labelled.",
+)
+@workers_option
+@json_option
+def disagree(
+    predictions: Path,
+    csv_file: Path | None,
+    coco_file: Path | None,
+    workers: int | None,
+    json_file: Path | None,
+) -> None:
+    """Rank photos by how much the two nets disagree, for labelling; needs no ground truth.
+
+    \b
+    fuse run photos/ -o out --keep-predictions
+    fuse disagree --predictions out --coco disputed.json
+    """
+    from fuse import api
+    from fuse.progress import count_progress
+    from fuse.tables import print_disagreement
+
+    with count_progress() as on_progress:
+        result = api.disagree(predictions, workers=workers, on_progress=on_progress)
+    if csv_file:
+        result.write_csv(csv_file)
+    if coco_file:
+        result.write_coco(coco_file)
+    print_figures(result.to_json(), json_file, lambda: print_disagreement(result))

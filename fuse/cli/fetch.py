@@ -1,0 +1,58 @@
+"""`fuse fetch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fuse.cli.options import json_option
+from fuse.cli.printing import print_figures
+
+if TYPE_CHECKING:
+    from fuse.models.fetching import FetchedFile
+
+
+@click.command()
+@click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE...")
+@click.option(
+    "--to",
+    "--weights-dir",
+    "to",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for the weights.  [default: $FUSE_WEIGHTS, else TORCH_HOME and HF_HOME]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the preset, as for fuse run; may be repeated.",
+)
+@json_option
+def fetch(
+    pipelines: tuple[str, ...], to: Path | None, overrides: tuple[str, ...], json_file: Path | None
+) -> None:
+    """Get the weights of pipelines ahead of time, for machines without a network.
+
+    \b
+    fuse fetch coco --to weights
+    fuse run photos/ -o out --pipeline coco --weights-dir weights
+
+    What is there already is compared with its published hash and kept.
+    """
+    from fuse import api
+    from fuse.progress import download_progress
+
+    with download_progress() as on_progress:
+        files = api.fetch(pipelines, to=to, overrides=overrides, on_progress=on_progress)
+    figures = {"files": [file.to_json() for file in files]}
+    print_figures(figures, json_file, lambda: _print(files))
+
+
+def _print(files: list[FetchedFile]) -> None:
+    for file in files:
+        checked = f", checked by {file.checked_by}" if file.checked_by else ""
+        click.echo(f"{file.path}: {file.size / 1e6:.1f} MB, SHA-256 {file.sha256}{checked}")

@@ -1,0 +1,47 @@
+"""`fuse verify`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuse.cli.options import json_option, workers_option
+from fuse.cli.printing import EXIT_FAILED, print_figures
+from fuse.printable import printable
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--redo",
+    is_flag=True,
+    help="Forget the photos of damaged files; the run's own command does them again.",
+)
+@workers_option
+@json_option
+def verify(json_file: Path | None, *, redo: bool, **options: Any) -> None:  # noqa: ANN401
+    """Compare the files of a run with the hashes in its journal; exit 1 where one differs.
+
+    \b
+    fuse verify out
+    fuse verify out --redo && fuse run photos/ -o out
+    """
+    from fuse import api
+    from fuse.progress import count_progress
+
+    with count_progress() as on_progress:
+        found = api.verify(redo=redo, on_progress=on_progress, **options)
+
+    def print_verification() -> None:
+        for damage in found.damages:
+            click.echo(printable(f"damaged: {damage.path} {damage.problem}"))
+        click.echo(f"{found.files} files, {len(found.damages)} damaged")
+        if redo and found.damages:
+            click.echo("forgotten; the command of the run does them again")
+
+    print_figures(found.to_json(), json_file, print_verification)
+    if found.damages and not redo:
+        sys.exit(EXIT_FAILED)

@@ -1,0 +1,1 @@
+"""Ground truth of datasets as COCO panoptic: a file per dataset, and what they share."""

@@ -1,0 +1,145 @@
+"""Converting a dataset: all its photos, streamed into one JSON and a folder of PNGs beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fuse.datasets import ade20k, cityscapes, vistas, voc
+from fuse.datasets.truth import DatasetTruth, TruthPhoto
+from fuse.errors import ConfigError, DataError
+from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.png import read_png_header, write_id_map
+
+# What opens a dataset, and the split that papers report.
+DATASETS: dict[str, tuple[Callable[[Path, str], DatasetTruth], str]] = {
+    "cityscapes": (cityscapes.open_cityscapes, cityscapes.DEFAULT_SPLIT),
+    "ade20k": (ade20k.open_ade20k, ade20k.DEFAULT_SPLIT),
+    "vistas": (vistas.open_vistas, vistas.DEFAULT_SPLIT),
+    "voc": (voc.open_voc, voc.DEFAULT_SPLIT),
+}
+PHOTOS_AHEAD = 16  # per thread, in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What was converted.
+
+    Attributes:
+        out: the JSON; the PNGs lie in the folder of its name without .json.
+        photos: how many it has.
+        segments: of all photos together.
+    """
+
+    out: Path
+    photos: int
+    segments: int
+
+
+def convert(
+    dataset: str,
+    folder: Path,
+    out: Path,
+    *,
+    split: str | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ConvertResult:
+    """Make COCO panoptic ground truth of a dataset in its own published folders.
+
+    The JSON and its folder of PNGs appear when all photos are done, or not at all. A few
+    photos are in memory at a time. The same input gives the same bytes.
+
+    Args:
+        dataset: a key of DATASETS.
+        folder: where the dataset was unpacked.
+        out: the JSON to write, ending in .json.
+        split: the part of the dataset as its own folders call it; by default the one for
+            validation.
+        overwrite: replace the JSON and its folder where both exist; a folder with anything
+            but PNGs in it is never replaced.
+        workers: threads, by default one per processor.
+        on_progress: called with the photos done and the photos in all.
+
+    Raises:
+        ConfigError: there is no such dataset, or out does not end in .json.
+        DataError: a file is missing or wrong, which the message names, or out exists.
+    """
+    if dataset not in DATASETS:
+        raise ConfigError(f"no dataset {dataset!r}; known are {', '.join(DATASETS)}")
+    _check_out(out, overwrite=overwrite)
+    open_dataset, default_split = DATASETS[dataset]
+    truth = open_dataset(folder, split or default_split)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", suffix=".part", dir=out.parent) as aside:
+        written = Path(aside) / out.name
+        segments = _write(written, truth, workers or cpu_count() or 1, on_progress)
+        shutil.rmtree(out.with_suffix(""), ignore_errors=True)
+        written.with_suffix("").replace(out.with_suffix(""))
+        written.replace(out)
+    return ConvertResult(out, len(truth.photos), segments)
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Raise unless the JSON and its folder are new, or may be replaced and are such a pair.
+
+    A dataset's own folder may well have the name that the JSON has without its ending.
+    """
+    if out.suffix != ".json":
+        raise ConfigError(f"{out}: the output must end in .json; its PNGs go to a folder beside it")
+    png_dir = out.with_suffix("")
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} exists; give another name, or --overwrite")
+    if png_dir.exists() and not (out.exists() and _holds_only_pngs(png_dir)):
+        raise DataError(
+            f"{png_dir} exists, and the PNGs of {out.name} would go there; give another name"
+        )
+
+
+def _holds_only_pngs(folder: Path) -> bool:
+    return folder.is_dir() and all(p.suffix == ".png" and p.is_file() for p in folder.iterdir())
+
+
+def _write(
+    path: Path,
+    truth: DatasetTruth,
+    threads: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> int:
+    """Write the JSON and the folder of PNGs beside it; returns how many segments they have."""
+    png_dir = path.with_suffix("")
+    png_dir.mkdir()
+    segments = 0
+
+    def convert_photo(photo: TruthPhoto) -> dict[str, Any]:
+        made = truth.load(photo)
+        write_id_map(png_dir / photo.png_name, made.panoptic_map)
+        return annotation_to_json(photo.image_id, photo.png_name, made.segments_info)
+
+    def annotate(pool: ThreadPoolExecutor) -> Iterator[dict[str, Any]]:
+        nonlocal segments
+        done = 0
+        for first in range(0, len(truth.photos), PHOTOS_AHEAD * threads):
+            photos = truth.photos[first : first + PHOTOS_AHEAD * threads]
+            for annotation in pool.map(convert_photo, photos):
+                done += 1
+                segments += len(annotation["segments_info"])
+                if on_progress:
+                    on_progress(done, len(truth.photos))
+                yield annotation
+
+    with ThreadPoolExecutor(threads) as pool:
+        write_panoptic_json(path, map(_describe_photo, truth.photos), annotate(pool), truth.space)
+    return segments
+
+
+def _describe_photo(photo: TruthPhoto) -> ImageRecord:
+    header = read_png_header(photo.label_files[0])
+    return ImageRecord(photo.image_id, photo.file_name, header.height, header.width)

@@ -1,0 +1,140 @@
+"""What the converters share: pixels with numbers, and what each number means, become segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fuse.errors import DataError
+from fuse.io.coco import ImageId
+from fuse.ops.runs import run_starts
+from fuse.ops.segments import measure_segments
+from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentKind:
+    """The segment that pixels of one number belong to.
+
+    Attributes:
+        segment_id: 1..2**24 - 1; several numbers may share it, with one category.
+        category_id: in the label space of the dataset.
+        iscrowd: True for a group of objects that nobody told apart.
+    """
+
+    segment_id: int
+    category_id: int
+    iscrowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TruthPhoto:
+    """One photo of a dataset and the files of its ground truth.
+
+    Attributes:
+        image_id: as the dataset's users know the photo.
+        file_name: of the photo, relative to the folder of the split's photos.
+        png_name: of the map that is written.
+        label_files: what the map is made from; the first has the photo's size.
+    """
+
+    image_id: ImageId
+    file_name: str
+    png_name: str
+    label_files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetTruth:
+    """A split of a dataset, ready to be converted photo by photo.
+
+    Attributes:
+        space: the categories.
+        photos: in the order of their names.
+        load: makes the ground truth of a photo; any number of threads may call it.
+    """
+
+    space: LabelSpace
+    photos: tuple[TruthPhoto, ...]
+    load: Callable[[TruthPhoto], PanopticPrediction]
+
+
+def make_truth(
+    codes: Int32Array, describe: Callable[[int], SegmentKind | None]
+) -> PanopticPrediction:
+    """The ground truth of a photo whose pixels hold numbers; segments in ascending id.
+
+    Args:
+        codes: int32 (H, W), small numbers from 0 on, for memory grows with the largest.
+        describe: what the pixels of a number are, None for void; asked once for each number
+            that occurs, in ascending order. What it raises passes through.
+
+    >>> codes = np.array([[7, 7, 9], [0, 9, 8]], dtype=np.int32)
+    >>> truth = make_truth(codes, lambda code: SegmentKind(code % 7 + 1, 17) if code else None)
+    >>> truth.panoptic_map.tolist()
+    [[1, 1, 3], [0, 3, 2]]
+    >>> [(s.segment_id, s.area, s.bbox) for s in truth.segments_info]
+    [(1, 2, (0, 0, 2, 1)), (2, 1, (2, 1, 1, 1)), (3, 2, (1, 0, 2, 2))]
+    """
+    codes = np.ascontiguousarray(codes)
+    present = np.unique(codes.ravel()[run_starts(codes, codes)])
+    kinds = [describe(code) for code in present.tolist()]
+    segment_of_code = np.zeros(present[-1] + 1, dtype=np.int32)
+    segment_of_code[present] = [kind.segment_id if kind else 0 for kind in kinds]
+    panoptic_map = segment_of_code[codes]
+    by_id = {kind.segment_id: kind for kind in kinds if kind}
+    segment_ids = sorted(by_id)
+    areas, bboxes, _ = measure_segments(panoptic_map, np.array(segment_ids, dtype=np.int32))
+    segments = tuple(
+        SegmentInfo(segment_id, by_id[segment_id].category_id, area, tuple(bbox), iscrowd)
+        for segment_id, area, bbox, iscrowd in zip(
+            segment_ids,
+            areas.tolist(),
+            bboxes.tolist(),
+            (by_id[i].iscrowd for i in segment_ids),
+            strict=True,
+        )
+    )
+    return PanopticPrediction(panoptic_map, segments)
+
+
+def check_same_size(
+    first: Path, first_pixels: npt.NDArray[Any], second: Path, second_pixels: npt.NDArray[Any]
+) -> None:
+    """Raise DataError that names both files unless their pixels are of one (H, W)."""
+    (first_height, first_width), (height, width) = first_pixels.shape[:2], second_pixels.shape[:2]
+    if (first_height, first_width) != (height, width):
+        raise DataError(
+            f"{first} is {first_width} x {first_height}, but {second} is {width} x {height}; "
+            "they must be of one photo"
+        )
+
+
+def list_folder(folder: Path, pattern: str, hint: str) -> list[Path]:
+    """Files below a folder by a glob, sorted by their paths.
+
+    Raises:
+        DataError: there is no such folder, or nothing in it that matches; ends with the hint.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder; {hint}")
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise DataError(f"{folder}: no file matches {pattern}; {hint}")
+    return files
+
+
+def find_partner(path: Path, of: Path) -> Path:
+    """The path, once it is sure that there is such a file.
+
+    Raises:
+        DataError: it is missing; names the file that needs it too.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: the file is missing that belongs to {of}")
+    return path

@@ -1,0 +1,83 @@
+"""PASCAL VOC 2012: ``SegmentationClass/*.png``, ``SegmentationObject/*.png``, ``ImageSets/``.
+
+Palette indices are the class of 20, and the number of the object; 255 is the border between
+objects and what was too hard to label, void here. Class 0, the background, is one stuff segment
+per photo, as papers with panoptic figures on VOC have it: were it void, nothing that is found in
+the background would count as wrong. A class without an object number is a crowd.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from fuse.datasets.truth import (
+    DatasetTruth,
+    SegmentKind,
+    TruthPhoto,
+    check_same_size,
+    find_partner,
+    make_truth,
+)
+from fuse.errors import DataError
+from fuse.io.label_png import read_labels
+from fuse.labels import load_space
+from fuse.types import LabelSpace, PanopticPrediction
+
+DEFAULT_SPLIT = "val"
+OBJECT_FACTOR = 256
+BACKGROUND = 0
+BORDER = 255
+HINT = "give the folder that holds SegmentationClass, as VOCdevkit/VOC2012"
+
+
+def open_voc(folder: Path, split: str) -> DatasetTruth:
+    """Find the ground truth of a split; image_id is the photo's name without its ending.
+
+    Args:
+        folder: VOC2012.
+        split: train, val or trainval, by ``ImageSets/Segmentation/<split>.txt``.
+
+    Raises:
+        DataError: the folder has no such files, or one that the list names is missing.
+    """
+    list_path = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
+    try:
+        names = sorted(list_path.read_text(encoding="utf-8").split())
+    except OSError as err:
+        raise DataError(f"{list_path}: cannot be read ({err.strerror}); {HINT}") from err
+    if not names:
+        raise DataError(f"{list_path}: the list is empty")
+    photos = tuple(
+        TruthPhoto(
+            image_id=name,
+            file_name=f"{name}.jpg",
+            png_name=f"{name}.png",
+            label_files=tuple(
+                find_partner(folder / kind / f"{name}.png", list_path)
+                for kind in ("SegmentationClass", "SegmentationObject")
+            ),
+        )
+        for name in names
+    )
+    space = load_space("voc")
+    return DatasetTruth(space, photos, partial(_load, space))
+
+
+def _load(space: LabelSpace, photo: TruthPhoto) -> PanopticPrediction:
+    class_path, object_path = photo.label_files
+    classes, objects = read_labels(class_path), read_labels(object_path)
+    check_same_size(class_path, classes, object_path, objects)
+    background_id = space.by_name["background"].category_id
+
+    def describe(code: int) -> SegmentKind | None:
+        number, category_id = divmod(code, OBJECT_FACTOR)
+        if BORDER in (category_id, number):
+            return None
+        if category_id == BACKGROUND:
+            return SegmentKind(background_id, background_id)
+        if category_id not in space.thing_ids:
+            raise DataError(f"{class_path}: {category_id} is none of VOC's 20 classes, 0 and 255")
+        return SegmentKind(code, category_id, iscrowd=number == 0)
+
+    return make_truth(classes + objects * OBJECT_FACTOR, describe)

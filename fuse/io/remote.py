@@ -1,0 +1,68 @@
+"""Photos behind a URL, as ``s3://bucket/photos``, by way of fsspec and its plug-ins."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import PurePosixPath
+
+import fsspec
+
+from fuse.errors import DataError
+
+# A scheme of one letter is a drive of Windows; "::" would chain file systems.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://(?!.*::)", re.IGNORECASE)
+
+
+def is_url(given: str) -> bool:
+    """Whether a path names a file system of its own.
+
+    >>> is_url("s3://bucket/photos"), is_url("photos/a.jpg"), is_url("C://photos")
+    (True, False, False)
+    """
+    return _URL.match(given) is not None
+
+
+def list_url(given: str) -> list[tuple[str, str]]:
+    """(URL, relative name) of each file that a folder, file or glob behind a URL stands for.
+
+    Names are relative to the folder, to the part of a glob before its first wildcard, or for a
+    file to its own folder.
+
+    Raises:
+        DataError: there is nothing, or its file system cannot be used.
+    """
+    try:
+        files, root = fsspec.core.url_to_fs(given)
+        if glob.has_magic(root):
+            parts = PurePosixPath(root).parts
+            wild = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+            base = PurePosixPath(*parts[:wild])
+            found = files.glob(root, detail=True)
+            paths = [path for path, about in found.items() if about["type"] == "file"]
+        elif files.isfile(root):
+            base, paths = PurePosixPath(root).parent, [root]
+        else:
+            base, paths = PurePosixPath(root), files.find(root)
+        urls = [files.unstrip_protocol(path) for path in paths]
+    except Exception as err:  # each file system raises its own
+        raise DataError(f"{given}: cannot be listed ({_describe(err)})") from err
+    if not paths:
+        raise DataError(f"{given}: there is no such file or folder")
+    names = [PurePosixPath(path).relative_to(base).as_posix() for path in paths]
+    return list(zip(urls, names, strict=True))
+
+
+def read_url(url: str) -> bytes:
+    """The content of a file; raises whatever its file system raises."""
+    files, path = fsspec.core.url_to_fs(url)
+    content: bytes = files.cat_file(path)
+    return content
+
+
+def _describe(err: Exception) -> str:
+    """Why a file system cannot be used; how to get it where a package is missing."""
+    reason = " ".join(str(err).split()) or type(err).__name__
+    if isinstance(err, ImportError):
+        return f"{reason}; for s3:// that is pip install 'panoptic-fuse[s3]'"
+    return reason

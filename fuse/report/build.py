@@ -1,0 +1,154 @@
+"""Building a report: figures first, then photo after photo streamed into the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import fuse
+from fuse.io.coco import read_panoptic_json
+from fuse.metrics.pq import PQResult
+from fuse.ops.memory import keep_freed_memory
+from fuse.report.document import write_document
+from fuse.report.extras import read_ledger, read_sweep
+from fuse.report.layers import ShownPhoto, show_photo
+from fuse.report.runs import ShownRun, describe_run, find_photos, name_apart, open_runs
+from fuse.report.scores import RatedPhoto, choose_photos, rate_photos, summarize_run
+
+PHOTOS_SHOWN = 50
+PHOTOS_AHEAD = 8  # photos in memory at a time
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """A report that was written.
+
+    Attributes:
+        path: the HTML file.
+        photos: how many photos its figures are of.
+        shown: how many of them it shows.
+        missing: how many of these without their picture.
+        size: of the file, in bytes.
+    """
+
+    path: Path
+    photos: int
+    shown: int
+    missing: int
+    size: int
+
+
+def report(
+    run: Path,
+    second: Path | None = None,
+    *,
+    gt: Path | None = None,
+    gt_dir: Path | None = None,
+    images: Path | None = None,
+    photos: int = PHOTOS_SHOWN,
+    sweep: Path | None = None,
+    ledger: Path | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Write one HTML file that shows a run and opens from disk, without a network.
+
+    Args:
+        run: output folder of a run, or a COCO panoptic JSON.
+        second: another one of the same photos, to be held against the first.
+        gt: COCO panoptic JSON; without it the report has no scores.
+        gt_dir: its PNGs, where they are not in the folder of its name.
+        images: folder of the photos, where they are not where the run found them.
+        photos: how many photos to show at most: the worst, the best, the most changed.
+        sweep: what `fuse sweep --json` wrote, to be drawn.
+        ledger: what `fuse diagnose --json` wrote, to be drawn.
+        out: the file; by default ``report.html`` in the folder of the run.
+        workers: threads, by default one per processor.
+        on_progress: called with the steps done and the steps in all: one per photo of the run
+            and one per photo shown.
+
+    Raises:
+        FuseError: a file is missing or damaged, or photos cannot be scored.
+        OSError: the report cannot be written.
+    """
+    keep_freed_memory()
+    extras = {
+        "sweep": read_sweep(sweep) if sweep else None,
+        "ledger": read_ledger(ledger) if ledger else None,
+    }
+    truth = read_panoptic_json(gt, gt_dir) if gt else None
+    runs = open_runs([run, second] if second else [run], truth)
+    count = len(runs[0].dataset.annotations)
+    total, done = count + min(count, photos), 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if on_progress:
+            on_progress(done, total)
+
+    rated = rate_photos(runs, workers=workers, on_photo=step)
+    results = [summarize_run(place, rated, one) for place, one in enumerate(runs)]
+    shown = choose_photos(rated, photos)
+    paths = find_photos(
+        [photo.file_name for photo in shown], [one.run_file for one in runs], images
+    )
+    figures = {
+        "fuse": fuse.__version__,
+        "runs": [
+            _describe(*described)
+            for described in zip(runs, name_apart([r.path for r in runs]), results, strict=True)
+        ],
+        "truth": str(gt) if gt else None,
+        "mapped": runs[0].scorer.mapped if runs[0].scorer else None,
+        "all_pq": [list(photo.pq) for photo in rated],
+        "photos": [photo.to_json() | {"missing": photo.file_name not in paths} for photo in shown],
+        **extras,
+    }
+    path = out or (run if run.is_dir() else run.parent) / REPORT_FILE
+    size = write_document(path, figures, _stream(shown, runs, paths, workers, step))
+    missing = sum(photo.file_name not in paths for photo in shown)
+    return Report(path, len(rated), len(shown), missing, size)
+
+
+def _stream(
+    shown: Sequence[RatedPhoto],
+    runs: Sequence[ShownRun],
+    paths: Mapping[str, Path | str],
+    workers: int | None,
+    on_photo: Callable[[], None],
+) -> Iterator[ShownPhoto]:
+    """The photos to be shown, in order, a few in memory at a time."""
+    second = runs[1] if len(runs) > 1 else None
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        for first in range(0, len(shown), PHOTOS_AHEAD):
+            for photo in pool.map(
+                lambda p: show_photo(p.image_id, runs[0], second, paths.get(p.file_name)),
+                shown[first : first + PHOTOS_AHEAD],
+            ):
+                yield photo
+                on_photo()
+
+
+def _describe(run: ShownRun, name: str, result: PQResult | None) -> dict[str, Any]:
+    """A run with its classes and, where there is ground truth, its scores."""
+    return {
+        "name": name,
+        **describe_run(run),
+        "scores": result.to_json() if result else None,
+        "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
+        "classes": {
+            str(c.category_id): {
+                "name": c.name,
+                "isthing": c.isthing,
+                "color": "#{:02x}{:02x}{:02x}".format(*c.color),
+            }
+            for c in run.space.categories
+        },
+    }

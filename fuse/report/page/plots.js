@@ -1,0 +1,147 @@
+// Plots of HTML and SVG: they follow the theme, and their words stay readable on a phone.
+
+const STEPS = 20; // bars of the histogram, 5 points of PQ each
+
+function showPlots() {
+  const cards = [
+    isScored ? plotClasses() : null,
+    isScored ? plotPhotos() : null,
+    ...(figures.sweep ? plotSweep(figures.sweep) : []),
+    figures.ledger ? plotLedger(figures.ledger) : null,
+  ].filter(Boolean);
+  if (cards.length % 2 === 0) cards.at(-1)?.classList.add("wide"); // the first one is wide too
+  if (cards.length) byId("plot-cards").append(...cards);
+  else {
+    byId("plots").hidden = true;
+    document.querySelector('nav a[href="#plots"]').hidden = true;
+  }
+}
+
+function makeCard(title, note, ...content) {
+  return make("div", { class: "card" }, make("h3", {}, title), make("p", { class: "soft" }, note), ...content);
+}
+
+/** What the colours of a plot mean. */
+function makeKeys(colors) {
+  const keys = Object.entries(colors).map(([name, color]) => make("span", {}, swatch(color), name));
+  return make("p", { class: "keys" }, ...keys);
+}
+
+function plotClasses() {
+  const scored = classes.filter((c) => c.pq !== null).sort((a, b) => b.pq - a.pq || a.name.localeCompare(b.name));
+  const rows = scored.map((c) => {
+    const bars = [{ share: c.pq, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: Boolean(secondRun) }];
+    if (secondRun) bars.push({ share: c.other ?? 0, color: "var(--second)", thin: true });
+    return barRow(c.name, bars, percent(c.pq));
+  });
+  const colors = { things: "var(--things)", stuff: "var(--stuff)" };
+  if (secondRun) colors[secondRun.name] = "var(--second)";
+  const card = makeCard("PQ per class", `${scored.length} classes that occur, best first`,
+    makeKeys(colors), make("ol", { class: "bars columns" }, ...rows));
+  card.classList.add("wide");
+  return card;
+}
+
+function plotPhotos() {
+  const runs = figures.runs.map((run, place) => ({
+    name: run.name,
+    color: place ? "var(--second)" : "var(--accent)",
+    counts: countSteps(figures.all_pq.map((pq) => pq[place]).filter((pq) => pq !== null)),
+  }));
+  const most = Math.max(1, ...runs.flatMap((run) => run.counts));
+  const columns = Array.from({ length: STEPS }, (_, step) => make(
+    "div",
+    { title: `PQ ${5 * step} to ${5 * step + 5}: ${runs.map((run) => plural(run.counts[step], "photo")).join(", ")}` },
+    ...runs.map((run) => make("i", { "--share": run.counts[step] / most, "--color": run.color })),
+  ));
+  const values = figures.all_pq.map(([pq]) => pq).filter((pq) => pq !== null).sort((a, b) => a - b);
+  const median = values[Math.floor((values.length - 1) / 2)];
+  const note = `half of the photos reach ${percent(median)}; the highest bar is ${plural(most, "photo")}`;
+  const keys = secondRun ? makeKeys(Object.fromEntries(runs.map((run) => [run.name, run.color]))) : null;
+  return makeCard("PQ per photo", note, ...[keys].filter(Boolean),
+    make("div", { class: "histogram", role: "img", "aria-label": `Histogram of PQ per photo: ${note}` }, ...columns),
+    makeRuler(["0", "25", "50", "75", "100"]));
+}
+
+const makeRuler = (texts) =>
+  make("div", { class: "ruler" }, ...texts.map((text) => make("span", {}, text)));
+
+function countSteps(values) {
+  const counts = new Array(STEPS).fill(0);
+  for (const value of values) counts[Math.min(STEPS - 1, Math.floor(value * STEPS))] += 1;
+  return counts;
+}
+
+/** For each axis of a sweep, the best setting at each of its values. */
+function plotSweep(sweep) {
+  const scores = ["all", "things", "stuff"];
+  if (!sweep.settings.length || !sweep.best) return [];
+  const keys = Object.keys(sweep.settings[0]).filter((key) => !scores.includes(key));
+  const best = keys.map((key) => `${key} ${sweep.best[key]}`).join(", ");
+  const interval = sweep.interval ? ` (95 %: ${percent(sweep.interval[0])} to ${percent(sweep.interval[1])})` : "";
+  const note = `best over all other settings; best of all ${percent(sweep.best.all)}${interval} with ${best}`;
+  return keys.map((key) => {
+    const bests = bestByValue(sweep.settings, key);
+    if (bests.length < 2) return null;
+    const isNumeric = bests.every((setting) => typeof setting[key] === "number");
+    const plot = isNumeric ? drawLines(bests, key, scores) : drawSettings(bests, key);
+    return makeCard(`Sweep: PQ over ${key.replaceAll("_", " ")}`, note, ...plot);
+  });
+}
+
+function bestByValue(settings, key) {
+  const best = new Map();
+  for (const setting of settings) {
+    const value = setting[key];
+    if (value === null || value === undefined || setting.all === null) continue;
+    if (!best.has(value) || setting.all > best.get(value).all) best.set(value, setting);
+  }
+  const ranked = [...best.values()];
+  return ranked.sort((a, b) => (typeof a[key] === "number" ? a[key] - b[key] : b.all - a.all));
+}
+
+function drawSettings(bests, key) {
+  const rows = bests.map((setting) =>
+    barRow(String(setting[key]), [{ share: setting.all, color: "var(--all)" }], percent(setting.all)));
+  return [make("ol", { class: "bars" }, ...rows)];
+}
+
+function drawLines(bests, key, scores) {
+  const values = bests.flatMap((setting) => scores.map((score) => setting[score]).filter((v) => v !== null));
+  const low = Math.floor(20 * Math.min(...values)) / 20;
+  const high = Math.max(low + 0.05, Math.ceil(20 * Math.max(...values)) / 20);
+  const [from, to] = [bests[0][key], bests[bests.length - 1][key]];
+  const x = (setting) => (100 * (setting[key] - from)) / (to - from);
+  const y = (value) => (100 * (high - value)) / (high - low);
+  const svg = make("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img",
+    "aria-label": `PQ of all, things and stuff for ${key} from ${from} to ${to}` });
+  for (const height of [0, 50, 100]) {
+    svg.append(make("line", { class: "grid", x1: 0, x2: 100, y1: height, y2: height }));
+  }
+  for (const score of scores) {
+    const shown = bests.filter((setting) => setting[score] !== null);
+    const spots = shown.map((setting) => `${x(setting)} ${y(setting[score])}`);
+    const color = { "--color": `var(--${score})` };
+    svg.append(make("path", { d: `M${spots.join("L")}`, ...color }));
+    svg.append(make("path", { class: "dot", d: spots.map((spot) => `M${spot}h0`).join(""), ...color }));
+  }
+  const ticks = [high, (high + low) / 2, low].map((value) => make("span", {}, percent(value)));
+  return [
+    makeKeys({ all: "var(--all)", things: "var(--things)", stuff: "var(--stuff)" }),
+    make("div", { class: "chart" }, make("div", { class: "scale" }, ...ticks), svg,
+      makeRuler([String(from), String(to)])),
+  ];
+}
+
+/** Where the missing PQ went, the dearest line first. */
+function plotLedger(lines) {
+  const most = Math.max(1e-9, ...lines.map((line) => line.share));
+  const row = ({ title, share }, attributes) =>
+    barRow(title, [{ share: share / most, color: "var(--accent)" }], percent(share), attributes);
+  const rows = lines.flatMap((line) => [
+    row(line, {}),
+    ...line.parts.map((part) => row(part, { class: "inner" })),
+  ]);
+  return makeCard("Ledger: where the missing PQ went", "points of PQ that each kind of mistake costs; they add up",
+    make("ol", { class: "bars wordy" }, ...rows));
+}

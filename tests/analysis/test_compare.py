@@ -1,0 +1,126 @@
+"""Runs side by side: figures as evaluate has them, and runs that do not fit together."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factories import panoptic_truth
+from panoptic_maps import SPACE, panoptic, write_dataset
+
+from fuse import api
+from fuse.analysis.compare import RESAMPLES
+from fuse.errors import DataError, LabelSpaceError
+from fuse.labels import load_space
+
+ROOT = Path(__file__).parent.parent.parent
+TRUTH = ROOT / "examples" / "annotations.json"
+
+
+def toy_photos(seed, count=6):
+    rng = np.random.default_rng(seed)
+    return {i: panoptic_truth(rng, (12, 12), SPACE, crowds=False) for i in range(1, count + 1)}
+
+
+@pytest.fixture
+def toys(tmp_path):
+    """Ground truth and two predictions of it, the second with half of the photos right."""
+    truth, noise = toy_photos(1), toy_photos(2)
+    half = {i: truth[i] if i % 2 else noise[i] for i in truth}
+    return [
+        write_dataset(tmp_path, name, photos)
+        for name, photos in (("truth", truth), ("noise", noise), ("half", half))
+    ]
+
+
+def test_scores_and_differences_are_those_of_evaluate(toys):
+    gt, noise, half = toys
+    comparison = api.compare([noise, half], gt)
+    results = [api.evaluate(gt, path).result for path in (noise, half)]
+    assert [run.result for run in comparison.runs] == results
+    scores = comparison.differences[0].scores
+    for group in ("all", "things", "stuff"):
+        for score in ("pq", "sq", "rq"):
+            before, after = (getattr(getattr(r, group), score) for r in results)
+            interval = scores[group][score]
+            assert interval.difference == after - before
+            assert interval.low <= interval.difference <= interval.high
+    assert scores["all"]["pq"].is_clear
+    moved = [abs(c.pq.difference) for c in comparison.differences[0].classes]
+    assert moved == sorted(moved, reverse=True)
+    assert [photo.pq[1] for photo in comparison.photos][::2] == [1.0, 1.0, 1.0]
+    assert comparison.anchors == ()
+
+
+def test_a_run_does_not_differ_from_itself(toys):
+    gt, noise, _ = toys
+    (difference,) = api.compare([noise, noise], gt).differences
+    interval = difference.scores["all"]["pq"]
+    assert (interval.difference, interval.low, interval.high) == (0, 0, 0)
+    assert not interval.is_clear
+
+
+def test_other_photos_are_an_error_that_names_them(toys, tmp_path):
+    gt, noise, _ = toys
+    few = write_dataset(tmp_path, "few", toy_photos(3, count=4))
+    with pytest.raises(DataError, match=r"only .*noise.json has 5.jpg, 6.jpg; --intersect goes on"):
+        api.compare([noise, few], gt)
+    comparison = api.compare([noise, few], gt, intersect=True)
+    assert [photo.file_name for photo in comparison.photos] == [f"{i}.jpg" for i in range(1, 5)]
+    far = write_dataset(tmp_path, "far", {99: panoptic([[1]], {1: 1})})
+    with pytest.raises(DataError, match="knows no photo of"):
+        api.compare([noise, far], gt)
+
+
+def test_common_classes_go_by_name_whatever_their_ids(tmp_path):
+    coco = load_space("coco_panoptic")
+    maps = {1: panoptic([[1, 1, 2, 2, 2, 2]], {1: 1, 2: 184})}
+    gt = write_dataset(tmp_path, "gt", maps, coco)
+    ours = write_dataset(
+        tmp_path, "ours", {1: panoptic([[1, 1, 1, 2, 2, 2]], {1: 1, 2: 184})}, coco
+    )
+    cityscapes = load_space("cityscapes")
+    theirs = write_dataset(
+        tmp_path, "theirs", {1: panoptic([[1, 1, 0, 0, 0, 0]], {1: 24})}, cityscapes
+    )
+    with pytest.raises(LabelSpaceError, match=r"only .*\(coco_panoptic\) has .* and \d+ more"):
+        api.compare([ours, theirs], gt)
+    comparison = api.compare([ours, theirs], gt, intersect=True)
+    names = {c.name for c in comparison.space.categories}
+    assert {"person", "car"} <= names
+    assert "tree-merged" not in names
+    person = comparison.differences[0].classes[0]
+    assert (person.category_id, person.name) == (1, "person")
+    assert (person.before, person.after) == (pytest.approx(2 / 3), 1)
+
+
+def test_nets_times_and_memory_come_from_the_run(kept_run, tmp_path):
+    api.combine_kept(tmp_path / "again", predictions=kept_run, score_threshold=0.3)
+    comparison = api.compare([kept_run, tmp_path / "again"], TRUTH)
+    first, second = comparison.runs
+    assert first.photos_run == 3
+    assert first.seconds["total"] > 0
+    assert first.peak_memory_mib["process"] > 0
+    assert 0 < comparison.miou[0] <= 1
+    assert 0 < first.ap <= 1
+    assert (comparison.miou[1], second.ap, second.seconds) == (None, None, {})
+    assert comparison.differences[0].miou is None
+
+    (itself,) = api.compare([kept_run, kept_run], TRUTH).differences
+    assert (itself.miou.low, itself.miou.high, itself.ap) == (0, 0, 0)
+    figures = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
+    assert figures["images"] == 3
+    assert figures["resamples"] == RESAMPLES
+
+
+def test_published_results_stand_by_where_the_classes_are_theirs(tmp_path):
+    coco = load_space("coco_panoptic")
+    gt = write_dataset(tmp_path, "gt", {1: panoptic([[1]], {1: 1})}, coco)
+    anchors = api.compare([gt, gt], gt).anchors
+    assert max(anchor.pq for anchor in anchors) == 0.592
+    assert anchors[0].name == "two people"
+
+
+def test_one_run_is_refused(toys):
+    with pytest.raises(DataError, match="name two or more"):
+        api.compare(toys[1:2], toys[0])

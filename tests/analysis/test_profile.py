@@ -1,0 +1,143 @@
+"""Costs of nets: counted by hand where they are small, and the same whoever was measured before."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from fuse.analysis.profile import profile
+from fuse.cli import main
+from fuse.errors import ConfigError, ModelError, ModelNotFoundError
+from fuse.models.profile import count_flops, measure_memory
+
+PHOTO = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
+
+
+def test_flops_are_two_per_multiplication():
+    net = nn.Conv2d(3, 5, 3, bias=False)
+    assert count_flops(lambda: net(torch.zeros(1, 3, 10, 12))) == 2 * (3 * 3 * 3) * 5 * 8 * 10
+
+
+def test_memory_is_the_most_that_was_held_at_a_time():
+    def call():
+        first = torch.zeros(1000, 1000)
+        second = first.add(1)
+        del first
+        return second.mul(2)  # never three at a time
+
+    assert measure_memory(call, "cpu") == pytest.approx(2 * 4e6, rel=1e-3)
+
+
+def test_nothing_is_written_to_the_terminal_by_the_measuring(capfd):
+    measure_memory(lambda: torch.zeros(10), "cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_pair_and_its_nets_alone():
+    rows = profile(["tiny", "tiny:semantic", "tiny:instance"], images=[PHOTO], device="cpu")
+    parts = {(row.pipeline, row.part): row for row in rows}
+    assert [row.part for row in rows[:5]] == ["semantic", "instance", "fusion", "files", "total"]
+    total = parts["tiny", "total"]
+    for branch in ("semantic", "instance"):
+        alone, paired = parts[f"tiny:{branch}", branch], parts["tiny", branch]
+        assert (alone.parameters, alone.flops) == (paired.parameters, paired.flops)
+        assert alone.memory == pytest.approx(paired.memory, rel=0.05)
+    assert total.parameters == sum(row.parameters for row in rows[:2])
+    assert total.flops == sum(row.flops for row in rows[:2])
+    assert total.memory == max(row.memory for row in rows[:2])
+    assert total.seconds == pytest.approx(sum(row.seconds for row in rows[:4]))
+    assert [row.ratio for row in rows] == [None] * 4 + [1.0] + [None] * 2
+    assert not any(row.has_random_weights for row in rows)
+
+
+def test_one_net_for_both_branches_counts_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))  # where nothing is
+    rows = profile(
+        ["panoptic-fpn", "panoptic-fpn:semantic"],
+        images=[PHOTO],
+        device="cpu",
+        random_weights=True,
+        overrides=[
+            f"{branch}.{key}={value}"
+            for branch in ("semantic", "instance")
+            for key, value in (
+                ("min_size", 64),
+                ("max_size", 96),
+                ("weights", "'panoptic_fpn_R_50_3x'"),
+            )
+        ],
+    )
+    parts = {(row.pipeline, row.part): row for row in rows}
+    total = parts["panoptic-fpn", "total"]
+    assert total.parameters == parts["panoptic-fpn", "instance"].parameters
+    # The backbone runs in the first branch, once for both, and what a pipeline left behind is
+    # of no use to the next.
+    alone = parts["panoptic-fpn:semantic", "semantic"]
+    assert (alone.parameters, alone.flops) == (
+        total.parameters,
+        parts["panoptic-fpn", "semantic"].flops,
+    )
+    assert all(row.has_random_weights == (row.part not in ("fusion", "files")) for row in rows)
+
+
+def test_random_weights_come_only_where_a_layout_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))
+    with pytest.raises(ModelError, match="smp-hub/upernet-convnext-base says itself what"):
+        profile(["coco:semantic"], images=[PHOTO], device="cpu", random_weights=True)
+
+
+def test_a_net_of_ones_own_design_can_be_tried_before_it_is_trained(tmp_path):
+    (tmp_path / "pair.toml").write_text("""
+label_space = "coco_super"
+[semantic]
+model = "smp"
+weights = "later.pth"
+architecture = "Unet"
+encoder = "resnet18"
+label_space = "coco_super"
+min_size = 64
+[instance]
+model = "torchvision"
+weights = "tiny_instance"
+""")
+    asked = f"{tmp_path / 'pair.toml'}:semantic"
+    (row,) = profile([asked], images=[PHOTO], device="cpu", random_weights=True)
+    assert row.parameters == pytest.approx(14.3e6, rel=0.01)
+    with pytest.raises(ModelNotFoundError, match=r"later\.pth"):
+        profile([asked], images=[PHOTO], device="cpu")
+
+
+@pytest.mark.parametrize("asked", ["tiny:semantics", "tiny:"])
+def test_what_is_no_branch_is_named(asked):
+    with pytest.raises(ConfigError, match="after the colon comes semantic or instance"):
+        profile([asked], images=[PHOTO])
+
+
+def test_code_of_a_preset_is_not_run_unasked(tmp_path):
+    (tmp_path / "mine.py").write_text("raise SystemExit")
+    (tmp_path / "pair.toml").write_text("""
+label_space = "coco_super"
+[semantic]
+model = "mine.py:Net"
+[instance]
+model = "torchvision"
+weights = "tiny_instance"
+""")
+    with pytest.raises(ConfigError, match="give --allow-plugins"):
+        profile([str(tmp_path / "pair.toml")], images=[PHOTO])
+
+
+def test_the_command_prints_a_table_or_json():
+    arguments = ["models", "profile", "tiny:semantic", "--images", PHOTO, "--device", "cpu"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    head, row = result.stdout.splitlines()
+    assert head.split()[:2] == ["pipeline", "part"]
+    assert row.split()[:3] == ["tiny:semantic", "semantic", "3.70"]
+    result = CliRunner().invoke(main, [*arguments, "--json", "-"])
+    (row,) = json.loads(result.stdout)["rows"]
+    assert row["part"] == "semantic"
+    assert row["flops"] > 1e9

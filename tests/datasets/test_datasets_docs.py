@@ -1,0 +1,58 @@
+"""docs/datasets.md says what is true: its commands parse, its preset is one, its links lead on."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fuse.cli import main
+from fuse.config import list_pipelines, parse_pipeline
+from fuse.datasets.convert import DATASETS
+from fuse.labels import find_label_map, list_spaces, load_space
+
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "datasets.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.DOTALL)
+COMMANDS = [
+    line.removeprefix("$ ")
+    for language, text in BLOCKS
+    if language == "console"
+    for line in text.splitlines()
+    if line.startswith("$ fuse ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_parses(command):
+    _, name, *arguments = shlex.split(command)
+    known = {option for parameter in main.commands[name].params for option in parameter.opts}
+    assert {argument for argument in arguments if argument.startswith("-")} <= known
+    if "--pipeline" in arguments:
+        pipeline = arguments[arguments.index("--pipeline") + 1]
+        assert pipeline in list_pipelines() or pipeline == "voc.toml"
+
+
+def test_each_dataset_is_converted_once():
+    converted = [shlex.split(command)[2] for command in COMMANDS if " convert " in command]
+    assert converted == list(DATASETS)
+
+
+def test_label_spaces_ship():
+    rows = re.findall(r"^\|(?:[^|]+\|){2} `(\w+)` \|", TEXT, flags=re.MULTILINE)
+    assert len(rows) == 5
+    assert set(rows) <= set(list_spaces())
+
+
+def test_the_preset_of_voc():
+    (text,) = [text for language, text in BLOCKS if language == "toml"]
+    config = parse_pipeline("voc", tomllib.loads(text))
+    voc = load_space(config.label_space)
+    to_voc = find_label_map(load_space("coco_things"), voc)
+    assert set(to_voc.target_ids.values()) == set(voc.by_id)
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert target.startswith("http") or (DOCS / target).exists(), target

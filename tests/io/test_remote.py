@@ -1,0 +1,98 @@
+"""Photos behind URLs, in fsspec's own file systems."""
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from fuse.errors import DataError, ImageReadError
+from fuse.io.images import list_images, read_image
+from fuse.io.remote import is_url
+
+PHOTO = Path(__file__).parents[2] / "examples" / "images" / "rocket.jpg"
+
+
+@pytest.fixture
+def bucket():
+    """A file system in memory with a few photos and other files."""
+    files = fsspec.filesystem("memory")
+    content = PHOTO.read_bytes()
+    for name in ("a.jpg", "trip/b.JPG", "trip/2026/c.jpeg", ".hidden/d.jpg", "trip/.e.jpg"):
+        files.pipe_file(f"/bucket/{name}", content)
+    files.pipe_file("/bucket/notes.txt", b"no photo")
+    files.pipe_file("/bucket/empty.png", b"")
+    files.pipe_file("/other/a.jpg", content)
+    yield "memory://bucket"
+    for folder in ("/bucket", "/other"):
+        files.rm(folder, recursive=True)
+
+
+def names(*given):
+    return [photo.relative_name for photo in list_images(list(given))]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", ["a.jpg", "empty.png", "trip/2026/c.jpeg", "trip/b.JPG"]),
+        ("/", ["a.jpg", "empty.png", "trip/2026/c.jpeg", "trip/b.JPG"]),
+        ("/trip", ["2026/c.jpeg", "b.JPG"]),
+        ("/trip/b.JPG", ["b.JPG"]),
+        ("/*.jpg", ["a.jpg"]),
+        ("/**/*.jp*g", ["a.jpg", "trip/2026/c.jpeg"]),
+    ],
+)
+def test_folders_files_and_globs(bucket, given, expected):
+    assert names(bucket + given) == expected
+
+
+def test_photos_of_one_name_are_named_apart(bucket):
+    assert names("memory://bucket/a.jpg", "memory://other") == ["bucket/a.jpg", "other/a.jpg"]
+    assert names(bucket, f"{bucket}/trip") == names(bucket)  # each once
+
+
+def test_urls_and_paths_go_together(bucket):
+    assert names(f"{bucket}/trip", str(PHOTO)) == ["2026/c.jpeg", "b.JPG", "rocket.jpg"]
+
+
+def test_the_pixels_are_those_of_the_file(bucket):
+    photo = next(photo for photo in list_images([bucket]) if photo.relative_name == "a.jpg")
+    np.testing.assert_array_equal(read_image(photo.path), read_image(PHOTO))
+    np.testing.assert_array_equal(read_image(PHOTO.as_uri()), read_image(PHOTO))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("memory://bucket/nowhere", "nowhere: there is no such file or folder"),
+        ("memory://bucket/*.gif", "no such file or folder"),
+        ("nonsense://bucket", r"nonsense://bucket: cannot be listed \(Protocol not known"),
+        ("memory://bucket/notes.txt", "no photos in memory://bucket/notes.txt"),
+    ],
+)
+def test_what_cannot_be_listed_says_so(bucket, given, message):
+    with pytest.raises(DataError, match=message):
+        list_images([given])
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    def refuse(protocol):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "get_filesystem_class", refuse)
+    with pytest.raises(DataError, match=r"Install s3fs .*pip install 'panoptic-fuse\[s3\]'"):
+        list_images(["s3://bucket/photos"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("nowhere.jpg", "cannot be read"), ("empty.png", "the file is empty")]
+)
+def test_what_cannot_be_read_says_so(bucket, name, message):
+    with pytest.raises(ImageReadError, match=f"{bucket}/{name}: {message}"):
+        read_image(f"{bucket}/{name}")
+
+
+@pytest.mark.parametrize("given", ["a.jpg", "C://photos", "/a/b", "zip://a::s3://b", "x:y", ""])
+def test_other_paths_are_no_urls(given):
+    assert not is_url(given)

@@ -1,0 +1,138 @@
+"""The file of a report: what stands in it, and that it is whole or not there."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from run_folders import draw_predictions, write_maps, write_run
+
+from fuse import api
+from fuse.cli import main
+from fuse.errors import CocoFormatError
+from fuse.report.document import PAGE_DIR, SCRIPTS, make_block
+
+BLOCK = re.compile(r'<script type="application/json" id="([\w-]+)">(.*?)</script>', re.DOTALL)
+
+TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
+
+
+def read_blocks(path):
+    return {name: json.loads(text) for name, text in BLOCK.findall(path.read_text("utf-8"))}
+
+
+def test_figures_and_photos_of_a_report(kept, tmp_path):
+    steps = []
+    out = tmp_path / "report.html"
+    result = api.report(
+        *kept, gt=TRUTH, out=out, photos=3, on_progress=lambda *step: steps.append(step)
+    )
+    assert (result.path, result.photos, result.shown, result.missing) == (out, 8, 3, 0)
+    assert result.size == out.stat().st_size
+    assert steps == [(done, 11) for done in range(1, 12)]
+    blocks = read_blocks(out)
+    assert list(blocks) == ["figures", "photo-0", "photo-1", "photo-2"]
+    figures = blocks["figures"]
+    for shown, path in zip(figures["runs"], kept, strict=True):
+        assert shown["scores"] == api.evaluate(TRUTH, path).result.to_json()
+        assert shown["name"] == path.name
+    assert figures["runs"][0]["pipeline"]["name"] == "tiny"
+    assert set(figures["runs"][0]["weights"]) == {"semantic", "instance"}
+    assert figures["runs"][0]["seconds"]["total"] > 0
+    assert len(figures["all_pq"]) == 8
+    assert len(figures["photos"]) == 3
+
+
+def test_the_report_lies_in_the_run(tmp_path):
+    run = write_run(tmp_path, draw_predictions(["a.jpg"]))
+    assert api.report(run).path == run / "report.html"
+    assert api.report(run / "panoptic.json").path == run / "report.html"
+
+
+def test_photos_that_are_gone_are_counted(tmp_path):
+    run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
+    shutil.rmtree(tmp_path / "photos")
+    assert api.report(run).missing == 2
+    blocks = read_blocks(run / "report.html")
+    assert [photo["missing"] for photo in blocks["figures"]["photos"]] == [True, True]
+    assert blocks["photo-0"]["jpeg"] is None
+
+
+def test_a_report_is_whole_or_not_there(tmp_path):
+    predictions = draw_predictions(["a.jpg", "b.jpg"])
+    run = write_run(tmp_path, predictions)
+    (run / "panoptic" / "b.png").write_bytes(b"damaged")
+    before = set(run.iterdir())
+    with pytest.raises(CocoFormatError, match=r"b\.png: not a panoptic PNG"):
+        api.report(run)
+    assert set(run.iterdir()) == before
+
+
+HOSTILE = '<img src=x onerror="hit()"></script><script>hit()</script>&amp;\u2028'
+
+
+def test_a_block_holds_any_text_and_no_tag():
+    block = make_block("figures", {"name": HOSTILE, HOSTILE: [1]}).decode("ascii")
+    ((_, text),) = BLOCK.findall(block)
+    assert "<" not in text
+    assert json.loads(text) == {"name": HOSTILE, HOSTILE: [1]}
+
+
+def test_the_script_puts_no_text_into_the_page_as_markup():
+    for name in SCRIPTS:
+        script = (PAGE_DIR / name).read_text("utf-8")
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script
+        )
+        assert "</script" not in script
+        assert len(script.splitlines()) <= 400
+    assert {path.name for path in PAGE_DIR.glob("*.js")} == set(SCRIPTS)
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "message"),
+    [
+        ("sweep", "{", "is not a JSON of `fuse sweep --json`"),
+        ("sweep", "{}", "it has no list 'settings'"),
+        ("ledger", '{"settings": []}', "it has no list 'ledger'"),
+        ("ledger", '{"ledger": [{"key": "masks"}]}', "a line of the ledger is damaged"),
+    ],
+)
+def test_a_wrong_file_of_figures_is_named(tmp_path, option, content, message):
+    run = write_run(tmp_path, draw_predictions(["a.jpg"]))
+    path = tmp_path / "figures.json"
+    path.write_text(content)
+    with pytest.raises(CocoFormatError, match=message):
+        api.report(run, **{option: path})
+
+
+def test_sweep_and_ledger_are_drawn_as_their_commands_write_them(kept, tmp_path):
+    run, _ = kept
+    sweep, ledger = tmp_path / "sweep.json", tmp_path / "ledger.json"
+    grid = ["score_threshold=0.3,0.6"]
+    sweep.write_text(json.dumps(api.sweep(run, TRUTH, grid).to_json()))
+    ledger.write_text(json.dumps(api.diagnose(run, TRUTH, orders=2).to_json()))
+    api.report(run, gt=TRUTH, photos=1, sweep=sweep, ledger=ledger, out=tmp_path / "r.html")
+    figures = read_blocks(tmp_path / "r.html")["figures"]
+    assert len(figures["sweep"]["settings"]) == 2
+    lines = figures["ledger"]
+    assert lines[-1]["title"] == "the rule itself"
+    pq = figures["runs"][0]["scores"]["pq"]["all"]["pq"]
+    assert sum(line["share"] for line in lines) == pytest.approx(1 - pq)
+    assert [line["share"] for line in lines[:-1]] == sorted(
+        (line["share"] for line in lines[:-1]), reverse=True
+    )
+
+
+def test_the_command_says_where_the_report_is(tmp_path):
+    predictions = draw_predictions(["a.jpg", "b.jpg"])
+    run = write_run(tmp_path, predictions)
+    truth = write_maps(tmp_path / "truth.json", predictions)
+    shutil.rmtree(tmp_path / "photos")
+    result = CliRunner().invoke(main, ["report", str(run), "--gt", str(truth), "--photos", "1"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("1 of 2 photos, 0.1 MB -> ")
+    assert str(run / "report.html") in result.stdout
+    assert result.stderr.endswith("1 photos were not found; name their folder with --images\n")

@@ -1,0 +1,83 @@
+"""Runs opened for a report: which photos they share, and where these lie."""
+
+import shutil
+
+import pytest
+from run_folders import draw_predictions, write_maps, write_run
+
+from fuse.errors import DataError
+from fuse.io.coco import read_panoptic_json
+from fuse.report.runs import find_photos, open_runs
+
+NAMES = ("a.jpg", "b.jpg", "trip/c.jpg")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path, draw_predictions(NAMES))
+
+
+def names_of(shown):
+    return [shown.dataset.photo_name(image_id) for image_id in shown.dataset.annotations]
+
+
+def test_without_truth_every_photo_is_shown(run):
+    (shown,) = open_runs([run], None)
+    assert names_of(shown) == list(NAMES)
+    assert shown.scorer is None
+    assert shown.kept is None
+
+
+def test_with_truth_only_its_photos_and_by_its_ids(run, tmp_path):
+    truth = write_maps(tmp_path / "truth.json", draw_predictions(("b.jpg", "other.jpg", "c.jpg")))
+    (shown,) = open_runs([run], read_panoptic_json(truth))
+    assert shown.own_ids == {1: 2, 3: 3}
+    assert names_of(shown) == ["b.jpg", "trip/c.jpg"]
+    assert shown.unknown == 1
+
+
+def test_the_second_run_goes_by_the_ids_of_the_first(run, tmp_path):
+    second = write_maps(tmp_path / "second.json", draw_predictions(("x.jpg", "b.jpg", "a.jpg")))
+    shown = open_runs([run, second], None)[1]
+    assert shown.own_ids == {2: 2, 1: 3}
+    assert names_of(shown) == ["b.jpg", "a.jpg"]
+    assert shown.unknown == 1
+
+
+def test_where_no_name_is_known_ids_count(run, tmp_path):
+    second = write_maps(tmp_path / "second.json", draw_predictions(("x.jpg", "y.jpg")))
+    assert open_runs([run, second], None)[1].own_ids == {1: 1, 2: 2}
+
+
+def test_runs_without_a_common_photo(run, tmp_path):
+    truth = write_maps(tmp_path / "truth.json", draw_predictions(("x.jpg",)), first_id=9)
+    with pytest.raises(DataError, match=r"run has no photo of .*truth\.json"):
+        open_runs([run], read_panoptic_json(truth))
+
+
+def test_two_photos_that_are_one_of_the_truth(tmp_path):
+    run = write_run(tmp_path, draw_predictions(("day/a.jpg", "night/a.jpg")))
+    truth = write_maps(tmp_path / "truth.json", draw_predictions(("a.jpg",)))
+    with pytest.raises(DataError, match=r"day/a\.jpg and night/a\.jpg are both photo 1 of"):
+        open_runs([run], read_panoptic_json(truth))
+
+
+def test_photos_are_found_where_the_run_found_them(run, tmp_path):
+    run_file = open_runs([run], None)[0].run_file
+    found = find_photos([*NAMES, "gone.jpg"], [run_file], None)
+    assert found == {name: tmp_path / "photos" / name for name in NAMES}
+
+
+def test_photos_that_were_moved_are_found_by_images(run, tmp_path):
+    run_file = open_runs([run], None)[0].run_file
+    shutil.move(tmp_path / "photos", tmp_path / "moved")
+    assert find_photos(NAMES, [run_file], None) == {}
+    found = find_photos(NAMES, [run_file], tmp_path / "moved")
+    assert found == {name: tmp_path / "moved" / name for name in NAMES}
+
+
+def test_a_bare_name_is_taken_only_where_it_is_one_photo(run, tmp_path):
+    photos = tmp_path / "photos"
+    assert find_photos(["elsewhere/a.jpg"], [], photos) == {"elsewhere/a.jpg": photos / "a.jpg"}
+    shutil.copy(photos / "a.jpg", photos / "trip" / "a.jpg")
+    assert find_photos(["elsewhere/a.jpg"], [], photos) == {}
