@@ -39,7 +39,8 @@ class KeptRun:
         """What the nets said of a photo.
 
         Raises:
-            CocoFormatError: the file is missing, damaged, or of a photo of another size.
+            CocoFormatError: the file is missing, damaged, of a photo of another size, or speaks
+                of categories that the run does not have.
         """
         path = self._find_file(image_id)
         prediction = read_prediction(path)
@@ -48,6 +49,9 @@ class KeptRun:
             raise CocoFormatError(
                 f"{path}: of a photo of {prediction.size}, not {(photo.height, photo.width)}"
             )
+        strange = prediction.find_category_ids() - {0, *self.space.by_id}
+        if strange:
+            raise CocoFormatError(f"{path}: {min(strange)} is no category_id of {self.space.name}")
         return prediction
 
     def fuse(

@@ -66,6 +66,16 @@ class PhotoPrediction:
         """(height, width) of the photo."""
         return self.instances.size
 
+    def find_category_ids(self) -> set[int]:
+        """What the nets may have said of some pixel; 0 = void."""
+        semantic = self.semantic
+        ids = (
+            np.unique(semantic.label_map)
+            if isinstance(semantic, SemanticPrediction)
+            else semantic.category_ids
+        )
+        return {*ids.tolist(), *self.instances.category_ids.tolist()}
+
     def label(self) -> SemanticPrediction:
         """The label map: logits upsampled to the photo, the best class of each pixel."""
         if isinstance(self.semantic, SemanticPrediction):

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
@@ -24,6 +24,13 @@ RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
 LOCK_FILE = ".lock"
+# Of run.json: tables that others compute with, and what stands in them.
+TABLES: dict[str, tuple[type, ...]] = {
+    "photos": (int,),
+    "seconds": (int, float),
+    "peak_memory_mib": (int, NoneType),
+    "files": (str,),
+}
 WRITTEN = (
     *(PNG_DIR, PICTURE_DIR, PREDICTION_DIR),
     *(RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE),
@@ -166,7 +173,7 @@ def read_records(path: Path) -> Iterator[PhotoRecord]:
 
 
 def read_run_file(run: Path) -> dict[str, Any]:
-    """The content of a run's run.json, with a table of ``settings``.
+    """The content of a run's run.json: its ``settings``, and the tables in TABLES if it is done.
 
     Raises:
         DataError: the folder holds no run.
@@ -180,6 +187,13 @@ def read_run_file(run: Path) -> dict[str, Any]:
     content = parse_object(text, str(path))
     if not isinstance(content.get("settings"), dict):
         raise CocoFormatError(f"{path}: has no settings")
+    for name, kinds in TABLES.items():
+        table = content.get(name, {})
+        if not isinstance(table, dict) or not all(isinstance(v, kinds) for v in table.values()):
+            raise CocoFormatError(f"{path}: {name} is not what a run writes there")
+    inputs = content["settings"].get("inputs", [])
+    if not isinstance(inputs, list) or not all(isinstance(given, str) for given in inputs):
+        raise CocoFormatError(f"{path}: settings.inputs is no list of paths")
     return content
 
 

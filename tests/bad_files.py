@@ -108,12 +108,10 @@ def _write_results(folder: Path) -> None:
                 stuff.append(entry)
             else:
                 instances.append(entry | {"score": segment.score})
-        instances.append(
-            {
-                **{"image_id": image_id, "category_id": 1, "score": 0.9, "bbox": [1, 1, 40, 40]},
-                "segmentation": [[1, 1, 40, 1, 40, 40, 1, 40]],
-            }
-        )
+        for category_id, side in ((1, 40), (4, 60)):  # they overlap, as outlines of people do
+            square = [1, 1, side, 1, side, side, 1, side]
+            entry = {"image_id": image_id, "category_id": category_id, "score": 0.9}
+            instances.append(entry | {"bbox": [1, 1, side, side], "segmentation": [square]})
         name = Path(dataset.photo_name(image_id)).with_suffix(".png")
         Image.fromarray(labels).save(folder / "labels" / name)
     content = json.loads((folder / "run" / "panoptic.json").read_bytes())
@@ -164,6 +162,29 @@ def _combine_kept(out: Path) -> object:
 
 def _merge(out: Path) -> object:
     return api.merge([Path("shard1"), Path("shard2")], out)
+
+
+def _report(out: Path) -> object:
+    out.mkdir(exist_ok=True)
+    run, page = Path("run"), out / "report.html"
+    return api.report(run, gt=Path("truth.json"), images=Path("photos"), out=page)
+
+
+def _compare(out: Path) -> object:
+    return api.compare([Path("run"), Path("shard1")], Path("truth.json"), intersect=True).to_json()
+
+
+def _diagnose(out: Path) -> object:
+    return api.diagnose(Path("run"), Path("truth.json"), orders=2).to_json()
+
+
+def _disagree(out: Path) -> object:
+    return api.disagree(Path("run")).to_json()
+
+
+def _pairs(out: Path) -> object:
+    out.mkdir(exist_ok=True)
+    return api.pairs(Path("truth.json"), Path("instances.json"), out / "pairs.csv")
 
 
 def _audit(out: Path, **options: object) -> object:
@@ -220,6 +241,21 @@ READERS = {
     "verify, journal": Reader(
         "run/records.jsonl", LINES, lambda out: api.verify(Path("run"), redo=True).to_json()
     ),
+    "report, truth": Reader("truth.json", JSON, _report),
+    "report, run.json": Reader("run/run.json", JSON, _report),
+    "report, panoptic.json": Reader("run/panoptic.json", JSON, _report),
+    "report, prediction": Reader("run/predictions/*.npz", NPZ, _report),
+    "report, PNG": Reader("run/panoptic/*.png", PNG, _report),
+    "compare, truth": Reader("truth.json", JSON, _compare),
+    "compare, run.json": Reader("run/run.json", JSON, _compare),
+    "compare, prediction": Reader("shard1/predictions/*.npz", NPZ, _compare),
+    "diagnose, truth": Reader("truth.json", JSON, _diagnose),
+    "diagnose, run.json": Reader("run/run.json", JSON, _diagnose),
+    "diagnose, prediction": Reader("run/predictions/*.npz", NPZ, _diagnose),
+    "disagree, run.json": Reader("run/run.json", JSON, _disagree),
+    "disagree, prediction": Reader("run/predictions/*.npz", NPZ, _disagree),
+    "pairs, truth": Reader("truth.json", JSON, _pairs),
+    "pairs, instances": Reader("instances.json", JSON, _pairs),
     "run, truth": Reader("truth.json", JSON, _run("saved", gt=Path("truth.json"))),
     "run, oracle's truth": Reader("truth.json", JSON, _run("oracle")),
     "run, saved instances": Reader("instances.json", JSON, _run("saved", pictures=True)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from fuse.metrics.instances import mask_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import SemanticStats, count_semantic
 from fuse.records import PREDICTION_DIR
-from fuse.run_folder import RUN_FILE
+from fuse.run_folder import RUN_FILE, read_run_file
 from fuse.scoring import TruthScorer, find_truth_map
 from fuse.types import Instances, LabelSpace, PanopticPrediction
 
@@ -107,7 +106,7 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
         own_ids[image_id] = own_id
     if not own_ids:
         raise DataError(f"{truth.path} knows no photo of {path}")
-    run_file = read_run_file(path)
+    run_file = find_run_file(path)
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return RunSource(
         name=str(path),
@@ -124,15 +123,13 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
     )
 
 
-def read_run_file(path: Path) -> Mapping[str, Any]:
-    """What run.json says of a run; nothing for a JSON alone, or a folder of `fuse combine`."""
-    run_file = path / RUN_FILE
-    if not run_file.is_file():
-        return {}
-    try:
-        return dict(json.loads(run_file.read_bytes()))
-    except (ValueError, TypeError) as err:
-        raise DataError(f"{run_file} cannot be read ({err})") from err
+def find_run_file(path: Path) -> Mapping[str, Any]:
+    """What run.json says of a run; nothing for a JSON alone, or a folder of `fuse combine`.
+
+    Raises:
+        CocoFormatError: it is damaged.
+    """
+    return read_run_file(path) if (path / RUN_FILE).is_file() else {}
 
 
 def find_common_photos(sources: Sequence[RunSource], *, intersect: bool) -> list[ImageId]:
@@ -234,7 +231,7 @@ def score_source(
     own = source.class_names()
     new_ids = {own[c.name, c.isthing]: c.category_id for c in space.categories}
     stats = tuple(rename_categories(photo.stats, new_ids) for photo in photos)
-    photos_run = int(source.run_file.get("photos", {}).get("done", 0))
+    photos_run = source.run_file.get("photos", {}).get("done", 0)
     run = ComparedRun(
         name=source.name,
         result=summarize(sum_stats(stats), space),

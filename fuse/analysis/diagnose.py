@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ from fuse.metrics.segments import list_matches
 from fuse.ops.matching import BoolArray
 from fuse.ops.memory import keep_freed_memory
 from fuse.predictions import PhotoPrediction, fuse_photo
-from fuse.run_folder import RUN_FILE
+from fuse.run_folder import RUN_FILE, read_run_file
 from fuse.scoring import TruthScorer, find_truth_map
 from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
@@ -131,12 +130,11 @@ def find_reach(run: KeptRun) -> Reach:
     Raises:
         CocoFormatError: run.json does not say which label spaces the nets speak.
     """
-    run_file = run.path / RUN_FILE
     try:
-        names = json.loads(run_file.read_bytes())["settings"]["label_spaces"]
+        names = read_run_file(run.path)["settings"]["label_spaces"]
         spaces = load_space(names["instance"]), load_space(names["semantic"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise CocoFormatError(f"{run_file} cannot be read ({err!r})") from err
+    except (KeyError, TypeError) as err:
+        raise CocoFormatError(f"{run.path / RUN_FILE} cannot be read ({err!r})") from err
     things, stuff = (find_label_map(space, run.space) for space in spaces)
     further = things.choices if run.fusion.class_choice == "evidence" else {}
     kept = run.load(next(iter(run.dataset.images))).semantic

@@ -21,6 +21,7 @@ from fuse.datasets.truth import (
 )
 from fuse.errors import DataError
 from fuse.io.label_png import read_labels
+from fuse.io.names import leads_out
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -46,8 +47,13 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
         names = sorted(list_path.read_text(encoding="utf-8").split())
     except OSError as err:
         raise DataError(f"{list_path}: cannot be read ({err.strerror}); {HINT}") from err
+    except UnicodeDecodeError as err:
+        raise DataError(f"{list_path}: no list of names ({err})") from err
     if not names:
         raise DataError(f"{list_path}: the list is empty")
+    outside = next((name for name in names if leads_out(name)), None)
+    if outside is not None:
+        raise DataError(f"{list_path}: {outside!r} is no name of a photo")
     photos = tuple(
         TruthPhoto(
             image_id=name,

@@ -19,9 +19,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from fuse.errors import DataError, ModelNotFoundError
+from fuse.errors import CocoFormatError, DataError, ModelNotFoundError
 from fuse.io.download import check_hash, download
 from fuse.io.files import write_whole
+from fuse.io.json_files import parse_object
 from fuse.models.sources import STATE_SUFFIXES, NeededWeights
 
 LOCK_FILE = "weights.lock.json"
@@ -208,10 +209,13 @@ def _read_record(needed: NeededWeights) -> dict[str, Any]:
     folder = _record_folder(needed)
     if folder is None or not (folder / LOCK_FILE).is_file():
         return {}
+    path = folder / LOCK_FILE
     try:
-        entries: dict[str, Any] = json.loads((folder / LOCK_FILE).read_text(encoding="utf-8"))
-    except ValueError as err:
-        raise DataError(f"{folder / LOCK_FILE}: not JSON ({err}); delete it") from err
+        entries = parse_object(path.read_bytes(), str(path))
+    except CocoFormatError as err:
+        raise DataError(f"{err}; delete it") from err
+    if not all(isinstance(entry, dict) for entry in entries.values()):
+        raise DataError(f"{path}: not what fuse fetch writes; delete it")
     return entries
 
 

@@ -10,7 +10,7 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fuse.analysis.compared_runs import read_run_file
+from fuse.analysis.compared_runs import find_run_file
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
@@ -73,7 +73,7 @@ def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | No
     own_ids = match_photos(dataset, known) if known else {i: i for i in dataset.annotations}
     if known and not own_ids:
         raise DataError(f"{path} has no photo of {known.path}")
-    run_file = read_run_file(path)
+    run_file = find_run_file(path)
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return ShownRun(
         path=path,

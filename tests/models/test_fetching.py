@@ -200,5 +200,5 @@ def test_a_record_that_is_no_json_is_named(server, tmp_path):
     needed = needed_file(server, tmp_path)
     fetch_weights(needed)
     (tmp_path / LOCK_FILE).write_text("{")
-    with pytest.raises(DataError, match=rf"{LOCK_FILE}: not JSON .*; delete it"):
+    with pytest.raises(DataError, match=rf"{LOCK_FILE}: no JSON .*; delete it"):
         check_weights(needed)
