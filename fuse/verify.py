@@ -10,9 +10,8 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import CocoFormatError
 from fuse.io.files import hash_file
-from fuse.run_folder import PANOPTIC_FILE, RUN_FILE, RunFolder, read_records, read_run_file
+from fuse.run_folder import PANOPTIC_FILE, RunFolder, read_records, read_run_file
 
 FILES_AHEAD = 256
 
