@@ -69,6 +69,7 @@ class Pipeline:
         semantic_model, instance_model: the nets.
         weights: SHA-256 of the weights by branch.
         label_spaces: names of the nets' own label spaces by branch.
+        is_thread_safe: whether several threads may ask the nets at once.
     """
 
     def __init__(
@@ -103,6 +104,10 @@ class Pipeline:
             "semantic": self.semantic_model.label_space.name,
             "instance": self.instance_model.label_space.name,
         }
+        self.is_thread_safe = all(
+            getattr(model, "thread_safe", False)
+            for model in (self.semantic_model, self.instance_model)
+        )
 
     @classmethod
     def load(

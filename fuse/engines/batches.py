@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from fuse.clock import StageClock
@@ -30,6 +32,7 @@ class BatchPredictor:
         batch_size: photos per call of the nets; None starts with one and doubles as long as
             the batches fit.
         score_floor: see `Pipeline.predict`.
+        lanes: how many batches the nets get at once, each on a thread of its own.
     """
 
     def __init__(
@@ -39,24 +42,42 @@ class BatchPredictor:
         *,
         batch_size: int | None,
         score_floor: float | None,
+        lanes: int = 1,
     ) -> None:
         self._pipeline = pipeline
         self._clock = clock
         self._score_floor = score_floor
         self._may_grow = batch_size is None
         self.batch_size = batch_size or 1
+        self.lanes = lanes
 
     def predict_all(self, reads: Iterable[ReadPhoto]) -> Iterator[Predicted]:
         """Each photo with what the nets say of it, in order."""
+        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="nets")
+        pending: deque[Future[list[Predicted]]] = deque()
+        try:
+            for batch in self._cut(reads):
+                pending.append(pool.submit(self.predict, batch))
+                # A lane alone is waited for, as the size of the next batch depends on this one;
+                # several have batches at hand while the oldest is not done.
+                while len(pending) > 2 * (self.lanes - 1):
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _cut(self, reads: Iterable[ReadPhoto]) -> Iterator[list[ReadPhoto]]:
+        """The photos in batches."""
         batch: list[ReadPhoto] = []
         for read in reads:
             batch.append(read)
             if len(batch) >= self.batch_size:
-                yield from self.predict(batch)
+                yield batch
                 self._grow(len(batch))
                 batch = []
         if batch:
-            yield from self.predict(batch)
+            yield batch
 
     def predict(self, batch: Sequence[ReadPhoto]) -> list[Predicted]:
         """A batch with what the nets say; photos that could not be read pass through."""

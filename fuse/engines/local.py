@@ -12,7 +12,7 @@ from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.engines.assignment import Assignment, describe_nets
 from fuse.engines.batches import BatchPredictor, Predicted
 from fuse.engines.reading import read_ahead
-from fuse.models.runtime import peak_device_memory
+from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
 from fuse.pipeline import Pipeline
 from fuse.records import PhotoTask
@@ -20,6 +20,7 @@ from fuse.scoring import TruthScorer
 
 KEPT_SCORE = 0.05  # what detectors are customarily scored down to
 MAX_THREADS = 8  # for reading, and as many for finishing
+MAX_LANES = 4  # batches in the nets at once on a CPU; each needs its own working memory
 
 
 class LocalEngine:
@@ -43,11 +44,13 @@ class LocalEngine:
         )
         self.nets = describe_nets(pipeline)
         self._device = pipeline.device
+        lanes, self._threads_per_lane = plan_lanes(pipeline)
         self._predictor = BatchPredictor(
             pipeline,
             clock,
             batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
             score_floor=KEPT_SCORE if assignment.keep_predictions else None,
+            lanes=lanes,
         )
         self._worker = PhotoWorker(
             pipeline,
@@ -62,9 +65,10 @@ class LocalEngine:
 
     def __call__(self, tasks: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
         """Do the photos in order; see `run_local`."""
-        return run_local(
-            tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
-        )
+        with limit_threads(self._threads_per_lane):
+            yield from run_local(
+                tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
+            )
 
     def describe(self) -> dict[str, Any]:
         """How photos are done, for run.json."""
@@ -74,6 +78,20 @@ class LocalEngine:
     def peak_memory(self) -> dict[str, int | None]:
         """Most bytes so far of this process, and of tensors on its device."""
         return {"process": peak_memory(), "device": peak_device_memory(self._device)}
+
+
+def plan_lanes(pipeline: Pipeline) -> tuple[int, int]:
+    """How many batches the nets get at once, and the threads that each has.
+
+    Two photos on a core each are done sooner than two photos one after the other on both: cores
+    that share a layer's sums wait for each other at its end. And a net's last bits depend on how
+    its sums are shared, so that up to `MAX_LANES` cores all give the same bytes.
+    """
+    threads = count_threads()
+    lanes = 1
+    if pipeline.device == "cpu" and pipeline.is_thread_safe:
+        lanes = min(threads, MAX_LANES)
+    return lanes, threads // lanes
 
 
 def run_local(
@@ -86,9 +104,8 @@ def run_local(
 ) -> Generator[FinishedPhoto, None, None]:
     """Do the photos in order.
 
-    The nets run on the calling thread, one batch after the other; meanwhile threads read the
-    next photos and finish the last ones. A few batches are in memory at any time, however
-    many photos there are.
+    While the nets have a few batches, threads read the next photos and finish the last ones.
+    A few batches are in memory at any time, however many photos there are.
 
     Args:
         tasks: what to do.
@@ -99,7 +116,7 @@ def run_local(
     """
 
     def ahead() -> int:
-        return 2 * predictor.batch_size + threads
+        return 2 * predictor.batch_size * predictor.lanes + threads
 
     reads = read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
     finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")

@@ -137,6 +137,8 @@ class DenseSemantic:
         net: forward, where it is a module of torch.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         name: str,

@@ -1,4 +1,8 @@
-"""What a net must offer to be half of a pipeline."""
+"""What a net must offer to be half of a pipeline.
+
+A model may also have ``thread_safe = True``: several threads may then ask it at once, which a
+run on a CPU does.
+"""
 
 from __future__ import annotations
 

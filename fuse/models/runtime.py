@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -64,6 +64,22 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
     if precision == "float32":
         return nullcontext()
     return torch.autocast(kind, dtype=getattr(torch, precision))
+
+
+def count_threads() -> int:
+    """How many threads torch gives a layer on the CPU: the cores, or OMP_NUM_THREADS."""
+    return torch.get_num_threads()
+
+
+@contextmanager
+def limit_threads(count: int) -> Iterator[None]:
+    """Give layers on the CPU that many threads each, whichever thread runs them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

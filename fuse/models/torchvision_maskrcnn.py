@@ -59,6 +59,8 @@ class TorchvisionMaskRCNN:
         ConfigError: an option is missing or wrong.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         device: str,

@@ -36,6 +36,8 @@ class TransformersInstances:
         ConfigError: an option is missing or wrong.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         device: str,

@@ -32,6 +32,8 @@ class TransformersSemantic:
         ConfigError: an option is missing or wrong.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         device: str,

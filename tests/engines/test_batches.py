@@ -1,5 +1,8 @@
 """How many photos the nets get at a time, where memory is short."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -72,3 +75,51 @@ def test_a_photo_that_does_not_fit_alone_fails_alone():
     pairs = predict(SmallDevice(room=0), 3, 2)
     assert [answer for _, answer in pairs] == [None] * 3
     assert pairs[0][0].error == "instance model 'x' failed"
+
+
+class CountingNets:
+    """Nets that know how many threads are inside; the earlier of two photos takes longer."""
+
+    def __init__(self):
+        self.inside, self.most_inside = 0, 0
+        self.lock = threading.Lock()
+
+    def predict(self, photos, *, score_floor):
+        with self.lock:
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
+        time.sleep(0.02 if int(photos[0].file_name.partition(".")[0]) % 2 == 0 else 0.002)
+        with self.lock:
+            self.inside -= 1
+        return [photo.file_name for photo in photos]
+
+
+@pytest.mark.parametrize(("lanes", "batch_size"), [(1, 1), (1, None), (2, 1), (3, 2)])
+def test_as_many_batches_at_once_as_there_are_lanes_and_in_order(lanes, batch_size):
+    nets = CountingNets()
+    predictor = BatchPredictor(
+        nets, StageClock(), batch_size=batch_size, score_floor=None, lanes=lanes
+    )
+    pairs = list(predictor.predict_all(read_photos(24)))
+    assert [answer for _, answer in pairs] == [f"{n}.jpg" for n in range(24)]
+    assert nets.most_inside == lanes
+
+
+def test_few_photos_are_in_memory_with_several_lanes():
+    read, most = [], 0
+    photos = (read.append(photo) or photo for photo in read_photos(60))
+    predictor = BatchPredictor(
+        CountingNets(), StageClock(), batch_size=1, score_floor=None, lanes=3
+    )
+    for done, _ in enumerate(predictor.predict_all(photos), start=1):
+        most = max(most, len(read) - done)
+    assert most <= 2 * 3
+
+
+def test_who_stops_listening_stops_the_nets():
+    nets = CountingNets()
+    predictor = BatchPredictor(nets, StageClock(), batch_size=1, score_floor=None, lanes=2)
+    pairs = predictor.predict_all(read_photos(1000))
+    next(pairs)
+    pairs.close()
+    assert nets.inside == 0

@@ -1,16 +1,23 @@
 """The local engine: order, bounds, and one photo's failure."""
 
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from fuse import Pipeline, api
 from fuse.clock import StageClock
 from fuse.engines.batches import BatchPredictor
-from fuse.engines.local import run_local
+from fuse.engines.local import MAX_LANES, plan_lanes, run_local
 from fuse.photo import FinishedPhoto, ReadPhoto
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.types import Photo
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
 
 
 class Nets:
@@ -122,3 +129,39 @@ def test_an_error_of_a_reader_is_not_taken_for_a_timeout():
 
     with pytest.raises(TimeoutError, match="the reader's own"):
         list(do(make_tasks(2), Nets(), Broken(), batch_size=1, threads=1, timeout=9.0))
+
+
+@pytest.mark.parametrize(
+    ("device", "is_thread_safe", "threads", "plan"),
+    [
+        ("cpu", True, 1, (1, 1)),
+        ("cpu", True, 2, (2, 1)),
+        ("cpu", True, MAX_LANES, (MAX_LANES, 1)),
+        ("cpu", True, 2 * MAX_LANES + 1, (MAX_LANES, 2)),
+        ("cpu", False, 4, (1, 4)),
+        ("cuda:0", True, 4, (1, 4)),
+    ],
+)
+def test_lanes(device, is_thread_safe, threads, plan, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    pipeline = SimpleNamespace(device=device, is_thread_safe=is_thread_safe)
+    assert plan_lanes(pipeline) == plan
+
+
+def test_two_lanes_give_the_bytes_of_one_and_the_threads_are_given_back(tmp_path, monkeypatch):
+    threads = torch.get_num_threads()
+    written = []
+    for lanes in (1, 2):
+        torch.set_num_threads(lanes)
+        try:
+            out = tmp_path / str(lanes)
+            api.run([str(EXAMPLES)], out, device="cpu", keep_predictions=True)
+            assert torch.get_num_threads() == lanes
+        finally:
+            torch.set_num_threads(threads)
+        written.append((out / "records.jsonl").read_bytes())  # has the hash of every file
+    assert written[0] == written[1]
+
+
+def test_the_nets_of_tiny_may_be_asked_by_several_threads():
+    assert Pipeline.load("tiny", device="cpu").is_thread_safe

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from fuse import api
+from fuse.engines.local import MAX_LANES
 from fuse.errors import ConfigError, EngineError, RunStoppedError
 
 ROOT = Path(__file__).parents[2]
@@ -126,16 +127,16 @@ def read_journal(out):
 
 
 @pytest.fixture
-def one_thread():
-    """What a worker of two on two cores has: sums of a net depend on how they are split."""
+def few_threads():
+    """As many as there are lanes: with more, the sums of a net are split among threads."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(min(threads, MAX_LANES))
     yield
     torch.set_num_threads(threads)
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("few_threads")
 def test_two_workers_give_the_bytes_and_the_score_of_the_local_engine(cluster, tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(EXAMPLES, folder)

@@ -2,7 +2,9 @@
 
 import gc
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -223,6 +225,24 @@ def test_both_branches_run_one_backbone_once_per_photo(semantic, instance, every
         np.testing.assert_allclose(together.boxes, one.boxes, atol=1e-2)
     for together, one in zip(labels, reversed(alone_labels), strict=True):
         assert (together.label_map == one.label_map).mean() > 0.999
+
+
+def test_threads_keep_their_features_to_themselves(semantic, instance, every_instance, photos):
+    floor = float(every_instance.scores[0])
+    alone = [semantic.predict([photo])[0].label_map for photo in photos]
+    everyone_asked_once = Barrier(len(photos))
+
+    def ask(photo):
+        (labels,) = semantic.predict([photo])
+        everyone_asked_once.wait(60)
+        instance.predict([photo], score_floor=floor)
+        return labels.label_map
+
+    with count_backbone_runs() as runs, ThreadPoolExecutor(len(photos)) as pool:
+        together = list(pool.map(ask, photos))
+    assert len(runs) == len(photos)  # each thread's second branch had the features of its first
+    for labels, expected in zip(together, alone, strict=True):
+        assert (labels == expected).mean() > 0.999
 
 
 def test_a_branch_alone_or_of_another_size_keeps_nothing(weights, photos):

@@ -45,6 +45,8 @@ class PanopticFpnSemantic:
         ModelError: the weights are not there or do not fit.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         device: str,
@@ -93,6 +95,8 @@ class PanopticFpnInstances:
     Raises:
         ModelError: the weights are not there or do not fit.
     """
+
+    thread_safe = True
 
     def __init__(
         self,

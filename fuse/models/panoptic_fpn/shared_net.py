@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -27,12 +28,25 @@ THING_IDS = np.array(SPACE.thing_ids, dtype=np.int32)
 STUFF_IDS = np.array([0, *SPACE.stuff_ids], dtype=np.int32)  # first the class of all things
 
 
+class _KeptFeatures(threading.local):
+    """Features that a thread has made for one branch and not yet given to the other.
+
+    Attributes:
+        batch: ids of the batch's photos.
+        of_size: by the ids of photos of one size, these photos and their features.
+    """
+
+    def __init__(self) -> None:
+        self.batch: tuple[int, ...] = ()
+        self.of_size: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
+
+
 class SharedNet:
     """A Panoptic FPN on a device, for one or both branches.
 
-    Once both branches stand on it, the features of a batch are kept from the branch that asks
-    first to the other, which is what a pipeline does on one thread. Whoever asks in another
-    order gets the same answers, only later: the features are made again.
+    Once both branches stand on it, each thread keeps the features of a batch from the branch
+    that asks first to the other, as a pipeline does. Whoever asks in another order gets the same
+    answers, only later: the features are made again.
 
     Attributes:
         net: the layers.
@@ -56,8 +70,7 @@ class SharedNet:
         fold_batch_norm(net.backbone)
         self.net = _speed_up(runtime.place(net, device), device, precision)
         self._sizes = (min_size, max_size)
-        self._batch: tuple[int, ...] = ()
-        self._kept: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
+        self._kept = _KeptFeatures()
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of a photo of that size in the input."""
@@ -66,16 +79,16 @@ class SharedNet:
     def start_batch(self, photos: Sequence[Photo]) -> None:
         """Drop what is kept of another batch than this."""
         batch = tuple(id(photo) for photo in photos)
-        if batch != self._batch:
-            self._batch = batch
-            self._kept.clear()
+        if batch != self._kept.batch:
+            self._kept.batch = batch
+            self._kept.of_size.clear()
 
     def extract_features(self, photos: list[Photo]) -> list[Tensor]:
         """Levels float32 (N, 256, h, w) of strides 4 to 64 for photos of one size."""
         # Nothing else can have these ids: the photos are kept with their features.
         key = tuple(id(photo) for photo in photos)
-        if key in self._kept:
-            return self._kept.pop(key)[1]
+        if key in self._kept.of_size:
+            return self._kept.of_size.pop(key)[1]
         images = prepare_images(
             photos,
             self.resized_size(photos[0].size),
@@ -84,7 +97,7 @@ class SharedNet:
         )
         features = self.net.extract_features(images.contiguous(memory_format=torch.channels_last))
         if self.is_shared:
-            self._kept[key] = (photos, features)
+            self._kept.of_size[key] = (photos, features)
         return features
 
     def predict_stuff(self, features: list[Tensor]) -> Tensor:
