@@ -16,7 +16,6 @@ from fuse.photo import FinishedPhoto, ReadPhoto
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.types import Photo
 
-
 EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
 
 
