@@ -25,9 +25,10 @@ from fuse.io.remote import is_url
 from fuse.labels import load_space
 from fuse.models.fetching import Progress as FetchProgress
 from fuse.photo import FinishedPhoto, recall_photo
+from fuse.photo_scores import PhotoScores
 from fuse.records import PhotoTask
 from fuse.run_folder import RunFolder
-from fuse.scoring import Evaluation, PhotoScore, TruthScorer, find_truth_map
+from fuse.scoring import Evaluation, TruthScorer, find_truth_map
 from fuse.tasks import check_truth_pngs, make_tasks
 from fuse.types import LabelSpace
 
@@ -156,6 +157,7 @@ def run(
             "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
             "shard": "{}/{}".format(*shard),
             "predictions": keep_predictions,
+            "pictures": pictures,
         }
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
@@ -220,29 +222,29 @@ def _collect(
     tasks: Sequence[PhotoTask],
     on_progress: Progress | None,
     should_stop: Callable[[], bool],
-) -> tuple[tuple[tuple[str, str], ...], list[PhotoScore]]:
+) -> tuple[tuple[tuple[str, str], ...], PhotoScores]:
     """Which photos failed and why, and the scores, both in the order of the tasks.
 
     Raises:
         RunStoppedError: should_stop said so.
     """
     failed: dict[str, str] = {}
-    scores: dict[str, PhotoScore] = {}
+    scores = PhotoScores()
     for done, photo in enumerate(photos, start=1):
         if photo.record.error is not None:
             failed[photo.task.file_name] = photo.record.error
         if photo.score:
-            scores[photo.task.file_name] = photo.score
+            scores.append(photo.score)
         if on_progress:
             on_progress(len(tasks), len(failed))
         if should_stop() and done < len(tasks):
             raise RunStoppedError(
                 f"stopped after {done} of {len(tasks)} photos; the same command goes on from there"
             )
-    names = [task.file_name for task in tasks]
+    names = (task.file_name for task in tasks)
     return (
         tuple((name, failed[name]) for name in names if name in failed),
-        [scores[name] for name in names if name in scores],
+        scores.in_order_of(task.image_id for task in tasks),
     )
 
 

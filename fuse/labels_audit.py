@@ -20,7 +20,8 @@ from fuse.labels import (
     map_panoptic,
     read_label_map,
 )
-from fuse.scoring import Evaluation, PhotoScore, TruthScorer
+from fuse.photo_scores import PhotoScore, PhotoScores
+from fuse.scoring import Evaluation, TruthScorer
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -185,7 +186,7 @@ def score_ceiling(
     def score(image_id: ImageId) -> PhotoScore:
         return scorer.score(image_id, push_truth(scorer.load(image_id), label_map))
 
-    photos = []
+    photos = PhotoScores()
     with ThreadPoolExecutor() as pool:
         for photo in pool.map(score, truth.annotations):
             photos.append(photo)

@@ -10,11 +10,12 @@ from fuse.errors import CocoFormatError, ImageReadError
 from fuse.io.images import read_image
 from fuse.io.names import find_name_fault, make_parent
 from fuse.io.png import read_id_map, write_id_map
+from fuse.photo_scores import PhotoScore
 from fuse.pipeline import Pipeline, RawPrediction
 from fuse.predictions import write_prediction
 from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.render import render_overview, save_picture
-from fuse.scoring import PhotoScore, TruthScorer
+from fuse.scoring import TruthScorer
 from fuse.types import (
     Instances,
     LabelSpace,

@@ -31,7 +31,6 @@ from fuse.labels import LabelMap, find_label_map, map_panoptic
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (
     PQResult,
-    PQStats,
     SegmentPairs,
     SegmentTable,
     map_truth,
@@ -44,28 +43,12 @@ from fuse.ops.changes import MapChanges, find_changes
 from fuse.ops.contingency import count_changed_pairs
 from fuse.ops.matching import are_distinct, count_areas
 from fuse.ops.memory import keep_freed_memory
+from fuse.photo_scores import PhotoScore, PhotoScores
 from fuse.types import LabelSpace, PanopticPrediction
 
 NO_SEGMENTS = SegmentTable.from_segments(())
 PHOTOS_IN_FLIGHT = 1024  # enough to keep every thread busy, few enough to stay small
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PhotoScore:
-    """The counts of one photo, and what was wrong with its files.
-
-    Attributes:
-        image_id: the ground truth's.
-        file_name: the ground truth's.
-        stats: matches and errors per category.
-        notes: for `fuse.doctor.collect_findings`.
-    """
-
-    image_id: ImageId
-    file_name: str
-    stats: PQStats
-    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +67,7 @@ class Evaluation:
     """
 
     result: PQResult
-    photos: tuple[PhotoScore, ...]
+    photos: PhotoScores
     findings: tuple[Finding, ...]
     space: LabelSpace
     mapped: str | None
@@ -191,7 +174,11 @@ class TruthScorer:
         return PhotoScore(image_id, self.truth.photo_name(image_id), stats, tuple(notes))
 
     def evaluation(
-        self, photos: Iterable[PhotoScore], notes: Iterable[Note] = (), *, strict: bool = False
+        self,
+        photos: PhotoScores,
+        notes: Iterable[Note] = (),
+        *,
+        strict: bool = False,
     ) -> Evaluation:
         """Sum up photos, in the order given.
 
@@ -203,14 +190,12 @@ class TruthScorer:
         Raises:
             DataError: a finding is an error; the message lists all of them.
         """
-        photos = tuple(photos)
-        every_note = [*notes, *(note for photo in photos for note in photo.notes)]
-        findings = collect_findings(every_note, official=self._official)
+        findings = collect_findings((*notes, *photos.notes()), official=self._official)
         errors = [f for f in findings if strict or f.severity is Severity.ERROR]
         if errors:
             raise DataError("\n".join(["the files cannot be scored:", *map(str, errors)]))
         return Evaluation(
-            result=summarize(sum_stats(photo.stats for photo in photos), self.space),
+            result=summarize(photos.sum(), self.space),
             photos=photos,
             findings=findings,
             space=self.space,
@@ -263,7 +248,7 @@ def evaluate(
     scorer = TruthScorer(truth, label_map, official=official)
     notes = check_heads(truth, predictions, mapped=label_map is not None)
     image_ids = list(truth.annotations)
-    photos = []
+    photos = PhotoScores()
     for photo in _map_threads(
         lambda image_id: scorer.score_file(image_id, predictions), image_ids, workers
     ):

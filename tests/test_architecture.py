@@ -14,6 +14,7 @@ LAYERS = (
     {"labels", "ops"},
     {"fusion", "metrics", "io"},
     {"models", "doctor", "branches", "drawing", "datasets"},
+    {"photo_scores"},
     {"config", "scoring", "render"},
     {"predictions", "records", "labels_audit", "fetch"},
     {"pipeline", "run_folder", "tasks"},

@@ -172,3 +172,15 @@ def test_a_folder_that_is_being_written_to_cannot_be_verified_with_redo(tmp_path
             api.verify(out, redo=True)
         other.kill()
     assert len(api.verify(out, redo=True).damages) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("pictures", "pictures"), ("keep_predictions", "predictions")]
+)
+def test_a_run_goes_on_with_the_same_files_per_photo_or_not_at_all(option, name, tmp_path):
+    photo, out = str(EXAMPLES / "rocket.jpg"), tmp_path / "out"
+    api.run([photo], out, device="cpu")
+    before = read_files(out)
+    with pytest.raises(DataError, match=rf"other settings: {name} was False, is True"):
+        api.run([photo], out, device="cpu", **{option: True})
+    assert read_files(out) == before

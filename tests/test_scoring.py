@@ -16,6 +16,7 @@ from fuse.io.coco import read_panoptic_json
 from fuse.io.png import write_id_map
 from fuse.labels import find_label_map, load_space, map_panoptic
 from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.photo_scores import PhotoScores
 from fuse.scoring import TruthScorer, evaluate, find_truth_map, write_per_image_csv
 from fuse.types import Category, LabelSpace
 
@@ -341,7 +342,7 @@ def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     assert photo.file_name == "5.jpg"
     expected = match_segments(TRUTH, PRED)
     np.testing.assert_array_equal(photo.stats.iou_sum, expected.iou_sum)
-    evaluation = scorer.evaluation([photo])
+    evaluation = scorer.evaluation(PhotoScores([photo]))
     assert len(evaluation.photos) == 1
     assert repr(evaluation.result) == repr(summarize(expected, SPACE))
     with pytest.raises(CocoFormatError, match=r"the prediction is 1x2, the true .*5\.png is 1x6"):

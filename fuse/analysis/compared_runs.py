@@ -17,6 +17,7 @@ from fuse.kept_run import KeptRun, read_kept_run
 from fuse.metrics.instances import mask_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import SemanticStats, count_semantic
+from fuse.photo_scores import PhotoScores
 from fuse.records import PREDICTION_DIR
 from fuse.run_folder import RUN_FILE, read_run_file
 from fuse.scoring import TruthScorer, find_truth_map
@@ -222,7 +223,7 @@ def score_source(
     Raises:
         DataError: a file cannot be scored.
     """
-    photos = []
+    photos = PhotoScores()
     with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
         for photo in pool.map(lambda i: source.scorer.score_file(i, source.dataset), image_ids):
             photos.append(photo)

@@ -11,7 +11,7 @@ per category, averaged over the categories that occur.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -206,23 +206,34 @@ def sum_stats(stats: Iterable[PQStats]) -> PQStats:
 
     No stats give stats without categories.
     """
-    parts = tuple(stats)
-    if not parts:
-        none = np.zeros(0, dtype=np.int64)
-        return PQStats(none.astype(np.int32), np.zeros(0), none, none, none)
-    every_id = np.concatenate([part.category_ids for part in parts])
-    category_ids, rows = np.unique(every_id, return_inverse=True)
+    none = np.zeros(0, dtype=np.int64)
+    parts = (PQStats(none.astype(np.int32), np.zeros(0), none, none, none), *stats)
+    return sum_rows(
+        PQStats(
+            *(
+                np.concatenate([getattr(part, column.name) for part in parts])
+                for column in fields(PQStats)
+            )
+        )
+    )
 
-    def add_up(column: str) -> Float64Array:
-        values = np.concatenate([getattr(part, column) for part in parts])
+
+def sum_rows(stats: PQStats) -> PQStats:
+    """Stats whose category_ids may repeat, in any order, with one row per category.
+
+    Rows of a category are added in the order in which they stand.
+    """
+    category_ids, rows = np.unique(stats.category_ids, return_inverse=True)
+
+    def add_up(values: Float64Array | Int64Array) -> Float64Array:
         return np.bincount(rows, values, len(category_ids)).astype(np.float64)
 
     return PQStats(
         category_ids,
-        add_up("iou_sum"),
-        add_up("tp").astype(np.int64),
-        add_up("fp").astype(np.int64),
-        add_up("fn").astype(np.int64),
+        add_up(stats.iou_sum),
+        add_up(stats.tp).astype(np.int64),
+        add_up(stats.fp).astype(np.int64),
+        add_up(stats.fn).astype(np.int64),
     )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from fuse.io.coco import ImageId
 from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.ops.contingency import count_pairs
+from fuse.photo_scores import PhotoScore, PhotoScores
 from fuse.report.runs import ShownRun
-from fuse.scoring import PhotoScore
 from fuse.types import LabelSpace, PanopticPrediction
 
 PHOTOS_AHEAD = 64  # scores in flight; each holds a few maps
@@ -146,7 +146,7 @@ def summarize_run(place: int, photos: Iterable[RatedPhoto], run: ShownRun) -> PQ
     """
     if run.scorer is None:
         return None
-    scores = [score for photo in photos if (score := photo.scores[place])]
+    scores = PhotoScores(score for photo in photos if (score := photo.scores[place]))
     return run.scorer.evaluation(scores).result
 
 
