@@ -119,14 +119,14 @@ def _make_stage_table(comparison: Comparison) -> Table:
 
 
 def _make_difference_table(difference: Difference) -> Table:
-    """PQ, SQ, RQ and mIoU against the first run, with intervals."""
+    """PQ, SQ, RQ, mIoU and mask AP against the first run, with intervals."""
     table = _make_table("", ("PQ", "SQ", "RQ"))
     for group, scores in difference.scores.items():
         table.add_row(group, *map(_as_change, scores.values()))
     if difference.miou:
         table.add_row("mIoU", _as_change(difference.miou))
-    if difference.ap is not None:
-        table.add_row("mask AP", f"{100 * difference.ap:+.1f}")
+    if difference.ap:
+        table.add_row("mask AP", _as_change(difference.ap))
     return table
 
 

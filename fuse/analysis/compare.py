@@ -20,7 +20,7 @@ from fuse.analysis.compared_runs import (
 )
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, read_panoptic_json
-from fuse.metrics.bootstrap import bootstrap_miou, bootstrap_scores
+from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
 from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import sum_semantic_stats, summarize_semantic
@@ -28,6 +28,7 @@ from fuse.ops.memory import keep_freed_memory
 from fuse.types import Float64Array, LabelSpace
 
 RESAMPLES = 10_000
+AP_RESAMPLES = 1000  # each sorts out all detections anew
 EDGES = (0.025, 0.975)  # of a 95 % interval
 
 
@@ -78,13 +79,14 @@ class Difference:
         scores: by group (all, things, stuff) and score (pq, sq, rq); None where one of the two
             runs has none.
         miou: of the semantic nets, None where one of the runs kept no predictions.
-        ap: mask AP, without an interval: it is no sum over photos.
+        ap: mask AP of the instance nets, None as with mIoU; its interval is of the first
+            `AP_RESAMPLES` sets of photos.
         classes: those that both have, the furthest apart first.
     """
 
     scores: dict[str, dict[str, Interval | None]]
     miou: Interval | None
-    ap: float | None
+    ap: Interval | None
     classes: tuple[ClassDifference, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class Difference:
                 for group, scores in self.scores.items()
             },
             "miou": self.miou.to_json() if self.miou else None,
-            "ap": self.ap,
+            "ap": self.ap.to_json() if self.ap else None,
             "classes": [c.to_json() for c in self.classes],
         }
 
@@ -240,12 +242,20 @@ def _differences(
         else None
         for run in runs
     ]
+    ap_draws = [
+        bootstrap_ap(run.detections, run.things, resamples=AP_RESAMPLES, seed=seed)
+        if run.detections
+        else None
+        for run in runs
+    ]
     first = runs[0]
     return tuple(
         Difference(
             scores=_score_intervals(first.result, run.result, draws[number] - draws[0]),
-            miou=_miou_interval((first, run), (miou_draws[0], miou_draws[number]), space),
-            ap=run.ap - first.ap if run.ap is not None and first.ap is not None else None,
+            miou=_net_interval(
+                _miou(first, space), _miou(run, space), miou_draws[0], miou_draws[number]
+            ),
+            ap=_net_interval(first.ap, run.ap, ap_draws[0], ap_draws[number]),
             classes=_class_intervals(first.result, run.result, draws[number] - draws[0]),
         )
         for number, run in enumerate(runs[1:], start=1)
@@ -286,15 +296,16 @@ def _class_intervals(
     return tuple(sorted(classes, key=lambda c: -abs(c.pq.difference)))
 
 
-def _miou_interval(
-    runs: tuple[ComparedRun, ComparedRun],
-    draws: tuple[Float64Array | None, Float64Array | None],
-    space: LabelSpace,
+def _net_interval(
+    before: float | None,
+    after: float | None,
+    draws_before: Float64Array | None,
+    draws_after: Float64Array | None,
 ) -> Interval | None:
-    before, after = (_miou(run, space) for run in runs)
-    if before is None or after is None or draws[0] is None or draws[1] is None:
+    """The difference of two nets; None where one of the runs kept no predictions."""
+    if before is None or after is None or draws_before is None or draws_after is None:
         return None
-    return _interval(before, after, draws[1] - draws[0])
+    return _interval(before, after, draws_after - draws_before)
 
 
 def _interval(before: float, after: float, moved: Float64Array) -> Interval | None:

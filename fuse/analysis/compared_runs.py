@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import isnan
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.photo_ids import match_photos, renumber
 from fuse.kept_run import KeptRun, read_kept_run
-from fuse.metrics.instances import mask_ap
+from fuse.metrics.detections import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import SemanticStats, count_semantic
 from fuse.photo_scores import PhotoScores
@@ -39,6 +41,8 @@ class ComparedRun:
         unknown: how many of its photos the ground truth lacks.
         semantic: pixels per common class and photo; empty without kept predictions.
         ap: mask AP over the common things; None without kept predictions or things.
+        detections: of its instance net, matched; None without kept predictions.
+        things: category ids of the common things in them.
         seconds: by stage, added up over threads, ``total`` is wall-clock; empty where unknown.
         photos_run: how many photos these were spent on.
         peak_memory_mib: of the process and of the device; empty where unknown.
@@ -51,6 +55,8 @@ class ComparedRun:
     unknown: int
     semantic: tuple[SemanticStats, ...] = ()
     ap: float | None = None
+    detections: Detections | None = None
+    things: tuple[int, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     photos_run: int = 0
     peak_memory_mib: Mapping[str, int | None] = field(default_factory=dict)
@@ -86,36 +92,20 @@ class RunSource:
 def open_source(path: Path, truth: PanopticDataset) -> RunSource:
     """Open a run or a prediction JSON and find its photos in the ground truth.
 
-    A photo is found by its file name, else by its image_id.
-
     Raises:
         CocoFormatError: a file is missing or damaged.
         DataError: two photos are the same one of the ground truth, or it knows none.
         LabelSpaceError: the categories differ from the ground truth's and no map ships.
     """
     dataset = read_panoptic_json(path, default_space=truth.space)
-    own_ids: dict[ImageId, ImageId] = {}
-    for own_id in dataset.annotations:
-        name = dataset.photo_name(own_id)
-        found = truth.find_image(name)
-        image_id = own_id if found is None else found
-        if image_id not in truth.annotations:
-            continue
-        if image_id in own_ids:
-            other = dataset.photo_name(own_ids[image_id])
-            raise DataError(f"{path}: {other} and {name} are both photo {image_id!r} of the truth")
-        own_ids[image_id] = own_id
+    own_ids = match_photos(dataset, truth)
     if not own_ids:
         raise DataError(f"{truth.path} knows no photo of {path}")
     run_file = find_run_file(path)
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return RunSource(
         name=str(path),
-        dataset=replace(
-            dataset,
-            images={i: dataset.images[own] for i, own in own_ids.items() if own in dataset.images},
-            annotations={i: dataset.annotations[own] for i, own in own_ids.items()},
-        ),
+        dataset=renumber(dataset, own_ids),
         own_ids=own_ids,
         unknown=len(dataset.annotations) - len(own_ids),
         scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)),
@@ -245,8 +235,17 @@ def score_source(
     )
     if source.kept is None:
         return run
-    semantic, ap = _score_nets(source, source.kept, image_ids, new_ids, workers, on_photo)
-    return replace(run, semantic=semantic, ap=ap)
+    semantic, detections, things = _score_nets(
+        source, source.kept, image_ids, new_ids, workers, on_photo
+    )
+    ap = mean_ap(detections, things)
+    return replace(
+        run,
+        semantic=semantic,
+        ap=None if isnan(ap) else ap,
+        detections=detections,
+        things=things,
+    )
 
 
 def _score_nets(
@@ -256,8 +255,8 @@ def _score_nets(
     new_ids: Mapping[int, int],
     workers: int | None,
     on_photo: Callable[[], None],
-) -> tuple[tuple[SemanticStats, ...], float | None]:
-    """Pixels of the semantic net per photo, and mask AP over the common things."""
+) -> tuple[tuple[SemanticStats, ...], Detections, tuple[int, ...]]:
+    """Pixels of the semantic net per photo, its instances' matches, and the things in common."""
     semantic: list[SemanticStats] = []
 
     def load(image_id: ImageId) -> tuple[PanopticPrediction, Instances, SemanticStats]:
@@ -272,9 +271,9 @@ def _score_nets(
                 yield truth, instances
 
     with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        scores = mask_ap(pairs(pool), source.scorer.space).per_category
-    common = [ap for category_id, ap in scores.items() if category_id in new_ids and ap == ap]
-    return tuple(semantic), float(np.mean(common)) if common else None
+        detections = match_detections(pairs(pool), source.scorer.space)
+    common = tuple(i for i in source.scorer.space.thing_ids if i in new_ids)
+    return tuple(semantic), detections, common
 
 
 def _choose_classes(stats: SemanticStats, new_ids: Mapping[int, int]) -> SemanticStats:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fuse.metrics.counts import GROUP_SCORES, score_counts, stack_counts
+from fuse.metrics.detections import Detections, weighted_ap
 from fuse.metrics.pq import PQStats
 from fuse.metrics.semantic import SemanticStats
 from fuse.types import Float32Array, Float64Array, LabelSpace
@@ -100,6 +101,32 @@ def bootstrap_miou(
     return np.concatenate(drawn)
 
 
+def bootstrap_ap(
+    detections: Detections, category_ids: Sequence[int], *, resamples: int = 1000, seed: int = 0
+) -> Float64Array:
+    """Mask AP over the sets of photos that `bootstrap_pq` draws.
+
+    Args:
+        detections: of all photos.
+        category_ids: the things to take the mean over.
+        resamples: how many sets.
+        seed: of the draws.
+
+    Returns:
+        float64 (resamples,) in 0..1; NaN where a set has none of these things.
+
+    Raises:
+        ValueError: there are no photos.
+    """
+    columns = np.isin(detections.category_ids, category_ids)
+    drawn = []
+    for weights in draw_weights(len(detections.true_counts), resamples=resamples, seed=seed):
+        ap = weighted_ap(detections, weights)[:, columns]
+        occurs = ~np.isnan(ap)
+        drawn.append(_mean_ratio(np.where(occurs, ap, 0), occurs.astype(np.float64)))
+    return np.concatenate(drawn)
+
+
 def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterator[Float64Array]:
     """Sums over sets of as many rows, drawn with replacement.
 
@@ -114,12 +141,24 @@ def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterato
     Raises:
         ValueError: there are no rows.
     """
-    if not len(counts):
+    for weights in draw_weights(len(counts), resamples=resamples, seed=seed):
+        yield (weights @ counts).astype(np.float64)
+
+
+def draw_weights(photos: int, *, resamples: int, seed: int) -> Iterator[Float32Array]:
+    """How often each photo is in each of the sets that `bootstrap_pq` draws.
+
+    Yields:
+        float32 (up to CHUNK, photos).
+
+    Raises:
+        ValueError: there are no photos.
+    """
+    if not photos:
         raise ValueError("a bootstrap needs at least one photo")
     rng = np.random.default_rng(seed)
     for first in range(0, resamples, CHUNK):
-        weights = _draw_weights(rng, min(CHUNK, resamples - first), len(counts))
-        yield (weights @ counts).astype(np.float64)
+        yield _draw_weights(rng, min(CHUNK, resamples - first), photos)
 
 
 def _draw_weights(rng: np.random.Generator, resamples: int, photos: int) -> Float32Array:

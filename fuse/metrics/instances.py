@@ -56,6 +56,38 @@ def mask_ap(photos: Iterable[tuple[PanopticPrediction, Instances]], space: Label
         photos: ground truth and detections of each photo; read once.
         space: the label space of both.
     """
+    described = describe_detections(photos, space)
+    coco = COCO(described.truth)
+    scorer = COCOeval_faster(coco, coco.loadRes(described.detections), "segm")
+    scorer.run()
+    # (IoU thresholds, recall levels, categories, sizes, detections per photo); -1 = nothing.
+    precision = scorer.eval["precision"][:, :, :, 0, -1]
+    return MaskAP(
+        **{key: _nan_if_nothing(scorer.stats[row]) for key, row in STATS.items()},
+        per_category={
+            category_id: _nan_if_nothing(precision[:, :, row].mean())
+            for row, category_id in enumerate(sorted(space.thing_ids))
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedDetections:
+    """Ground truth and detections as COCO's instance files have them.
+
+    Attributes:
+        truth: images, annotations, categories.
+        detections: results; their image ids count the photos from 1.
+    """
+
+    truth: dict[str, list[dict[str, Any]]]
+    detections: list[dict[str, Any]]
+
+
+def describe_detections(
+    photos: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace
+) -> DescribedDetections:
+    """The things of panoptic maps and the detections of the same photos, for COCO's scorers."""
     images: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
@@ -70,17 +102,8 @@ def mask_ap(photos: Iterable[tuple[PanopticPrediction, Instances]], space: Label
             )
         ]
     categories = [{"id": category_id, "name": str(category_id)} for category_id in space.thing_ids]
-    coco = COCO({"images": images, "annotations": instances, "categories": categories})
-    scorer = COCOeval_faster(coco, coco.loadRes(detections), "segm")
-    scorer.run()
-    # (IoU thresholds, recall levels, categories, sizes, detections per photo); -1 = nothing.
-    precision = scorer.eval["precision"][:, :, :, 0, -1]
-    return MaskAP(
-        **{key: _nan_if_nothing(scorer.stats[row]) for key, row in STATS.items()},
-        per_category={
-            category_id: _nan_if_nothing(precision[:, :, row].mean())
-            for row, category_id in enumerate(sorted(space.thing_ids))
-        },
+    return DescribedDetections(
+        {"images": images, "annotations": instances, "categories": categories}, detections
     )
 
 

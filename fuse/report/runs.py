@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +14,7 @@ from fuse.analysis.compared_runs import find_run_file
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
+from fuse.io.photo_ids import match_photos, renumber
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.records import PREDICTION_DIR
 from fuse.scoring import TruthScorer, find_truth_map
@@ -77,40 +78,13 @@ def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | No
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return ShownRun(
         path=path,
-        dataset=replace(
-            dataset,
-            images={i: dataset.images[own] for i, own in own_ids.items() if own in dataset.images},
-            annotations={i: dataset.annotations[own] for i, own in own_ids.items()},
-        ),
+        dataset=renumber(dataset, own_ids),
         own_ids=own_ids,
         scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)) if truth else None,
         run_file=run_file,
         kept=read_kept_run(path) if has_kept else None,
         unknown=len(dataset.annotations) - len(own_ids),
     )
-
-
-def match_photos(dataset: PanopticDataset, known: PanopticDataset) -> dict[ImageId, ImageId]:
-    """A dataset's own image_id of each photo that another one knows, by the other's image_id.
-
-    Photos are found by their names; where no name is known, by their image ids.
-
-    Raises:
-        DataError: two photos are the same one of the other dataset.
-    """
-    own_ids: dict[ImageId, ImageId] = {}
-    for own_id in dataset.annotations:
-        name = dataset.photo_name(own_id)
-        image_id = known.find_image(name)
-        if image_id is None:
-            continue
-        if image_id in own_ids:
-            other = dataset.photo_name(own_ids[image_id])
-            raise DataError(
-                f"{dataset.path}: {other} and {name} are both photo {image_id!r} of {known.path}"
-            )
-        own_ids[image_id] = own_id
-    return own_ids or {i: i for i in dataset.annotations if i in known.annotations}
 
 
 def find_photos(
