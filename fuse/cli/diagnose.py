@@ -40,7 +40,7 @@ def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
     from fuse.progress import count_progress
-    from fuse.tables import print_diagnosis
+    from fuse.tables.diagnosis import print_diagnosis
 
     with count_progress() as on_progress:
         diagnosis = api.diagnose(**options, on_progress=on_progress)

@@ -43,7 +43,7 @@ def disagree(
     """
     from fuse import api
     from fuse.progress import count_progress
-    from fuse.tables import print_disagreement
+    from fuse.tables.disagreement import print_disagreement
 
     with count_progress() as on_progress:
         result = api.disagree(predictions, workers=workers, on_progress=on_progress)

@@ -21,7 +21,7 @@ def labels(context: click.Context) -> None:
     fuse labels audit ade20k_150 coco_panoptic
     """
     from fuse import api
-    from fuse.tables import print_rows
+    from fuse.tables.layout import print_rows
 
     if context.invoked_subcommand is None:
         print_rows(("label space", "things", "stuff", "rows of a net"), api.list_space_rows())
@@ -54,7 +54,8 @@ def audit(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
     from fuse.progress import count_progress
-    from fuse.tables import print_evaluation, print_rows
+    from fuse.tables.evaluation import print_evaluation
+    from fuse.tables.layout import print_rows
 
     with count_progress() as on_progress:
         found = api.audit(**options, on_progress=on_progress)

@@ -51,7 +51,7 @@ def pairs(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
     from fuse.progress import count_progress
-    from fuse.tables import print_rows
+    from fuse.tables.layout import print_rows
 
     with count_progress() as on_progress:
         counts = api.pairs(**options, on_progress=on_progress)

@@ -20,7 +20,7 @@ def pipelines(weights_dir: Path | None, json_file: Path | None) -> None:
     fuse pipelines
     """
     from fuse.fetch import describe_pipelines  # fuse.api would load torch
-    from fuse.tables import print_pipelines
+    from fuse.tables.nets import print_pipelines
 
     found = describe_pipelines(weights_dir)
     print_figures(

@@ -43,7 +43,7 @@ def print_figures(
 
 
 def _print_run(result: RunResult) -> None:
-    from fuse.tables import print_evaluation
+    from fuse.tables.evaluation import print_evaluation
 
     if result.evaluation:
         print_evaluation(result.evaluation)

@@ -68,7 +68,7 @@ def sweep(
     """
     from fuse import api
     from fuse.progress import count_progress
-    from fuse.tables import print_sweep
+    from fuse.tables.sweep import print_sweep
 
     if plot_file:
         api.check_plot_path(plot_file)

@@ -1,0 +1,49 @@
+"""What the tables of all commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isnan
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fuse.metrics.pq import PQScore
+from fuse.printable import printable
+
+SHOWN = 10  # rows of a table that shows the worst or the best of many
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table of text."""
+    table = Table(box=None, pad_edge=False)
+    for title in header:
+        table.add_column(escape(title), overflow="fold")
+    for row in rows:
+        table.add_row(*map(plain, row))
+    Console().print(table)
+
+
+def make_table(first: str, columns: Iterable[str]) -> Table:
+    """A table whose first column is text and the others numbers."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def plain(text: str) -> str:
+    """Text of strangers, in which nothing is a command to rich or to a terminal."""
+    return escape(printable(text))
+
+
+def percents(score: PQScore) -> tuple[str, str, str]:
+    """PQ, SQ and RQ times 100."""
+    return as_percent(score.pq), as_percent(score.sq), as_percent(score.rq)
+
+
+def as_percent(fraction: float) -> str:
+    """A fraction times 100, ``n/a`` for NaN, where nothing was scored."""
+    return "n/a" if isnan(fraction) else f"{100 * fraction:.1f}"

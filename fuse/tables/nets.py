@@ -1,0 +1,47 @@
+"""The tables of `fuse pipelines` and `fuse models profile`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from fuse.analysis.profile import ProfileRow
+from fuse.fetch import PipelineEntry
+from fuse.tables.layout import make_table
+
+
+def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
+    """Each pipeline with a line for each of its weights."""
+    console = Console()
+    for pipeline in pipelines:
+        console.print(f"{pipeline.name}: {pipeline.description}", markup=False, soft_wrap=True)
+        for net in {net.source: net for net in pipeline.weights}.values():
+            name, size = net.source.rpartition("/")[2], f"{net.size / 1e6:.0f} MB"
+            here = "here" if net.is_present else f"absent, fuse fetch {pipeline.name}"
+            line = f"    {name}, {size}, {net.licence}: {here}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_profile(rows: Sequence[ProfileRow]) -> None:
+    """A line per net and per part of a pipeline."""
+    table = make_table("pipeline", ())
+    table.add_column("part")
+    for title in ("M params", "GFLOP", "MiB", "ms", "to the first"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(
+            escape(row.pipeline),
+            row.part + ("*" if row.has_random_weights else ""),
+            f"{row.parameters / 1e6:.2f}" if row.parameters is not None else "-",
+            f"{row.flops / 1e9:.2f}" if row.flops else "-",
+            f"{row.memory / 2**20:.0f}" if row.memory else "-",
+            f"{row.seconds * 1e3:.1f}",
+            f"{row.ratio:.2f}" if row.ratio is not None else "",
+        )
+        if row.part == "total":
+            table.add_section()
+    Console().print(table)
+    if any(row.has_random_weights for row in rows):
+        print("* with random weights")
