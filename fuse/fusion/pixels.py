@@ -171,7 +171,8 @@ def list_survivors(
 
     Of two masks with an IoU above 0.5 only the better scored takes part, and none does of
     which more than overlap_threshold lies in a better one of its class (Xiong et al. 2019,
-    section 3.4, with the IoU of masks in place of boxes and one better mask at a time). What
+    "Implementation Details", with the IoU of masks in place of boxes and one better mask at a
+    time). What
     lies inside an instance of another class stays: a tie may win pixels of a person.
     """
     order = order_by_score(instances, score_threshold)
