@@ -22,7 +22,7 @@ KEPT_SCORE = 0.05  # what detectors are customarily scored down to
 MAX_THREADS = 8  # for reading, and as many for finishing
 # Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
 # in the nets needs its own working memory, and layers of small nets do not fill many cores.
-CORES = 4
+LANE_CORES = 4
 
 
 class LocalEngine:
@@ -87,12 +87,12 @@ def plan_lanes(pipeline: Pipeline) -> tuple[int, int]:
 
     Two photos on a core each are done sooner than two photos one after the other on both: cores
     that share a layer's sums wait for each other at its end. And a net's last bits depend on how
-    its sums are shared, so that up to `CORES` cores all give the same bytes.
+    its sums are shared, so that up to `LANE_CORES` cores all give the same bytes.
     """
     threads = count_threads()
     lanes = 1
     if pipeline.device == "cpu" and pipeline.is_thread_safe:
-        lanes = max(min(threads, CORES), threads // CORES)
+        lanes = max(min(threads, LANE_CORES), threads // LANE_CORES)
     return lanes, threads // lanes
 
 

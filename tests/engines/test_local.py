@@ -11,7 +11,7 @@ import torch
 from fuse import Pipeline, api
 from fuse.clock import StageClock
 from fuse.engines.batches import BatchPredictor
-from fuse.engines.local import CORES, plan_lanes, run_local
+from fuse.engines.local import LANE_CORES, plan_lanes, run_local
 from fuse.photo import FinishedPhoto, ReadPhoto
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.types import Photo
@@ -135,8 +135,8 @@ def test_an_error_of_a_reader_is_not_taken_for_a_timeout():
     [
         ("cpu", True, 1, (1, 1)),
         ("cpu", True, 2, (2, 1)),
-        ("cpu", True, CORES, (CORES, 1)),
-        ("cpu", True, 2 * CORES + 1, (CORES, 2)),
+        ("cpu", True, LANE_CORES, (LANE_CORES, 1)),
+        ("cpu", True, 2 * LANE_CORES + 1, (LANE_CORES, 2)),
         ("cpu", True, 64, (16, 4)),
         ("cpu", False, 4, (1, 4)),
         ("cuda:0", True, 4, (1, 4)),

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fuse import api
-from fuse.engines.local import CORES
+from fuse.engines.local import LANE_CORES
 from fuse.errors import ConfigError, EngineError, RunStoppedError
 
 ROOT = Path(__file__).parents[2]
@@ -130,7 +130,7 @@ def read_journal(out):
 def few_threads():
     """As many as there are lanes: with more, the sums of a net are split among threads."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, CORES))
+    torch.set_num_threads(min(threads, LANE_CORES))
     yield
     torch.set_num_threads(threads)
 
