@@ -133,11 +133,14 @@ def test_segments_are_those_of_the_combine_script(
         assert [(s.segment_id, s.category_id) for s in found.segments_info] == segments
 
 
+def stripes_of(*spans: tuple[int, int]) -> np.ndarray:
+    """bool (N, 20), True from first to stop."""
+    x = np.arange(20)
+    return np.array([(first <= x) & (x < stop) for first, stop in spans])
+
+
 def test_a_dropped_stuff_mask_leaves_its_pixels_to_the_next(tmp_path: Path) -> None:
-    masks = np.zeros((4, 1, 20), dtype=bool)
-    for mask, (first, stop) in zip(masks, [(0, 8), (4, 10), (4, 20), (18, 20)], strict=True):
-        mask[0, first:stop] = True
-    rles = rle_masks(masks).rles
+    rles = rle_masks(stripes_of((0, 8), (4, 10), (4, 20), (18, 20))[:, np.newaxis]).rles
     stuff = [
         {"image_id": 1, "category_id": category_id, "segmentation": rle}
         for category_id, rle in zip([5, 21, 5, 200], rles, strict=True)
@@ -146,9 +149,28 @@ def test_a_dropped_stuff_mask_leaves_its_pixels_to_the_next(tmp_path: Path) -> N
     out = tmp_path / "out"
     combine(out, **write_files(tmp_path, [image], [], stuff), stuff_area=4)
     found = read_panoptic_json(out).load(1)
-    # 21 has two free pixels only; the second mask of 5 takes them and is its own segment.
-    assert found.panoptic_map.tolist() == [[1] * 8 + [2] * 12]
-    assert [s.category_id for s in found.segments_info] == [5, 5]
+    # 21 has two free pixels only; the second mask of 5 takes them and joins the first.
+    assert found.panoptic_map.tolist() == [[1] * 20]
+    assert [(s.category_id, s.area, s.bbox) for s in found.segments_info] == [
+        (5, 20, (0, 0, 20, 1))
+    ]
+
+
+def test_stuff_masks_of_a_category_are_one_segment_wherever_they_stand(tmp_path: Path) -> None:
+    masks = stripes_of((0, 3), (3, 9), (12, 20), (9, 12))
+    rles = rle_masks(masks[:, np.newaxis]).rles
+    stuff = [
+        {"image_id": 1, "category_id": category_id, "segmentation": rle}
+        for category_id, rle in zip([21, 5, 21, 5], rles, strict=True)
+    ]
+    image = {"id": 1, "file_name": "1.jpg", "height": 1, "width": 20}
+    combine(tmp_path / "out", **write_files(tmp_path, [image], [], stuff), stuff_area=1)
+    found = read_panoptic_json(tmp_path / "out").load(1)
+    assert found.panoptic_map.tolist() == [[1] * 3 + [2] * 9 + [1] * 8]
+    assert [(s.category_id, s.area, s.bbox) for s in found.segments_info] == [
+        (21, 11, (0, 0, 20, 1)),
+        (5, 9, (3, 0, 9, 1)),
+    ]
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "I;16"])

@@ -11,6 +11,7 @@ from fuse.ops._jit import jit
 from fuse.ops.masks import MaskRuns, mask_runs
 from fuse.ops.rle import rle_runs
 from fuse.ops.runs import run_starts
+from fuse.ops.segments import measure_segments
 from fuse.types import (
     Instances,
     Int32Array,
@@ -140,8 +141,9 @@ def fuse_stuff_masks(
     """Fuse as `fuse_by_overlap` does, with stuff that comes as masks and not as a map.
 
     Such masks may overlap and a category may have several. They are painted in their order,
-    each as a segment of its own, and a mask that is dropped leaves its pixels to those after
-    it: the rule of the official combine script.
+    and a mask that is dropped leaves its pixels to those after it. What is painted of one
+    category is one segment. That is the rule of the official combine script, which gives a
+    stuff category one colour, and so one id.
 
     Args:
         stuff_ids: category_id of each stuff mask.
@@ -174,7 +176,25 @@ def fuse_stuff_masks(
             min_area=_stuff_pixels(stuff_area, panoptic_map),
         )
     ]
-    return PanopticPrediction(panoptic_map, (*things, *stuff))
+    return PanopticPrediction(panoptic_map, (*things, *_join_categories(panoptic_map, stuff)))
+
+
+def _join_categories(panoptic_map: Int32Array, stuff: list[SegmentInfo]) -> list[SegmentInfo]:
+    """Make one segment of those of a category, in a map whose last ids they are."""
+    category_ids = list(dict.fromkeys(segment.category_id for segment in stuff))
+    if len(category_ids) == len(stuff):
+        return stuff
+    first_id = stuff[0].segment_id
+    new_ids = np.arange(first_id + len(stuff), dtype=np.int32)
+    new_ids[first_id:] = [first_id + category_ids.index(s.category_id) for s in stuff]
+    panoptic_map[:] = new_ids[panoptic_map]
+    segment_ids = np.arange(first_id, first_id + len(category_ids), dtype=np.int32)
+    areas, bboxes, _ = measure_segments(panoptic_map, segment_ids)
+    rows = zip(segment_ids, category_ids, areas, bboxes, strict=True)
+    return [
+        SegmentInfo(int(segment_id), category_id, int(area), tuple(bbox.tolist()))
+        for segment_id, category_id, area, bbox in rows
+    ]
 
 
 def _stuff_pixels(stuff_area: float, panoptic_map: Int32Array) -> float:

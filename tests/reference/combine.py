@@ -64,8 +64,14 @@ def _combine_one(
             continue
         used = rle if used is None else coco_mask.merge([used, rle], intersect=False)
         paint((coco_mask.decode(rle) == 1) & (panoptic_map == 0), entry["category_id"])
+    stuff_ids: dict[int, int] = {}  # the script's ids are colours, and stuff has one colour
     for entry in stuff:
         free = (coco_mask.decode(entry["segmentation"]) == 1) & (panoptic_map == 0)
-        if free.sum() >= stuff_area:
+        if free.sum() < stuff_area:
+            continue
+        if entry["category_id"] in stuff_ids:
+            panoptic_map[free] = stuff_ids[entry["category_id"]]
+        elif free.any():
             paint(free, entry["category_id"])
+            stuff_ids[entry["category_id"]] = len(segments)
     return panoptic_map, segments
