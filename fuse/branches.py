@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from fuse.io.coco import ImageId, PanopticDataset
-from fuse.io.results import open_semantic, read_results
+from fuse.io.results import LabelFolder, ResultsFile
 from fuse.metrics.instances import MaskAP, mask_ap
 from fuse.metrics.semantic import (
     SemanticResult,
@@ -20,12 +19,15 @@ LoadTruth = Callable[[ImageId], PanopticPrediction]
 
 
 def score_semantic(
-    path: Path, truth: PanopticDataset, load_truth: LoadTruth, space: LabelSpace
+    predictions: ResultsFile | LabelFolder,
+    truth: PanopticDataset,
+    load_truth: LoadTruth,
+    space: LabelSpace,
 ) -> SemanticResult:
     """Mean IoU of a result JSON or a folder of label PNGs, over the photos of the ground truth.
 
     Args:
-        path: the predictions, in category ids of `space`.
+        predictions: in category ids of `space`.
         truth: names the photos.
         load_truth: a photo's ground truth in `space`.
         space: the categories that are scored.
@@ -33,7 +35,6 @@ def score_semantic(
     Raises:
         CocoFormatError: a prediction or a true PNG is wrong or missing.
     """
-    predictions = open_semantic(path, space)
     photos = ((image_id, load_truth(image_id)) for image_id in truth.annotations)
     stats = [
         count_semantic(
@@ -45,12 +46,12 @@ def score_semantic(
 
 
 def score_instances(
-    path: Path, truth: PanopticDataset, load_truth: LoadTruth, space: LabelSpace
+    results: ResultsFile, truth: PanopticDataset, load_truth: LoadTruth, space: LabelSpace
 ) -> MaskAP:
     """Mask AP of a COCO result file, over the photos of the ground truth.
 
     Args:
-        path: the detections, in category ids of `space`.
+        results: the detections, in category ids of `space`.
         truth: names the photos.
         load_truth: a photo's ground truth in `space`.
         space: the categories; its things are scored.
@@ -58,7 +59,6 @@ def score_instances(
     Raises:
         CocoFormatError: an entry or a true PNG is wrong or missing.
     """
-    results = read_results(path, space)
     photos = ((image_id, load_truth(image_id)) for image_id in truth.annotations)
     return mask_ap(
         ((photo, results.load_instances(image_id, photo.size)) for image_id, photo in photos), space

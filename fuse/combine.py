@@ -222,6 +222,7 @@ def _combine_photos(
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Fuse photos and write panoptic.json and its PNGs; returns how many segments they have."""
+    is_new = not out.exists()
     png_dir = _make_folder(out, overwrite=overwrite)
     segments = 0
 
@@ -236,7 +237,8 @@ def _combine_photos(
     try:
         write_panoptic_json(out / RUN_JSON, [photo for photo, _ in tasks], annotate(), space)
     except BaseException:
-        shutil.rmtree(png_dir, ignore_errors=True)  # nothing half-written stays
+        # Nothing half-written stays.
+        shutil.rmtree(out if is_new else png_dir, ignore_errors=True)
         raise
     return segments
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord
+from fuse.io.results import LabelFolder, ResultsFile
 from fuse.metrics.pq import SegmentTable
 from fuse.ops.matching import Int64Array
 from fuse.types import Int32Array
@@ -182,6 +183,9 @@ FAULTS = {
         official_severity=_ERROR,
     ),
     "pred-extra": _Fault("predicted photos that the ground truth lacks", "left out"),
+    "branch-extra": _Fault(
+        "photos of --semantic or --instances that the ground truth lacks", "left out"
+    ),
     "cannot-score": _Fault(
         "photos that cannot be scored",
         "mend or replace the files",
@@ -272,6 +276,17 @@ def check_heads(
             )
         notes.append(Note("pred-extra", f"image_id {extra[0]!r}", len(extra)))
     return notes + _check_names(truth, predictions)
+
+
+def check_branches(
+    truth: PanopticDataset, branches: Iterable[ResultsFile | LabelFolder | None]
+) -> Iterator[Note]:
+    """Notes on what the files of the two branches hold beyond the photos of the truth."""
+    for branch in branches:
+        if isinstance(branch, ResultsFile):
+            extra = [i for i in branch.entries if i not in truth.annotations]
+            if extra:
+                yield Note("branch-extra", f"{branch.path}, image_id {extra[0]!r}", len(extra))
 
 
 def _check_names(truth: PanopticDataset, predictions: PanopticDataset) -> list[Note]:

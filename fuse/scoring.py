@@ -18,6 +18,7 @@ from fuse.doctor import (
     Finding,
     Note,
     Severity,
+    check_branches,
     check_heads,
     check_pixels,
     check_truth_segments,
@@ -27,6 +28,7 @@ from fuse.errors import CocoFormatError, DataError, LabelSpaceError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
 from fuse.io.files import open_whole
 from fuse.io.png import read_id_map_file
+from fuse.io.results import open_semantic, read_results
 from fuse.labels import LabelMap, find_label_map, map_panoptic
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (
@@ -170,7 +172,9 @@ class TruthScorer:
         try:
             stats = match_pairs(pairs, truth, pred, official=self._official)
         except ValueError as err:
-            raise CocoFormatError(f"{self.truth.path}, image_id {image_id!r}: {err}") from err
+            raise CocoFormatError(
+                f"{self.truth.path}, image_id {image_id!r}: {err}; leave out --official"
+            ) from err
         return PhotoScore(image_id, self.truth.photo_name(image_id), stats, tuple(notes))
 
     def evaluation(
@@ -246,7 +250,10 @@ def evaluate(
     used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official)
+    semantic_file = open_semantic(semantic, scorer.space) if semantic else None
+    instance_file = read_results(instances, scorer.space) if instances else None
     notes = check_heads(truth, predictions, mapped=label_map is not None)
+    notes += check_branches(truth, (semantic_file, instance_file))
     image_ids = list(truth.annotations)
     photos = PhotoScores()
     for photo in _map_threads(
@@ -259,8 +266,8 @@ def evaluate(
     branch = (truth, scorer.load, scorer.space)
     return replace(
         evaluation,
-        semantic=score_semantic(semantic, *branch) if semantic else None,
-        instances=score_instances(instances, *branch) if instances else None,
+        semantic=score_semantic(semantic_file, *branch) if semantic_file else None,
+        instances=score_instances(instance_file, *branch) if instance_file else None,
     )
 
 

@@ -403,6 +403,22 @@ def test_branches_are_scored_in_the_space_of_the_truth(tmp_path):
     assert scores["instances"]["ap_large"] is None
 
 
+def test_results_of_photos_that_the_truth_lacks_are_named(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: PRED})
+    results = [
+        {"image_id": i, "category_id": 1, "score": 0.5, "segmentation": {"size": [9, 9]}}
+        for i in (77, 78)
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    branches = dict.fromkeys(("semantic", "instances"), tmp_path / "results.json")
+    (finding,) = evaluate(gt, pred, **branches).findings
+    assert (finding.code, finding.count) == ("branch-extra", 4)
+    assert finding.first.endswith("results.json, image_id 77")
+    with pytest.raises(DataError, match="that the ground truth lacks"):
+        evaluate(gt, pred, **branches, strict=True)
+
+
 def test_branches_are_scored_against_mapped_truth(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: coco_photo()}, COCO)
     pred = write_dataset(tmp_path, "pred", {5: panoptic(np.zeros((2, 5)), {})}, SUPER)

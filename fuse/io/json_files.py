@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import mmap
 import re
@@ -13,6 +14,12 @@ import msgspec
 from fuse.errors import CocoFormatError
 
 TOO_DEEP = "nested too deeply to be read"
+COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "UTF-8 with a byte order mark",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
@@ -40,7 +47,7 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
     try:
         return msgspec.json.decode(content, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        fault = _name_bad_number(content, str(err)) or str(err)
+        fault = _name_encoding(content) or _name_bad_number(content, str(err), form) or str(err)
         raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
     except RecursionError as err:
         raise CocoFormatError(f"{path} is not a {what}: {TOO_DEEP}") from err
@@ -67,7 +74,15 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
     return content
 
 
-def _name_bad_number(content: mmap.mmap, message: str) -> str | None:
+def _name_encoding(content: mmap.mmap) -> str | None:
+    """What is wrong with a text that begins with a mark of its byte order."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if content[: len(mark)] == mark:
+            return f"it is text in {encoding}; save it as plain UTF-8"
+    return None
+
+
+def _name_bad_number(content: mmap.mmap, message: str, form: Any) -> str | None:  # noqa: ANN401
     """Entry and field of a NaN or Infinity; Python writes them into JSON, which has none.
 
     None where something else is wrong.
@@ -77,9 +92,24 @@ def _name_bad_number(content: mmap.mmap, message: str) -> str | None:
     number = re.match(rb"NaN|Infinity", content[position : position + 8])
     if number is None:
         return None
+    entry = _name_entry(content, position)
+    path = None if entry else _name_path(content, position, len(number[0]), form)
     fields = re.findall(rb'"(\w+)"\s*:', content[max(0, position - 1000) : position])
-    field = fields[-1].decode() if fields else "a value"
-    return f"{_name_entry(content, position)}{field} is {number[0].decode()}, no number of JSON"
+    field = path or (fields[-1].decode() if fields else "a value")
+    return f"{entry}{field} is {number[0].decode()}, no number of JSON"
+
+
+def _name_path(content: mmap.mmap, position: int, length: int, form: Any) -> str | None:  # noqa: ANN401
+    """Where in the records a bad number stands, as msgspec says it of a text in its place."""
+    if len(content) > COPIED_BYTES:
+        return None
+    mended = content[:position].removesuffix(b"-") + b'""' + content[position + length :]
+    try:
+        msgspec.json.decode(mended, type=form)
+    except msgspec.DecodeError as err:
+        found = re.search(r"`\$.*`", str(err))
+        return found[0] if found else None
+    return None
 
 
 def _name_entry(content: mmap.mmap, position: int) -> str:

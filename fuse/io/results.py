@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError
-from fuse.io.coco import ImageId
+from fuse.io.coco import Flag, ImageId
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out
 from fuse.ops.rle import count_rle_pixels
@@ -48,7 +48,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     segmentation: msgspec.Raw
     score: float | None = None
     bbox: msgspec.Raw = msgspec.Raw(b"null")
-    iscrowd: int | bool = 0
+    iscrowd: Flag = 0
 
 
 Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels

@@ -90,7 +90,8 @@ def match_segments(
             true segments without pixels as missed.
 
     Raises:
-        ValueError: the two maps differ in (H, W).
+        ValueError: the two maps differ in (H, W); or `official`, and a claimed area is so
+            small that an IoU is above 1.
 
     >>> truth = PanopticPrediction(
     ...     np.array([[1, 1, 1, 2]], dtype=np.int32),
@@ -156,7 +157,7 @@ def match_pairs(
         official: as in `match_segments`.
 
     Raises:
-        ValueError: `official`, and a claimed area makes a union of 0 pixels.
+        ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
     return PQStats(
         *count_matches(

@@ -128,7 +128,7 @@ def count_matches(
         and fn, int64 (K,) each.
 
     Raises:
-        ValueError: `official`, and a claimed area makes a union of 0 pixels.
+        ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
     truth_ids, true_rows, pred_rows, counts = pairs
     true_categories, iscrowd, claimed_areas = truth
@@ -154,8 +154,8 @@ def count_matches(
     iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
     for pair in np.flatnonzero(same_class & ~iscrowd[t]):
         union = pred_areas[p[pair]] + true_areas[t[pair]] - shared[pair] - void_areas[p[pair]]
-        if union == 0:
-            raise ValueError("the claimed area of a true segment makes a union of 0 pixels")
+        if 0 <= union < shared[pair]:
+            raise ValueError("the claimed area of a true segment makes an IoU above 1")
         iou = shared[pair] / union
         if iou > MATCH_IOU:
             iou_sum[true_class[t[pair]]] += iou

@@ -183,7 +183,15 @@ def entry(**changes):
             entry(segments_info=[SEGMENT | {"id": 2**24}]),
             r"<= 16777215 - at .*segments_info\[0\].id`",
         ),
+        (entry(segments_info=[SEGMENT | {"id": 1.0}]), r"got `float` - at .*\[0\].id`"),
+        (entry(segments_info=[SEGMENT | {"id": True}]), r"got `bool` - at .*\[0\].id`"),
         (entry(segments_info=[SEGMENT | {"area": "6"}]), r"segments_info\[0\].area`"),
+        (
+            entry(segments_info=[SEGMENT, SEGMENT | {"area": float("nan")}]),
+            r": `\$.annotations\[0\].segments_info\[1\].area` is NaN, no number of JSON",
+        ),
+        (entry(segments_info=[SEGMENT | {"score": float("-inf")}]), r"\[0\].score` is Infinity"),
+        (entry(segments_info=[SEGMENT | {"iscrowd": 2}]), r"<= 1 - at .*\[0\].iscrowd`"),
         (
             entry(segments_info=[SEGMENT, {"id": 2, "category_id": 4}]),
             "image_id 1: segment 2 has category_id 4, which is not in the categories",
@@ -209,6 +217,8 @@ def test_wrong_entries_are_named(tmp_path, changes, message):
         (b"[1, 2]", "is not a COCO panoptic JSON: Expected `object`, got `array`"),
         (b'{"annotations": [', "truncated"),
         (b"\x89PNG\r\n", "malformed"),
+        ('{"annotations": []}'.encode("utf-16"), "it is text in UTF-16; save it as plain UTF-8"),
+        (b'\xef\xbb\xbf{"annotations": []}', "UTF-8 with a byte order mark"),
         (b'{"annotations": ["\xff"]}', "is not a COCO panoptic JSON"),
     ],
 )

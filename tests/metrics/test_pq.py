@@ -152,9 +152,10 @@ def test_official_differs(pair, corrected, official):
     assert_equal_stats(match_segments(*pair, official=True), slow_counts(*pair, official=True))
 
 
-def test_official_refuses_an_area_that_leaves_no_union():
-    truth = panoptic([1, 1, 0, 0], {1: 1}, areas={1: 0})
-    with pytest.raises(ValueError, match="union of 0 pixels"):
+@pytest.mark.parametrize("area", [0, 1])
+def test_official_refuses_an_area_that_makes_an_iou_above_one(area):
+    truth = panoptic([1, 1, 0, 0], {1: 1}, areas={1: area})
+    with pytest.raises(ValueError, match="makes an IoU above 1"):
         match_segments(truth, panoptic([1, 1, 0, 0], {1: 1}), official=True)
 
 
