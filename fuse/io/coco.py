@@ -28,8 +28,7 @@ from fuse.types import (
 )
 
 ImageId = int | str  # COCO numbers its photos, Cityscapes names them
-# isthing and iscrowd: 0 and 1, or false and true in some files
-Flag = Annotated[int, msgspec.Meta(ge=0, le=1)] | bool | None
+Flag = Annotated[int, msgspec.Meta(ge=0, le=1)] | bool | None  # of isthing and iscrowd
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 RUN_JSON = "panoptic.json"  # in the output folder of a run
