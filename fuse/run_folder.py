@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import hash_file, read_regular, remove_parts, write_whole
+from fuse.io.files import find_parts, hash_file, read_regular, write_whole
 from fuse.io.json_files import parse_object
 from fuse.io.names import check_links
 from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
@@ -66,7 +66,7 @@ class RunFolder:
         check_links(path, *(path / name for name in WRITTEN))
         if not (overwrite and (path / RUN_FILE).is_file()):
             _check_folder(path, settings)
-        (path / PNG_DIR).mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK_FILE, timeout=0)
         try:
             self._lock.acquire()
@@ -74,12 +74,13 @@ class RunFolder:
             raise DataError(f"another process is writing to {path}; wait for its end") from err
         if overwrite:
             _remove_run(path)
+        remove_unfinished(path)
+        # Before all else, so that a process killed from here on leaves what is known as a run.
         write_json(path / RUN_FILE, {"settings": settings})
+        (path / PNG_DIR).mkdir(exist_ok=True)
         self._settings = settings
         self._files: dict[str, str] = {}
         self._lines = _read_lines(path / JOURNAL_FILE)
-        if self._lines:
-            remove_unfinished(path)
         self._journal: BinaryIO = (path / JOURNAL_FILE).open("ab+")
         _end_torn_line(self._journal)
 
@@ -154,8 +155,11 @@ class RunFolder:
 
 def remove_unfinished(path: Path) -> None:
     """Delete what killed processes had begun to write into a run's folder."""
+    for part in find_parts(path):
+        part.unlink(missing_ok=True)
     for name in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
-        remove_parts(path / name)
+        for part in find_parts(path / name, below=True):
+            part.unlink(missing_ok=True)
 
 
 def read_records(path: Path) -> Iterator[PhotoRecord]:
@@ -212,13 +216,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _remove_run(path: Path) -> None:
-    """Delete what a run wrote into a folder, and nothing else."""
+    """Delete what a run wrote into a folder, and nothing else.
+
+    The journal goes first, which names the files, and run.json stays, by which this is a run's
+    folder until it is replaced: a process may be killed in between.
+    """
+    for name in (JOURNAL_FILE, PANOPTIC_FILE):
+        (path / name).unlink(missing_ok=True)
     for folder in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
         if (path / folder).is_dir():
             shutil.rmtree(path / folder)
-    (path / PNG_DIR).mkdir()
-    for name in (PANOPTIC_FILE, JOURNAL_FILE, RUN_FILE):
-        (path / name).unlink(missing_ok=True)
 
 
 def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
@@ -229,7 +236,8 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
         raise DataError(f"{path} is a file; give a folder for the output")
     run_file = path / RUN_FILE
     if not run_file.is_file():
-        if any(path.iterdir()):
+        # A process killed before it wrote run.json leaves its lock and a part of that.
+        if any(file.name != LOCK_FILE for file in set(path.iterdir()) - set(find_parts(path))):
             raise DataError(f"{path} is not empty and holds no run; give a new folder")
         return
     try:

@@ -1,9 +1,11 @@
 """The output folder: its journal, what it refuses, and what it never leaves behind."""
 
 import json
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from fuse.run_folder import RunFolder, read_records
 from fuse.types import SegmentInfo
 
 SETTINGS = {"pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.5}}, "fuse": "0.1.0"}
+SPACE = load_space("coco_panoptic")
 SEGMENT = SegmentInfo(1, 17, area=12, bbox=(0, 0, 4, 3), score=0.123456789012345678)
 DONE = PhotoRecord("cats/ä.jpg", (3, 4), (SEGMENT,), files={"panoptic/cats/ä.png": "0" * 64})
 FAILED = PhotoRecord('b\n".jpg', error="cut short")
@@ -110,17 +113,16 @@ def test_a_broken_journal_names_the_line(tmp_path):
 
 
 def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path):
-    space = load_space("coco_panoptic")
     tasks = [PhotoTask(None, f"{n}.jpg", f"{n}.png", n) for n in (1, 2, 3)]
     with RunFolder(tmp_path, SETTINGS) as folder:
         folder.append(PhotoRecord("3.jpg", (3, 4), (SEGMENT,)))
         folder.append(PhotoRecord("2.jpg", error="cut short"))
         folder.append(PhotoRecord("1.jpg", (3, 4)))
-        folder.write_maps(tasks, space)
+        folder.write_maps(tasks, SPACE)
         folder.write_summary({"photos": 2})
     dataset = read_panoptic_json(tmp_path)
     assert list(dataset.annotations) == [1, 3]
-    assert dataset.space == space
+    assert dataset.space == SPACE
     written = json.loads((tmp_path / "panoptic.json").read_text())
     assert written["annotations"][1]["segments_info"][0]["score"] == SEGMENT.score
     assert json.loads((tmp_path / "run.json").read_text()) == {
@@ -146,11 +148,69 @@ def test_a_forgotten_photo_is_neither_done_nor_failed(tmp_path):
     assert [record.file_name for record in read_records(tmp_path)] == [DONE.file_name]
 
 
-def test_what_a_killed_process_had_begun_is_cleared_away(tmp_path):
+# What a process that was killed while it wrote "name" leaves beside it.
+PART = f".{'0123456789abcdef' * 2}.part"
+
+
+@pytest.mark.parametrize("record", [DONE, None], ids=["a photo is done", "none is done"])
+@pytest.mark.parametrize("place", [".", "panoptic/cats", "pictures", "predictions/cats"])
+def test_what_a_killed_process_had_begun_is_cleared_away(tmp_path, record, place):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(DONE)
-    (tmp_path / "panoptic" / "cats").mkdir()
-    part = tmp_path / "panoptic" / "cats" / ".0123.part"
+        if record:
+            folder.append(record)
+    part = tmp_path / place / PART
+    part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(b"half")
     with RunFolder(tmp_path, SETTINGS):
         assert not part.exists()
+
+
+def test_a_process_killed_before_it_wrote_run_json_does_not_spoil_the_folder(tmp_path):
+    (tmp_path / ".lock").write_bytes(b"")
+    (tmp_path / PART).write_bytes(b'{"settings"')
+    with RunFolder(tmp_path, SETTINGS):
+        assert {path.name for path in tmp_path.iterdir()} == {
+            *(".lock", "run.json", "records.jsonl", "panoptic")
+        }
+
+
+def test_a_file_of_the_user_is_no_leftover(tmp_path):
+    for name in (".part", ".mine.part", "notes.part"):
+        (tmp_path / name).write_text("keep")
+        with pytest.raises(DataError, match="is not empty and holds no run"):
+            RunFolder(tmp_path, SETTINGS)
+        assert (tmp_path / name).read_text() == "keep"
+        (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("calls", range(5))
+def test_overwriting_may_be_cut_off_at_any_deletion(tmp_path, monkeypatch, calls):
+    out = tmp_path / "out"
+    with RunFolder(out, SETTINGS) as folder:
+        folder.append(DONE)
+        folder.write_maps([PhotoTask(None, DONE.file_name, "cats/ä.png", 1)], SPACE)
+    for name in ("panoptic", "pictures", "predictions"):
+        (out / name).mkdir(exist_ok=True)
+        (out / name / "a").write_bytes(b"png")
+
+    left = calls
+
+    def fail_later(delete):
+        def wrapped(*args, **options):
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            return delete(*args, **options)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail_later(Path.unlink))
+        patch.setattr(shutil, "rmtree", fail_later(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            RunFolder(out, {**SETTINGS, "fuse": "0.2.0"}, overwrite=True)
+    with RunFolder(out, SETTINGS) as folder:
+        done = folder.is_done(DONE.file_name)
+        assert done == (calls == 0)
+        assert done <= (out / "panoptic" / "a").is_file()

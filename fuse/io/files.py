@@ -52,10 +52,10 @@ def write_whole(path: Path, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def remove_parts(folder: Path) -> None:
-    """Delete the unfinished files that a killed process left below a folder."""
-    for part in folder.rglob(f".*{PART_ENDING}"):
-        part.unlink(missing_ok=True)
+def find_parts(folder: Path, *, below: bool = False) -> list[Path]:
+    """The unfinished files that killed processes left in a folder, and in those below it."""
+    pattern = f".{'[0-9a-f]' * 32}{PART_ENDING}"
+    return list(folder.rglob(pattern) if below else folder.glob(pattern))
 
 
 def hash_file(path: Path) -> str:
