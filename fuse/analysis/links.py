@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -177,6 +178,36 @@ def count_fronts(
             fronts[a, b] = np.count_nonzero(speaking == links[a])
             fronts[b, a] = np.count_nonzero(speaking == links[b])
     return fronts
+
+
+def measure_depths(window: Window, number: int, truth: TrueSegments) -> Int64Array:
+    """How far from its border a true object's mask is wrong, by the segment below.
+
+    Distances are in pixels, along rows, columns and diagonals.
+
+    Args:
+        window: the mask.
+        number: of the true object.
+        truth: of the same photo.
+
+    Returns:
+        int64 (S + 1,), the largest distance of a pixel that the mask claims of each segment; of
+        the object itself, the largest of a pixel that the mask leaves out.
+    """
+    x, y, width, height = truth.bboxes[number]
+    rows, columns = truth.index_map.shape
+    # One pixel more, where there is one, so that the object ends inside the cut.
+    x, y = max(x - 1, 0), max(y - 1, 0)
+    width, height = min(width + 2, columns - x), min(height + 2, rows - y)
+    grown = window.grow((x, y, width, height))
+    below = truth.index_map[grown.place]
+    inside = (below == number).astype(np.uint8)
+    distance = cv2.distanceTransform(inside, cv2.DIST_C, 3)
+    distance += cv2.distanceTransform(1 - inside, cv2.DIST_C, 3)
+    wrong = grown.mask != (below == number)
+    depths = np.zeros(len(truth.areas), dtype=np.int64)
+    np.maximum.at(depths, below[wrong], distance[wrong].astype(np.int64))
+    return depths
 
 
 def meet(a: Window, b: Window) -> tuple[Place, Place, Place]:

@@ -19,6 +19,7 @@ from fuse.analysis.links import (
     count_fronts,
     cut_masks,
     link_instances,
+    measure_depths,
     measure_iou,
     order_by_occlusion,
 )
@@ -35,6 +36,7 @@ from fuse.types import (
 
 BANDS = (2, 5)  # pixels from a true border; what lies farther off is the third band
 BAND_NAMES = ("2px", "5px", "far")
+WHOLE_SHARE = 0.9  # of an object: a mask that claims more of it claims it whole
 EVIDENCE_SHARE = 0.5  # of a detection's pixels that the semantic net must call as it does
 
 # The lines of the ledger and their parts; a line is right when all its parts are.
@@ -93,7 +95,7 @@ class PhotoStudy:
         links: int32 (N,), the true object that each detection means, 0 = none.
         masks: N masks, cut to hold their true object too.
         right_masks: the same cuts as they should be; of a detection without a link its own.
-        in_front: bool (N, N), a is in front of b and both claim some of the same pixels.
+        in_front: bool (N, N), a is in front of b and hides some of what b's mask shows.
         bands: uint8 (H, W), see `fuse.ops.borders.border_bands`.
         faults: uint8 (H, W), places in FAULTS.
         true_labels: int32 (H, W), the true category per pixel, 0 = void.
@@ -151,6 +153,7 @@ def study_photo(
     bands = border_bands(true.index_map, BANDS)
     by_score = np.argsort(-found.scores, kind="stable")
     in_front = _find_fronts(count_fronts(windows, links, true, bands == 0), by_score)
+    in_front &= _shows_hidden(windows, links, true)
     masks, right_masks = _right_masks(windows, links, in_front, true)
     faults, true_labels = _find_label_faults(semantic.label_map, true, bands, space, reach)
     unseen = instances.select(~counted, instances.category_ids)
@@ -182,6 +185,24 @@ def _find_fronts(fronts: Int64Array, by_score: Int64Array) -> BoolArray:
     return (fronts + fronts.T > 0) & (rank[:, np.newaxis] < rank)
 
 
+def _shows_hidden(windows: Sequence[Window], links: Int32Array, true: TrueSegments) -> BoolArray:
+    """Whether b's mask shows what the object of a hides, and is not just poor: (N, N) by a, b.
+
+    A poor mask spills over an object no deeper than it is wrong elsewhere. One that goes deeper,
+    or over nearly all of the object, goes on behind it.
+    """
+    shows = np.zeros((len(windows), len(windows)), dtype=np.bool_)
+    for index in np.flatnonzero(links).tolist():
+        window, link = windows[index], int(links[index])
+        depths = measure_depths(window, link, true)
+        elsewhere = np.delete(depths, np.setdiff1d(links, [0, link])).max()
+        below = true.index_map[window.place][window.mask]
+        claimed = np.bincount(below, minlength=len(true.areas))
+        goes_on = (depths > elsewhere + BANDS[0]) | (claimed > WHOLE_SHARE * true.areas)
+        shows[:, index] = goes_on[links]
+    return shows
+
+
 def _right_masks(
     windows: list[Window],
     links: Int32Array,
@@ -190,7 +211,7 @@ def _right_masks(
 ) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
     """Each mask cut to hold its true object, and as it should be.
 
-    A right mask is the true object and, as before, what it claims of objects in front of it:
+    A right mask is the true object and, as before, what it shows of objects in front of it:
     who gets these pixels is a matter of order and not of the mask.
     """
     masks, right_masks = [], []

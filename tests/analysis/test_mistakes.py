@@ -20,9 +20,10 @@ from fuse.analysis.links import (
     count_fronts,
     cut_masks,
     link_instances,
+    measure_depths,
     order_by_occlusion,
 )
-from fuse.analysis.mistakes import PARTS, Reach, study_photo
+from fuse.analysis.mistakes import LINES, PARTS, Reach, study_photo
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
 from fuse.labels import LabelMap, map_panoptic
@@ -158,6 +159,40 @@ def test_a_ring_of_occlusions_is_cut_where_the_least_speaks_against_it():
     ring = np.array([[0, 9, 0], [0, 0, 9], [2, 0, 0]])
     assert order_by_occlusion(ring) == [0, 1, 2]
     assert order_by_occlusion(np.zeros((3, 3), dtype=int)) == [0, 1, 2]
+
+
+def test_how_far_a_mask_is_wrong_is_told_by_segment():
+    truth = TrueSegments.of(
+        panoptic([[5, 5, 1, 1, 1, 1, 2, 2, 2, 0]] * 3, {1: CAT, 2: DOG, 5: SKY}), TOY_SPACE
+    )
+    mask = [[0, 1, 0, 0, 0, 1, 1, 1, 0, 0]] * 3
+    (window,) = cut_masks(instances_of([mask], [CAT], [0.9]))
+    # no void, the cat without its first three columns, two columns of the dog, one of the sky
+    assert measure_depths(window, 1, truth).tolist() == [0, 2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "is_hidden"),
+    [(3, 3, False), (3, 6, True), (9, 6, False), (0, 2, False), (0, 12, True)],
+)
+def test_a_mask_that_spills_as_far_elsewhere_hides_nothing(left, right, is_hidden):
+    """A cat between sky and dog; its mask spills over both."""
+    truth = panoptic([[5] * 10 + [1] * 12 + [2] * 12] * 12, {1: CAT, 2: DOG, 5: SKY})
+    columns = np.arange(34)
+    cat = np.tile((10 - left <= columns) & (columns < 22 + right), (12, 1))
+    dog = np.tile(columns >= 22, (12, 1))
+    labels = SemanticPrediction(np.full((12, 34), SKY, dtype=np.int32))
+    studied = study_photo(
+        labels,
+        instances_of([cat, dog], [CAT, DOG], [0.9, 0.8]),
+        truth,
+        *(TOY_SPACE, EVERYTHING),
+        score_threshold=0.5,
+        stuff_pixels=1,
+    )
+    assert studied.in_front.tolist() == [[False, False], [is_hidden, False]]
+    answer = swap(studied, LINES["order"] if is_hidden else LINES["masks"])
+    assert paste_mask(answer.instances, 0)[0].sum() == 12 * (12 + left * is_hidden)
 
 
 def test_a_right_mask_still_claims_what_is_in_front_of_it():
