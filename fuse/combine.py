@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fuse.config import THRESHOLDS, FusionConfig, change_fusion, parse_fusion_ov
 from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
 from fuse.io.coco import RUN_JSON, ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.files import write_pair_aside
 from fuse.io.images import png_names
 from fuse.io.names import check_links, make_parent
 from fuse.io.photo_list import read_categories, read_photo_list
@@ -22,6 +22,7 @@ from fuse.io.results import LabelFolder, ResultsFile, open_semantic, read_result
 from fuse.kept_run import read_kept_run
 from fuse.labels import load_space
 from fuse.predictions import find_pairs, fuse_photo
+from fuse.run_folder import RUN_FILE
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
@@ -108,7 +109,7 @@ def combine(
         score_threshold: see `FusionConfig`, and so the next two; None takes the rule's own.
         overlap_threshold: see there.
         stuff_area: see there.
-        overrides: ``fusion.key=value`` each, for the rule's parameters.
+        overrides: ``key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
@@ -166,7 +167,7 @@ def combine_kept(
         score_threshold: see `FusionConfig`; not below what was kept (0.05).
         overlap_threshold: see there.
         stuff_area: see there.
-        overrides: ``fusion.key=value`` each, for the rule's parameters.
+        overrides: ``key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
@@ -222,11 +223,12 @@ def _combine_photos(
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Fuse photos and write panoptic.json and its PNGs; returns how many segments they have."""
+    _check_folder(out, overwrite=overwrite)
     is_new = not out.exists()
-    png_dir = _make_folder(out, overwrite=overwrite)
+    out.mkdir(parents=True, exist_ok=True)
     segments = 0
 
-    def annotate() -> Iterator[dict[str, Any]]:
+    def annotate(png_dir: Path) -> Iterator[dict[str, Any]]:
         nonlocal segments
         for done, annotation in enumerate(_write_maps(tasks, fuse, png_dir, workers), start=1):
             segments += len(annotation["segments_info"])
@@ -234,32 +236,28 @@ def _combine_photos(
                 on_progress(done, len(tasks))
             yield annotation
 
+    photos = [photo for photo, _ in tasks]
     try:
-        write_panoptic_json(out / RUN_JSON, [photo for photo, _ in tasks], annotate(), space)
+        with write_pair_aside(out / RUN_JSON) as written:
+            png_dir = written.with_suffix("")
+            png_dir.mkdir()
+            write_panoptic_json(written, photos, annotate(png_dir), space)
     except BaseException:
-        # Nothing half-written stays.
-        shutil.rmtree(out if is_new else png_dir, ignore_errors=True)
+        if is_new:
+            out.rmdir()
         raise
     return segments
 
 
-def _make_folder(out: Path, *, overwrite: bool) -> Path:
-    """Make the output folder ready and return that of the PNGs.
-
-    Raises:
-        DataError: it is a file, or a folder with something in it.
-    """
-    png_dir = (out / RUN_JSON).with_suffix("")
+def _check_folder(out: Path, *, overwrite: bool) -> None:
+    """Raise DataError unless the folder is new or empty, or may be written into."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; give a folder for the output")
-    if overwrite:
-        (out / RUN_JSON).unlink(missing_ok=True)
-        shutil.rmtree(png_dir, ignore_errors=True)
-    elif out.is_dir() and any(out.iterdir()):
+    if (out / RUN_FILE).exists():
+        raise DataError(f"{out} holds a run, whose files belong together; give another folder")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
-    png_dir.mkdir(parents=True)
-    check_links(out, png_dir)
-    return png_dir
+    check_links(out, out / RUN_JSON, (out / RUN_JSON).with_suffix(""))
 
 
 def _write_maps(

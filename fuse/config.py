@@ -125,19 +125,20 @@ def change_fusion(fusion: FusionConfig, changes: Mapping[str, Any]) -> FusionCon
 
 
 def parse_fusion_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Changes for `change_fusion` from ``fusion.key=value`` each, the value as in a preset.
+    """Changes for `change_fusion` from ``key=value`` each, the value as in a preset.
+
+    ``fusion.key=value`` means the same, as in the overrides of a whole preset.
 
     Raises:
-        ConfigError: an override is not of that form, or of another section.
+        ConfigError: an override is not of that form.
 
-    >>> parse_fusion_overrides(["fusion.temperature=2", "fusion.vote_among=supercategory"])
+    >>> parse_fusion_overrides(["temperature=2", "fusion.vote_among=supercategory"])
     {'temperature': 2, 'vote_among': 'supercategory'}
     """
     table: dict[str, Any] = {}
     for override in overrides:
-        _set_key(table, override)
-    _check_keys(table, ("fusion",), where="--set of kept predictions")
-    return dict(table.get("fusion", {}))
+        _set_key(table, override.removeprefix("fusion."))
+    return table
 
 
 def _parse_pairs(pairs: object) -> tuple[tuple[str, str], ...]:

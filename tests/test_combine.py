@@ -318,6 +318,28 @@ def test_a_folder_in_use_is_kept_unless_overwritten(files: dict[str, Path], tmp_
         combine(out / "notes.txt", **files)
 
 
+def test_a_run_is_not_overwritten(files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match="holds a run, whose files belong together"):
+        combine(tmp_path, **files, overwrite=True)
+    assert (tmp_path / "run.json").read_text() == "{}"
+
+
+def test_what_was_there_stays_where_the_new_input_is_wrong(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    combine(out, **files)
+    before = snapshot(out)
+    change(files["semantic"], segmentation={"size": [1, 1], "counts": "1"})
+    with pytest.raises(CocoFormatError, match="size"):
+        combine(out, **files, overwrite=True)
+    assert snapshot(out) == before
+    with pytest.raises(CocoFormatError, match="size"):
+        combine(tmp_path / "new", **files)
+    assert not (tmp_path / "new").exists()
+
+
 # -- wrong input -------------------------------------------------------------------------------
 
 
@@ -414,7 +436,7 @@ def test_wrong_label_pngs_are_named(
     ("options", "message"),
     [
         ({"rule": "veto"}, "'veto' is none of overlap"),
-        ({"overrides": ["fusion.temperature=2"]}, "rule 'overlap' has no key 'temperature'"),
+        ({"overrides": ["temperature=2"]}, "rule 'overlap' has no key 'temperature'"),
         ({"rule": "adaptive", "overrides": ["fusion.temperature=0"]}, "must be above 0, got 0"),
         ({"rule": "pairs"}, "needs fusion.pairs"),
         ({"overrides": ["semantic.model=1"]}, "has no key 'semantic'"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fuse.ops.borders import measure_border_distance
 from fuse.ops.masks import paste_mask
 from fuse.ops.matching import MATCH_IOU
 from fuse.types import Float64Array, Instances, Int32Array, LabelSpace, PanopticPrediction
@@ -201,12 +201,10 @@ def measure_depths(window: Window, number: int, truth: TrueSegments) -> Int64Arr
     width, height = min(width + 2, columns - x), min(height + 2, rows - y)
     grown = window.grow((x, y, width, height))
     below = truth.index_map[grown.place]
-    inside = (below == number).astype(np.uint8)
-    distance = cv2.distanceTransform(inside, cv2.DIST_C, 3)
-    distance += cv2.distanceTransform(1 - inside, cv2.DIST_C, 3)
-    wrong = grown.mask != (below == number)
+    own = below == number
+    wrong = grown.mask != own
     depths = np.zeros(len(truth.areas), dtype=np.int64)
-    np.maximum.at(depths, below[wrong], distance[wrong].astype(np.int64))
+    np.maximum.at(depths, below[wrong], measure_border_distance(own)[wrong])
     return depths
 
 

@@ -169,12 +169,12 @@ def parse_grid(grid: Sequence[str]) -> Mapping[str, list[Any]]:
     Raises:
         ConfigError: a key or a value is wrong, or there are too many combinations.
 
-    >>> parse_grid(["score_threshold=0.3:0.5:0.1", "rule=overlap"])
+    >>> parse_grid(["score_threshold=0.3:0.5:0.1", "fusion.rule=overlap"])
     {'score_threshold': [0.3, 0.4, 0.5], 'rule': ['overlap']}
     """
     values: dict[str, list[Any]] = {}
     for axis in grid:
-        key, _, text = axis.partition("=")
+        key, _, text = axis.removeprefix("fusion.").partition("=")
         if key in NUMBER_KEYS:
             values[key] = _parse_numbers(axis, text)
         elif key in TEXT_KEYS:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import out_option, overwrite_option, workers_option
+from fuse.cli.options import out_option, workers_option
 from fuse.printable import printable
 
 
@@ -60,10 +60,12 @@ from fuse.printable import printable
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A parameter of the rule, as fusion.temperature=2; may be repeated.",
+    help="A parameter of the rule, as temperature=2; may be repeated.",
 )
 @workers_option
-@overwrite_option
+@click.option(
+    "--overwrite", is_flag=True, help="Replace panoptic.json and its PNGs where they exist."
+)
 def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     """Fuse again what nets have said: a run's kept predictions, or other tools' result files.
 

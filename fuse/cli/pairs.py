@@ -47,7 +47,7 @@ def pairs(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
 
     \b
     fuse pairs --gt panoptic_train2017.json --instances instances_train2017.json -o pairs.csv
-    fuse combine --predictions out -o out2 --rule pairs --set fusion.pairs=pairs.csv
+    fuse combine --predictions out -o out2 --rule pairs --set pairs=pairs.csv
     """
     from fuse import api
     from fuse.progress import count_progress

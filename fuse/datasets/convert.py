@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from fuse.datasets import ade20k, cityscapes, vistas, voc
 from fuse.datasets.truth import DatasetTruth, TruthPhoto
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.files import write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
 
 # What opens a dataset, and the split that papers report.
@@ -78,12 +77,8 @@ def convert(
     open_dataset, default_split = DATASETS[dataset]
     truth = open_dataset(folder, split or default_split)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".", suffix=".part", dir=out.parent) as aside:
-        written = Path(aside) / out.name
+    with write_pair_aside(out) as written:
         segments = _write(written, truth, workers or cpu_count() or 1, on_progress)
-        shutil.rmtree(out.with_suffix(""), ignore_errors=True)
-        written.with_suffix("").replace(out.with_suffix(""))
-        written.replace(out)
     return ConvertResult(out, len(truth.photos), segments)
 
 

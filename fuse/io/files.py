@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,11 @@ def find_parts(folder: Path, *, below: bool = False) -> list[Path]:
     return list(folder.rglob(pattern) if below else folder.glob(pattern))
 
 
+def _name_part(path: Path) -> Path:
+    """A new name for the unfinished part of a file or folder, beside it."""
+    return path.with_name(f".{uuid.uuid4().hex}{PART_ENDING}")
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file in hex.
 
@@ -88,7 +94,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
-    part = path.with_name(f".{uuid.uuid4().hex}{PART_ENDING}")
+    part = _name_part(path)
     try:
         with part.open("wb") as file:
             yield file
@@ -96,3 +102,24 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def write_pair_aside(path: Path) -> Iterator[Path]:
+    """A path to write a JSON to, and the folder of its name beside it, in a folder aside.
+
+    At the end both take the places of those at ``path``, if there are any; where it comes to no
+    end, they stay as they are.
+
+    Raises:
+        OSError: the folder is missing or not writable; nothing is left.
+    """
+    part = _name_part(path)
+    part.mkdir()
+    try:
+        yield part / path.name
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+        (part / path.stem).replace(path.with_suffix(""))
+        (part / path.name).replace(path)
+    finally:
+        shutil.rmtree(part)

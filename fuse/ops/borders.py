@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fuse.types import Int32Array, UInt8Array
+
+BoolArray = npt.NDArray[np.bool_]
+Int64Array = npt.NDArray[np.int64]
 
 
 def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
@@ -41,3 +45,20 @@ def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
         square = np.ones((2 * width - 1, 2 * width - 1), dtype=np.uint8)
         bands -= cv2.dilate(beside, square).astype(np.uint8)
     return bands
+
+
+def measure_border_distance(mask: BoolArray) -> Int64Array:
+    """How far each pixel is from the border of a mask, inside or outside it.
+
+    Distances are in pixels, along rows, columns and diagonals; those beside the border are 1
+    away from it. The edge of the map is no border.
+
+    Args:
+        mask: bool (H, W), with pixels of both kinds.
+
+    >>> measure_border_distance(np.array([[True, True, False, False, False]])).tolist()
+    [[2, 1, 1, 2, 3]]
+    """
+    inside = mask.astype(np.uint8)
+    within, beyond = (cv2.distanceTransform(side, cv2.DIST_C, 3) for side in (inside, 1 - inside))
+    return within.astype(np.int64) + beyond.astype(np.int64)
