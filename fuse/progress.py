@@ -1,4 +1,4 @@
-"""What a person sees of a long job: how far it is, and that Ctrl-C was heard."""
+"""What a person sees of a long job: how far it is, and that it was asked to stop."""
 
 from __future__ import annotations
 
@@ -25,19 +25,26 @@ SECONDS_PER_LINE = 30
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag, so that photos in hand are finished; the second acts."""
-    pressed: list[int] = []
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that photos in hand are finished.
 
-    def on_interrupt(number: int, frame: object) -> None:
-        pressed.append(number)
-        signal.signal(signal.SIGINT, previous)
-        print("stopping after the photos in hand; Ctrl-C again stops at once", file=sys.stderr)
+    The second one acts as ever. Job schedulers send SIGTERM some time before they kill.
+    """
+    asked: list[int] = []
 
-    previous = signal.signal(signal.SIGINT, on_interrupt)
+    def on_signal(number: int, frame: object) -> None:
+        asked.append(number)
+        restore()
+        print("stopping after the photos in hand; once more stops at once", file=sys.stderr)
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    previous = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(pressed)
+        yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
 
 @contextmanager

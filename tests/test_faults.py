@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,35 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(photos, undisturb
     names = [json.loads(line)["file_name"] for line in lines]
     assert len(names) == len(set(names)) == COPIES * 8  # nothing was done twice
     assert api.verify(out).damages == ()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals there end a process at once")
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [("local", signal.SIGINT), ("local", signal.SIGTERM), ("ray", signal.SIGTERM)],
+)
+def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
+    photos, undisturbed, tmp_path, engine, number
+):
+    if engine == "ray":
+        pytest.importorskip("ray")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "fuse", "run", str(photos), "-o", str(out)]
+    command += ["--device", "cpu", "--keep-predictions", "--engine", engine]
+    journal = out / "records.jsonl"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while not (journal.exists() and journal.read_bytes()) and run.poll() is None:
+            time.sleep(0.01)
+        run.send_signal(number)
+        _, said = run.communicate()
+    done = len(journal.read_text().splitlines())
+    assert run.returncode == 130
+    assert "stopping after the photos in hand; once more stops at once" in said
+    assert f"stopped after {done} of {COPIES * 8} photos; the same command goes on" in said
+    assert "Traceback" not in said
+    subprocess.run(command, capture_output=True, check=True)
+    assert read_files(out) == read_files(undisturbed)
+    assert len(journal.read_text().splitlines()) == COPIES * 8
 
 
 def fill_up(folder):

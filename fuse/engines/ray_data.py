@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle  # nosec B403
+import signal
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
@@ -116,9 +118,9 @@ class RayEngine:
                 for photo in answer.photos:
                     if left.pop(photo.task.file_name, None):
                         yield photo
+            remove_unfinished(self._assignment.out)  # of workers that died
             if not left:
                 return
-            remove_unfinished(self._assignment.out)
         for task in left.values():
             error = f"its worker died {MAX_LOSSES} times; does it have the memory that it needs?"
             record = PhotoRecord(task.file_name, error=error)
@@ -228,13 +230,23 @@ def _connect(ray: ModuleType, address: str | None) -> Iterator[None]:
     options = own if address == "local" else {}
     try:
         _knock(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        with _keep_sigterm():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as err:
         raise EngineError(f"no Ray cluster can be used at {address}: {err}") from err
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _keep_sigterm() -> Iterator[None]:
+    """Leaves SIGTERM to whoever had it before; Ray would end the process at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:
