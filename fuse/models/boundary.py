@@ -95,11 +95,8 @@ def describe_failure(err: BaseException, code: object) -> str:
         err: as caught.
         code: a class or function of the file whose lines are meant.
 
-    >>> try:
-    ...     textwrap.dedent(3)
-    ... except Exception as err:
-    ...     print(describe_failure(err, textwrap.dedent).partition(" (")[0])
-    AttributeError: 'int' object has no attribute 'expandtabs'
+    >>> describe_failure(ValueError("no weights:\\n\\t'fc.bias'"), ask_semantic)
+    "ValueError: no weights: 'fc.bias'"
     """
     reason = textwrap.shorten(str(err), LONGEST_REASON, placeholder=" ...")
     message = f"{type(err).__name__}: {reason}" if reason else type(err).__name__
