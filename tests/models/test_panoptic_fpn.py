@@ -274,6 +274,9 @@ def raise_no_network(*_, **__):
 
 
 def test_weights_of_another_net_are_named(state, weights, tmp_path):
+    torch.save({}, tmp_path / "in_a_folder.pth")
+    with pytest.raises(ModelError, match="is a folder; name the weights file in it"):
+        PanopticFpnSemantic("cpu", weights=str(tmp_path))
     with pytest.raises(ModelError, match=r"net\.pth.*res4.*starts with 'layer1\.weight'"):
         build_net({"layer1.weight": torch.ones(1)}, tmp_path / "net.pth")
     fewer = read_checkpoint(tmp_path.parent / weights)
