@@ -46,6 +46,11 @@ class WeightsEntry:
     licence: str
     is_present: bool
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether they lie in the package itself."""
+        return self.revision is None and not self.known_hash
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineEntry:

@@ -160,6 +160,7 @@ class SemanticLogits:
     @classmethod
     def half_pixel(cls, logits: Float16Array, size: tuple[int, int]) -> SemanticLogits:
         """Logits that cover the photo edge to edge (align_corners=False)."""
+        _check_array("logits", logits, np.float16, ndim=3)
         scale = (logits.shape[1] / size[0], logits.shape[2] / size[1])
         return cls(logits, size, scale, (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5))
 
@@ -227,8 +228,9 @@ class BoxMasks:
         count, height, width = self.probs.shape
         if height != width or (count and not height):
             raise ValueError(f"probs must be (N, m, m), got shape {self.probs.shape}")
-        if not np.isfinite(self.probs).all():
-            raise ValueError("probs must be finite")
+        # A NaN fails both comparisons.
+        if not ((self.probs >= 0) & (self.probs <= 1)).all():
+            raise ValueError("probs must lie in 0..1; has the sigmoid been taken?")
 
     def __len__(self) -> int:
         return len(self.probs)
@@ -276,6 +278,8 @@ class Instances:
         _check_array("boxes", self.boxes, np.float32, ndim=2)
         _check_array("scores", self.scores, np.float64, ndim=1)
         _check_array("category_ids", self.category_ids, np.int32, ndim=1)
+        if not isinstance(self.masks, BoxMasks | RleMasks):
+            raise TypeError(f"masks must be BoxMasks or RleMasks, got {type(self.masks).__name__}")
         count = len(self.scores)
         if self.boxes.shape != (count, 4):
             raise ValueError(f"boxes must have shape ({count}, 4), got {self.boxes.shape}")

@@ -5,16 +5,33 @@ Whatever goes wrong inside a model, or with its answer, is an error that names t
 
 from __future__ import annotations
 
+import inspect
+import textwrap
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from fuse.errors import FuseError, ModelError, ModelOutputError
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.types import Instances, LabelSpace, Photo, SemanticLogits, SemanticPrediction
+from fuse.ops.rle import count_rle_pixels
+from fuse.types import (
+    Float32Array,
+    Instances,
+    LabelSpace,
+    Photo,
+    RleMasks,
+    SemanticLogits,
+    SemanticPrediction,
+)
 
 Answer = TypeVar("Answer")
+
+LONGEST_REASON = 400  # characters; some errors of torch list every key of a net
+# Code of others may raise anything, and sys.exit() in it must not end a run of thousands.
+ANY_FAILURE = (Exception, SystemExit)
 
 
 def ask_semantic(
@@ -32,7 +49,7 @@ def ask_semantic(
         ModelOutputError: it answered with something else than it must.
     """
     who = f"semantic model {name!r}"
-    answers = _ask(who, lambda: model.predict(photos))
+    answers = _ask(who, model.predict, lambda: model.predict(photos))
     _check_kinds(who, answers, (SemanticLogits, SemanticPrediction), photos)
     for answer in answers:
         if isinstance(answer, SemanticPrediction):
@@ -61,20 +78,45 @@ def ask_instances(
         ModelOutputError: it answered with something else than it must.
     """
     who = f"instance model {name!r}"
-    answers = _ask(who, lambda: model.predict(photos, score_floor=score_floor))
+    answers = _ask(who, model.predict, lambda: model.predict(photos, score_floor=score_floor))
     _check_kinds(who, answers, (Instances,), photos)
     for answer in answers:
         _check_ids(who, np.unique(answer.category_ids), model.label_space)
+        _check_corners(who, answer.boxes)
+        if isinstance(answer.masks, RleMasks):
+            _check_codes(who, answer.masks, answer.size)
     return answers
 
 
-def _ask(who: str, predict: Callable[[], Answer]) -> Answer:
+def describe_failure(err: BaseException, code: object) -> str:
+    """What code of others raised, on one line, and at which of its own lines.
+
+    Args:
+        err: as caught.
+        code: a class or function of the file whose lines are meant.
+
+    >>> describe_failure(ValueError("no weights:\\n\\t'fc.bias'"), ask_semantic)
+    "ValueError: no weights: 'fc.bias'"
+    """
+    reason = textwrap.shorten(str(err), LONGEST_REASON, placeholder=" ...")
+    message = f"{type(err).__name__}: {reason}" if reason else type(err).__name__
+    module = inspect.getmodule(code)
+    file = getattr(module, "__file__", None)
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(err.__traceback__)
+        if file and frame.f_code.co_filename == file
+    ]
+    return f"{message} ({Path(file).name}, line {lines[-1]})" if file and lines else message
+
+
+def _ask(who: str, code: object, call: Callable[[], Answer]) -> Answer:
     try:
-        return predict()
+        return call()
     except FuseError:
         raise
-    except Exception as err:  # a model may raise anything
-        raise ModelError(f"{who} failed: {type(err).__name__}: {err}") from err
+    except ANY_FAILURE as err:
+        raise ModelError(f"{who} failed: {describe_failure(err, code)}") from err
 
 
 def _check_kinds(
@@ -86,7 +128,10 @@ def _check_kinds(
     """Raise ModelOutputError unless there is one answer of a right kind and size per photo."""
     if not isinstance(answers, Sequence) or len(answers) != len(photos):
         got = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
-        raise ModelOutputError(f"{who}: {got} to {len(photos)} photos")
+        raise ModelOutputError(
+            f"{who}: predict returned {got} to {len(photos)} photos; it must return a list with "
+            "one answer per photo"
+        )
     for answer, photo in zip(answers, photos, strict=True):
         if not isinstance(answer, kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
@@ -104,3 +149,22 @@ def _check_ids(who: str, category_ids: np.ndarray[Any, Any], space: LabelSpace) 
         raise ModelOutputError(
             f"{who}: answered with category_id {min(unknown)}, which is not in {space.name}"
         )
+
+
+def _check_corners(who: str, boxes: Float32Array) -> None:
+    """Raise ModelOutputError for a box whose second corner lies before its first."""
+    turned = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
+    if len(turned):
+        raise ModelOutputError(
+            f"{who}: box {turned[0]} is {boxes[turned[0]].tolist()}; boxes must be "
+            "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2"
+        )
+
+
+def _check_codes(who: str, masks: RleMasks, size: tuple[int, int]) -> None:
+    """Raise ModelOutputError for a run-length code that describes no mask of the photo."""
+    for index, rle in enumerate(masks.rles):
+        try:
+            count_rle_pixels(rle["counts"], size)
+        except ValueError as err:
+            raise ModelOutputError(f"{who}: mask {index} is wrong: {err}") from err

@@ -22,7 +22,7 @@ from fuse.labels import load_class_ids
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput, to_size
 from fuse.models.options import check_options
-from fuse.models.weights import find_weights, hash_files
+from fuse.models.weights import check_file, find_weights, hash_files
 
 TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
 
@@ -136,6 +136,7 @@ def load_net_file(
         ConfigError: an option is missing or wrong.
     """
     path = find_weights(weights)
+    check_file(path)
     about = read_description(kind, path, options)
     net = open_net(path, device, about)
     if net.takes_bytes and (any(about.mean) or any(value != 1 for value in about.std)):

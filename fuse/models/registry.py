@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
+from fuse.models.boundary import ANY_FAILURE, describe_failure
 from fuse.models.options import check_options
 from fuse.models.protocols import InstanceModel, SemanticModel
 from fuse.models.sources import NeededWeights
@@ -149,11 +150,11 @@ def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> An
         model = factory(device, **options)
     except FuseError:
         raise
-    except Exception as err:
+    except ANY_FAILURE as err:
         if name in BUILT_IN[kind]:
             raise
         raise ModelError(
-            f"{kind} model {name!r} cannot be built: {type(err).__name__}: {err}"
+            f"{kind} model {name!r} cannot be built: {describe_failure(err, factory)}"
         ) from err
     _check_model(kind, name, model)
     return model
@@ -173,6 +174,24 @@ def _check_model(kind: str, name: str, model: object) -> None:
             )
     if not callable(getattr(model, "predict", None)):
         raise ModelOutputError(f"{kind} model {name!r}: has no predict method")
+    if kind == "semantic":
+        _check_class_ids(name, model)
+
+
+def _check_class_ids(name: str, model: Any) -> None:  # noqa: ANN401 - a semantic model, unproven
+    """Raise ModelOutputError unless class_ids has an id of the model's own space per class."""
+    class_ids, space = model.class_ids, model.label_space
+    if class_ids.ndim != 1 or class_ids.dtype != np.int32:
+        raise ModelOutputError(
+            f"semantic model {name!r}: its class_ids must be int32 with one axis, got "
+            f"{class_ids.dtype} of shape {class_ids.shape}"
+        )
+    unknown = set(class_ids.tolist()) - {0, *space.by_id}
+    if unknown:
+        raise ModelOutputError(
+            f"semantic model {name!r}: its class_ids have {min(unknown)}, which is no category_id "
+            f"of {space.name}; take them from label_space.by_name, 0 for none"
+        )
 
 
 def find_factory(kind: str, name: str) -> Factory:
@@ -245,9 +264,9 @@ def _load(kind: str, name: str, target: str, origin: str) -> Factory:
     try:
         module = _import_file(module_name) if from_file else import_module(module_name)
         factory = getattr(module, attribute)
-    except Exception as err:  # a plug-in's module may raise anything
+    except ANY_FAILURE as err:
         raise ModelError(
-            f"{kind} model {name!r} from {origin} cannot be imported: {type(err).__name__}: {err}"
+            f"{kind} model {name!r} from {origin} cannot be imported: {describe_failure(err, None)}"
         ) from err
     if not callable(factory):
         raise ModelError(f"{kind} model {name!r} from {origin}: {attribute} cannot be called")

@@ -106,27 +106,28 @@ def load_smp_semantic(
         ConfigError: an option is missing or wrong.
     """
     checkpoint = _read_checkpoint(weights, revision)
-    about = checkpoint.about
-    net = _build(checkpoint, architecture or about.get("architecture"), encoder, arguments or {})
+    given = {
+        "architecture": architecture,
+        "label_space": label_space,
+        "category_ids": class_ids,
+        "mean": mean,
+        "std": std,
+        "min_size": min_size,
+        "max_size": max_size,
+    }
+    about = checkpoint.about | {key: value for key, value in given.items() if value is not None}
+    net = _build(checkpoint, about.get("architecture"), encoder, arguments or {})
     own_align_corners = _take_off_upsampling(net)
     space, ids = resolve_classes(
         str(checkpoint.path),
         _count_classes(net),
-        label_space or about.get("label_space"),
-        class_ids if class_ids is not None else about.get("category_ids"),
-    )
-    image_input = ImageInput(
-        mean=tuple(mean or about.get("mean", IMAGENET_MEAN)),
-        std=tuple(std or about.get("std", IMAGENET_STD)),
-        min_size=min_size or about.get("min_size", MIN_SIZE),
-        max_size=max_size or about.get("max_size", MAX_SIZE),
-        size=to_size(size),
-        divisor=_stride(net),
+        about.get("label_space"),
+        about.get("category_ids"),
     )
     return DenseSemantic(
         f"segmentation-models-pytorch net {weights!r}",
         runtime.place(net, device),
-        image_input,
+        _make_input(about, to_size(size), _stride(net)),
         label_space=space,
         class_ids=ids,
         weights_hash=hash_files([checkpoint.path]),
@@ -250,6 +251,18 @@ def _explain(architecture: str, encoder: str, err: Exception) -> str:
                 f"the nearest: {near or 'none'}"
             )
     return f"segmentation-models-pytorch: {err.args[0] if err.args else err!r}"
+
+
+def _make_input(about: Mapping[str, Any], size: tuple[int, int] | None, divisor: int) -> ImageInput:
+    """How the net wants its photos, by what is known of it and else as ImageNet's encoders do."""
+    return ImageInput(
+        mean=tuple(about.get("mean", IMAGENET_MEAN)),
+        std=tuple(about.get("std", IMAGENET_STD)),
+        min_size=about.get("min_size", MIN_SIZE),
+        max_size=about.get("max_size", MAX_SIZE),
+        size=size,
+        divisor=divisor,
+    )
 
 
 def _count_state_classes(state: dict[str, Tensor]) -> int:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from transformers import (
     MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
-    MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING,
     AutoConfig,
     AutoImageProcessor,
     AutoModelForSemanticSegmentation,
     AutoModelForUniversalSegmentation,
+    DPTImageProcessor,
 )
 from transformers.utils import logging
 
@@ -35,6 +35,10 @@ from fuse.types import Photo
 # checkpoints of Mask2Former lack it.
 UNREAD = ".encoder.swin.layernorm."
 
+# Nets that answer a photo alone with class_queries_logits and masks_queries_logits. Others of
+# transformers' universal nets want a written task (OneFormer) or a video, or answer otherwise.
+QUERY_KINDS = ("maskformer", "mask2former", "eomt", "eomt_dinov3")
+
 
 class TransformersNet:
     """A net of transformers: one score per class and cell, or per query a class and a mask.
@@ -49,7 +53,7 @@ class TransformersNet:
         net: the module of torch.
         weights: as given, for messages.
         classes: how many the net knows, without "no object".
-        has_queries: whether it answers per query (Mask2Former and its kin).
+        has_queries: whether it answers per query, see QUERY_KINDS.
         weights_hash: SHA-256 of the weights.
 
     Raises:
@@ -62,15 +66,14 @@ class TransformersNet:
         config = _read_config(folder)
         self.weights = weights
         self.classes = int(config.num_labels)
-        self.has_queries = type(config) in MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING
+        self.has_queries = config.model_type in QUERY_KINDS
         if not self.has_queries and type(config) not in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
             raise ModelError(
-                f"{weights}: a {config.model_type} net of transformers segments nothing"
+                f"{weights}: a {config.model_type} net of transformers is neither a semantic net "
+                f"nor one of {', '.join(QUERY_KINDS)}"
             )
         self.weights_hash = hash_files(find_state_files(folder))
-        self._processor = _from_folder(AutoImageProcessor, folder)
-        # Some cut the middle out of a photo, which suits a classifier of whole photos.
-        self._processor.do_center_crop = False
+        self._processor = _read_processor(folder)
         self.net = runtime.place(_load(folder, self.has_queries), device)
         self._device = device
         self._autocast = runtime.autocast(device, precision)
@@ -81,17 +84,35 @@ class TransformersNet:
         Returns:
             The net's answer, the size of the photo inside the input, and that of the input.
         """
-        inputs = self._processor(
-            images=photo.image, return_tensors="pt", input_data_format="channels_last"
-        )
+        inputs = self._prepare(photo)
         pixels: Tensor = inputs["pixel_values"]
         padded = (int(pixels.shape[2]), int(pixels.shape[3]))
         mask = inputs.get("pixel_mask")
         resized = padded
         if mask is not None:  # 1 on the photo, 0 on the padding at its right and bottom
             resized = (int(mask[0, :, 0].sum()), int(mask[0, 0].sum()))
+        elif getattr(self._processor, "do_pad", False):  # EoMT's pads there too, without a mask
+            resized = tuple(self._prepare(photo, do_pad=False)["pixel_values"].shape[2:])
         with torch.inference_mode(), self._autocast:
             return self.net(pixels.to(self._device)), resized, padded
+
+    def _prepare(self, photo: Photo, **options: bool) -> Any:  # noqa: ANN401 - tensors by name
+        """The photo as the net wants it.
+
+        Raises:
+            ModelError: it is so thin that no pixel of its short side would be left.
+        """
+        try:
+            return self._processor(
+                images=photo.image,
+                return_tensors="pt",
+                input_data_format="channels_last",
+                **options,
+            )
+        except (ValueError, RuntimeError) as err:  # processors check no size themselves
+            raise ModelError(
+                f"{self.weights}: its preprocessing takes no photo of {photo.size} ({err})"
+            ) from err
 
 
 def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
@@ -101,6 +122,25 @@ def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
 
 def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
     return _from_folder(AutoConfig, folder)
+
+
+def _read_processor(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
+    """The preprocessing of a folder, made to leave the photo whole.
+
+    Raises:
+        ModelError: it cannot be read, cuts photos into pieces, or pads where it does not say.
+    """
+    processor = _from_folder(AutoImageProcessor, folder)
+    # Some cut the middle out of a photo, which suits a classifier of whole photos.
+    processor.do_center_crop = False
+    if getattr(processor, "do_split_image", False):
+        raise ModelError(
+            f"{folder}: its preprocessing cuts a photo into pieces (do_split_image), whose answers "
+            "are not joined here; take a checkpoint for whole photos"
+        )
+    if isinstance(processor, DPTImageProcessor) and processor.do_pad:
+        raise ModelError(f"{folder}: pads photos on all sides (do_pad), which is not undone here")
+    return processor
 
 
 def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types

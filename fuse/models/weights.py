@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import safe_open
@@ -26,6 +27,7 @@ from fuse.models.sources import (
 )
 
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
+ZIP_START = b"PK\x03\x04"
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
 
 
@@ -104,6 +106,30 @@ def hash_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def check_file(path: Path) -> None:
+    """Raise ModelError for what is plainly no weights file, before a reader says so less clearly.
+
+    That is a folder, an empty file, what a server answered in place of the file, the pointer
+    that Git LFS leaves in its stead, and a zip archive (as torch and its exports write) without
+    its end.
+    """
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; name the weights file in it")
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    if not start:
+        found = "is empty"
+    elif start.startswith(b"<"):
+        found = "is a web page, not weights"
+    elif start.startswith(b"version https://git-lfs"):
+        found = "is a pointer of Git LFS, not the weights themselves"
+    elif start.startswith(ZIP_START) and not is_zipfile(path):
+        found = "is cut short or damaged"
+    else:
+        return
+    raise ModelError(f"{path}: {found}; fetch it again")
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a state dict and what the file says about itself; nothing in the file is run.
 
@@ -117,6 +143,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ModelError: the file is no such thing.
     """
+    check_file(path)
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -13,15 +14,32 @@ from fuse.tables.layout import make_table
 
 
 def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
-    """Each pipeline with a line for each of its weights."""
+    """Each pipeline with its weights: what they are, and where they come from."""
     console = Console()
     for pipeline in pipelines:
         console.print(f"{pipeline.name}: {pipeline.description}", markup=False, soft_wrap=True)
         for net in {net.source: net for net in pipeline.weights}.values():
-            name, size = net.source.rpartition("/")[2], f"{net.size / 1e6:.0f} MB"
+            size = f"{'' if net.is_exact else 'about '}{net.size / 1e6:.0f} MB"
             here = "here" if net.is_present else f"absent, fuse fetch {pipeline.name}"
-            line = f"    {name}, {size}, {net.licence}: {here}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            lines = [f"    {net.source.rpartition('/')[2]}, {size}, {net.licence}: {here}"]
+            if not net.is_shipped:
+                at = f" at {net.revision}" if net.revision else ""
+                lines.append(f"        {net.source}{at}, {_describe_hash(net.known_hash)}")
+            for line in lines:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _describe_hash(known_hash: str) -> str:
+    """What is known of a hash ahead of the download, as words.
+
+    >>> _describe_hash("md5:cafdb1"), _describe_hash("")
+    ('md5 begins with cafdb1', 'no hash known ahead')
+    """
+    algorithm, _, digits = known_hash.partition(":")
+    if not digits:
+        return "no hash known ahead"
+    is_whole = len(digits) == 2 * hashlib.new(algorithm, usedforsecurity=False).digest_size
+    return f"{algorithm} {'' if is_whole else 'begins with '}{digits}"
 
 
 def print_profile(rows: Sequence[ProfileRow]) -> None:

@@ -2,6 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+from cityscapesscripts.helpers.labels import labels as cityscapes_labels
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
+from torchvision.models.segmentation import FCN_ResNet50_Weights
 
 from fuse.errors import LabelSpaceError
 from fuse.labels import (
@@ -136,6 +139,29 @@ def test_colors_of_voc_are_its_colormap():
             for channel in range(3):
                 color[channel] |= (class_index >> (3 * place + channel) & 1) << (7 - place)
         assert space.by_id[category_id].color == tuple(color)
+
+
+def test_coco_things_and_voc_equal_the_lists_that_torchvision_gives_its_nets():
+    slots = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"]
+    named = {slot: name for slot, name in enumerate(slots) if slot and name != "N/A"}
+    assert {i: c.name for i, c in load_space("coco_things").by_id.items()} == named
+    rows = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"]
+    voc = load_space("voc").by_id
+    assert [voc[i].name for i in load_class_ids("voc")[1:]] == rows[1:]
+
+
+def test_cityscapes_equals_its_own_scripts():
+    for name in ("cityscapes", "cityscapes_full"):
+        for category in load_space(name).categories:
+            (label,) = [x for x in cityscapes_labels if x.id == category.category_id]
+            assert (category.name, category.isthing, category.supercategory) == (
+                (label.name, label.hasInstances, label.category)
+            )
+            own = category.supercategory == "void" or category.name == "polegroup"
+            assert category.color == label.color or own
+    rows = {x.trainId: x.id for x in cityscapes_labels if 0 <= x.trainId < 255}
+    assert load_class_ids("cityscapes") == tuple(rows[row] for row in range(19))
+    assert set(load_space("cityscapes_full").by_id) == {x.id for x in cityscapes_labels if x.id > 0}
 
 
 @pytest.mark.shared_data

@@ -1,5 +1,7 @@
 """What a model may answer, and that anything else is an error with its name."""
 
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +10,14 @@ from factories import TOY_SPACE, box_instances, semantic_prediction
 
 from fuse.errors import DataError, ModelError, ModelOutputError
 from fuse.models.boundary import ask_instances, ask_semantic
-from fuse.types import Instances, Photo, RleMasks, SemanticLogits, SemanticPrediction
+from fuse.types import (
+    BoxMasks,
+    Instances,
+    Photo,
+    RleMasks,
+    SemanticLogits,
+    SemanticPrediction,
+)
 
 SIZE = (12, 16)
 PHOTOS = [Photo(np.zeros((*SIZE, 3), dtype=np.uint8))]
@@ -34,12 +43,12 @@ def instance_model(answer):
     return SimpleNamespace(label_space=TOY_SPACE, predict=predict)
 
 
-def instances(category_id=3, size=SIZE):
+def instances(category_id=3, size=SIZE, counts=b"0", box=(0, 0, 0, 0)):
     return Instances(
-        boxes=np.zeros((1, 4), dtype=np.float32),
+        boxes=np.array([box], dtype=np.float32),
         scores=np.ones(1),
         category_ids=np.array([category_id], dtype=np.int32),
-        masks=RleMasks(({"size": list(size), "counts": b"0"},)),
+        masks=RleMasks(({"size": list(size), "counts": counts},)),
         size=size,
     )
 
@@ -59,11 +68,19 @@ def fail(photos):
     raise MemoryError("9 GB")
 
 
+def leave(photos):
+    sys.exit(3)
+
+
+def babble(photos):
+    raise ValueError("Missing keys:\n\t" + "a\n\t" * 1000)
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        ([], ModelOutputError, "0 answers to 1 photos"),
-        (None, ModelOutputError, "NoneType to 1 photos"),
+        ([], ModelOutputError, "0 answers to 1 photos; it must return a list with one answer per"),
+        (None, ModelOutputError, "predict returned NoneType to 1 photos"),
         (iter([]), ModelOutputError, "list_iterator to 1 photos"),
         ([np.zeros(SIZE)], ModelOutputError, "answered with ndarray, not SemanticLogits or"),
         ([logits(size=(5, 5))], ModelOutputError, r"for size \(5, 5\) to a photo of \(12, 16\)"),
@@ -73,7 +90,14 @@ def fail(photos):
             ModelOutputError,
             "answered with category_id 7, which is not in toy",
         ),
-        (fail, ModelError, "failed: MemoryError: 9 GB"),
+        (fail, ModelError, r"failed: MemoryError: 9 GB \(test_boundary\.py, line \d+\)$"),
+        (leave, ModelError, r"failed: SystemExit: 3 \(test_boundary"),
+        (babble, ModelError, r"failed: ValueError: Missing keys: a a( a)+ \.\.\. \(test_boundary"),
+        (
+            lambda photos: [SemanticLogits.half_pixel(np.zeros((2, 2), dtype=np.float16), SIZE)],
+            ModelError,
+            r"failed: ValueError: logits must have 3 axes, got shape \(2, 2\) \(test_boundary",
+        ),
         (
             lambda photos: [
                 SemanticLogits.half_pixel(np.full((3, 2, 2), np.nan, dtype=np.float16), SIZE)
@@ -95,6 +119,22 @@ def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
         ([{"boxes": []}], ModelOutputError, "answered with dict, not Instances"),
         ([instances(size=(5, 5))], ModelOutputError, r"for size \(5, 5\)"),
         ([instances(category_id=4)], ModelOutputError, "category_id 4, which is not in toy"),
+        (
+            [instances(box=(5, 5, 3, 9))],
+            ModelOutputError,
+            r"box 0 is \[5.0, 5.0, 3.0, 9.0\]; boxes",
+        ),
+        ([instances(counts=b"xx")], ModelOutputError, "mask 0 is wrong: the RLE is cut short or"),
+        (
+            lambda floor: [replace(instances(), masks=np.ones((1, *SIZE), dtype=bool))],
+            ModelError,
+            "failed: TypeError: masks must be BoxMasks or RleMasks, got ndarray",
+        ),
+        (
+            lambda floor: [replace(instances(), masks=BoxMasks(np.full((1, 2, 2), 7, np.float32)))],
+            ModelError,
+            r"failed: ValueError: probs must lie in 0\.\.1",
+        ),
         (lambda floor: [instances(category_id=0)], ModelError, "failed: ValueError: category_ids"),
     ],
 )

@@ -4,11 +4,13 @@ import gc
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Barrier
 
 import numpy as np
 import pytest
 import torch
+from panoptic_fpn_weights import MEAN, SIZES, make_images, make_photos, make_state
 from pycocotools import mask as coco_mask
 from reference import panoptic_fpn as slow
 from torch.nn.modules.module import register_module_forward_hook
@@ -19,81 +21,24 @@ from fuse.errors import ModelError, ModelNotFoundError
 from fuse.labels import load_space
 from fuse.models.panoptic_fpn.adapters import PanopticFpnInstances, PanopticFpnSemantic
 from fuse.models.panoptic_fpn.checkpoint import PUBLISHED, read_checkpoint
-from fuse.models.panoptic_fpn.images import prepare_images
 from fuse.models.panoptic_fpn.shared_net import build_net
 from fuse.models.registry import create_semantic_model, find_needed_weights
 from fuse.pipeline import Pipeline
-from fuse.types import Photo, SemanticLogits, SemanticPrediction
+from fuse.types import SemanticLogits, SemanticPrediction
 
 SPACE = load_space("coco_panoptic")
-# The widths are the published ones, so the photos are small.
-SIZES = {"min_size": 64, "max_size": 96}
+DETECTRON2 = Path(__file__).parents[1] / "reference/detectron2_answers.npz"
 OPTIONS = {"precision": "float32", **SIZES}
-MEAN = np.array([103.53, 116.28, 123.675], dtype=np.float32)
-SCORES, SHIFT = "roi_heads.box_predictor.cls_score", 3.0
-
-
-def make_photo(height, width, seed):
-    rng = np.random.default_rng(seed)
-    blocks = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
-    return Photo(np.ascontiguousarray(blocks.repeat(8, 0).repeat(8, 1)[:height, :width]))
-
-
-def make_images(photo):
-    """The input for one photo and its size in it."""
-    means = torch.from_numpy(MEAN)[:, None, None]
-    resized = (64, 80) if photo.size == (128, 160) else (80, 64)
-    return prepare_images([photo], resized, means, means / means), resized
-
-
-def random_tensors(depth):
-    """Random tensors in the published layout whose answers vary from place to place."""
-    generator = torch.Generator().manual_seed(0)
-    state = {}
-    for name, shape in slow.list_tensors(depth).items():
-        fan_in = int(np.prod(shape[1:])) or 1
-        tensor = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
-        if name.endswith(("norm.weight", "running_var")):
-            tensor = torch.rand(shape, generator=generator) / 2 + (0.2 if "conv3" in name else 0.7)
-        elif len(shape) == 1:
-            tensor = tensor / 20
-        state[name] = tensor
-    state["backbone.bottom_up.stem.conv1.norm.running_var"] *= 1e4  # photos go up to 255
-    for level in (2, 3, 4, 5):
-        state[f"backbone.fpn_output{level}.weight"] /= 100
-    state["proposal_generator.rpn_head.anchor_deltas.weight"] /= 5
-    state["roi_heads.mask_head.predictor.weight"] *= 5
-    return state
-
-
-def centre_answers(state, photo):
-    """Shift and scale the scores of classes, so that one class does not win everywhere."""
-    images, _ = make_images(photo)
-    features = slow.extract_features(state, images)
-    stuff = slow.predict_stuff(state, features)[0].flatten(1)
-    state["sem_seg_head.predictor.bias"] -= stuff.mean(dim=1)
-    boxes = torch.rand(60, 4) * 30 + torch.tensor([0.0, 0, 30, 30])
-    levels = [level[0] for level in features]
-    x = torch.stack([slow.pool_region(levels, box, 7) for box in boxes.numpy()]).flatten(1)
-    for name in ("roi_heads.box_head.fc1", "roi_heads.box_head.fc2"):
-        x = torch.relu(x @ state[f"{name}.weight"].T + state[f"{name}.bias"])
-    logits = x @ state[f"{SCORES}.weight"].T
-    scale = SHIFT / logits.std(dim=0)
-    state[f"{SCORES}.weight"] *= scale[:, None]
-    state[f"{SCORES}.bias"] = -logits.mean(dim=0) * scale
 
 
 @pytest.fixture(scope="module")
 def photos():
-    return [make_photo(128, 160, 1), make_photo(160, 128, 2), make_photo(128, 160, 3)]
+    return make_photos()
 
 
 @pytest.fixture(scope="module")
 def state(photos):
-    tensors = random_tensors(50)
-    with torch.inference_mode():
-        centre_answers(tensors, photos[0])
-    return tensors
+    return make_state(photos)
 
 
 @pytest.fixture(scope="module")
@@ -254,20 +199,81 @@ def test_a_branch_alone_or_of_another_size_keeps_nothing(weights, photos):
     assert len(runs) == 2
 
 
-def test_the_preset_runs_one_net(weights, semantic, photos):
+def load_preset(weights):
     overrides = [
         f"{section}.{option}"
         for section in ("semantic", "instance")
         for option in (f"weights='{weights}'", "precision='float32'", "min_size=64", "max_size=96")
     ]
-    config = read_pipeline("panoptic-fpn", [*overrides, "fusion.stuff_area=100"])
-    pipeline = Pipeline(config, "cpu")
+    return Pipeline(read_pipeline("panoptic-fpn", [*overrides, "fusion.stuff_area=100"]), "cpu")
+
+
+def test_the_preset_runs_one_net(weights, semantic, photos):
+    pipeline = load_preset(weights)
     with count_backbone_runs() as runs:
         panoptic = pipeline(photos[0].image)
     assert len(runs) == 1
     assert pipeline.weights["semantic"] == pipeline.weights["instance"] == semantic.weights_hash
     isthing = {SPACE.by_id[segment.category_id].isthing for segment in panoptic.segments_info}
     assert isthing == {True, False}
+
+
+@pytest.fixture(scope="module")
+def detectron2(state):
+    """What detectron2's own code said to the same weights and photos."""
+    with np.load(DETECTRON2) as answers:
+        found = dict(answers)
+    total = sum(float(tensor.double().abs().sum()) for tensor in state.values())
+    assert total == pytest.approx(float(found["weights"]), rel=1e-6), (
+        "torch draws other random weights now: run scripts/ask_detectron2.py again"
+    )
+    return found
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_labels_are_detectron2s(detectron2, semantic, photos, place):
+    (found,) = semantic.predict([photos[place]])
+    expected = np.array([0, *SPACE.stuff_ids])[detectron2[f"labels{place}"]]
+    assert len(np.unique(expected)) > 10
+    assert (found.label_map == expected).mean() > 0.9999
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_instances_are_detectron2s(detectron2, instance, photos, place):
+    """Float noise may turn a tie of another machine: nearly all must have their twin."""
+    (found,) = instance.predict([photos[place]], score_floor=0.05)
+    boxes, scores = detectron2[f"boxes{place}"], detectron2[f"scores{place}"]
+    masks = np.unpackbits(detectron2[f"masks{place}"], axis=-1).astype(bool)
+    category_ids = np.array(SPACE.thing_ids)[detectron2[f"classes{place}"]]
+    assert len(found) == len(boxes) > 30
+    pasted = coco_mask.decode(list(found.masks.rles)).transpose(2, 0, 1).astype(bool)
+    twins, wrong = 0, 0
+    for box, score, category_id, mask in zip(boxes, scores, category_ids, masks, strict=True):
+        far = np.abs(found.boxes - box).max(axis=1) + (found.category_ids != category_id) * 1e6
+        twin = far.argmin()
+        twins += far[twin] < 0.01 and abs(found.scores[twin] - score) < 1e-4
+        wrong += (pasted[twin] != mask).sum()
+    assert twins >= len(boxes) - 2
+    assert wrong < 0.001 * masks.sum()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_panoptic_map_is_detectron2s(detectron2, weights, photos, place):
+    found = load_preset(weights)(photos[place].image)
+    segment_ids, things, classes = detectron2[f"segments{place}"]
+    ids = {
+        int(number): (SPACE.thing_ids[row] if isthing else SPACE.stuff_ids[row - 1])
+        for number, isthing, row in zip(segment_ids, things, classes, strict=True)
+    }
+    assert sum(things) > 5
+    assert sum(things) < len(things)
+    ours = {segment.segment_id: segment.category_id for segment in found.segments_info}
+    assert sorted(ours.values()) == sorted(ids.values())
+    name = np.vectorize({0: 0, **ours}.get), np.vectorize({0: 0, **ids}.get)
+    panoptic = detectron2[f"panoptic{place}"]
+    assert (name[0](found.panoptic_map) == name[1](panoptic)).mean() > 0.999
+    pairs = np.unique(np.stack([found.panoptic_map, panoptic]).reshape(2, -1), axis=1)
+    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1]))
 
 
 @pytest.mark.parametrize("name", ["panoptic-fpn", "coco-stuffhead"])
@@ -294,6 +300,9 @@ def raise_no_network(*_, **__):
 
 
 def test_weights_of_another_net_are_named(state, weights, tmp_path):
+    torch.save({}, tmp_path / "in_a_folder.pth")
+    with pytest.raises(ModelError, match="is a folder; name the weights file in it"):
+        PanopticFpnSemantic("cpu", weights=str(tmp_path))
     with pytest.raises(ModelError, match=r"net\.pth.*res4.*starts with 'layer1\.weight'"):
         build_net({"layer1.weight": torch.ones(1)}, tmp_path / "net.pth")
     fewer = read_checkpoint(tmp_path.parent / weights)

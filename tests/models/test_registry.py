@@ -38,6 +38,14 @@ def half(device):
     net.class_ids = [13]
     return net
 
+def strange(device, *, class_ids):
+    net = Net(device, size=1)
+    net.class_ids = np.array(class_ids).astype("int64" if len(class_ids) == 1 else "int32")
+    return net
+
+def leave(device):
+    raise SystemExit("no licence\\nfound")
+
 def anything(device, **options):
     return Net(device, size=len(options))
 
@@ -150,11 +158,29 @@ def test_a_plugin_that_fails_is_named(plugin, tmp_path):
         create_semantic_model(f"{name}:fail", "cpu", {})
     with pytest.raises(ModelOutputError, match="its class_ids must be ndarray, got list"):
         create_semantic_model(f"{name}:half", "cpu", {})
+    with pytest.raises(
+        ModelError, match=rf"built: SystemExit: no licence found \({name}\.py, line"
+    ):
+        create_semantic_model(f"{name}:leave", "cpu", {})
     (tmp_path / "torn.py").write_text("class Net(")
     with pytest.raises(ModelError, match=r"torn\.py:Net' from the preset cannot be .*SyntaxError"):
         create_semantic_model(f"{tmp_path}/torn.py:Net", "cpu", {})
     with pytest.raises(ModelError, match=r"none\.py:Net' from the preset cannot be imported"):
         create_semantic_model(f"{tmp_path}/none.py:Net", "cpu", {})
+
+
+@pytest.mark.parametrize(
+    ("class_ids", "message"),
+    [
+        ([13], "its class_ids must be int32 with one axis, got int64"),
+        ([[13], [14]], r"its class_ids must be int32 with one axis, got int32 of shape \(2, 1\)"),
+        ([13, 999, 0], "its class_ids have 999, which is no category_id of coco_super"),
+    ],
+)
+def test_class_ids_that_name_no_classes_are_told(plugin, class_ids, message):
+    name, _ = plugin
+    with pytest.raises(ModelOutputError, match=f"semantic model '{name}:strange': {message}"):
+        create_semantic_model(f"{name}:strange", "cpu", {"class_ids": class_ids})
 
 
 def test_an_extra_that_is_not_installed_is_named(monkeypatch):

@@ -9,13 +9,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 from transformers import (
+    ConvNextConfig,
+    DetrConfig,
+    DPTImageProcessor,
+    EomtConfig,
+    EomtForUniversalSegmentation,
+    EomtImageProcessor,
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
     Mask2FormerImageProcessor,
+    MaskFormerConfig,
+    MaskFormerForInstanceSegmentation,
+    MaskFormerImageProcessor,
     SegformerConfig,
     SegformerForSemanticSegmentation,
     SegformerImageProcessor,
     SwinConfig,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
 )
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerForUniversalSegmentationOutput,
@@ -56,18 +67,24 @@ def segformer(tmp_path_factory):
     return folder, net
 
 
-@pytest.fixture(scope="module")
-def mask2former(tmp_path_factory):
-    torch.manual_seed(0)
-    swin = SwinConfig(
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+def make_swin():
+    return SwinConfig(
         embed_dim=8,
         depths=[1, 1, 1, 1],
         num_heads=[1, 1, 2, 2],
         window_size=4,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
+        out_features=STAGES,
     )
+
+
+@pytest.fixture(scope="module")
+def mask2former(tmp_path_factory):
+    torch.manual_seed(0)
     config = Mask2FormerConfig(
-        backbone_config=swin,
+        backbone_config=make_swin(),
         feature_size=32,
         mask_feature_size=32,
         hidden_dim=32,
@@ -109,6 +126,112 @@ def test_a_semantic_net_answers_as_transformers_does(segformer):
     by_hand = model.class_ids[by_hand.numpy()]
     assert len(np.unique(by_hand)) > 1
     assert (label(semantic, model.class_ids) == by_hand).mean() > 0.99
+
+
+def make_upernet():
+    backbone = ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], out_features=STAGES)
+    config = UperNetConfig(
+        backbone_config=backbone, hidden_size=16, use_auxiliary_head=False, num_labels=5
+    )
+    net = UperNetForSemanticSegmentation(config)
+    net.decode_head.classifier.weight.data *= 20
+    return net, SegformerImageProcessor(size={"height": 64, "width": 96})
+
+
+def make_maskformer():
+    detr = DetrConfig(
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        num_queries=10,
+    )
+    config = MaskFormerConfig(
+        backbone_config=make_swin(),
+        decoder_config=detr,
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        num_labels=5,
+    )
+    net = MaskFormerForInstanceSegmentation(config)
+    net.class_predictor.weight.data *= 20
+    size = {"shortest_edge": 64, "longest_edge": 128}
+    return net, MaskFormerImageProcessor(size=size, size_divisor=32)
+
+
+def make_eomt(**options):
+    config = EomtConfig(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+        num_labels=5,
+        num_queries=10,
+        num_blocks=2,
+        num_upscale_blocks=1,
+    )
+    net = EomtForUniversalSegmentation(config)
+    net.class_predictor.weight.data *= 200
+    size = {"shortest_edge": 64, "longest_edge": 64}
+    return net, EomtImageProcessor(size=size, **{"do_pad": True} | options)
+
+
+def save(folder, net, processor):
+    net.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "inside"),
+    [(make_upernet, (64, 96)), (make_maskformer, (64, 96)), (make_eomt, (43, 64))],
+    ids=["upernet", "maskformer", "eomt"],
+)
+def test_scores_are_those_of_the_library(tmp_path, make, inside):
+    """By hand: the net's answer to what its processor makes, where the photo lies in that."""
+    torch.manual_seed(0)
+    net, processor = make()
+    weights = save(tmp_path, net.eval(), processor)
+    model = TransformersSemantic("cpu", weights=weights, precision="float32", **SPACE)
+    photo = make_photo(64, 96)
+    (semantic,) = model.predict([photo])
+    pixels = processor(images=photo.image, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        answer = net(pixels)
+    if hasattr(answer, "logits"):
+        by_hand, found = answer.logits[0], semantic.logits
+    else:
+        classes = answer.class_queries_logits.softmax(-1)[0, :, :-1]
+        masks = answer.masks_queries_logits.sigmoid()[0]
+        by_hand, found = torch.einsum("qc,qhw->chw", classes, masks), np.exp(semantic.logits)
+    rows, columns = semantic.logits.shape[1:]
+    np.testing.assert_allclose(found, by_hand[:, :rows, :columns], rtol=2e-2, atol=1e-3)
+    assert by_hand.std() > 0.01
+    # The photo's edge lies where the photo ends on the grid, not where the padding does.
+    for axis in (0, 1):
+        cells = inside[axis] * by_hand.shape[1 + axis] / pixels.shape[2 + axis]
+        edge = semantic.scale[axis] * (photo.size[axis] - 0.5) + semantic.offset[axis] + 0.5
+        assert edge == pytest.approx(cells)
+
+
+@pytest.mark.parametrize("size", [(1, 500), (500, 1)], ids=str)
+def test_a_photo_too_thin_for_the_preprocessing_is_named(mask2former, size):
+    model = TransformersSemantic("cpu", weights=str(mask2former[0]), **SPACE)
+    with pytest.raises(ModelError, match=r"its preprocessing takes no photo of \(\d+, \d+\)"):
+        model.predict([make_photo(*size)])
+
+
+def test_preprocessing_that_cannot_be_undone_is_refused(segformer, tmp_path):
+    weights = save(tmp_path / "pieces", *make_eomt(do_split_image=True))
+    with pytest.raises(ModelError, match="cuts a photo into pieces"):
+        TransformersSemantic("cpu", weights=weights, **SPACE)
+    weights = save(tmp_path / "sides", segformer[1], DPTImageProcessor(do_pad=True))
+    with pytest.raises(ModelError, match="pads photos on all sides"):
+        TransformersSemantic("cpu", weights=weights, **SPACE)
 
 
 def test_queries_are_summed(mask2former):
@@ -244,8 +367,13 @@ def test_folders_of_other_kinds_are_named(segformer, tmp_path):
         TransformersInstances("cpu", weights=str(folder), **SPACE)
     with pytest.raises(ModelError, match="transformers cannot read it"):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
+    (tmp_path / "config.json").write_text('{"model_type": "oneformer"}')
+    with pytest.raises(ModelError, match=r"a oneformer net .* nor one of maskformer, mask2former"):
+        TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match="a bert net of transformers segments nothing"):
+    with pytest.raises(
+        ModelError, match="a bert net of transformers is neither a semantic net nor one of mask"
+    ):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
 
 

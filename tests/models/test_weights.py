@@ -81,7 +81,11 @@ def test_a_safetensors_header_tells_of_the_file(tmp_path):
     ("name", "content", "message"),
     [
         ("cut.safetensors", b"\x10", "cut.safetensors: not a weights file"),
-        ("empty.pth", b"", "empty.pth: not a weights file"),
+        ("torn.safetensors", b"\x05" + bytes(7) + b"{}", "torn.safetensors: not a weights file"),
+        ("empty.pth", b"", "empty.pth: is empty; fetch it again"),
+        ("page.pth", b"\n<!DOCTYPE html><p>Not found", "page.pth: is a web page, not weights"),
+        ("lfs.safetensors", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git"),
+        ("half.pth", b"PK\x03\x04 and no end", "half.pth: is cut short or damaged; fetch it"),
         ("photo.pth", b"\xff\xd8\xff\xe0 no net", "photo.pth: refused"),
     ],
 )
@@ -89,6 +93,11 @@ def test_what_is_no_weights_file_is_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
         read_weights(tmp_path / name)
+
+
+def test_a_folder_is_no_weights_file(tmp_path):
+    with pytest.raises(ModelError, match="is a folder; name the weights file in it"):
+        read_weights(tmp_path)
 
 
 def test_a_checkpoint_without_tensors_is_named(tmp_path):

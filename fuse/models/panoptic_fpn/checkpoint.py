@@ -22,7 +22,7 @@ from torch import Tensor
 from fuse.errors import ModelError, ModelNotFoundError, suggest
 from fuse.models.fetching import fetch_weights
 from fuse.models.sources import NeededWeights, describe_url, read_catalog
-from fuse.models.weights import read_weights
+from fuse.models.weights import check_file, read_weights
 
 # The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic
 # Segmentation Baselines; the six digits of a file's name are the start of its MD5.
@@ -102,6 +102,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is no such thing, or reading it would run code.
     """
+    check_file(path)
     state = _read_pickle(path) if path.suffix == ".pkl" else read_weights(path)[0]
     return {rename_key(key): state[key] for key in state if not key.startswith(ANCHORS)}
 

@@ -19,7 +19,7 @@ from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
 from fuse.models.panoptic_fpn.net import BOX_CELLS, BUILDERS, MASK_CELLS, PanopticFpnNet
 from fuse.models.tiny import fold_batch_norm
-from fuse.models.weights import hash_files, load_state
+from fuse.models.weights import check_file, hash_files, load_state
 from fuse.types import Instances, Photo
 
 SPACE = load_space("coco_panoptic")
@@ -216,6 +216,7 @@ _NETS: WeakValueDictionary[tuple[str | int, ...], SharedNet] = WeakValueDictiona
 def share_net(weights: str, device: str, min_size: int, max_size: int, precision: str) -> SharedNet:
     """The net of these weights and settings, made unless another branch has it."""
     path = find_checkpoint(weights)
+    check_file(path)
     weights_hash = hash_files([path])
     key = (weights_hash, device, min_size, max_size, precision)
     net = _NETS.get(key)
