@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from dataset_folders import write_voc
 from fuse import __version__
 from fuse.cli import main
 from fuse.datasets.convert import DATASETS
+from fuse.tables.layout import print_rows
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"
@@ -31,6 +34,21 @@ def photos(tmp_path):
 
 def test_version():
     assert call("--version").output == f"fuse, version {__version__}\n"
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word():
+    """As in ``fuse labels | head -1``."""
+    command = [sys.executable, "-m", "fuse", "labels"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as labels:
+        labels.stdout.close()
+        assert labels.stderr.read() == b""
+    assert labels.returncode == 1
+
+
+def test_a_name_is_not_broken_to_fit_a_terminal_that_is_not_there(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_rows(("photo", "PQ"), [("x" * 150, "1.0")])
+    assert "x" * 150 in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

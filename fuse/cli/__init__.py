@@ -61,8 +61,8 @@ class Group(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends a command whose reader went away, as head does, without a word
         except RunStoppedError as err:
             exit_code, message = EXIT_INTERRUPTED, str(err)
         except FuseError as err:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
-from fuse.tables.layout import SHOWN, as_percent, make_table, percents
+from fuse.tables.layout import SHOWN, as_percent, make_table, open_console, percents
 
 
 def print_comparison(comparison: Comparison) -> None:
     """The runs, what was published, each difference to the first run, and what moved most."""
-    console = Console()
+    console = open_console()
     console.print(_make_runs_table(comparison))
     if any(run.seconds for run in comparison.runs):
         console.print()

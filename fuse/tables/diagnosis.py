@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fuse.analysis.diagnosis import BAND_TITLES, LINE_TITLES, Diagnosis, Entry
-from fuse.tables.layout import SHOWN, as_percent, make_table, print_rows
+from fuse.tables.layout import SHOWN, as_percent, make_table, open_console, print_rows
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
     """The ledger, the classes and photos that lose most, and counts."""
-    console = Console()
+    console = open_console()
     pq = diagnosis.result.all.pq
     print(f"PQ is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:")
     console.print(_make_ledger_table(diagnosis))

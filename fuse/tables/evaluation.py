@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from fuse.metrics.pq import PQResult
 from fuse.scoring import Evaluation
-from fuse.tables.layout import as_percent, make_table, percents, plain
+from fuse.tables.layout import as_percent, make_table, open_console, percents, plain
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """PQ in percent of all, things and stuff, then of each class, then what to know of it."""
-    console = Console()
+    console = open_console()
     console.print(make_summary_table(evaluation.result))
     console.print(make_class_table(evaluation.result))
     if evaluation.semantic:

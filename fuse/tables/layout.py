@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from math import isnan
 
@@ -12,7 +13,16 @@ from rich.table import Table
 from fuse.metrics.pq import PQScore
 from fuse.printable import printable
 
+PIPED_WIDTH = 200  # characters of a line in a file or a pipe
 SHOWN = 10  # rows of a table that shows the worst or the best of many
+
+
+def open_console() -> Console:
+    """Standard output; where it is no terminal, names are not broken to fit one."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -22,7 +32,7 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(escape(title), overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row))
-    Console().print(table)
+    open_console().print(table)
 
 
 def make_table(first: str, columns: Iterable[str]) -> Table:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
 from rich.markup import escape
 
 from fuse.analysis.profile import ProfileRow
 from fuse.fetch import PipelineEntry
-from fuse.tables.layout import make_table
+from fuse.tables.layout import make_table, open_console
 
 
 def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
     """Each pipeline with its weights: what they are, and where they come from."""
-    console = Console()
+    console = open_console()
     for pipeline in pipelines:
         console.print(f"{pipeline.name}: {pipeline.description}", markup=False, soft_wrap=True)
         for net in {net.source: net for net in pipeline.weights}.values():
@@ -60,6 +59,6 @@ def print_profile(rows: Sequence[ProfileRow]) -> None:
         )
         if row.part == "total":
             table.add_section()
-    Console().print(table)
+    open_console().print(table)
     if any(row.has_random_weights for row in rows):
         print("* with random weights")
