@@ -5,94 +5,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import TOY_SPACE, blocky_map, full_masks, rle_masks
+from factories import TOY_SPACE, blocky_map, rle_masks
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from reference.combine import combine_slowly
+from result_files import (
+    CATEGORIES,
+    SIZE,
+    change,
+    random_files,
+    write_cat_and_sky,
+    write_files,
+)
 
 from fuse.combine import combine
-from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError
-from fuse.fusion import METHODS, fuse_by_overlap
+from fuse.errors import CocoFormatError, DataError
+from fuse.fusion import fuse_by_overlap
 from fuse.io.coco import read_panoptic_json
 from fuse.types import Instances, RleMasks, SemanticPrediction
 
 THINGS = set(TOY_SPACE.thing_ids)
-CATEGORIES = [
-    {"id": c.category_id, "name": c.name, "isthing": int(c.isthing), "supercategory": "any"}
-    for c in TOY_SPACE.categories
-]
-SIZE = (12, 17)
-
-
-def as_json(entries: list[dict]) -> list[dict]:
-    """Entries with counts as text, as result files have them."""
-    return [
-        e | {"segmentation": e["segmentation"] | {"counts": e["segmentation"]["counts"].decode()}}
-        for e in entries
-    ]
-
-
-def random_files(
-    rng: np.random.Generator, photos: int = 3
-) -> tuple[list[dict], list[dict], list[dict]]:
-    """images, instances and stuff of a few photos; instances in no order, with equal scores."""
-    images, instances, stuff = [], [], []
-    for image_id in rng.permutation(100)[:photos].tolist():
-        height, width = (int(side) for side in rng.integers(1, 14, 2))
-        images.append(
-            {"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width}
-        )
-        rles = rle_masks(full_masks(rng, (height, width), 9)).rles
-        for rle in rles[:6]:
-            instances.append(
-                {
-                    "image_id": image_id,
-                    "category_id": int(rng.choice(TOY_SPACE.thing_ids)),
-                    "score": int(rng.integers(3, 11)) / 10,
-                    "segmentation": rle,
-                }
-            )
-        for rle in rles[6:]:
-            category_id = int(rng.choice(list(TOY_SPACE.by_id)))
-            stuff.append({"image_id": image_id, "category_id": category_id, "segmentation": rle})
-    return images, rng.permutation(instances).tolist(), rng.permutation(stuff).tolist()
-
-
-def write_files(
-    folder: Path, images: list[dict], instances: list[dict], stuff: list[dict] | None
-) -> dict[str, Path]:
-    """The three files, as arguments of combine; stuff None leaves that to the caller."""
-    contents = {
-        "images": {"images": images, "categories": CATEGORIES},
-        "instances": as_json(instances),
-        "semantic": None if stuff is None else as_json(stuff),
-    }
-    paths = {}
-    for name, content in contents.items():
-        if content is not None:
-            paths[name] = folder / f"{name}.json"
-            paths[name].write_text(json.dumps(content))
-    return paths
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     """One photo with one cat and one sky."""
-    cat, sky = rle_masks(np.stack([np.eye(12, 17) > 0, np.ones(SIZE) > 0])).rles
-    return write_files(
-        tmp_path,
-        [{"id": 5, "file_name": "a/b.jpg", "height": 12, "width": 17}],
-        [{"image_id": 5, "category_id": 3, "score": 0.9, "segmentation": cat}],
-        [{"image_id": 5, "category_id": 5, "segmentation": sky}],
-    )
-
-
-def change(path: Path, **changes: object) -> None:
-    """Change the last entry of a file, or of its images."""
-    content = json.loads(path.read_text())
-    (content["images"] if isinstance(content, dict) else content)[-1].update(changes)
-    path.write_text(json.dumps(content))
+    return write_cat_and_sky(tmp_path)
 
 
 # -- the same segments as the script -----------------------------------------------------------
@@ -338,126 +277,3 @@ def test_what_was_there_stays_where_the_new_input_is_wrong(
     with pytest.raises(CocoFormatError, match="size"):
         combine(tmp_path / "new", **files)
     assert not (tmp_path / "new").exists()
-
-
-# -- wrong input -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "message"),
-    [
-        ("instances", {"score": 1.5}, r"instances.json, entry 0: score 1.5 must lie in 0\.\.1"),
-        ("instances", {"score": None}, "instances.json, entry 0: score None"),
-        ("instances", {"score": float("nan")}, "instances.json .*entry 0, score is NaN"),
-        ("instances", {"score": -0.1}, "instances.json, entry 0: score -0.1 must lie in"),
-        ("instances", {"score": "0.9"}, r"instances.json .*got `str` - at `\$\[0\].score`"),
-        ("instances", {"category_id": 4}, "entry 0: category_id 4 is not in"),
-        ("instances", {"category_id": 3.0}, r"got `float` - at `\$\[0\].category_id`"),
-        ("instances", {"image_id": True}, r"got `bool` - at `\$\[0\].image_id`"),
-        ("instances", {"iscrowd": 2}, r"<= 1 - at `\$\[0\].iscrowd`"),
-        (
-            "instances",
-            {"segmentation": {"size": [12, 17], "counts": "PP" * 5000}},
-            "entry 0: segmentation: the RLE is cut short or has more pixels",
-        ),
-        ("instances", {"bbox": [1, 1, -5, 3]}, "entry 0: bbox: Expected `float` >= 0"),
-        (
-            "instances",
-            {"segmentation": {"size": [17, 12], "counts": "0"}},
-            r"entry 0: segmentation: the RLE has size \(17, 12\), the photo \(12, 17\)",
-        ),
-        (
-            "semantic",
-            {"segmentation": {"size": [12, 17], "counts": "0XXXX"}},
-            "semantic.json, entry 0: segmentation: the RLE is cut short",
-        ),
-        ("semantic", {"category_id": 99}, "semantic.json, entry 0: category_id 99 is not in"),
-        ("semantic", {"image_id": None}, r"semantic.json .* `\$\[0\].image_id`"),
-        ("images", {"height": None}, r"images, entry 0 \(id 5\): needs file_name, height and w"),
-        ("images", {"width": 0}, r"images.json .*>= 1.*width"),
-        ("images", {"file_name": "../b.jpg"}, "is no path in a folder"),
-    ],
-)
-def test_wrong_entries_are_named_and_leave_nothing(
-    files: dict[str, Path], tmp_path: Path, name: str, changes: dict, message: str
-) -> None:
-    change(files[name], **changes)
-    out = tmp_path / "out"
-    with pytest.raises(FuseError, match=message):
-        combine(out, **files)
-    assert not out.exists()
-
-
-def test_a_photo_that_stands_twice_is_named(files: dict[str, Path], tmp_path: Path) -> None:
-    content = json.loads(files["images"].read_text())
-    content["images"] *= 2
-    files["images"].write_text(json.dumps(content))
-    with pytest.raises(CocoFormatError, match=r"images, entry 1 \(id 5\): the id stands twice"):
-        combine(tmp_path / "out", **files)
-
-
-@pytest.mark.parametrize("name", ["images", "instances", "semantic"])
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "is empty"), (b"[{]", "is not a COCO"), (b"\x89PNG\r\n", "is not a COCO")],
-)
-def test_files_that_are_no_json_are_named(
-    files: dict[str, Path], tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
-    files[name].write_bytes(content)
-    with pytest.raises(CocoFormatError, match=rf"{name}.json.* {message}"):
-        combine(tmp_path / "out", **files)
-    files[name].unlink()
-    with pytest.raises(CocoFormatError, match=rf"{name}.json: cannot be read"):
-        combine(tmp_path / "out", **files)
-
-
-@pytest.mark.parametrize(
-    ("picture", "message"),
-    [
-        (None, r"image_id 5 has no a/b\.png"),
-        (np.zeros((12, 16), np.uint8), r"b\.png: its size is \(12, 16\), the photo's \(12, 17\)"),
-        (np.full(SIZE, 6, np.uint8), r"b\.png: 6 is no category_id of"),
-        (np.zeros((*SIZE, 3), np.uint8), r"b\.png: a label map has one number per pixel"),
-    ],
-)
-def test_wrong_label_pngs_are_named(
-    files: dict[str, Path], tmp_path: Path, picture: np.ndarray | None, message: str
-) -> None:
-    labels = tmp_path / "labels"
-    labels.mkdir()
-    if picture is not None:
-        Image.fromarray(picture).save(labels / "b.png")
-    with pytest.raises(CocoFormatError, match=message):
-        combine(tmp_path / "out", **files | {"semantic": labels})
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"rule": "veto"}, "'veto' is none of overlap"),
-        ({"overrides": ["temperature=2"]}, "rule 'overlap' has no key 'temperature'"),
-        ({"rule": "adaptive", "overrides": ["fusion.temperature=0"]}, "must be above 0, got 0"),
-        ({"rule": "pairs"}, "needs fusion.pairs"),
-        ({"overrides": ["semantic.model=1"]}, "has no key 'semantic'"),
-        ({"score_threshold": 1.1}, "score_threshold must lie in 0..1"),
-        ({"overlap_threshold": float("nan")}, "overlap_threshold must lie in 0..1"),
-        ({"stuff_area": -1}, "stuff_area must be at least 0"),
-    ],
-)
-def test_wrong_options_are_refused(
-    files: dict[str, Path], tmp_path: Path, options: dict, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        combine(tmp_path / "out", **files, **options)
-
-
-@pytest.mark.parametrize("rule", sorted(METHODS.keys() - {"overlap", "pairs"}))
-def test_only_the_painter_of_overlap_takes_stuff_masks(
-    files: dict[str, Path], tmp_path: Path, rule: str
-) -> None:
-    if METHODS[rule].fuse is fuse_by_overlap:
-        assert combine(tmp_path / "out", **files, rule=rule).photos == 1
-    else:
-        with pytest.raises(ConfigError, match=f"rule '{rule}' needs a folder of label PNGs"):
-            combine(tmp_path / "out", **files, rule=rule)

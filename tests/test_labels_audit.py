@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from factories import TOY_SPACE, panoptic_truth
 from hypothesis import given
 from hypothesis import strategies as st
 from panoptic_maps import panoptic, write_dataset
+from real_data import COCO_ANNOTATIONS, needs_real_data
 
 from fuse.labels import LabelMap, find_label_map, list_maps, load_space, read_space
 from fuse.labels_audit import audit, audit_map, list_space_rows, push_truth, score_ceiling
@@ -25,7 +25,6 @@ COARSE = LabelSpace(
 )
 # green also takes in the sky, animal also the dog; "thing" goes nowhere
 TO_TOY = LabelMap(COARSE, TOY_SPACE, {1: 3, 2: 21, 3: 21, 4: 0}, {1: (8,), 2: (5,)})
-REAL = Path(__file__).parents[2] / "shared/data/coco-panoptic/annotations"
 
 
 def test_audit_names_what_a_map_covers():
@@ -164,13 +163,14 @@ def test_a_map_and_spaces_of_ones_own(tmp_path):
     assert found.to_json()["ceiling"]["pq"]["all"] == {"pq": 0.5, "sq": 0.5, "rq": 0.5, "n": 2}
 
 
-@pytest.mark.shared_data
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
+@needs_real_data
 @pytest.mark.parametrize(
     ("source", "things", "stuff"),
     [("coco_stuff_171", 1.0, 1.0), ("coco_things", 1.0, 0.0), ("ade20k_150", 0.44, 0.74)],
 )
 def test_ceilings_on_real_truth(source, things, stuff):
-    result = audit(source, "coco_panoptic", REAL / "panoptic_val2017.json").ceiling.result
+    result = audit(
+        source, "coco_panoptic", COCO_ANNOTATIONS / "panoptic_val2017.json"
+    ).ceiling.result
     assert result.things.pq == pytest.approx(things, abs=0.005)
     assert result.stuff.pq == pytest.approx(stuff, abs=0.005)

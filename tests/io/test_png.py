@@ -15,14 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from real_data import COCO_ANNOTATIONS, needs_real_data
 from reference.png_rows import FILTERS, filter_row
 
 from fuse.errors import CocoFormatError
 from fuse.io.png import encode_id_map, read_id_map, read_id_map_file, write_id_map
 from fuse.ops.ids import ids_to_rgb
 from fuse.types import MAX_SEGMENT_ID
-
-TRUTH = Path(__file__).parents[3] / "shared/data/coco-panoptic/annotations"
 
 ids = st.sampled_from([0, 1, 2, 255, 256, 65535, 65536, 2**23, MAX_SEGMENT_ID])
 panoptic_maps = hnp.arrays(
@@ -195,11 +194,10 @@ def test_maps_written_by_opencv_and_pillow_are_read(tmp_path, level):
     assert np.array_equal(read_id_map(tmp_path / "b.png"), panoptic_map)
 
 
-@pytest.mark.shared_data
+@needs_real_data
 def test_real_truth_maps_read_like_opencv():
-    paths = sorted(TRUTH.glob("*/*.png"))
-    if not paths:
-        pytest.skip("the COCO photos are not here")
+    paths = sorted(COCO_ANNOTATIONS.glob("*/*.png"))
+    assert paths
     for path in paths:
         assert np.array_equal(read_id_map(path), ids_of(cv2.imread(str(path))[..., ::-1]))
 

@@ -1,8 +1,8 @@
 import json
-from pathlib import Path
 
 import pytest
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
+from real_data import COCO_ANNOTATIONS, REAL_NETS, needs_real_data
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
@@ -18,7 +18,6 @@ from fuse.labels import (
 from fuse.types import Category
 
 HEADER = "category_id,class_index,name,isthing,supercategory,r,g,b\n"
-REAL = Path(__file__).parents[3] / "shared/data"
 
 # Things and stuff as the datasets' own pages count them.
 COUNTS = {
@@ -164,10 +163,9 @@ def test_cityscapes_equals_its_own_scripts():
     assert set(load_space("cityscapes_full").by_id) == {x.id for x in cityscapes_labels if x.id > 0}
 
 
-@pytest.mark.shared_data
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
+@needs_real_data
 def test_coco_panoptic_equals_the_published_json():
-    path = REAL / "coco-panoptic/annotations/panoptic_val2017.json"
+    path = COCO_ANNOTATIONS / "panoptic_val2017.json"
     published = json.loads(path.read_text())["categories"]
     ours = load_space("coco_panoptic").categories
     assert [(c.category_id, c.name, c.isthing, c.supercategory) for c in ours] == [
@@ -175,10 +173,9 @@ def test_coco_panoptic_equals_the_published_json():
     ]
 
 
-@pytest.mark.shared_data
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real COCO photos are not beside the project")
+@needs_real_data
 def test_net_rows_equal_the_label_lists_of_real_nets():
-    lists = json.loads((REAL / "weights/labels.json").read_text())
+    lists = json.loads((REAL_NETS / "labels.json").read_text())
     for space_name, rows in (("ade20k32", "ade20k_32"), ("voc21", "voc")):
         by_id = load_space(rows).by_id
         names = [by_id[i].name if i else lists[space_name][0] for i in load_class_ids(rows)]

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from onnx import TensorProto, helper, numpy_helper
+from real_data import REAL_NETS, needs_real_data
 
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.io.images import read_image
@@ -17,7 +18,7 @@ from fuse.pipeline import Pipeline
 from fuse.types import Photo
 
 ROOT = Path(__file__).parents[2]
-MOSAIC = ROOT.parent / "shared/data/weights/mosaic_r4_ade20k32_logits.onnx"
+MOSAIC = REAL_NETS / "mosaic_r4_ade20k32_logits.onnx"
 EXAMPLES = ROOT / "examples/images"
 CLASSES = 4
 IDS = [0, 13, 14, 15]
@@ -209,8 +210,7 @@ def test_a_file_that_is_no_net_is_named(tmp_path):
         load(path)
 
 
-@pytest.mark.shared_data
-@pytest.mark.skipif(not MOSAIC.is_file(), reason="the real nets are not beside the project")
+@needs_real_data
 def test_a_real_net_by_toml_alone(tmp_path):
     """Bytes in, channels last, a first class that means "other", ADE20K's labels mapped."""
     preset = tmp_path / "mosaic.toml"
