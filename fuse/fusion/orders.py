@@ -107,9 +107,9 @@ def fuse_by_spatial_rank(
     """Fuse as `fuse_by_overlap` does, the semantic net saying which instance lies on top.
 
     Of two overlapping instances the one whose class has more of the pixels they share in the
-    semantic map is on top. Liu et al. 2019 (OANet, section 3.3) learn a map of ranks and
-    compare its mean over each mask; here the semantic net, which was trained on what is
-    visible, stands in for it, and only the disputed pixels are asked.
+    semantic map is on top. Liu et al. 2019 (OANet, "Spatial Ranking Module") learn a map of
+    ranks and compare its mean over each mask; here the semantic net, which was trained on what
+    is visible, stands in for it, and only the disputed pixels are asked.
 
     Args:
         semantic: see `fuse_by_overlap`, and so are the others.
