@@ -20,6 +20,7 @@ from fuse.ops.rle import count_rle_pixels
 from fuse.types import (
     Float32Array,
     Instances,
+    Int32Array,
     LabelSpace,
     Photo,
     RleMasks,
@@ -82,6 +83,7 @@ def ask_instances(
     _check_kinds(who, answers, (Instances,), photos)
     for answer in answers:
         _check_ids(who, np.unique(answer.category_ids), model.label_space)
+        _check_things(who, answer.category_ids, model.label_space)
         _check_corners(who, answer.boxes)
         if isinstance(answer.masks, RleMasks):
             _check_codes(who, answer.masks, answer.size)
@@ -148,6 +150,17 @@ def _check_ids(who: str, category_ids: np.ndarray[Any, Any], space: LabelSpace) 
     if unknown:
         raise ModelOutputError(
             f"{who}: answered with category_id {min(unknown)}, which is not in {space.name}"
+        )
+
+
+def _check_things(who: str, category_ids: Int32Array, space: LabelSpace) -> None:
+    """Raise ModelOutputError for an instance of stuff."""
+    stuff = category_ids[np.isin(category_ids, space.stuff_ids)].tolist()
+    if stuff:
+        name = space.by_id[stuff[0]].name
+        raise ModelOutputError(
+            f"{who}: answered with category_id {stuff[0]}, but {name!r} is stuff in {space.name}; "
+            "leave out what is no thing"
         )
 
 

@@ -119,6 +119,7 @@ def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
         ([{"boxes": []}], ModelOutputError, "answered with dict, not Instances"),
         ([instances(size=(5, 5))], ModelOutputError, r"for size \(5, 5\)"),
         ([instances(category_id=4)], ModelOutputError, "category_id 4, which is not in toy"),
+        ([instances(category_id=5)], ModelOutputError, "5, but .sky. is stuff in toy; leave out"),
         (
             [instances(box=(5, 5, 3, 9))],
             ModelOutputError,
