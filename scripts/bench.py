@@ -1,19 +1,19 @@
 """Measure fuse beside the tools that do the same work, in one run, and print a Markdown table.
 
 Inputs: none; photos are generated (COCO-like 640x480 with 80 detections of which 15 count,
-and 2048x1024 with 23). With --truth GT.json (COCO panoptic, its PNGs beside it) the same rows
-are measured on real photos.
+and 2048x1024 with 23). With --truth GT.json (COCO panoptic, its PNGs beside it) the rows of
+fusing, PNGs and scoring are measured on real photos as well.
 
 Output: one line per work, size and peer: milliseconds per photo of fuse and of the peer, both
 medians over rounds in which they take turns, one thread each, and how many times faster fuse
 is; then peak memory above what was in use before, each measured in a process of its own. A
-peer that is not installed is named and left out.
+peer that cannot be imported is named and left out.
 
 Expected on one core of a 2020s server: fusing soft masks 0.5 / 3 ms, at least 20 / 30 times
 faster than torchvision + detectron2; upsampling 7 / 12 ms, at least 15 times faster than
 torch; PNGs below 1.5 ms at 640x480; PQ at least as fast as hotcoco.
 
-    python scripts/bench.py > table.md
+    python scripts/bench.py --truth panoptic_val2017.json > table.md
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +37,7 @@ import cv2
 import numpy as np
 import torch
 from benchmarks import peers, scenes
+from benchmarks.pairs import make_pairs, save_pairs
 from benchmarks.scenes import SPACE, Scene
 
 from fuse import (
@@ -50,20 +51,19 @@ from fuse import (
     read_id_map,
     read_panoptic_json,
     write_id_map,
-    write_panoptic_json,
 )
+from fuse.api import Evaluation
 from fuse.fusion import fuse_stuff_masks
-from fuse.io.coco import ImageRecord, annotation_to_json
 from fuse.metrics.instances import mask_ap
 from fuse.ops.argmax import upsample_argmax
 
 Task = Callable[[], object]
 OURS = "fuse"
+FUSING, SCORING = "paste and fuse soft masks", "PQ of saved pairs"
 SIZES = {(480, 640): 15, (1024, 2048): 23}  # instances above the threshold
 LOGITS = {(150, 120, 160): (480, 640), (19, 256, 512): (1024, 2048)}
 SEEDS = range(4)  # a photo each
 REAL_PHOTOS = 20
-PAIRS_EACH = 10  # pairs to score per photo, so that reading two JSONs is a small part
 SLOW_PAIRS = 2  # that torchmetrics gets
 ROUNDS = 9
 LIMIT_S = 20.0  # who has used this much time sits out the other rounds
@@ -71,17 +71,17 @@ LIMIT_S = 20.0  # who has used this much time sits out the other rounds
 
 @dataclass(frozen=True)
 class Row:
-    """One work on photos of one size.
+    """One work on photos of one kind.
 
     Attributes:
         work: what is done.
-        size: (height, width).
+        photo: what the photos are, for the table.
         contenders: by name, a task per photo.
         photos_done: how many photos a task of a contender does, 1 where it is not named.
     """
 
     work: str
-    size: tuple[int, int]
+    photo: str
     contenders: dict[str, list[Task]]
     photos_done: Mapping[str, int] = field(default_factory=dict)
 
@@ -103,12 +103,11 @@ class Row:
         }
 
 
-def fusion_rows(photos: list[Scene]) -> Iterator[Row]:
+def fusion_rows(photo: str, photos: list[Scene]) -> Iterator[Row]:
     """From soft masks, and from RLE as COCO's combine script."""
-    size = photos[0].size
     yield Row(
-        "paste and fuse soft masks",
-        size,
+        FUSING,
+        photo,
         {
             OURS: [partial(fuse_soft, scene) for scene in photos],
             "torchvision paste + detectron2 combine": [
@@ -118,7 +117,7 @@ def fusion_rows(photos: list[Scene]) -> Iterator[Row]:
     )
     yield Row(
         "fuse RLE masks",
-        size,
+        photo,
         {
             OURS: [partial(fuse_rles, scene) for scene in photos],
             "panopticapi combine": [partial(peers.coco_combine, scene) for scene in photos],
@@ -154,7 +153,7 @@ def upsampling_rows() -> Iterator[Row]:
         logits = scenes.generate_logits(np.random.default_rng(2), shape)
         yield Row(
             f"upsample + argmax, {shape[0]} classes",
-            size,
+            describe(size),
             {
                 OURS: [partial(upsample, logits, size)],
                 "torch interpolate + argmax": [
@@ -170,16 +169,16 @@ def upsample(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return upsample_argmax(logits, size, ids, align_corners=False)
 
 
-def png_rows(photos: list[Scene], folder: Path) -> Iterator[Row]:
+def png_rows(photo: str, photos: list[Scene], folder: Path) -> Iterator[Row]:
     """Writing panoptic maps, and reading what cv2 wrote."""
     folder.mkdir()
-    maps = [photo.fused.panoptic_map for photo in photos]
+    maps = [scene.fused.panoptic_map for scene in photos]
     writers = {OURS: write_id_map, "PIL": peers.pil_write, "cv2": peers.cv2_write}
     readers = {OURS: read_id_map, "PIL": peers.pil_read, "cv2": peers.cv2_read}
     paths = {name: [folder / f"{name}{i}.png" for i in range(len(maps))] for name in writers}
     yield Row(
         "write PNG",
-        photos[0].size,
+        photo,
         {
             name: [partial(write, *pair) for pair in zip(paths[name], maps, strict=True)]
             for name, write in writers.items()
@@ -190,49 +189,35 @@ def png_rows(photos: list[Scene], folder: Path) -> Iterator[Row]:
         print(f"PNG of {name}: {size / 1000:.1f} kB per photo", file=sys.stderr)
     yield Row(
         "read PNG",
-        photos[0].size,
+        photo,
         {name: [partial(read, path) for path in paths["cv2"]] for name, read in readers.items()},
     )
 
 
-def scoring_rows(photos: list[Scene], folder: Path) -> Iterator[Row]:
+def scoring_rows(photo: str, photos: list[Scene], folder: Path) -> Iterator[Row]:
     """PQ of saved pairs, and mask AP."""
-    folder.mkdir()
-    rng = np.random.default_rng(4)
-    pairs = [(scene, scenes.disturb(rng, scene)) for scene in photos for _ in range(PAIRS_EACH)]
-    truth = save(folder / "gt.json", [scene for scene, _ in pairs])
-    predicted = save(folder / "pred.json", [scene for _, scene in pairs])
-    contenders: dict[str, Task] = {OURS: partial(evaluate, truth, predicted, workers=1)}
+    pairs = make_pairs(photos)
+    truth, predicted = save_pairs(folder, pairs)
+    contenders: dict[str, Task] = {OURS: partial(score_pairs, truth, predicted)}
     photos_done = dict.fromkeys((OURS, "hotcoco"), len(pairs))
-    if is_installed("hotcoco"):
+    if can_import("hotcoco"):
         contenders["hotcoco"] = partial(peers.hotcoco_pq, truth, predicted)
-    if is_installed("torchmetrics"):
+    if can_import("torchmetrics"):
         datasets = (read_panoptic_json(truth), read_panoptic_json(predicted))
         contenders["torchmetrics, PIL"] = partial(peers.torchmetrics_pq, *datasets, SLOW_PAIRS)
         photos_done["torchmetrics, PIL"] = SLOW_PAIRS
-    size = photos[0].size
     tasks = {name: [task] for name, task in contenders.items()}
-    yield Row("PQ of saved pairs", size, tasks, photos_done)
+    yield Row(SCORING, photo, tasks, photos_done)
     tasks = {
         OURS: [partial(mask_ap, [(scene.fused, found.instances) for scene, found in pairs], SPACE)],
         "pycocotools COCOeval": [partial(peers.pycocotools_ap, pairs)],
     }
-    yield Row("mask AP", size, tasks, dict.fromkeys(tasks, len(pairs)))
+    yield Row("mask AP", photo, tasks, dict.fromkeys(tasks, len(pairs)))
 
 
-def save(path: Path, those: list[Scene]) -> Path:
-    """Write fused maps as a COCO panoptic dataset; returns its JSON."""
-    folder = path.with_suffix("")
-    folder.mkdir()
-    images, annotations = [], []
-    for image_id, scene in enumerate(those, start=1):
-        write_id_map(folder / f"{image_id}.png", scene.fused.panoptic_map)
-        images.append(ImageRecord(image_id, f"{image_id}.jpg", *scene.size))
-        annotations.append(
-            annotation_to_json(image_id, f"{image_id}.png", scene.fused.segments_info)
-        )
-    write_panoptic_json(path, images, annotations, SPACE)
-    return path
+def score_pairs(truth: Path, predicted: Path) -> Evaluation:
+    """PQ on one thread, as the peers have."""
+    return evaluate(truth, predicted, workers=1)
 
 
 def forward_rows(size: tuple[int, int]) -> Iterator[Row]:
@@ -243,38 +228,55 @@ def forward_rows(size: tuple[int, int]) -> Iterator[Row]:
     tasks: dict[str, list[Task]] = {
         name: [partial(pipeline.predict, [photo])] for name, pipeline in nets.items()
     }
-    yield Row("both nets of tiny", size, tasks)
+    yield Row("both nets of tiny", describe(size), tasks)
 
 
-def is_installed(package: str) -> bool:
+def can_import(package: str) -> bool:
     """Whether a peer is there; says so on stderr where it is not."""
-    if find_spec(package):
-        return True
-    print(f"left out, as it is not installed: {package}", file=sys.stderr)
-    return False
+    try:
+        import_module(package)
+    except ImportError as err:
+        print(f"left out, as it cannot be imported: {package} ({err})", file=sys.stderr)
+        return False
+    return True
 
 
 # -- memory ------------------------------------------------------------------------------------
 
 
-def measure_memory(work: str, size: tuple[int, int]) -> float:
+def memory_rows(size: tuple[int, int], folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Works, and the peak MiB of each contender, in a process of its own."""
+    small, large = (generate(wanted, SIZES[size]) for wanted in ((48, 64), size))
+    save_pairs(folder / "small", make_pairs(small[:1]))
+    save_pairs(folder / "large", make_pairs(large))
+    for work, contenders in MEMORY_WORKS.items():
+        there = [name for name in contenders if name != "hotcoco" or can_import(name)]
+        yield work, {name: measure_memory(work, name, size, folder) for name in there}
+
+
+def measure_memory(work: str, name: str, size: tuple[int, int], folder: Path) -> float:
     """Peak MiB of one call above what the process held before, in a process of its own."""
-    command = [sys.executable, __file__, "--memory-of", work, "--size", *map(str, size)]
+    command = [sys.executable, __file__, "--memory-of", work, name, str(folder)]
+    command += ["--size", *map(str, size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # nosec B603
-    return float(done.stdout)
+    return float(done.stdout.splitlines()[-1])
 
 
-def print_memory(work: str, size: tuple[int, int]) -> None:
-    """Measure in this process; a small photo first, so that code is loaded and compiled."""
-    small, large = (
-        scenes.generate_scene(np.random.default_rng(1), wanted, SIZES[size])
-        for wanted in ((48, 64), size)
-    )
-    MEMORY_WORKS[work](small)
+def print_memory(work: str, name: str, folder: Path, size: tuple[int, int]) -> None:
+    """Measure in this process; a small input first, so that code is loaded and compiled."""
+    task = MEMORY_WORKS[work][name]
+    inputs: list[tuple[object, ...]]
+    if work == FUSING:
+        rng = np.random.default_rng(1)
+        small, large = (scenes.generate_scene(rng, s, SIZES[size]) for s in ((48, 64), size))
+        inputs = [(small,), (large,)]
+    else:
+        inputs = [(folder / f"{s}/gt.json", folder / f"{s}/pred.json") for s in ("small", "large")]
+    task(*inputs[0])
     # Writing 5 sets the process's peak back to what it uses now (proc_pid_clear_refs(5)).
     Path("/proc/self/clear_refs").write_text("5")
     before = read_memory("VmRSS")
-    MEMORY_WORKS[work](large)
+    task(*inputs[1])
     print((read_memory("VmHWM") - before) / 1024)
 
 
@@ -284,9 +286,12 @@ def read_memory(field: str) -> int:
     return int(status.partition(f"{field}:")[2].split()[0])
 
 
-MEMORY_WORKS: dict[str, Callable[[Scene], object]] = {
-    OURS: fuse_soft,
-    "torchvision paste + detectron2 combine": peers.torchvision_and_detectron2,
+MEMORY_WORKS: dict[str, dict[str, Callable[..., object]]] = {
+    FUSING: {
+        OURS: fuse_soft,
+        "torchvision paste + detectron2 combine": peers.torchvision_and_detectron2,
+    },
+    SCORING: {OURS: score_pairs, "hotcoco": peers.hotcoco_pq},
 }
 
 
@@ -298,56 +303,60 @@ def print_row(row: Row) -> None:
     milliseconds = row.measure()
     ours = milliseconds.pop(OURS)
     for peer, theirs in milliseconds.items():
-        print_line(row.work, row.size, f"{ours:.2f} ms", peer, f"{theirs:.2f} ms", theirs / ours)
+        print_line(row.work, row.photo, f"{ours:.2f} ms", peer, f"{theirs:.2f} ms", theirs / ours)
 
 
-def print_line(
-    work: str, size: tuple[int, int], ours: str, peer: str, theirs: str, ratio: float
-) -> None:
+def print_line(work: str, photo: str, ours: str, peer: str, theirs: str, ratio: float) -> None:
     """A Markdown row."""
-    height, width = size
-    print(f"| {work} | {width}x{height} | {ours} | {peer} | {theirs} | {ratio:.1f}x |", flush=True)
+    print(f"| {work} | {photo} | {ours} | {peer} | {theirs} | {ratio:.1f}x |", flush=True)
 
 
 def print_memory_rows() -> None:
-    """Peak memory of fusing, where the kernel tells."""
+    """Peak memory of fusing and scoring, where the kernel tells."""
     if not Path("/proc/self/clear_refs").exists():
         print("memory is left out: only Linux tells a process's peak", file=sys.stderr)
         return
     for size in SIZES:
-        mib = {work: measure_memory(work, size) for work in MEMORY_WORKS}
-        ours = mib.pop(OURS)
-        for peer, theirs in mib.items():
-            line = (f"{ours:.0f} MiB", peer, f"{theirs:.0f} MiB", theirs / ours)
-            print_line("peak memory of that", size, *line)
+        with tempfile.TemporaryDirectory() as folder:
+            for work, mib in memory_rows(size, Path(folder)):
+                ours = mib.pop(OURS)
+                for peer, theirs in mib.items():
+                    line = (f"{ours:.1f} MiB", peer, f"{theirs:.1f} MiB", theirs / ours)
+                    print_line(f"peak memory: {work}", describe(size), *line)
+
+
+def generate(size: tuple[int, int], kept: int) -> list[Scene]:
+    """Photos of a size with that many instances above the threshold."""
+    return [scenes.generate_scene(np.random.default_rng(seed), size, kept) for seed in SEEDS]
+
+
+def describe(size: tuple[int, int]) -> str:
+    """(height, width) as readers know it."""
+    height, width = size
+    return f"{width}x{height}"
 
 
 def print_table(truth: Path | None) -> None:
-    """All rows, of generated photos or of real ones."""
+    """All rows, of generated photos and, where there are some, of real ones."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     print("| work | photo | fuse | peer | of the peer | faster by |")
     print("| --- | --- | ---: | --- | ---: | ---: |")
+    groups = {describe(size): generate(size, kept) for size, kept in SIZES.items()}
     if truth:
-        groups = [scenes.scenes_of_truth(truth, REAL_PHOTOS)]
-    else:
-        groups = [
-            [scenes.generate_scene(np.random.default_rng(seed), size, kept) for seed in SEEDS]
-            for size, kept in SIZES.items()
-        ]
-    for photos in groups:
+        groups["real"] = scenes.scenes_of_truth(truth, REAL_PHOTOS)
+    for photo, photos in groups.items():
         with tempfile.TemporaryDirectory() as folder:
             for rows in (
-                fusion_rows(photos),
-                png_rows(photos, Path(folder, "png")),
-                scoring_rows(photos, Path(folder, "pairs")),
+                fusion_rows(photo, photos),
+                png_rows(photo, photos, Path(folder, "png")),
+                scoring_rows(photo, photos, Path(folder, "pairs")),
             ):
                 for row in rows:
                     print_row(row)
-    if not truth:
-        for row in (*upsampling_rows(), *forward_rows((480, 640))):
-            print_row(row)
-        print_memory_rows()
+    for row in (*upsampling_rows(), *forward_rows((480, 640))):
+        print_row(row)
+    print_memory_rows()
 
 
 def main() -> None:
@@ -356,12 +365,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--truth", type=Path, metavar="GT.json", help="measure on real photos")
-    parser.add_argument("--memory-of", choices=MEMORY_WORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--truth", type=Path, metavar="GT.json", help="real photos as well")
+    parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--size", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
-        print_memory(options.memory_of, tuple(options.size))
+        work, name, folder = options.memory_of
+        print_memory(work, name, Path(folder), tuple(options.size))
     else:
         print_table(options.truth)
 

@@ -38,12 +38,14 @@ def test_peers_fuse_to_the_same_map(bench: ModuleType, seed: int) -> None:
 def test_peers_write_read_and_score_alike(bench: ModuleType, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     photos = [bench.scenes.generate_scene(rng, (120, 160), 9) for _ in range(2)]
-    for row in bench.png_rows(photos, tmp_path / "png"):  # each reads what the one before wrote
+    for row in bench.png_rows(
+        "any", photos, tmp_path / "png"
+    ):  # each reads what the one before wrote
         answers = {name: [task() for task in tasks] for name, tasks in row.contenders.items()}
     for maps in answers.values():
         for photo, panoptic_map in zip(photos, maps, strict=True):
             assert (panoptic_map == photo.fused.panoptic_map).all()
-    pq, ap = bench.scoring_rows(photos, tmp_path / "pairs")
+    pq, ap = bench.scoring_rows("any", photos, tmp_path / "pairs")
     ours, hotcoco, torchmetrics = (
         pq.contenders[name][0]() for name in ("fuse", "hotcoco", "torchmetrics, PIL")
     )
@@ -57,6 +59,27 @@ def test_upsampling_peers_agree(bench: ModuleType) -> None:
     logits = bench.scenes.generate_logits(np.random.default_rng(0), (9, 24, 32))
     theirs = bench.peers.torch_upsample_argmax(bench.torch.from_numpy(logits), (96, 128)).numpy()
     assert (bench.upsample(logits, (96, 128)) != theirs + 1).mean() < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak")
+def test_memory_is_measured_of_fusing_and_of_scoring(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SEEDS", range(1))
+    rows = dict(bench.memory_rows((480, 640), tmp_path))
+    assert rows.keys() == bench.MEMORY_WORKS.keys()
+    fusing = rows[bench.FUSING]
+    assert fusing["fuse"] < fusing["torchvision paste + detectron2 combine"]
+    assert rows[bench.SCORING].keys() == {"fuse", "hotcoco"}
+
+
+def test_a_peer_that_cannot_be_imported_is_named(
+    bench: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.can_import("hotcoco")
+    assert not bench.can_import("no_such_peer")
+    assert "cannot be imported: no_such_peer" in capsys.readouterr().err
 
 
 def test_help_tells_what_to_expect() -> None:
