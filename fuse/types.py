@@ -21,6 +21,7 @@ from fuse.errors import LabelSpaceError
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 MAX_CATEGORY_ID = 2**31 - 1  # int32 of a label map
 MAX_PLACE = 2**24  # logit cells; float32 counts no further
+ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
 
 Int32Array = npt.NDArray[np.int32]
 Float16Array = npt.NDArray[np.float16]
@@ -229,7 +230,7 @@ class BoxMasks:
         if height != width or (count and not height):
             raise ValueError(f"probs must be (N, m, m), got shape {self.probs.shape}")
         # A NaN fails both comparisons.
-        if not ((self.probs >= 0) & (self.probs <= 1)).all():
+        if not ((self.probs >= -ROUNDING) & (self.probs <= 1 + ROUNDING)).all():
             raise ValueError("probs must lie in 0..1; has the sigmoid been taken?")
 
     def __len__(self) -> int:

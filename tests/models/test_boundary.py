@@ -57,7 +57,9 @@ def test_right_answers_pass():
     rng = np.random.default_rng(0)
     for answer in ([logits()], [semantic_prediction(rng, SIZE)]):
         assert ask_semantic("net", semantic_model(answer), PHOTOS) is answer
-    answer = [box_instances(rng, SIZE, 4)]
+    answer = [
+        replace(box_instances(rng, SIZE, 4), masks=BoxMasks(np.full((4, 7, 7), 1.00001, "f4")))
+    ]
     assert ask_instances("net", instance_model(answer), PHOTOS, 0.5) is answer
     floors = []
     ask_instances("net", instance_model(lambda floor: floors.append(floor) or answer), PHOTOS, 0.25)
