@@ -32,6 +32,11 @@ def photos(tmp_path):
     return folder
 
 
+def test_the_list_of_commands_is_not_cut_off():
+    output = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["--help"]).output
+    assert "..." not in output.partition("Commands:")[2]
+
+
 def test_version():
     assert call("--version").output == f"fuse, version {__version__}\n"
 

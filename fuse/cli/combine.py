@@ -11,7 +11,7 @@ from fuse.cli.options import out_option, workers_option
 from fuse.printable import printable
 
 
-@click.command()
+@click.command(short_help="Fuse again: kept predictions, or other tools' result files.")
 @out_option
 @click.option(
     "--predictions",

@@ -11,7 +11,7 @@ from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_o
 from fuse.cli.printing import print_figures
 
 
-@click.command()
+@click.command(short_help="Hold runs against the first one: PQ with 95 % intervals.")
 @click.argument(
     "runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="RUN..."
 )

@@ -13,7 +13,7 @@ from fuse.cli.options import workers_option
 DATASETS = ("cityscapes", "ade20k", "vistas", "voc")
 
 
-@click.command()
+@click.command(short_help="Make COCO panoptic ground truth of a dataset.")
 @click.argument("dataset", type=click.Choice(DATASETS))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(

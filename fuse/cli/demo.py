@@ -12,7 +12,7 @@ from fuse.cli.printing import print_run
 from fuse.printable import printable
 
 
-@click.command()
+@click.command(short_help="Do the whole job on the photos that ship, offline.")
 @click.option(
     "-o",
     "--out",

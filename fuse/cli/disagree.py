@@ -10,7 +10,7 @@ from fuse.cli.options import json_option, predictions_option, workers_option
 from fuse.cli.printing import print_figures
 
 
-@click.command()
+@click.command(short_help="Rank photos by how much the two nets disagree.")
 @predictions_option
 @click.option(
     "--csv",

@@ -11,7 +11,7 @@ from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_o
 from fuse.cli.printing import print_figures
 
 
-@click.command()
+@click.command(short_help="Score predictions with PQ, SQ and RQ, and check the files.")
 @truth_option
 @click.option(
     "--pred",

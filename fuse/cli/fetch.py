@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fuse.models.fetching import FetchedFile
 
 
-@click.command()
+@click.command(short_help="Get the weights of pipelines ahead of time.")
 @click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE...")
 @click.option(
     "--to",

@@ -11,7 +11,9 @@ from fuse.cli.options import gt_dir_option, json_option
 from fuse.cli.printing import print_figures
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True, short_help="List label spaces, or say what a label map covers."
+)
 @click.pass_context
 def labels(context: click.Context) -> None:
     """List the label spaces that ship, or say what a label map covers.

@@ -10,7 +10,7 @@ from fuse.cli.options import out_option
 from fuse.printable import printable
 
 
-@click.command()
+@click.command(short_help="Join the shards of a run into one run.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @out_option
 def merge(runs: tuple[Path, ...], out: Path) -> None:

@@ -11,7 +11,10 @@ from fuse.cli.options import allow_plugins_option, json_option, weights_dir_opti
 from fuse.cli.printing import print_figures
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    short_help="List the models a pipeline can name, or what nets cost.",
+)
 @click.pass_context
 def models(context: click.Context) -> None:
     """List the models that a pipeline can name, plug-ins included, or say what nets cost.

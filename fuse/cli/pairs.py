@@ -14,7 +14,7 @@ from fuse.cli.printing import print_figures
 SHOWN = 20
 
 
-@click.command()
+@click.command(short_help="Count in ground truth which class lies on which.")
 @truth_option
 @gt_dir_option
 @click.option(

@@ -10,7 +10,7 @@ from fuse.cli.options import json_option, weights_dir_option
 from fuse.cli.printing import print_figures
 
 
-@click.command()
+@click.command(short_help="List the pipelines that ship, and their weights.")
 @weights_dir_option
 @json_option
 def pipelines(weights_dir: Path | None, json_file: Path | None) -> None:

@@ -10,7 +10,7 @@ import click
 from fuse.cli.options import gt_dir_option, workers_option
 
 
-@click.command()
+@click.command(short_help="Write one HTML page that shows a run, photos included.")
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
 @click.argument(
     "second", required=False, type=click.Path(exists=True, path_type=Path), metavar="[RUN2]"

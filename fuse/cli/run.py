@@ -18,7 +18,7 @@ from fuse.cli.options import (
 from fuse.cli.printing import print_run
 
 
-@click.command()
+@click.command(short_help="Make panoptic maps of photos.")
 @click.argument("images", nargs=-1, required=True)
 @out_option
 @click.option(

@@ -17,7 +17,7 @@ from fuse.cli.options import (
 from fuse.cli.printing import print_figures
 
 
-@click.command()
+@click.command(short_help="Try many rules and thresholds on kept predictions.")
 @predictions_option
 @truth_option
 @gt_dir_option

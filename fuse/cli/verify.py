@@ -13,7 +13,7 @@ from fuse.cli.printing import EXIT_FAILED, print_figures
 from fuse.printable import printable
 
 
-@click.command()
+@click.command(short_help="Compare the files of a run with its journal.")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--redo",
