@@ -9,27 +9,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 from transformers import (
-    ConvNextConfig,
-    DetrConfig,
     DPTImageProcessor,
-    EomtConfig,
-    EomtForUniversalSegmentation,
-    EomtImageProcessor,
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
     Mask2FormerImageProcessor,
-    MaskFormerConfig,
-    MaskFormerForInstanceSegmentation,
-    MaskFormerImageProcessor,
     SegformerConfig,
     SegformerForSemanticSegmentation,
     SegformerImageProcessor,
-    SwinConfig,
-    UperNetConfig,
-    UperNetForSemanticSegmentation,
 )
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerForUniversalSegmentationOutput,
+)
+from transformers_nets import (
+    make_eomt,
+    make_maskformer,
+    make_photo,
+    make_swin,
+    make_upernet,
+    save,
 )
 
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
@@ -37,16 +34,9 @@ from fuse.models.dense import crop_padding
 from fuse.models.transformers_instances import TransformersInstances
 from fuse.models.transformers_semantic import TransformersSemantic, describe_weights, sum_queries
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Photo
 
 IDS = [1, 13, 2, 14, 3]  # things of coco_super are 1..12
 SPACE = {"label_space": "coco_super", "class_ids": IDS}
-
-
-def make_photo(height=50, width=70, seed=0):
-    rng = np.random.default_rng(seed)
-    patches = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-    return Photo(np.ascontiguousarray(patches.repeat(16, 0).repeat(16, 1)[:height, :width]))
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +55,6 @@ def segformer(tmp_path_factory):
     net.save_pretrained(folder)
     SegformerImageProcessor(size={"height": 64, "width": 96}).save_pretrained(folder)
     return folder, net
-
-
-STAGES = ["stage1", "stage2", "stage3", "stage4"]
-
-
-def make_swin():
-    return SwinConfig(
-        embed_dim=8,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 1, 2, 2],
-        window_size=4,
-        out_features=STAGES,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -126,64 +103,6 @@ def test_a_semantic_net_answers_as_transformers_does(segformer):
     by_hand = model.class_ids[by_hand.numpy()]
     assert len(np.unique(by_hand)) > 1
     assert (label(semantic, model.class_ids) == by_hand).mean() > 0.99
-
-
-def make_upernet():
-    backbone = ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], out_features=STAGES)
-    config = UperNetConfig(
-        backbone_config=backbone, hidden_size=16, use_auxiliary_head=False, num_labels=5
-    )
-    net = UperNetForSemanticSegmentation(config)
-    net.decode_head.classifier.weight.data *= 20
-    return net, SegformerImageProcessor(size={"height": 64, "width": 96})
-
-
-def make_maskformer():
-    detr = DetrConfig(
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=2,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=16,
-        decoder_ffn_dim=16,
-        num_queries=10,
-    )
-    config = MaskFormerConfig(
-        backbone_config=make_swin(),
-        decoder_config=detr,
-        fpn_feature_size=32,
-        mask_feature_size=32,
-        num_labels=5,
-    )
-    net = MaskFormerForInstanceSegmentation(config)
-    net.class_predictor.weight.data *= 20
-    size = {"shortest_edge": 64, "longest_edge": 128}
-    return net, MaskFormerImageProcessor(size=size, size_divisor=32)
-
-
-def make_eomt(**options):
-    config = EomtConfig(
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        image_size=64,
-        patch_size=16,
-        num_labels=5,
-        num_queries=10,
-        num_blocks=2,
-        num_upscale_blocks=1,
-    )
-    net = EomtForUniversalSegmentation(config)
-    net.class_predictor.weight.data *= 200
-    size = {"shortest_edge": 64, "longest_edge": 64}
-    return net, EomtImageProcessor(size=size, **{"do_pad": True} | options)
-
-
-def save(folder, net, processor):
-    net.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.mark.parametrize(
