@@ -166,7 +166,11 @@ def _check_model(kind: str, name: str, model: object) -> None:
     if kind == "semantic":
         wanted["class_ids"] = np.ndarray
     for attribute, wanted_type in wanted.items():
-        value = getattr(model, attribute, None)
+        if not hasattr(model, attribute):
+            raise ModelOutputError(
+                f"{kind} model {name!r}: has no {attribute}, which docs/plugin.md asks for"
+            )
+        value = getattr(model, attribute)
         if not isinstance(value, wanted_type):
             raise ModelOutputError(
                 f"{kind} model {name!r}: its {attribute} must be {wanted_type.__name__}, "

@@ -38,6 +38,9 @@ def half(device):
     net.class_ids = [13]
     return net
 
+def bare(device):
+    return object()
+
 def strange(device, *, class_ids):
     net = Net(device, size=1)
     net.class_ids = np.array(class_ids).astype("int64" if len(class_ids) == 1 else "int32")
@@ -158,6 +161,8 @@ def test_a_plugin_that_fails_is_named(plugin, tmp_path):
         create_semantic_model(f"{name}:fail", "cpu", {})
     with pytest.raises(ModelOutputError, match="its class_ids must be ndarray, got list"):
         create_semantic_model(f"{name}:half", "cpu", {})
+    with pytest.raises(ModelOutputError, match="has no label_space, which docs"):
+        create_semantic_model(f"{name}:bare", "cpu", {})
     with pytest.raises(
         ModelError, match=rf"built: SystemExit: no licence found \({name}\.py, line"
     ):
