@@ -56,7 +56,8 @@ def write_whole(path: Path, content: bytes) -> str:
 def find_parts(folder: Path, *, below: bool = False) -> list[Path]:
     """The unfinished files that killed processes left in a folder, and in those below it."""
     pattern = f".{'[0-9a-f]' * 32}{PART_ENDING}"
-    return list(folder.rglob(pattern) if below else folder.glob(pattern))
+    found = folder.rglob(pattern) if below else folder.glob(pattern)
+    return [part for part in found if part.is_file()]
 
 
 def _name_part(path: Path) -> Path:
