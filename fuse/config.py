@@ -23,16 +23,27 @@ PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
 CLASS_CHOICES = ("commonest", "evidence", "overlap")
 THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area")
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
-PATH_KEYS = ("model", "weights", "path", "gt", "gt_dir", "images", "label_space", "pairs")
+PATH_KEYS = (
+    *("model", "weights", "path", "gt", "gt_dir", "images"),
+    *("label_space", "label_map", "pairs"),
+)
 BRANCHES = ("semantic", "instance")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Which model, and the arguments of its class."""
+    """Which model, the arguments of its class, and how its labels become the preset's.
+
+    Attributes:
+        model: its name; see `fuse.models.registry`.
+        options: the arguments.
+        label_map: path of a map of one's own, as `fuse.labels.read_label_map` reads it; by
+            default the one that ships.
+    """
 
     model: str
     options: dict[str, Any] = field(default_factory=dict)
+    label_map: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +281,14 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
     model = options.pop("model", None)
     if not isinstance(model, str):
         raise ConfigError(f"{key}.model is missing: the name of a model, as text")
+    label_map = options.pop("label_map", None)
+    if label_map is not None and not isinstance(label_map, str):
+        raise ConfigError(f"{key}.label_map must be the path of a CSV file, got {label_map!r}")
     try:
         json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as err:
         raise ConfigError(f"[{key}] holds a date, nan or inf, which run.json cannot keep") from err
-    return ModelConfig(model, options)
+    return ModelConfig(model, options, label_map)
 
 
 def _get_table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

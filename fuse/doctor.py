@@ -256,7 +256,7 @@ def check_heads(
     if truth.assumed_things:
         example = f"category_id {truth.assumed_things[0]}"
         notes.append(Note("truth-no-isthing", example, len(truth.assumed_things)))
-    if not predictions.has_categories:
+    if predictions.own_space is None:
         notes.append(Note("pred-no-categories", str(predictions.path)))
     elif not mapped:
         true, predicted = (

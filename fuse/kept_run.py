@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse.config import FusionConfig, change_fusion
+from fuse.config import BRANCHES, FusionConfig, change_fusion
 from fuse.errors import CocoFormatError, DataError
 from fuse.fusion import METHODS, weigh_classes
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
-from fuse.labels import find_label_map, load_space
+from fuse.labels import find_choices, parse_targets
 from fuse.predictions import PhotoPrediction, fuse_photo, read_prediction
 from fuse.records import PREDICTION_DIR
-from fuse.run_folder import RUN_FILE, read_run_file
+from fuse.run_folder import RUN_FILE, read_run_file, restore_space
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -25,6 +25,7 @@ class KeptRun:
         path: the output folder of the run.
         fusion: the rule and thresholds that it was made with.
         space: its label space.
+        targets: by branch, where its net's categories went (`LabelMap.targets`).
         choices: what an instance may be instead, for `fuse_photo`.
         dataset: its photos and its maps.
     """
@@ -32,6 +33,7 @@ class KeptRun:
     path: Path
     fusion: FusionConfig
     space: LabelSpace
+    targets: Mapping[str, Mapping[str, tuple[int, ...]]]
     choices: Mapping[int, Sequence[int]]
     dataset: PanopticDataset
 
@@ -91,18 +93,20 @@ def read_kept_run(path: Path) -> KeptRun:
         raise DataError(f"{path} has no kept predictions; run it with --keep-predictions")
     if "photos" not in content:
         raise DataError(f"{path} is not finished; give its command again")
-    try:
-        space = load_space(settings["pipeline"]["label_space"])
-        instance_space = load_space(settings["label_spaces"]["instance"])
-        fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
-    except (AttributeError, KeyError, TypeError) as err:
-        raise CocoFormatError(f"{path / RUN_FILE} cannot be read ({err!r})") from err
-    choices = find_label_map(instance_space, space).choices
     dataset = read_panoptic_json(path)
+    try:
+        space = restore_space(settings, dataset)
+        targets = {
+            branch: parse_targets(settings["label_maps"][branch], space) for branch in BRANCHES
+        }
+        choices = find_choices(targets["instance"])
+        fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise CocoFormatError(f"{path / RUN_FILE} cannot be read ({err!r})") from err
     unlisted = next((i for i in dataset.annotations if i not in dataset.images), None)
     if unlisted is not None:
         raise CocoFormatError(f"{dataset.path}: images lacks image_id {unlisted!r}")
     unmapped = next((i for i in dataset.images if i not in dataset.annotations), None)
     if unmapped is not None:
         raise CocoFormatError(f"{dataset.path}: annotations lacks image_id {unmapped!r}")
-    return KeptRun(path, fusion, space, choices, dataset)
+    return KeptRun(path, fusion, space, targets, choices, dataset)

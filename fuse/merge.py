@@ -11,9 +11,8 @@ from typing import Any
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import read_panoptic_json
 from fuse.io.names import check_links, make_parent
-from fuse.labels import load_space
 from fuse.records import PhotoRecord, PhotoTask
-from fuse.run_folder import RUN_FILE, RunFolder, read_records, read_run_file
+from fuse.run_folder import RUN_FILE, RunFolder, read_records, read_run_file, restore_space
 
 
 def merge(runs: Sequence[Path], out: Path) -> int:
@@ -34,7 +33,7 @@ def merge(runs: Sequence[Path], out: Path) -> int:
         CocoFormatError: a file that a shard says of itself is damaged.
     """
     settings = _join_settings(runs)
-    target = load_space(settings["pipeline"]["label_space"])
+    target = restore_space(settings, read_panoptic_json(runs[0]))
     tasks: list[PhotoTask] = []
     owners: dict[str, Path] = {}
     with RunFolder(out, settings) as folder:

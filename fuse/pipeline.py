@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fuse.config import PipelineConfig, read_pipeline
+from fuse.config import ModelConfig, PipelineConfig, read_pipeline
+from fuse.errors import LabelSpaceError
 from fuse.fetch import place_weights
-from fuse.labels import LabelMap, find_label_map, load_partners, load_space
+from fuse.labels import LabelMap, find_label_map, load_partners, load_space, read_label_map
 from fuse.models.boundary import ask_instances, ask_semantic
 from fuse.models.fetching import Progress as FetchProgress
 from fuse.models.registry import create_instance_model, create_semantic_model
@@ -68,7 +69,7 @@ class Pipeline:
         device: where the nets run.
         semantic_model, instance_model: the nets.
         weights: SHA-256 of the weights by branch.
-        label_spaces: names of the nets' own label spaces by branch.
+        label_maps: from the nets' own label spaces to the target, by branch.
         is_thread_safe: whether several threads may ask the nets at once.
     """
 
@@ -93,16 +94,20 @@ class Pipeline:
         self.instance_model = create_instance_model(
             config.instance.model, self.device, options["instance"]
         )
-        self._semantic_map = find_label_map(self.semantic_model.label_space, self.space)
-        self._class_targets = map_class_ids(self.semantic_model.class_ids, self._semantic_map)
-        self._instance_map = find_label_map(self.instance_model.label_space, self.space)
+        self.label_maps: Mapping[str, LabelMap] = {
+            "semantic": choose_label_map(
+                config.semantic, self.semantic_model.label_space, self.space
+            ),
+            "instance": choose_label_map(
+                config.instance, self.instance_model.label_space, self.space
+            ),
+        }
+        self._class_targets = map_class_ids(
+            self.semantic_model.class_ids, self.label_maps["semantic"]
+        )
         self.weights: Mapping[str, str] = {
             "semantic": self.semantic_model.weights_hash,
             "instance": self.instance_model.weights_hash,
-        }
-        self.label_spaces: Mapping[str, str] = {
-            "semantic": self.semantic_model.label_space.name,
-            "instance": self.instance_model.label_space.name,
         }
         self.is_thread_safe = all(
             getattr(model, "thread_safe", False)
@@ -144,20 +149,43 @@ class Pipeline:
         """Both answers in the target label space."""
         semantic: TargetLogits | SemanticPrediction
         if isinstance(raw.semantic, SemanticPrediction):
-            semantic = map_labels(raw.semantic, self._semantic_map)
+            semantic = map_labels(raw.semantic, self.label_maps["semantic"])
         else:
             semantic = map_logits(raw.semantic, self._class_targets)
-        return PhotoPrediction(semantic, map_instances(raw.instances, self._instance_map))
+        instances = map_instances(raw.instances, self.label_maps["instance"])
+        return PhotoPrediction(semantic, instances)
 
     def fuse(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
         """The panoptic map by the preset's rule."""
-        choices = self._instance_map.choices
+        choices = self.label_maps["instance"].choices
         return fuse_photo(semantic, instances, self.space, self.config.fusion, choices)
 
     def __call__(self, image: UInt8Array) -> PanopticPrediction:
         """Panoptic map of one RGB photo, uint8 (H, W, 3)."""
         prediction = self.to_target(*self.predict([Photo(image)]))
         return self.fuse(prediction.label(), prediction.instances)
+
+
+def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace) -> LabelMap:
+    """The map that a preset names for a net, else the one that ships.
+
+    Args:
+        model: the net's section of the preset.
+        source: what the net speaks.
+        target: what the preset is fused in.
+
+    Raises:
+        LabelSpaceError: the map's file is wrong, or none is named and none ships.
+    """
+    if model.label_map is not None:
+        return read_label_map(Path(model.label_map), source, target)
+    try:
+        return find_label_map(source, target)
+    except LabelSpaceError as err:
+        raise LabelSpaceError(
+            f"model {model.model!r}: {err}; give one of your own in the preset, "
+            'as label_map = "map.csv" beside its model'
+        ) from err
 
 
 def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:

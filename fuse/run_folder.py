@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco import ImageRecord, PanopticDataset, annotation_to_json, write_panoptic_json
 from fuse.io.files import find_parts, hash_file, read_regular, write_whole
 from fuse.io.json_files import parse_object
 from fuse.io.names import check_links
+from fuse.labels import list_spaces, load_space
 from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.types import LabelSpace
 
@@ -199,6 +200,22 @@ def read_run_file(run: Path) -> dict[str, Any]:
     if not isinstance(inputs, list) or not all(isinstance(given, str) for given in inputs):
         raise CocoFormatError(f"{path}: settings.inputs is no list of paths")
     return content
+
+
+def restore_space(settings: Mapping[str, Any], dataset: PanopticDataset) -> LabelSpace:
+    """The label space of a run: the one that ships, else as its JSON has it; a CSV may be gone.
+
+    Args:
+        settings: of the run.
+        dataset: its panoptic JSON.
+
+    Raises:
+        KeyError, TypeError: the settings name none.
+    """
+    name = settings["pipeline"]["label_space"]
+    if name in list_spaces():
+        return load_space(name)
+    return LabelSpace(Path(name).stem, (dataset.own_space or dataset.space).categories)
 
 
 def _parse_record(line: bytes, path: Path) -> PhotoRecord:

@@ -18,18 +18,16 @@ from fuse.analysis.ledger import Orders, Split, Trials, draw_orders, split_loss,
 from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy, Reach, study_photo
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import DataError
 from fuse.fusion import choose_by_evidence
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.kept_run import KeptRun, read_kept_run
-from fuse.labels import LabelMap, find_label_map, load_space
 from fuse.metrics.counts import stack_counts
 from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.metrics.segments import list_matches
 from fuse.ops.matching import BoolArray
 from fuse.ops.memory import keep_freed_memory
 from fuse.predictions import PhotoPrediction, fuse_photo
-from fuse.run_folder import RUN_FILE, read_run_file
 from fuse.scoring import TruthScorer, find_truth_map
 from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
@@ -125,25 +123,16 @@ def diagnose(
 
 
 def find_reach(run: KeptRun) -> Reach:
-    """The categories that the label maps of a run lead to.
-
-    Raises:
-        CocoFormatError: run.json does not say which label spaces the nets speak.
-    """
-    try:
-        names = read_run_file(run.path)["settings"]["label_spaces"]
-        spaces = load_space(names["instance"]), load_space(names["semantic"])
-    except (KeyError, TypeError) as err:
-        raise CocoFormatError(f"{run.path / RUN_FILE} cannot be read ({err!r})") from err
-    things, stuff = (find_label_map(space, run.space) for space in spaces)
-    further = things.choices if run.fusion.class_choice == "evidence" else {}
+    """The categories that the label maps of a run lead to."""
+    things = {target_id for target_id, *_ in run.targets["instance"].values()}
+    if run.fusion.class_choice == "evidence":
+        things.update(*run.choices.values())
     kept = run.load(next(iter(run.dataset.images))).semantic
-    said = _targets(stuff) if isinstance(kept, SemanticPrediction) else kept.category_ids.tolist()
-    return Reach(_targets(things).union(*further.values()), frozenset(said) - {0})
-
-
-def _targets(label_map: LabelMap) -> frozenset[int]:
-    return frozenset(label_map.target_ids.values()) - {0}
+    if isinstance(kept, SemanticPrediction):
+        said = {target_id for target_id, *_ in run.targets["semantic"].values()}
+    else:
+        said = set(kept.category_ids.tolist())
+    return Reach(frozenset(things) - {0}, frozenset(said) - {0})
 
 
 def diagnose_photo(

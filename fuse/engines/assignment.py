@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fuse.config import PipelineConfig
+from fuse.labels import name_targets
 from fuse.photo import FinishedPhoto
 from fuse.pipeline import Pipeline
 from fuse.records import PhotoTask
@@ -61,6 +62,8 @@ def describe_nets(pipeline: Pipeline) -> dict[str, Any]:
     """What the maps of a run depend on besides its preset, in plain values."""
     return {
         "weights": dict(pipeline.weights),
-        "label_spaces": dict(pipeline.label_spaces),
+        "label_maps": {
+            branch: name_targets(label_map) for branch, label_map in pipeline.label_maps.items()
+        },
         "device": pipeline.device.partition(":")[0],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -127,7 +127,8 @@ class PanopticDataset:
         images: photos by image_id, in the order of the file; may lack some or all.
         annotations: segments by image_id, in the order of the file.
         assumed_things: category ids whose isthing the JSON does not give.
-        has_categories: False where the JSON has none and `space` is the caller's.
+        own_space: its categories as the JSON has them; None where it has none, and `space` is
+            the caller's.
     """
 
     path: Path
@@ -136,7 +137,7 @@ class PanopticDataset:
     images: dict[ImageId, ImageRecord]
     annotations: dict[ImageId, AnnotationRecord]
     assumed_things: tuple[int, ...] = ()
-    has_categories: bool = True
+    own_space: LabelSpace | None = None
 
     def png_path(self, image_id: ImageId) -> Path:
         """The PNG that holds a photo's ids."""
@@ -231,29 +232,37 @@ def read_panoptic_json(
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
     records = content.categories
     if records is not None:
-        space, assumed = make_space(records, path)
-        known = {record.category_id for record in records}
+        own_space = _make_own_space(records, path)
+        space = identify_space(own_space.categories) or own_space
     elif default_space is not None:
-        space, assumed = default_space, ()
-        known = set(default_space.by_id)
+        own_space, space = None, default_space
     else:
         raise CocoFormatError(f"{path}: there is no 'categories'")
-    _check_annotations(path, content.annotations, known)
+    _check_annotations(path, content.annotations, (own_space or space).by_id.keys())
     return PanopticDataset(
         path=path,
         png_dir=png_dir,
         space=space,
         images=_index(path, "images", content.images),
         annotations=_index(path, "annotations", content.annotations),
-        assumed_things=assumed,
-        has_categories=records is not None,
+        assumed_things=tuple(r.category_id for r in records or () if r.isthing is None),
+        own_space=own_space,
     )
 
 
-def make_space(records: Sequence[CategoryRecord], path: Path) -> tuple[LabelSpace, tuple[int, ...]]:
-    """The label space of a JSON's categories, and the ids whose isthing it does not give."""
-    assumed = tuple(record.category_id for record in records if record.isthing is None)
-    shipped = _shipped_isthing(records) if assumed else {}
+def make_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
+    """The label space of a JSON's categories; a shipped one where they are that or a part of it.
+
+    What the JSON does not say is a thing is looked up in the shipped spaces, and else is one.
+    """
+    own_space = _make_own_space(records, path)
+    return identify_space(own_space.categories) or own_space
+
+
+def _make_own_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
+    """The categories as they stand, named after the file."""
+    unsaid = any(record.isthing is None for record in records)
+    shipped = _shipped_isthing(records) if unsaid else {}
     categories = tuple(
         Category(
             category_id=record.category_id,
@@ -269,10 +278,9 @@ def make_space(records: Sequence[CategoryRecord], path: Path) -> tuple[LabelSpac
         for record in records
     )
     try:
-        space = LabelSpace(path.stem, categories)
+        return LabelSpace(path.stem, categories)
     except LabelSpaceError as err:
         raise CocoFormatError(f"{path}, categories: {err}") from err
-    return identify_space(categories) or space, assumed
 
 
 def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
@@ -286,7 +294,7 @@ def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
 
 
 def _check_annotations(
-    path: Path, annotations: Sequence[AnnotationRecord], known: set[int]
+    path: Path, annotations: Sequence[AnnotationRecord], known: Set[int]
 ) -> None:
     """Raise CocoFormatError for a PNG outside the folder, or a category that the JSON lacks."""
     for annotation in annotations:

@@ -49,7 +49,7 @@ def read_photo_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace 
         if photo.height * photo.width > MAX_PIXELS:
             raise CocoFormatError(f"{where}: has more than {MAX_PIXELS:,} pixels")
         photos[photo.image_id] = photo
-    return photos, make_space(content.categories, path)[0] if content.categories else None
+    return photos, make_space(content.categories, path) if content.categories else None
 
 
 def read_categories(given: str) -> LabelSpace:
@@ -64,4 +64,4 @@ def read_categories(given: str) -> LabelSpace:
         return load_space(given)
     content = read_json(path, tuple[CategoryRecord, ...] | _CategoriesFile, "list of categories")
     records = content.categories if isinstance(content, _CategoriesFile) else content
-    return make_space(records, path)[0]
+    return make_space(records, path)

@@ -5,9 +5,12 @@ CSV files: ``spaces/*.csv``, ``maps/*.csv`` and, of few spaces, ``partners/*.csv
 
 from fuse.labels.mapping import (
     LabelMap,
+    find_choices,
     find_label_map,
     list_maps,
     map_panoptic,
+    name_targets,
+    parse_targets,
     read_label_map,
 )
 from fuse.labels.partners import load_partners
@@ -24,6 +27,7 @@ from fuse.labels.spaces import (
 __all__ = [
     "LabelMap",
     "contains",
+    "find_choices",
     "find_label_map",
     "find_space_file",
     "identify_space",
@@ -33,6 +37,8 @@ __all__ = [
     "load_partners",
     "load_space",
     "map_panoptic",
+    "name_targets",
+    "parse_targets",
     "read_label_map",
     "read_space",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -77,19 +77,52 @@ class LabelMap:
         return back
 
     @cached_property
-    def choices(self) -> dict[int, tuple[int, ...]]:
-        """By target category_id, what a mapped instance of it may be instead.
-
-        These are the further targets of all source categories that go there, each once.
-        """
-        found: dict[int, dict[int, None]] = {}
-        for source_id, further_ids in self.also.items():
-            if target_id := self.target_ids[source_id]:
-                found.setdefault(target_id, {}).update(dict.fromkeys(further_ids))
+    def targets(self) -> dict[str, tuple[int, ...]]:
+        """By source category's name, its target category_id (0 = void) and the further ones."""
         return {
-            target_id: tuple(i for i in further_ids if i != target_id)
-            for target_id, further_ids in found.items()
+            category.name: (self.target_ids[i], *self.also.get(i, ()))
+            for i, category in self.source.by_id.items()
         }
+
+    @cached_property
+    def choices(self) -> dict[int, tuple[int, ...]]:
+        """What a mapped instance may be instead; see `find_choices`."""
+        return find_choices(self.targets)
+
+
+def find_choices(targets: Mapping[str, Sequence[int]]) -> dict[int, tuple[int, ...]]:
+    """By target category_id, what a mapped instance of it may be instead.
+
+    These are the further targets of all source categories that go there, each once.
+
+    Args:
+        targets: as `LabelMap.targets`.
+
+    >>> find_choices({"car": [3, 8], "van": [3, 8, 6], "sky": [0, 5], "cat": [17]})
+    {3: (8, 6)}
+    """
+    found: dict[int, dict[int, None]] = {}
+    for target_id, *further_ids in targets.values():
+        if target_id and further_ids:
+            found.setdefault(target_id, {}).update(dict.fromkeys(further_ids))
+    return {
+        target_id: tuple(i for i in further_ids if i != target_id)
+        for target_id, further_ids in found.items()
+    }
+
+
+def name_targets(label_map: LabelMap) -> dict[str, list[str]]:
+    """`LabelMap.targets` with names in place of ids, for run.json; `void` is 0."""
+    names = {0: VOID} | {i: category.name for i, category in label_map.target.by_id.items()}
+    return {source: [names[i] for i in ids] for source, ids in label_map.targets.items()}
+
+
+def parse_targets(
+    names: Mapping[str, Sequence[str]], target: LabelSpace
+) -> dict[str, tuple[int, ...]]:
+    """The way back from `name_targets`; KeyError for a name that the target space lacks."""
+    ids = {name: category.category_id for name, category in target.by_name.items()} | {VOID: 0}
+    return {source: tuple(ids[name] for name in wanted) for source, wanted in names.items()}
 
 
 def list_maps() -> tuple[tuple[str, str], ...]:

@@ -159,7 +159,7 @@ def test_no_images_and_no_categories(tmp_path):
     with pytest.raises(CocoFormatError, match="there is no 'categories'"):
         read_panoptic_json(path)
     dataset = read_panoptic_json(path, default_space=SPACE)
-    assert not dataset.has_categories
+    assert dataset.own_space is None
     assert dataset.photo_name(7) == "7.png"
 
 

@@ -139,10 +139,15 @@ def test_rows(source, target, category, expected):
     assert (label_map.target.by_id[target_id].name if target_id else None) == expected
 
 
+# Same name, other thing: COCO's oven is the whole cooker, which is ADE20K's stove.
+NAMESAKES = {("coco_panoptic", "ade20k_panoptic"): {"oven"}}
+
+
 @pytest.mark.parametrize("names", list_maps())
 def test_equal_names_meet(names):
     label_map = shipped_map(names)
-    for name in label_map.source.by_name.keys() & label_map.target.by_name.keys():
+    shared = label_map.source.by_name.keys() & label_map.target.by_name.keys()
+    for name in shared - NAMESAKES.get(names, set()):
         category, target = label_map.source.by_name[name], label_map.target.by_name[name]
         if category.isthing == target.isthing and (category.isthing or names not in THINGS_ONLY):
             assert label_map.target_ids[category.category_id] == target.category_id, name
