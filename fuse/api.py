@@ -18,7 +18,7 @@ from fuse.datasets.convert import ConvertResult, convert
 from fuse.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
-from fuse.labels_audit import LabelAudit, audit, list_space_rows
+from fuse.labels_audit import LabelAudit, audit, draft, list_category_rows, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
 from fuse.report.build import Report, report
@@ -67,8 +67,10 @@ __all__ = [
     "describe_pipelines",
     "diagnose",
     "disagree",
+    "draft",
     "evaluate",
     "fetch",
+    "list_category_rows",
     "list_maps",
     "list_models",
     "list_pipelines",

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.label_files import write_label_map
 from fuse.labels import (
     LabelMap,
+    draft_label_map,
     find_label_map,
     list_spaces,
     load_class_ids,
@@ -92,6 +94,51 @@ def list_space_rows() -> list[tuple[str, str, str, str]]:
         (s.name, str(len(s.thing_ids)), str(len(s.stuff_ids)), str(len(load_class_ids(s.name))))
         for s in spaces
     ]
+
+
+def list_category_rows(name: str) -> list[tuple[str, ...]]:
+    """(category_id, name, kind, supercategory, row of a net) of each category of a label space.
+
+    Args:
+        name: of a label space that ships, or the path of a CSV file.
+
+    Raises:
+        LabelSpaceError: there is no such space, or its file is wrong.
+
+    >>> list_category_rows("cityscapes")[0]
+    ('7', 'road', 'stuff', 'flat', '0')
+    """
+    row_of = {category_id: row for row, category_id in enumerate(load_class_ids(name))}
+    return [
+        (
+            str(category.category_id),
+            category.name,
+            "thing" if category.isthing else "stuff",
+            category.supercategory,
+            str(row_of[category.category_id]),
+        )
+        for category in load_space(name).categories
+    ]
+
+
+def draft(source: str, target: str, path: Path) -> LabelMap:
+    """Write the map from one label space to another as a CSV file to be completed by hand.
+
+    It is the one that ships; where none does, categories of one name are joined and the others
+    go to void.
+
+    Args:
+        source: a label space by name, or the path of its CSV file.
+        target: the same.
+        path: where to.
+
+    Raises:
+        LabelSpaceError: a space is unknown, or its file is wrong.
+        DataError: there is such a file already.
+    """
+    label_map = draft_label_map(load_space(source), load_space(target))
+    write_label_map(path, label_map)
+    return label_map
 
 
 def audit(

@@ -41,6 +41,32 @@ def test_version():
     assert call("--version").output == f"fuse, version {__version__}\n"
 
 
+def test_a_label_space_is_shown_row_by_row():
+    lines = call("labels", "show", "cityscapes").output.splitlines()
+    assert lines[0].split() == [
+        "category_id",
+        "name",
+        "kind",
+        "supercategory",
+        "row",
+        "of",
+        "a",
+        "net",
+    ]
+    assert lines[1].split() == ["7", "road", "stuff", "flat", "0"]
+    assert len(lines) == 1 + 19
+    assert "did you mean 'cityscapes'" in call("labels", "show", "cityscape").output
+
+
+def test_a_map_is_drafted_once_and_can_be_audited(tmp_path):
+    path = tmp_path / "map.csv"
+    drafted = call("labels", "draft", "vistas_v1", "coco_panoptic", "-o", path)
+    assert drafted.output.startswith("65 lines, ")
+    assert call("labels", "audit", "vistas_v1", "coco_panoptic", "--map", path).exit_code == 0
+    again = call("labels", "draft", "vistas_v1", "coco_panoptic", "-o", path)
+    assert (again.exit_code, "is there already" in again.output) == (1, True)
+
+
 def test_a_reader_that_goes_away_ends_a_command_without_a_word():
     """As in ``fuse labels | head -1``."""
     command = [sys.executable, "-m", "fuse", "labels"]

@@ -1,4 +1,4 @@
-"""`fuse labels` and `fuse labels audit`."""
+"""`fuse labels` with its commands `show`, `audit` and `draft`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fuse.cli.options import gt_dir_option, json_option
 from fuse.cli.printing import print_figures
 
 
-@click.group(
-    invoke_without_command=True, short_help="List label spaces, or say what a label map covers."
-)
+@click.group(invoke_without_command=True, short_help="Label spaces and the maps between them.")
 @click.pass_context
 def labels(context: click.Context) -> None:
-    """List the label spaces that ship, or say what a label map covers.
+    """List the label spaces and maps that ship.
 
     \b
     fuse labels
+    fuse labels show coco_super
     fuse labels audit ade20k_150 coco_panoptic
+    fuse labels draft ade20k_150 mine.csv -o map.csv
     """
     from fuse import api
     from fuse.tables.layout import print_rows
@@ -28,6 +28,45 @@ def labels(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         print_rows(("label space", "things", "stuff", "rows of a net"), api.list_space_rows())
         print_rows(("map from", "to"), api.list_maps())
+
+
+@labels.command()
+@click.argument("space")
+def show(space: str) -> None:
+    """List the categories of a label space, by its name or the path of its CSV."""
+    from fuse import api
+    from fuse.tables.layout import print_rows
+
+    header = ("category_id", "name", "kind", "supercategory", "row of a net")
+    print_rows(header, api.list_category_rows(space))
+
+
+@labels.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="MAP.csv",
+    help="The map, for label_map in a preset; a file that is there stays.",
+)
+def draft(source: str, target: str, out: Path) -> None:
+    """Write a label map to start your own from.
+
+    That is the one that ships; where none does, classes of one name are joined and the others
+    go to void.
+
+    \b
+    fuse labels draft ade20k_150 mine.csv -o map.csv
+    fuse labels audit ade20k_150 mine.csv --map map.csv
+    """
+    from fuse import api
+
+    label_map = api.draft(source, target, out)
+    void = sum(not target_id for target_id in label_map.target_ids.values())
+    click.echo(f"{len(label_map.target_ids)} lines, {void} of them to void -> {out}")
 
 
 @labels.command()

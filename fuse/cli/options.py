@@ -38,7 +38,8 @@ weights_dir_option = click.option(
 allow_plugins_option = click.option(
     "--allow-plugins",
     is_flag=True,
-    help="Let the preset load code that is not installed, as file.py:Class.",
+    help="Let the preset run code that it names: file.py:Class, package.module:Class, or a net "
+    "saved as a program.",
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]"

@@ -3,15 +3,18 @@
 CSV files: ``spaces/*.csv``, ``maps/*.csv`` and, of few spaces, ``partners/*.csv``.
 """
 
+from fuse.labels.map_files import (
+    draft_label_map,
+    find_label_map,
+    list_maps,
+    read_label_map,
+)
 from fuse.labels.mapping import (
     LabelMap,
     find_choices,
-    find_label_map,
-    list_maps,
     map_panoptic,
     name_targets,
     parse_targets,
-    read_label_map,
 )
 from fuse.labels.partners import load_partners
 from fuse.labels.spaces import (
@@ -27,6 +30,7 @@ from fuse.labels.spaces import (
 __all__ = [
     "LabelMap",
     "contains",
+    "draft_label_map",
     "find_choices",
     "find_label_map",
     "find_space_file",

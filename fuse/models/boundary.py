@@ -95,15 +95,14 @@ def describe_failure(err: BaseException, code: object) -> str:
 
     Args:
         err: as caught.
-        code: a class or function of the file whose lines are meant.
+        code: a class or function of the file whose lines are meant, or that file.
 
     >>> describe_failure(ValueError("no weights:\\n\\t'fc.bias'"), ask_semantic)
     "ValueError: no weights: 'fc.bias'"
     """
     reason = textwrap.shorten(str(err), LONGEST_REASON, placeholder=" ...")
     message = f"{type(err).__name__}: {reason}" if reason else type(err).__name__
-    module = inspect.getmodule(code)
-    file = getattr(module, "__file__", None)
+    file = code if isinstance(code, str) else getattr(inspect.getmodule(code), "__file__", None)
     lines = [
         line
         for frame, line in traceback.walk_tb(err.__traceback__)

@@ -263,24 +263,28 @@ def _load(kind: str, name: str, target: str, origin: str) -> Factory:
     """
     if origin == BUILT_IN_ORIGIN:
         _check_extra(kind, name)
+    who = f"{kind} model {name!r} from {origin}"
     module_name, _, attribute = target.rpartition(":")
-    from_file = module_name.endswith(".py")
+    file = Path(module_name).expanduser().resolve() if module_name.endswith(".py") else None
+    if file and not file.is_file():
+        raise ModelError(f"{who}: there is no file {file}")
     try:
-        module = _import_file(module_name) if from_file else import_module(module_name)
-        factory = getattr(module, attribute)
+        module = _import_file(file) if file else import_module(module_name)
     except ANY_FAILURE as err:
-        raise ModelError(
-            f"{kind} model {name!r} from {origin} cannot be imported: {describe_failure(err, None)}"
-        ) from err
+        reason = describe_failure(err, str(file) if file else None)
+        raise ModelError(f"{who} cannot be imported: {reason}") from err
+    factory = getattr(module, attribute, None)
     if not callable(factory):
-        raise ModelError(f"{kind} model {name!r} from {origin}: {attribute} cannot be called")
+        offered = [key for key, value in vars(module).items() if callable(value)]
+        near = get_close_matches(attribute, offered, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ModelError(f"{who}: {module_name} has no class or function {attribute!r}{hint}")
     made: Factory = factory
     return made
 
 
-def _import_file(path_name: str) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     """The module in a file, under a name of its own."""
-    path = Path(path_name).expanduser().resolve()
     module_name = f"fuse_plugin_{path.stem}"
     spec = spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:

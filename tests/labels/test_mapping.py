@@ -6,9 +6,11 @@ from factories import TOY_SPACE, panoptic_truth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.errors import LabelSpaceError
+from fuse.errors import DataError, LabelSpaceError
+from fuse.io.label_files import write_label_map
 from fuse.labels import (
     LabelMap,
+    draft_label_map,
     find_label_map,
     list_maps,
     list_spaces,
@@ -16,7 +18,7 @@ from fuse.labels import (
     map_panoptic,
     read_label_map,
 )
-from fuse.labels.mapping import MAPS_DIR
+from fuse.labels.map_files import MAPS_DIR
 from fuse.types import Category, LabelSpace, PanopticPrediction, SegmentInfo
 
 BEASTS = LabelSpace(
@@ -395,3 +397,37 @@ def test_a_segment_of_an_unknown_category_is_named():
     truth = PanopticPrediction(np.ones((1, 1), np.int32), (SegmentInfo(1, 4, 1, (0, 0, 1, 1)),))
     with pytest.raises(ValueError, match="segment 1 has category_id 4, which is not in toy"):
         map_panoptic(truth, TO_BEASTS)
+
+
+# -- files to start one's own map from -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", list_maps())
+def test_a_written_map_is_read_as_it_was(names, tmp_path):
+    label_map = shipped_map(names)
+    write_label_map(tmp_path / "map.csv", label_map)
+    again = read_label_map(tmp_path / "map.csv", label_map.source, label_map.target)
+    assert (again.target_ids, again.also) == (label_map.target_ids, label_map.also)
+
+
+def test_a_draft_is_the_shipped_map_or_joins_equal_names():
+    shipped = shipped_map(("cityscapes", "coco_panoptic"))
+    assert draft_label_map(shipped.source, shipped.target).also == shipped.also
+    vistas, coco = load_space("vistas_v1"), load_space("coco_panoptic")
+    draft = draft_label_map(vistas, coco)
+    joined = {
+        category.name: coco.by_id[draft.target_ids[category.category_id]].name
+        for category in vistas.categories
+        if draft.target_ids[category.category_id]
+    }
+    assert joined["Traffic Light"] == "traffic light"
+    assert all(name.lower() == target for name, target in joined.items())
+    assert len(joined) > 10
+
+
+def test_a_map_completed_by_hand_is_not_written_over(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("by hand")
+    with pytest.raises(DataError, match=r"map\.csv is there already"):
+        write_label_map(path, shipped_map(("cityscapes", "coco_panoptic")))
+    assert path.read_text() == "by hand"

@@ -138,8 +138,8 @@ def _truth():
     ("line", "problem"),
     [
         ("broken = no_such_module_at_all:Net", "No module named 'no_such_module_at_all'"),
-        ("broken = {module}:Nut", "has no attribute 'Nut'"),
-        ("broken = {module}:__name__", "__name__ cannot be called"),
+        ("broken = {module}:Nut", "has no class or function 'Nut'; did you mean 'Net'?"),
+        ("broken = {module}:__name__", "has no class or function '__name__'"),
     ],
 )
 def test_a_broken_plugin_is_listed_and_fails_only_when_used(plugin, line, problem):
@@ -170,7 +170,12 @@ def test_a_plugin_that_fails_is_named(plugin, tmp_path):
     (tmp_path / "torn.py").write_text("class Net(")
     with pytest.raises(ModelError, match=r"torn\.py:Net' from the preset cannot be .*SyntaxError"):
         create_semantic_model(f"{tmp_path}/torn.py:Net", "cpu", {})
-    with pytest.raises(ModelError, match=r"none\.py:Net' from the preset cannot be imported"):
+    (tmp_path / "needs.py").write_text("import json\n\nimport no_such_module_at_all\n")
+    with pytest.raises(ModelError, match=r"No module named 'no_such_.* \(needs\.py, line 3\)"):
+        create_semantic_model(f"{tmp_path}/needs.py:Net", "cpu", {})
+    with pytest.raises(
+        ModelError, match=r"none\.py:Net' from the preset: there is no file /.*none"
+    ):
         create_semantic_model(f"{tmp_path}/none.py:Net", "cpu", {})
 
 
