@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -252,6 +252,9 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
     Raises:
         ConfigError: a key is unknown, missing or of the wrong type.
     """
+    lost = next((f.name for f in fields(FusionConfig) if f.name in table), None)
+    if lost:
+        raise ConfigError(f"the preset has no key {lost!r}; did you mean fusion.{lost}?")
     allowed = ("description", "label_space", "semantic", "instance", "fusion")
     _check_keys(table, allowed, where="the preset")
     if not isinstance(table.get("label_space"), str):

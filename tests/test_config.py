@@ -69,6 +69,7 @@ def test_overrides_change_one_value(preset, override, get, expected):
     [
         ("fusion.score_treshold=0.3", "did you mean 'score_threshold'"),
         ("fusoin.rule=overlap", "did you mean 'fusion'"),
+        ("score_threshold=0.3", "did you mean fusion.score_threshold?"),
         ("fusion.rule=best", "none of overlap"),
         ("fusion.temperature=2", "the rule 'overlap' has no key 'temperature'"),
         ("fusion.class_choice=best", "none of commonest, evidence, overlap"),
