@@ -183,9 +183,21 @@ def test_where_no_map_leads_the_error_says_how_to_give_one(tmp_path):
         run(preset, tmp_path / "out")
 
 
-def test_a_run_that_names_a_class_its_space_lacks_is_damaged(finished, tmp_path):
+@pytest.mark.parametrize(
+    "maps",
+    [
+        pytest.param({"instance": {"person": ["my sea"]}}, id="unknown"),
+        pytest.param({"semantic": {"sky": []}}, id="nowhere"),
+        pytest.param({"semantic": None}, id="no map"),
+        pytest.param(3, id="no maps"),
+    ],
+)
+def test_a_run_with_damaged_maps_is_named(finished, tmp_path, maps):
     damaged = shutil.copytree(finished, tmp_path / "damaged")
     path = damaged / "run.json"
-    path.write_text(path.read_text().replace('"my sky"', '"my sea"'))
+    content = json.loads(path.read_text())
+    known = content["settings"]["label_maps"]
+    content["settings"]["label_maps"] = {**known, **maps} if isinstance(maps, dict) else maps
+    path.write_text(json.dumps(content))
     with pytest.raises(CocoFormatError, match=r"run\.json cannot be read"):
         api.combine_kept(tmp_path / "again", predictions=damaged)

@@ -113,8 +113,15 @@ def name_targets(label_map: LabelMap) -> dict[str, list[str]]:
 def parse_targets(
     names: Mapping[str, Sequence[str]], target: LabelSpace
 ) -> dict[str, tuple[int, ...]]:
-    """The way back from `name_targets`; KeyError for a name that the target space lacks."""
+    """The way back from `name_targets`.
+
+    Raises:
+        KeyError: the target space lacks a name.
+        ValueError: a source category has no target, not even `void`.
+    """
     ids = {name: category.category_id for name, category in target.by_name.items()} | {VOID: 0}
+    if not all(names.values()):
+        raise ValueError("a category goes nowhere")
     return {source: tuple(ids[name] for name in wanted) for source, wanted in names.items()}
 
 
