@@ -14,9 +14,9 @@ tiny_instance.safetensors and tiny_semantic.safetensors (`export`).
     python scripts/train_tiny.py calibrate --data DATA --work WORK   (of the weights in the package)
 
 The two trainings run side by side, each on one core (bfloat16, about 1.1 s of processor time a
-step). coco-panoptic's val2017 photos are never read. Expected: after 4,900 and 3,000 steps from
-weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 21.7 (18.1, 24.5) on those photos, and mask AP50
-on the held-out ones from 18.4 to 21.8. See fuse/weights/MODEL_CARD.md.
+step). coco-panoptic's val2017 photos are never read. Expected: after 9,000 and 3,000 steps from
+weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 22.9 (20.5, 24.8) on those photos. See
+fuse/weights/MODEL_CARD.md.
 """
 
 import json
