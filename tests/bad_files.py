@@ -108,10 +108,15 @@ def _write_results(folder: Path) -> None:
                 stuff.append(entry)
             else:
                 instances.append(entry | {"score": segment.score})
-        for category_id, side in ((1, 40), (4, 60)):  # they overlap, as outlines of people do
-            square = [1, 1, side, 1, side, side, 1, side]
-            entry = {"image_id": image_id, "category_id": category_id, "score": 0.9}
-            instances.append(entry | {"bbox": [1, 1, side, side], "segmentation": [square]})
+                x, y, width, height = segment.bbox
+                x2, y2 = x + width, y + height
+                rival = {  # of another class over it, as outlines of people overlap
+                    "image_id": image_id,
+                    "category_id": 1 if segment.category_id == 2 else 2,
+                    "bbox": [x, y, width, height],
+                    "segmentation": [[x, y, x2, y, x2, y2, x, y2]],
+                }
+                instances.append(rival | {"score": 0.9})
         name = Path(dataset.photo_name(image_id)).with_suffix(".png")
         Image.fromarray(labels).save(folder / "labels" / name)
     content = json.loads((folder / "run" / "panoptic.json").read_bytes())
