@@ -61,7 +61,7 @@ def pairs(
         The commonest pairs first; a class that lies above and below equally often is no pair.
 
     Raises:
-        DataError: the instances are of other photos, or none overlap.
+        DataError: the instances are of other photos, none overlap, or no pair is left.
         LabelSpaceError: no map leads to that label space.
         FuseError: see `read_panoptic_json` and `read_results`.
     """
@@ -85,10 +85,15 @@ def pairs(
         for (above, below), count in wins.items()
         if count > wins[below, above] and count + wins[below, above] >= min_count
     ]
-    if not found:
+    if not wins:
         raise DataError(
             f"{instances}: no instances of two classes overlap; take outlines that do, "
             "not masks cut from the panoptic PNGs"
+        )
+    if not found:
+        raise DataError(
+            f"{instances}: of no two classes one lies on the other more often than under it, in at "
+            f"least {min_count} overlaps; take more photos or a smaller least count"
         )
     found.sort(key=lambda pair: (-pair.wins - pair.losses, pair.above, pair.below))
     write_pairs(out, found)

@@ -118,6 +118,13 @@ def test_masks_that_do_not_overlap_are_an_error(tmp_path):
     assert not (tmp_path / "pairs.csv").exists()
 
 
+def test_overlaps_that_leave_no_pair_are_another_error(tmp_path):
+    gt, instances = write_truth(tmp_path, PHOTOS)
+    with pytest.raises(DataError, match=r"of no two classes .* at least 9 overlaps"):
+        api.pairs(gt, instances, tmp_path / "pairs.csv", min_count=9)
+    assert not (tmp_path / "pairs.csv").exists()
+
+
 def test_instances_of_other_photos_are_an_error(tmp_path):
     gt, instances = write_truth(tmp_path, PHOTOS)
     instances.write_text("[]")
