@@ -176,6 +176,13 @@ def test_a_map_that_is_no_path_is_refused(tmp_path):
         run("tiny", tmp_path / "out", overrides=["semantic.label_map=3"])
 
 
+def test_a_misspelt_key_is_told_the_right_one(tmp_path):
+    preset = write_preset(tmp_path / "preset")
+    preset.write_text(preset.read_text().replace("label_map", "labelmap"))
+    with pytest.raises(ConfigError, match="no key 'labelmap'; did you mean 'label_map'"):
+        run(preset, tmp_path / "out")
+
+
 def test_where_no_map_leads_the_error_says_how_to_give_one(tmp_path):
     preset = write_preset(tmp_path / "preset")
     preset.write_text(preset.read_text().replace("label_map", "# label_map"))

@@ -38,7 +38,7 @@ def check_options(
     hints = _read_hints(factory)
     for key, value in options.items():
         if key not in parameters and not takes_any:
-            raise unknown_key(f"the {kind} model {name!r}", key, list(parameters))
+            raise unknown_key(f"the {kind} model {name!r}", key, [*parameters, "label_map"])
         hint = hints.get(key, Any)
         if not _fits(value, hint):
             raise ConfigError(f"{kind}.{key} must be {_describe(hint)}, got {value!r}")
