@@ -26,7 +26,6 @@ class KeptRun:
         fusion: the rule and thresholds that it was made with.
         space: its label space.
         targets: by branch, where its net's categories went (`LabelMap.targets`).
-        choices: what an instance may be instead, for `fuse_photo`.
         dataset: its photos and its maps.
     """
 
@@ -34,8 +33,12 @@ class KeptRun:
     fusion: FusionConfig
     space: LabelSpace
     targets: Mapping[str, Mapping[str, tuple[int, ...]]]
-    choices: Mapping[int, Sequence[int]]
     dataset: PanopticDataset
+
+    @property
+    def choices(self) -> Mapping[int, Sequence[int]]:
+        """What an instance may be instead, for `fuse_photo`."""
+        return find_choices(self.targets["instance"])
 
     def load(self, image_id: ImageId) -> PhotoPrediction:
         """What the nets said of a photo.
@@ -69,9 +72,9 @@ class KeptRun:
             semantic = kept.label()
             weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
             evidence = weigh_classes(semantic, self.space) if weighs else None
-            photo = (semantic, kept.instances, self.space)
+            photo, choices = (semantic, kept.instances, self.space), self.choices
             for fusion in fusions:
-                yield fuse_photo(*photo, fusion, self.choices, evidence=evidence)
+                yield fuse_photo(*photo, fusion, choices, evidence=evidence)
         except ValueError as err:
             raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
 
@@ -99,7 +102,6 @@ def read_kept_run(path: Path) -> KeptRun:
         targets = {
             branch: parse_targets(settings["label_maps"][branch], space) for branch in BRANCHES
         }
-        choices = find_choices(targets["instance"])
         fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
     except (AttributeError, KeyError, TypeError, ValueError) as err:
         raise CocoFormatError(f"{path / RUN_FILE} cannot be read ({err!r})") from err
@@ -109,4 +111,4 @@ def read_kept_run(path: Path) -> KeptRun:
     unmapped = next((i for i in dataset.images if i not in dataset.annotations), None)
     if unmapped is not None:
         raise CocoFormatError(f"{dataset.path}: annotations lacks image_id {unmapped!r}")
-    return KeptRun(path, fusion, space, targets, choices, dataset)
+    return KeptRun(path, fusion, space, targets, dataset)

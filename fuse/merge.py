@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco import PanopticDataset, read_panoptic_json
 from fuse.io.names import check_links, make_parent
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RUN_FILE, RunFolder, read_records, read_run_file, restore_space
@@ -33,12 +33,13 @@ def merge(runs: Sequence[Path], out: Path) -> int:
         CocoFormatError: a file that a shard says of itself is damaged.
     """
     settings = _join_settings(runs)
-    target = restore_space(settings, read_panoptic_json(runs[0]))
     tasks: list[PhotoTask] = []
     owners: dict[str, Path] = {}
     with RunFolder(out, settings) as folder:
         for run in runs:
-            for record, task in _read_shard(run):
+            dataset = read_panoptic_json(run)
+            space = restore_space(settings, dataset)  # the same for all: their settings are
+            for record, task in _read_shard(run, dataset):
                 if (owner := owners.setdefault(record.file_name, run)) != run:
                     raise DataError(f"{record.file_name} is both in {owner} and in {run}")
                 if task:
@@ -46,14 +47,15 @@ def merge(runs: Sequence[Path], out: Path) -> int:
                     tasks.append(task)
                 folder.append(record)
         tasks.sort(key=lambda task: task.file_name)
-        folder.write_maps(tasks, target)
+        folder.write_maps(tasks, space)
         folder.write_summary({"photos": {"done": len(tasks)}, "merged": len(runs)})
     return len(tasks)
 
 
-def _read_shard(run: Path) -> Iterator[tuple[PhotoRecord, PhotoTask | None]]:
+def _read_shard(
+    run: Path, dataset: PanopticDataset
+) -> Iterator[tuple[PhotoRecord, PhotoTask | None]]:
     """Each record of a shard, with the task that it was where it was done."""
-    dataset = read_panoptic_json(run)
     ids = {image.file_name: image_id for image_id, image in dataset.images.items()}
     for record in read_records(run):
         if record.error is not None:
