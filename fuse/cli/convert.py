@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import workers_option
+from fuse.cli.options import out_file_option, workers_option
 
 # The keys of fuse.datasets.convert.DATASETS, which imports more than --help may.
 DATASETS = ("cityscapes", "ade20k", "vistas", "voc")
@@ -16,14 +16,7 @@ DATASETS = ("cityscapes", "ade20k", "vistas", "voc")
 @click.command(short_help="Make COCO panoptic ground truth of a dataset.")
 @click.argument("dataset", type=click.Choice(DATASETS))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="GT.json",
-    help="JSON to write; the PNGs go to the folder of that name without .json.",
-)
+@out_file_option("GT.json", "JSON to write; the PNGs go to the folder of that name without .json.")
 @click.option(
     "--split",
     help="Part of the dataset, as its own folders call it.  "

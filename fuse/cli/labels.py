@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option
+from fuse.cli.options import gt_dir_option, json_option, out_file_option
 from fuse.cli.printing import print_figures
 
 
@@ -44,14 +44,7 @@ def show(space: str) -> None:
 @labels.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="MAP.csv",
-    help="The map, for label_map in a preset; a file that is there stays.",
-)
+@out_file_option("MAP.csv", "The map, for label_map in a preset; a file that is there stays.")
 def draft(source: str, target: str, out: Path) -> None:
     """Write a label map to start your own from.
 

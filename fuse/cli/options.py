@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 json_option = click.option(
     "--json",
@@ -16,6 +20,20 @@ json_option = click.option(
 out_option = click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder."
 )
+
+
+def out_file_option(metavar: str, help_text: str) -> Callable[[Command], Command]:
+    """``-o``, the one file that a command writes."""
+    return click.option(
+        "-o",
+        "--out",
+        required=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar=metavar,
+        help=help_text,
+    )
+
+
 truth_option = click.option(
     "--gt",
     required=True,

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.options import (
+    gt_dir_option,
+    json_option,
+    out_file_option,
+    truth_option,
+    workers_option,
+)
 from fuse.cli.printing import print_figures
 
 SHOWN = 20
@@ -24,14 +30,7 @@ SHOWN = 20
     metavar="COCO.json",
     help="COCO instances of the same photos, whose outlines overlap.",
 )
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.csv",
-    help="The table, for fusion.pairs.",
-)
+@out_file_option("FILE.csv", "The table, for fusion.pairs.")
 @click.option("--label-space", metavar="SPACE", help="Count in its classes.  [default: the JSON's]")
 @click.option(
     "--min-count",
