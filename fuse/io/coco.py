@@ -12,24 +12,22 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import msgspec
 import numpy as np
 
-from fuse.errors import CocoFormatError, LabelSpaceError
+from fuse.errors import CocoFormatError
+from fuse.io.categories import CategoryRecord, Flag, make_own_space
 from fuse.io.files import open_whole
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out
 from fuse.io.png import read_id_map
-from fuse.labels import identify_space, list_spaces, load_space
+from fuse.labels import identify_space
 from fuse.ops.segments import measure_segments
 from fuse.types import (
     MAX_SEGMENT_ID,
-    Category,
     LabelSpace,
     PanopticPrediction,
     SegmentInfo,
 )
 
 ImageId = int | str  # COCO numbers its photos, Cityscapes names them
-Flag = Annotated[int, msgspec.Meta(ge=0, le=1)] | bool | None  # of isthing and iscrowd
-Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 RUN_JSON = "panoptic.json"  # in the output folder of a run
 
@@ -84,16 +82,6 @@ class AnnotationRecord(msgspec.Struct, frozen=True, gc=False):
     def segments_by_id(self) -> dict[int, SegmentRecord]:
         """Segments by segment_id: without id 0, and of a repeated id the last, as COCO does."""
         return {s.segment_id: s for s in self.segments_info if s.segment_id}
-
-
-class CategoryRecord(msgspec.Struct, frozen=True):
-    """One category of a JSON, as written; isthing is None where it does not say."""
-
-    category_id: int = msgspec.field(name="id")
-    name: str
-    isthing: Flag = None
-    supercategory: str = ""
-    color: tuple[Channel, Channel, Channel] = (128, 128, 128)
 
 
 class _OwnSegment(msgspec.Struct, frozen=True):
@@ -232,7 +220,7 @@ def read_panoptic_json(
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
     records = content.categories
     if records is not None:
-        own_space = _make_own_space(records, path)
+        own_space = make_own_space(records, path)
         space = identify_space(own_space.categories) or own_space
     elif default_space is not None:
         own_space, space = None, default_space
@@ -248,49 +236,6 @@ def read_panoptic_json(
         assumed_things=tuple(r.category_id for r in records or () if r.isthing is None),
         own_space=own_space,
     )
-
-
-def make_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
-    """The label space of a JSON's categories; a shipped one where they are that or a part of it.
-
-    What the JSON does not say is a thing is looked up in the shipped spaces, and else is one.
-    """
-    own_space = _make_own_space(records, path)
-    return identify_space(own_space.categories) or own_space
-
-
-def _make_own_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
-    """The categories as they stand, named after the file."""
-    unsaid = any(record.isthing is None for record in records)
-    shipped = _shipped_isthing(records) if unsaid else {}
-    categories = tuple(
-        Category(
-            category_id=record.category_id,
-            name=record.name,
-            isthing=(
-                shipped.get(record.category_id, True)
-                if record.isthing is None
-                else bool(record.isthing)
-            ),
-            supercategory=record.supercategory,
-            color=record.color,
-        )
-        for record in records
-    )
-    try:
-        return LabelSpace(path.stem, categories)
-    except LabelSpaceError as err:
-        raise CocoFormatError(f"{path}, categories: {err}") from err
-
-
-def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
-    """Things and stuff by category_id, from the shipped space with all these ids and names."""
-    wanted = {(record.category_id, record.name) for record in records}
-    for name in list_spaces():
-        categories = load_space(name).categories
-        if wanted <= {(c.category_id, c.name) for c in categories}:
-            return {c.category_id: c.isthing for c in categories}
-    return {}
 
 
 def _check_annotations(

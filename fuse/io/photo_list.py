@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from fuse.errors import CocoFormatError
-from fuse.io.coco import CategoryRecord, ImageId, ImageRecord, make_space
+from fuse.io.categories import CategoryRecord, make_space
+from fuse.io.coco import ImageId, ImageRecord
 from fuse.io.images import MAX_PIXELS
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out

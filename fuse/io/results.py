@@ -13,7 +13,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError
-from fuse.io.coco import Flag, ImageId
+from fuse.io.categories import Flag
+from fuse.io.coco import ImageId
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out
 from fuse.ops.rle import count_rle_pixels

@@ -1,0 +1,69 @@
+"""The categories of a COCO JSON, and the label space that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fuse.errors import CocoFormatError, LabelSpaceError
+from fuse.labels import identify_space, list_spaces, load_space
+from fuse.types import Category, LabelSpace
+
+Flag = Annotated[int, msgspec.Meta(ge=0, le=1)] | bool | None  # of isthing and iscrowd
+Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
+class CategoryRecord(msgspec.Struct, frozen=True):
+    """One category of a JSON, as written; isthing is None where it does not say."""
+
+    category_id: int = msgspec.field(name="id")
+    name: str
+    isthing: Flag = None
+    supercategory: str = ""
+    color: tuple[Channel, Channel, Channel] = (128, 128, 128)
+
+
+def make_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
+    """The label space of a JSON's categories; a shipped one where they are that or a part of it.
+
+    What the JSON does not say is a thing is looked up in the shipped spaces, and else is one.
+    """
+    own_space = make_own_space(records, path)
+    return identify_space(own_space.categories) or own_space
+
+
+def make_own_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
+    """The categories as they stand, named after the file."""
+    unsaid = any(record.isthing is None for record in records)
+    shipped = _shipped_isthing(records) if unsaid else {}
+    categories = tuple(
+        Category(
+            category_id=record.category_id,
+            name=record.name,
+            isthing=(
+                shipped.get(record.category_id, True)
+                if record.isthing is None
+                else bool(record.isthing)
+            ),
+            supercategory=record.supercategory,
+            color=record.color,
+        )
+        for record in records
+    )
+    try:
+        return LabelSpace(path.stem, categories)
+    except LabelSpaceError as err:
+        raise CocoFormatError(f"{path}, categories: {err}") from err
+
+
+def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
+    """Things and stuff by category_id, from the shipped space with all these ids and names."""
+    wanted = {(record.category_id, record.name) for record in records}
+    for name in list_spaces():
+        categories = load_space(name).categories
+        if wanted <= {(c.category_id, c.name) for c in categories}:
+            return {c.category_id: c.isthing for c in categories}
+    return {}
