@@ -12,17 +12,17 @@ from typing import Any
 from fuse.config import THRESHOLDS, FusionConfig, change_fusion, parse_fusion_overrides
 from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
-from fuse.io.coco import RUN_JSON, ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import write_pair_aside
 from fuse.io.images import png_names
 from fuse.io.names import check_links, make_parent
 from fuse.io.photo_list import read_categories, read_photo_list
 from fuse.io.png import write_id_map
 from fuse.io.results import LabelFolder, ResultsFile, open_semantic, read_results
+from fuse.io.run_files import PANOPTIC_FILE, RUN_FILE
 from fuse.kept_run import read_kept_run
 from fuse.labels import load_space
 from fuse.predictions import find_pairs, fuse_photo
-from fuse.run_folder import RUN_FILE
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
@@ -238,7 +238,7 @@ def _combine_photos(
 
     photos = [photo for photo, _ in tasks]
     try:
-        with write_pair_aside(out / RUN_JSON) as written:
+        with write_pair_aside(out / PANOPTIC_FILE) as written:
             png_dir = written.with_suffix("")
             png_dir.mkdir()
             write_panoptic_json(written, photos, annotate(png_dir), space)
@@ -257,7 +257,7 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
         raise DataError(f"{out} holds a run, whose files belong together; give another folder")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
-    check_links(out, out / RUN_JSON, (out / RUN_JSON).with_suffix(""))
+    check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))
 
 
 def _write_maps(

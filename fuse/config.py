@@ -271,12 +271,19 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
 
 
 def _place_paths(table: dict[str, Any], folder: Path) -> None:
-    """Make the paths in a preset's table those from the working directory, in place."""
+    """Make the paths in a preset's table those from the working directory, in place.
+
+    Raises:
+        ConfigError: a path begins with ``~`` and a name that no user has.
+    """
     for part in (table, *map(table.get, ("semantic", "instance", "fusion"))):
         if isinstance(part, dict):
             for key in PATH_KEYS:
                 if isinstance(part.get(key), str):
-                    part[key] = resolve_path(part[key], folder)
+                    try:
+                        part[key] = resolve_path(part[key], folder)
+                    except RuntimeError as err:  # of expanduser
+                        raise ConfigError(f"{key} = {part[key]!r}: {err}") from err
 
 
 def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:

@@ -102,6 +102,10 @@ FAULTS = {
         "photos that are called otherwise in the predictions",
         "paired by image_id as COCO does; if the ids are another numbering, all is wrong",
     ),
+    "run-renumbered": _Fault(
+        "photos that the run numbered otherwise than the ground truth",
+        "paired by their names; other scorers go by image_id, so give --gt to the run for them",
+    ),
     "pred-no-categories": _Fault(
         "prediction JSON without categories", "the ground truth's are used"
     ),

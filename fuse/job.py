@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
@@ -26,7 +26,7 @@ from fuse.labels import load_space
 from fuse.models.fetching import Progress as FetchProgress
 from fuse.photo import FinishedPhoto, recall_photo
 from fuse.photo_scores import PhotoScores
-from fuse.records import PhotoTask
+from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.scoring import Evaluation, TruthScorer, find_truth_map
 from fuse.tasks import check_truth_pngs, make_tasks
@@ -46,6 +46,7 @@ class RunResult:
     Attributes:
         out: the output folder.
         done: how many photos have a map, those of an earlier run of the same settings too.
+        tried: how many photos this call did, or tried to; its seconds went into them.
         failed: (file name, reason) of each photo without one.
         seconds: by stage, added up over threads; ``total`` is wall-clock.
         evaluation: PQ where ground truth was given.
@@ -54,6 +55,7 @@ class RunResult:
 
     out: Path
     done: int
+    tried: int
     failed: tuple[tuple[str, str], ...]
     seconds: dict[str, float]
     evaluation: Evaluation | None = None
@@ -62,7 +64,7 @@ class RunResult:
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
         summary: dict[str, Any] = {
-            "photos": {"done": self.done, "failed": len(self.failed)},
+            "photos": {"done": self.done, "failed": len(self.failed), "tried": self.tried},
             "failed": dict(self.failed),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
@@ -163,17 +165,22 @@ def run(
     with folder:
         with clock.time("total"):
             photos = _do_photos(tasks, carrier, folder, space, scorer, retry_failed=retry_failed)
-            failed, scores = _collect(photos, tasks, on_progress, should_stop)
+            with closing(photos):  # before the folder, into which threads may still write
+                tried, failed, scores = _collect(photos, tasks, on_progress, should_stop)
             folder.write_maps(tasks, space)
         result = RunResult(
             out=out,
             done=len(tasks) - len(failed),
+            tried=tried,
             failed=failed,
             seconds=dict(clock.seconds),
-            evaluation=scorer.evaluation(scores) if scorer else None,
             unknown=len(tasks) - len(scores) if scorer else 0,
         )
-        folder.write_summary(carrier.describe() | _describe_machine() | result.to_json())
+        try:
+            if scorer:
+                result = replace(result, evaluation=scorer.evaluation(scores))
+        finally:  # the maps are made, whatever is wrong with the ground truth
+            folder.write_summary(carrier.describe() | _describe_machine() | result.to_json())
     return result
 
 
@@ -202,13 +209,13 @@ def _do_photos(
     scorer: TruthScorer | None,
     *,
     retry_failed: bool,
-) -> Iterator[FinishedPhoto]:
+) -> Generator[FinishedPhoto, None, None]:
     """The photos that an earlier run settled, then the others as they are done and journalled."""
     to_do: list[PhotoTask] = []
     for task in tasks:
-        name = task.file_name
-        if folder.is_done(name) or (folder.has_failed(name) and not retry_failed):
-            yield recall_photo(task, folder.read_record(name), folder.path, space, scorer)
+        record = folder.find_record(task.file_name)
+        if record and _settles(record, task, retry_failed=retry_failed):
+            yield recall_photo(task, record, folder.path, space, scorer)
         else:
             to_do.append(task)
     with closing(engine(to_do)) as photos:
@@ -217,20 +224,30 @@ def _do_photos(
             yield photo
 
 
+def _settles(record: PhotoRecord, task: PhotoTask, *, retry_failed: bool) -> bool:
+    """Whether what an earlier run made of a photo stands.
+
+    Not where a photo that came or went since gave its map another name (`png_names`).
+    """
+    return not retry_failed if record.error is not None else record.png_name == task.png_name
+
+
 def _collect(
     photos: Iterable[FinishedPhoto],
     tasks: Sequence[PhotoTask],
     on_progress: Progress | None,
     should_stop: Callable[[], bool],
-) -> tuple[tuple[tuple[str, str], ...], PhotoScores]:
-    """Which photos failed and why, and the scores, both in the order of the tasks.
+) -> tuple[int, tuple[tuple[str, str], ...], PhotoScores]:
+    """How many photos were tried now; which failed and why, and scores, in the tasks' order.
 
     Raises:
         RunStoppedError: should_stop said so.
     """
+    tried = 0
     failed: dict[str, str] = {}
     scores = PhotoScores()
     for done, photo in enumerate(photos, start=1):
+        tried += not photo.recalled
         if photo.record.error is not None:
             failed[photo.task.file_name] = photo.record.error
         if photo.score:
@@ -243,6 +260,7 @@ def _collect(
             )
     names = (task.file_name for task in tasks)
     return (
+        tried,
         tuple((name, failed[name]) for name in names if name in failed),
         scores.in_order_of(task.image_id for task in tasks),
     )

@@ -10,10 +10,12 @@ from fuse.config import BRANCHES, FusionConfig, change_fusion
 from fuse.errors import CocoFormatError, DataError
 from fuse.fusion import METHODS, weigh_classes
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.photo_ids import match_photos
+from fuse.io.run_files import RUN_FILE
 from fuse.labels import find_choices, parse_targets
 from fuse.predictions import PhotoPrediction, fuse_photo, read_prediction
 from fuse.records import PREDICTION_DIR
-from fuse.run_folder import RUN_FILE, read_run_file, restore_space
+from fuse.run_folder import read_run_file, restore_space
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -58,6 +60,17 @@ class KeptRun:
         if strange:
             raise CocoFormatError(f"{path}: {min(strange)} is no category_id of {self.space.name}")
         return prediction
+
+    def match_truth(self, truth: PanopticDataset) -> list[tuple[ImageId, ImageId]]:
+        """(own image_id, the ground truth's) of each photo that it knows.
+
+        Raises:
+            DataError: it knows none of them, or two are the same one.
+        """
+        pairs = [(own_id, true_id) for true_id, own_id in match_photos(self.dataset, truth).items()]
+        if not pairs:
+            raise DataError(f"{truth.path} knows no photo of {self.path}")
+        return pairs
 
     def fuse(
         self, image_id: ImageId, fusions: Sequence[FusionConfig]

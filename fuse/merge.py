@@ -11,8 +11,9 @@ from typing import Any
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import PanopticDataset, read_panoptic_json
 from fuse.io.names import check_links, make_parent
+from fuse.io.run_files import RUN_FILE
 from fuse.records import PhotoRecord, PhotoTask
-from fuse.run_folder import RUN_FILE, RunFolder, read_records, read_run_file, restore_space
+from fuse.run_folder import RunFolder, read_records, read_run_file, restore_space
 
 
 def merge(runs: Sequence[Path], out: Path) -> int:
@@ -34,6 +35,7 @@ def merge(runs: Sequence[Path], out: Path) -> int:
     """
     settings = _join_settings(runs)
     tasks: list[PhotoTask] = []
+    failed: dict[str, str] = {}
     owners: dict[str, Path] = {}
     with RunFolder(out, settings) as folder:
         for run in runs:
@@ -45,10 +47,13 @@ def merge(runs: Sequence[Path], out: Path) -> int:
                 if task:
                     _copy_files(run, out, record)
                     tasks.append(task)
+                else:
+                    failed[record.file_name] = record.error or ""
                 folder.append(record)
         tasks.sort(key=lambda task: task.file_name)
         folder.write_maps(tasks, space)
-        folder.write_summary({"photos": {"done": len(tasks)}, "merged": len(runs)})
+        photos = {"done": len(tasks), "failed": len(failed)}
+        folder.write_summary({"photos": photos, "failed": failed, "merged": len(runs)})
     return len(tasks)
 
 

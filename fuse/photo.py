@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from fuse.clock import StageClock
 from fuse.errors import CocoFormatError, ImageReadError
+from fuse.io.coco import ImageId
 from fuse.io.images import read_image
 from fuse.io.names import find_name_fault, make_parent
 from fuse.io.png import read_id_map, write_id_map
@@ -37,11 +38,15 @@ class ReadPhoto:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedPhoto:
-    """A photo whose map is written, or that failed; score where there is ground truth."""
+    """A photo whose map is written, or that failed; score where there is ground truth.
+
+    It is recalled where an earlier run did it.
+    """
 
     task: PhotoTask
     record: PhotoRecord
     score: PhotoScore | None = None
+    recalled: bool = False
 
 
 def score_photo(
@@ -50,7 +55,7 @@ def score_photo(
     """PQ counts of a photo, None where there is no ground truth that knows it."""
     if scorer is None or task.image_id not in scorer.truth.annotations:
         return None
-    return scorer.score(task.image_id, prediction)
+    return scorer.try_score(task.image_id, prediction)
 
 
 def recall_photo(
@@ -73,10 +78,10 @@ def recall_photo(
             f"which is not in {space.name}; start anew with --overwrite"
         )
     if scorer is None or record.error is not None:
-        return FinishedPhoto(task, record, score_photo(task, None, scorer))
+        return FinishedPhoto(task, record, score_photo(task, None, scorer), recalled=True)
     panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
     prediction = PanopticPrediction(panoptic_map, record.segments_info)
-    return FinishedPhoto(task, record, score_photo(task, prediction, scorer))
+    return FinishedPhoto(task, record, score_photo(task, prediction, scorer), recalled=True)
 
 
 class PhotoWorker:
@@ -161,8 +166,6 @@ class PhotoWorker:
         prediction: PanopticPrediction,
     ) -> UInt8Array:
         """A picture of all that is known of a photo, side by side."""
-        scorer, image_id = self._scorer, task.image_id
-        truth = scorer.load(image_id) if scorer and image_id in scorer.truth.annotations else None
         return render_overview(
             image,
             semantic,
@@ -170,8 +173,18 @@ class PhotoWorker:
             prediction,
             self._pipeline.space,
             score_threshold=self._pipeline.config.fusion.score_threshold,
-            truth=truth,
+            truth=self._find_truth(task.image_id, prediction.size),
         )
+
+    def _find_truth(self, image_id: ImageId, size: tuple[int, int]) -> PanopticPrediction | None:
+        """The ground truth of a photo, where there is one that fits; else the score says why."""
+        if self._scorer is None or image_id not in self._scorer.truth.annotations:
+            return None
+        try:
+            truth = self._scorer.load(image_id)
+        except CocoFormatError:
+            return None
+        return truth if truth.size == size else None
 
     def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
         """Where a file of a photo goes, its folder made, and the name it has in the record."""

@@ -162,13 +162,7 @@ def fuse_photo(
         ConfigError: the pairs name a class that is not in the space.
         LabelSpaceError: the class choice goes by partners, and the space has none.
     """
-    if fusion.class_choice == "evidence":
-        instances = choose_by_evidence(instances, semantic, choices)
-    elif fusion.class_choice == "overlap":
-        partners = load_partners(space)
-        instances = choose_by_overlap(
-            instances, choices, partners, score_threshold=fusion.score_threshold
-        )
+    instances = choose_classes(semantic, instances, space, fusion, choices)
     rule = METHODS[fusion.rule]
     settings = {key: getattr(fusion, key) for key in (*THRESHOLDS, *rule.parameters)}
     if "pairs" in settings:
@@ -176,6 +170,33 @@ def fuse_photo(
     if rule.weighs_classes:
         settings["evidence"] = evidence
     return rule.fuse(semantic, instances, space, **settings)
+
+
+def choose_classes(
+    semantic: SemanticPrediction,
+    instances: Instances,
+    space: LabelSpace,
+    fusion: FusionConfig,
+    choices: Mapping[int, Sequence[int]],
+) -> Instances:
+    """The instances, each in one of its possible classes, as a preset's class_choice says.
+
+    Args:
+        semantic: label map in the space.
+        instances: in the space, each in its commonest class.
+        space: the target.
+        fusion: the class choice and the score threshold.
+        choices: what an instance may be instead (`LabelMap.choices`).
+
+    Raises:
+        LabelSpaceError: the class choice goes by partners, and the space has none.
+    """
+    if fusion.class_choice == "evidence":
+        return choose_by_evidence(instances, semantic, choices)
+    if fusion.class_choice == "overlap":
+        partners, score_threshold = load_partners(space), fusion.score_threshold
+        return choose_by_overlap(instances, choices, partners, score_threshold=score_threshold)
+    return instances
 
 
 def find_pairs(fusion: FusionConfig, space: LabelSpace) -> frozenset[tuple[int, int]]:
@@ -299,6 +320,8 @@ def _unpack_semantic(arrays: Arrays) -> TargetLogits | SemanticPrediction:
     classes, rows, columns = grid = tuple(map(int, arrays["grid"]))
     if min(grid) < 1 or -(-classes * rows * columns // 8) != len(arrays["kept"]):
         raise ValueError(f"a grid of {grid} has other bits than {len(arrays['kept'])} bytes")
+    if classes * rows * columns * DROPPED.itemsize > MAX_UNPACKED:
+        raise ValueError(f"a grid of {grid} takes more than {MAX_UNPACKED} bytes")
     bits = np.unpackbits(arrays["kept"], count=classes * rows * columns)
     kept = bits.view(np.bool_).reshape(grid)
     values = np.full(grid, DROPPED, dtype=np.float16)

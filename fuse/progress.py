@@ -25,7 +25,7 @@ SECONDS_PER_LINE = 30
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a flag, so that photos in hand are finished.
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that work ends between two photos.
 
     The second one acts as ever. Job schedulers send SIGTERM some time before they kill.
     """
@@ -34,7 +34,7 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
     def on_signal(number: int, frame: object) -> None:
         asked.append(number)
         restore()
-        print("stopping after the photos in hand; once more stops at once", file=sys.stderr)
+        print("stopping after this photo; once more stops at once", file=sys.stderr)
 
     def restore() -> None:
         for number, handler in previous.items():

@@ -55,6 +55,13 @@ class PhotoRecord:
     error: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def png_name(self) -> str | None:
+        """Of its map, relative to the PNG folder; None where there is none."""
+        folder = f"{PNG_DIR}/"
+        names = (name.removeprefix(folder) for name in self.files if name.startswith(folder))
+        return next(names, None)
+
     def to_json(self) -> dict[str, Any]:
         """The record in plain values."""
         if self.error is not None:

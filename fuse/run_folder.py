@@ -17,13 +17,11 @@ from fuse.io.coco import ImageRecord, PanopticDataset, annotation_to_json, write
 from fuse.io.files import find_parts, hash_file, read_regular, write_whole
 from fuse.io.json_files import parse_object
 from fuse.io.names import check_links
+from fuse.io.run_files import JOURNAL_FILE, PANOPTIC_FILE, RUN_FILE
 from fuse.labels import list_spaces, load_space
 from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
 from fuse.types import LabelSpace
 
-RUN_FILE = "run.json"
-JOURNAL_FILE = "records.jsonl"
-PANOPTIC_FILE = "panoptic.json"
 LOCK_FILE = ".lock"
 # Of run.json: tables that others compute with, and what stands in them.
 TABLES: dict[str, tuple[type, ...]] = {
@@ -102,10 +100,9 @@ class RunFolder:
         line = self._lines.get(file_name)
         return line is not None and not line.failed
 
-    def has_failed(self, file_name: str) -> bool:
-        """Whether a photo was tried and failed, in this run or an earlier one."""
-        line = self._lines.get(file_name)
-        return line is not None and line.failed
+    def find_record(self, file_name: str) -> PhotoRecord | None:
+        """What became of a photo, in this run or an earlier one; None where it was not tried."""
+        return self.read_record(file_name) if file_name in self._lines else None
 
     def read_record(self, file_name: str) -> PhotoRecord:
         """What became of a photo; KeyError where it has not been tried."""

@@ -27,8 +27,10 @@ from fuse.doctor import (
 from fuse.errors import CocoFormatError, DataError, LabelSpaceError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
 from fuse.io.files import open_whole
+from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.png import read_id_map_file
 from fuse.io.results import open_semantic, read_results
+from fuse.io.run_files import is_run
 from fuse.labels import LabelMap, find_label_map, map_panoptic
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (
@@ -126,6 +128,13 @@ class TruthScorer:
         table = SegmentTable.from_segments(prediction.segments_info)
         return self._score(image_id, find_changes(prediction.panoptic_map), table, [])
 
+    def try_score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> PhotoScore:
+        """Score a prediction in memory; what cannot be scored has a note and no counts."""
+        try:
+            return self.score(image_id, prediction)
+        except CocoFormatError as err:
+            return self._no_score(image_id, err)
+
     def score_file(self, image_id: ImageId, predictions: PanopticDataset) -> PhotoScore:
         """Score a prediction from a file; what cannot be scored has a note and no counts."""
         notes: list[Note] = []
@@ -135,9 +144,13 @@ class TruthScorer:
             pred_map, pred = _read_photo(predictions, image_id, "pred", notes)
             return self._score(image_id, pred_map, pred, notes)
         except CocoFormatError as err:
-            notes.append(Note("cannot-score", str(err)))
-            name = self.truth.photo_name(image_id)
-            return PhotoScore(image_id, name, sum_stats(()), tuple(notes))
+            return self._no_score(image_id, err, notes)
+
+    def _no_score(
+        self, image_id: ImageId, err: CocoFormatError, notes: Sequence[Note] = ()
+    ) -> PhotoScore:
+        name = self.truth.photo_name(image_id)
+        return PhotoScore(image_id, name, sum_stats(()), (*notes, Note("cannot-score", str(err))))
 
     def _score(
         self,
@@ -224,6 +237,7 @@ def evaluate(
     """PQ of a COCO panoptic JSON against another, and what is wrong with the two.
 
     Ground truth in another label space is mapped into the predictions' where a map ships.
+    Photos are paired by image_id; those of a run of fuse by their names, where it has other ids.
     A photo without a prediction counts as missed, predictions of other photos are left out.
 
     Args:
@@ -242,17 +256,19 @@ def evaluate(
     Raises:
         CocoFormatError: a JSON cannot be read.
         LabelSpaceError: the categories differ and no map ships.
-        DataError: photos cannot be scored; the message lists all faults of the files.
+        DataError: photos cannot be scored; the message lists all faults of the files. Or two
+            photos of a run are the same one of the ground truth.
     """
     keep_freed_memory()
     truth = read_panoptic_json(gt, gt_dir)
     predictions = read_panoptic_json(pred, pred_dir, default_space=truth.space)
+    predictions, notes = _number_as(truth, predictions)
     used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official)
     semantic_file = open_semantic(semantic, scorer.space) if semantic else None
     instance_file = read_results(instances, scorer.space) if instances else None
-    notes = check_heads(truth, predictions, mapped=label_map is not None)
+    notes += check_heads(truth, predictions, mapped=label_map is not None)
     notes += check_branches(truth, (semantic_file, instance_file))
     image_ids = list(truth.annotations)
     photos = PhotoScores()
@@ -269,6 +285,33 @@ def evaluate(
         semantic=score_semantic(semantic_file, *branch) if semantic_file else None,
         instances=score_instances(instance_file, *branch) if instance_file else None,
     )
+
+
+def _number_as(
+    truth: PanopticDataset, predictions: PanopticDataset
+) -> tuple[PanopticDataset, list[Note]]:
+    """The photos of a run under the ground truth's image ids, and what was done about them.
+
+    A run without ``--gt`` gave its photos ids of its own. It knows their names, and by these
+    they are found. Files of other tools keep their ids, which COCO's format is about.
+
+    Raises:
+        DataError: two photos of the run are the same one of the ground truth.
+    """
+    if not is_run(predictions.path.parent):
+        return predictions, []
+    own_ids = match_photos(predictions, truth)
+    moved = [(own_id, true_id) for true_id, own_id in own_ids.items() if own_id != true_id]
+    if not moved:
+        return predictions, []
+    own_id, true_id = moved[0]
+    example = f"{predictions.photo_name(own_id)!r} from {own_id!r} to {true_id!r}"
+    notes = [Note("run-renumbered", example, len(moved))]
+    extra = predictions.annotations.keys() - own_ids.values()
+    if extra:
+        names = sorted(map(predictions.photo_name, extra))
+        notes.append(Note("pred-extra", repr(names[0]), len(names)))
+    return renumber(predictions, own_ids), notes
 
 
 def find_truth_map(

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fuse.io.files import hash_file
-from fuse.run_folder import PANOPTIC_FILE, RunFolder, read_records, read_run_file
+from fuse.io.run_files import PANOPTIC_FILE
+from fuse.run_folder import RunFolder, read_records, read_run_file
 
 FILES_AHEAD = 256
 

@@ -177,6 +177,7 @@ def test_broken_photos_are_recorded_and_the_rest_is_done(tmp_path):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["photos"] == {
         "done": 1,
         "failed": 3,
+        "tried": 4,
     }
 
 

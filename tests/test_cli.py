@@ -1,5 +1,6 @@
 """The command line: what it prints where, and its exit codes."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -104,7 +105,7 @@ def test_json_replaces_the_table(photos, tmp_path):
     out = tmp_path / "out"
     result = call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
     figures = json.loads(result.stdout)
-    assert figures["photos"] == {"done": 1, "failed": 0}
+    assert figures["photos"] == {"done": 1, "failed": 0, "tried": 1}
     assert set(figures["pq"]) == {"all", "things", "stuff"}
     assert set(figures["pq"]["all"]) == {"pq", "sq", "rq", "n"}
     assert figures["per_class"]["4"]["name"] == "animal"
@@ -128,15 +129,25 @@ def test_evaluate_writes_what_is_asked_for(photos, tmp_path):
     assert len((tmp_path / "photos.csv").read_text().splitlines()) == 1 + 8
 
 
-def test_evaluate_warns_where_one_id_means_two_photos(photos, tmp_path):
+def test_evaluate_says_where_a_run_has_image_ids_of_its_own(photos, tmp_path):
     out = tmp_path / "out"
-    call("run", photos, "-o", out, "--device", "cpu")  # image_id 1, in the truth another photo
-    shutil.copy(EXAMPLES / "astronaut.jpg", photos / "chelsea.jpg")
-    call("run", photos, "-o", out, "--device", "cpu", "--overwrite")
-    result = call("evaluate", "--gt", TRUTH, "--pred", out)
-    assert "1 photos that are called otherwise in the predictions, first 'chelsea.jpg' for" in (
-        result.stdout
-    )
+    with_truth = call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
+    call("run", photos, "-o", out, "--device", "cpu", "--overwrite")  # its one photo is 1
+    result = call("evaluate", "--gt", TRUTH, "--pred", out, "--per-image", tmp_path / "photos.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 photos that the run numbered otherwise than the ground truth" in result.stdout
+    with (tmp_path / "photos.csv").open(newline="") as file:
+        found = {row["file_name"]: int(row["tp"]) for row in csv.DictReader(file)}
+    right = sum(c["tp"] for c in json.loads(with_truth.stdout)["per_class"].values())
+    assert {name: tp for name, tp in found.items() if tp} == {"chelsea.jpg": right}
+
+
+def test_a_file_for_figures_needs_its_folder_before_the_work(photos, tmp_path):
+    out = tmp_path / "out"
+    result = call("run", photos, "-o", out, "--json", tmp_path / "nowhere" / "figures.json")
+    assert result.exit_code == 2
+    assert "there is no folder" in result.stderr
+    assert not out.exists()
 
 
 def test_compare_prints_runs_and_differences(photos, tmp_path):

@@ -105,6 +105,13 @@ def test_a_wrong_file_is_named(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+def test_a_home_that_nobody_has_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("label_space = 'x'\n[semantic]\nmodel = 'smp'\nweights = '~nobody9/net.pth'\n")
+    with pytest.raises(ConfigError, match=r"weights = '~nobody9/net\.pth': .*home directory"):
+        read_pipeline(str(path))
+
+
 def test_paths_in_a_preset_are_relative_to_its_folder(tmp_path, monkeypatch):
     folder = tmp_path / "presets"
     (folder / "nets" / "saved").mkdir(parents=True)

@@ -98,7 +98,7 @@ def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
         _, said = run.communicate()
     done = len(journal.read_text().splitlines())
     assert run.returncode == 130
-    assert "stopping after the photos in hand; once more stops at once" in said
+    assert "stopping after this photo; once more stops at once" in said
     assert f"stopped after {done} of {COPIES * 8} photos; the same command goes on" in said
     assert "Traceback" not in said
     subprocess.run(command, capture_output=True, check=True)

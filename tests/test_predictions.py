@@ -187,3 +187,13 @@ def test_an_array_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, mon
     monkeypatch.setattr("fuse.predictions.MAX_UNPACKED", 2**23)
     with pytest.raises(CocoFormatError, match="more than 8388608 bytes unpacked"):
         read_prediction(path)
+
+
+def test_a_grid_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monkeypatch):
+    """Its bits are packed eight to a byte, its logits take two bytes each."""
+    path = tmp_path / "photo.npz"
+    write_prediction(path, PREDICTIONS["logits and soft masks"](np.random.default_rng(1)))
+    monkeypatch.setattr("fuse.predictions.MAX_UNPACKED", 6 * 9 * 13 * 2 - 1)
+    monkeypatch.setattr("fuse.predictions._read_arrays", lambda _: dict(np.load(path)))
+    with pytest.raises(CocoFormatError, match=r"a grid of \(6, 9, 13\) takes more than"):
+        read_prediction(path)

@@ -136,13 +136,12 @@ def test_a_forgotten_photo_is_neither_done_nor_failed(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
         folder.append(DONE)
         folder.append(FAILED)
-        assert folder.has_failed(FAILED.file_name)
+        assert folder.find_record(FAILED.file_name) == FAILED
         folder.forget(DONE.file_name)
         folder.forget(FAILED.file_name)
     with RunFolder(tmp_path, SETTINGS) as folder:
         for record in (DONE, FAILED):
-            assert not folder.is_done(record.file_name)
-            assert not folder.has_failed(record.file_name)
+            assert folder.find_record(record.file_name) is None
         folder.append(DONE)
         assert folder.is_done(DONE.file_name)
     assert [record.file_name for record in read_records(tmp_path)] == [DONE.file_name]

@@ -15,13 +15,14 @@ import numpy as np
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.photo_ids import match_photos, renumber
+from fuse.io.run_files import RUN_FILE
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.metrics.detections import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import SemanticStats, count_semantic
 from fuse.photo_scores import PhotoScores
 from fuse.records import PREDICTION_DIR
-from fuse.run_folder import RUN_FILE, read_run_file
+from fuse.run_folder import read_run_file
 from fuse.scoring import TruthScorer, find_truth_map
 from fuse.types import Instances, LabelSpace, PanopticPrediction
 
@@ -44,7 +45,7 @@ class ComparedRun:
         detections: of its instance net, matched; None without kept predictions.
         things: category ids of the common things in them.
         seconds: by stage, added up over threads, ``total`` is wall-clock; empty where unknown.
-        photos_run: how many photos these were spent on.
+        photos_run: how many photos these were spent on; a run that went on counts its last call.
         peak_memory_mib: of the process and of the device; empty where unknown.
     """
 
@@ -222,7 +223,7 @@ def score_source(
     own = source.class_names()
     new_ids = {own[c.name, c.isthing]: c.category_id for c in space.categories}
     stats = tuple(rename_categories(photo.stats, new_ids) for photo in photos)
-    photos_run = source.run_file.get("photos", {}).get("done", 0)
+    photos_run = source.run_file.get("photos", {}).get("tried", 0)
     run = ComparedRun(
         name=source.name,
         result=summarize(sum_stats(stats), space),

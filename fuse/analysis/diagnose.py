@@ -18,8 +18,6 @@ from fuse.analysis.ledger import Orders, Split, Trials, draw_orders, split_loss,
 from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy, Reach, study_photo
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
-from fuse.errors import DataError
-from fuse.fusion import choose_by_evidence
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.metrics.counts import stack_counts
@@ -27,7 +25,7 @@ from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.metrics.segments import list_matches
 from fuse.ops.matching import BoolArray
 from fuse.ops.memory import keep_freed_memory
-from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.predictions import PhotoPrediction, choose_classes, fuse_photo
 from fuse.scoring import TruthScorer, find_truth_map
 from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
@@ -56,7 +54,7 @@ class Bench:
     Attributes:
         space: the label space.
         fusion: the run's rule.
-        choices: what an instance may be instead, for `choose_by_evidence`.
+        choices: what an instance may be instead, for `choose_classes`.
         reach: what the nets can say.
         orders: what is tried.
     """
@@ -90,25 +88,22 @@ def diagnose(
         on_progress: called with the photos done and the photos in all.
 
     Raises:
-        DataError: the ground truth knows none of the photos.
+        DataError: the ground truth knows none of the photos, or one of them twice.
         FuseError: see `read_kept_run` and `read_panoptic_json`.
     """
     keep_freed_memory()
     run = read_kept_run(predictions)
     truth = read_panoptic_json(gt, gt_dir)
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
-    names = {i: image.file_name for i, image in run.dataset.images.items()}
-    known = {i: truth.find_image(name) for i, name in names.items()}
-    pairs = [(i, true_id) for i, true_id in known.items() if true_id is not None]
-    if not pairs:
-        raise DataError(f"{gt} knows no photo of {predictions}")
+    pairs = run.match_truth(truth)
     drawn = draw_orders(PARTS, ALONE, pairs=(orders + 1) // 2, seed=seed)
     bench = Bench(run.space, run.fusion, run.choices, find_reach(run), drawn)
 
     def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, PhotoLedger]:
         own_id, true_id = pair
         photo = run.load(own_id), scorer.load(true_id)
-        return diagnose_photo(*photo, bench, image_id=true_id, file_name=names[own_id])
+        file_name = run.dataset.photo_name(own_id)
+        return diagnose_photo(*photo, bench, image_id=true_id, file_name=file_name)
 
     tried: list[Trials] = []
     photos: list[PhotoLedger] = []
@@ -125,7 +120,7 @@ def diagnose(
 def find_reach(run: KeptRun) -> Reach:
     """The categories that the label maps of a run lead to."""
     things = {target_id for target_id, *_ in run.targets["instance"].values()}
-    if run.fusion.class_choice == "evidence":
+    if run.fusion.class_choice != "commonest":
         things.update(*run.choices.values())
     kept = run.load(next(iter(run.dataset.images))).semantic
     if isinstance(kept, SemanticPrediction):
@@ -181,13 +176,11 @@ def diagnose_photo(
 
 
 def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> PhotoStudy:
-    """The mistakes in a kept prediction, after classes by evidence are chosen."""
-    semantic, instances = kept.label(), kept.instances
-    if bench.fusion.class_choice == "evidence":
-        instances = choose_by_evidence(instances, semantic, bench.choices)
+    """The mistakes in a kept prediction, after the instances' classes are chosen."""
+    semantic = kept.label()
     return study_photo(
         semantic,
-        instances,
+        choose_classes(semantic, kept.instances, bench.space, bench.fusion, bench.choices),
         truth,
         bench.space,
         bench.reach,
@@ -199,7 +192,7 @@ def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> Ph
 def fuse_answers(
     answers: Answers, truth: PanopticPrediction, space: LabelSpace, fusion: FusionConfig
 ) -> PanopticPrediction:
-    """Fuse by a run's rule; classes by evidence are chosen already.
+    """Fuse by a run's rule; the instances' classes are chosen already.
 
     Where small stuff is kept, what the rule would drop stays if it is right, and only then.
     """

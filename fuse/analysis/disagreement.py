@@ -31,7 +31,7 @@ from fuse.io.files import write_whole
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
-from fuse.predictions import PhotoPrediction
+from fuse.predictions import PhotoPrediction, choose_classes
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
 Kind = Literal["thing-on-stuff", "thing-on-thing", "unclaimed"]
@@ -187,7 +187,13 @@ def disagree(
 
 def _look_at(run: KeptRun, image: ImageRecord) -> PhotoDisagreement:
     kept = run.load(image.image_id)
-    regions = find_regions(kept, run.space, score_threshold=run.fusion.score_threshold)
+    labels = kept.label()
+    instances = choose_classes(labels, kept.instances, run.space, run.fusion, run.choices)
+    regions = find_regions(
+        PhotoPrediction(labels, instances),
+        run.space,
+        score_threshold=run.fusion.score_threshold,
+    )
     pixels = Counter(dict.fromkeys(KINDS, 0))
     for region in regions:
         pixels[region.kind] += region.area
@@ -206,7 +212,7 @@ def find_regions(
     """What the nets disagree on in a photo, the largest region first.
 
     Args:
-        kept: what they said.
+        kept: what they said, the instances' classes chosen (`choose_classes`).
         space: the label space.
         score_threshold: instances that score less claim nothing.
     """

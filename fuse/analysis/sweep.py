@@ -57,7 +57,8 @@ class SweepResult:
         photos: how many photos the settings were chosen by.
         held_out: PQ of `best` on the other photos, None where there are none.
         interval: 95 % of bootstrap resamples of `best` lie in it; over the photos held out
-            where there are any, else over those it was chosen by.
+            where there are any, else over those it was chosen by. None where these hold nothing
+            to score.
     """
 
     keys: tuple[str, ...]
@@ -65,7 +66,7 @@ class SweepResult:
     best: Setting
     photos: int
     held_out: PQResult | None
-    interval: tuple[float, float]
+    interval: tuple[float, ...] | None
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
@@ -74,7 +75,7 @@ class SweepResult:
             "best": self._row(self.best),
             "photos": self.photos,
             "held_out": self.held_out.to_json()["pq"] if self.held_out else None,
-            "interval": list(self.interval),
+            "interval": self.interval and list(self.interval),
         }
 
     def _row(self, setting: Setting) -> dict[str, Any]:
@@ -117,7 +118,8 @@ def sweep(
 
     Raises:
         ConfigError: the grid, or a value in it, is wrong.
-        DataError: the ground truth knows none of the photos, or too few for a holdout.
+        DataError: the ground truth knows none of the photos, one of them twice, or too few for a
+            holdout.
         FuseError: see `read_kept_run` and `read_panoptic_json`.
     """
     run = read_kept_run(predictions)
@@ -128,11 +130,7 @@ def sweep(
         find_pairs(fusion, run.space)
     truth = read_panoptic_json(gt, gt_dir)
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
-    names = {i: image.file_name for i, image in run.dataset.images.items()}
-    known = {i: truth.find_image(name) for i, name in names.items()}
-    pairs = [(i, true_id) for i, true_id in known.items() if true_id is not None]
-    if not pairs:
-        raise DataError(f"{gt} knows no photo of {predictions}")
+    pairs = run.match_truth(truth)
     stats: list[list[PQStats]] = []
     with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
         for row in pool.map(
@@ -149,14 +147,14 @@ def sweep(
     best = max(range(len(settings)), key=lambda s: (_pq_or_zero(settings[s]), -s))
     of_best = [stats[p][best] for p in reported_on or chosen_by]
     draws = bootstrap_pq(of_best, run.space, seed=seed)[:, 0]
-    low, high = np.nanquantile(draws, (0.025, 0.975)).tolist()
+    scored = draws[~np.isnan(draws)]
     return SweepResult(
         keys=tuple(values),
         settings=settings,
         best=settings[best],
         photos=len(chosen_by),
         held_out=summarize(sum_stats(of_best), run.space) if reported_on else None,
-        interval=(low, high),
+        interval=tuple(np.quantile(scored, (0.025, 0.975)).tolist()) if len(scored) else None,
     )
 
 

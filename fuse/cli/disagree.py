@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fuse.cli.options import json_option, predictions_option, workers_option
+from fuse.cli.options import OutFile, json_option, predictions_option, workers_option
 from fuse.cli.printing import print_figures
 
 
@@ -15,14 +15,14 @@ from fuse.cli.printing import print_figures
 @click.option(
     "--csv",
     "csv_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     metavar="FILE.csv",
     help="Also write a row per photo.",
 )
 @click.option(
     "--coco",
     "coco_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     metavar="FILE.json",
     help="Also write the regions as COCO annotations, to be labelled.",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.options import OutFile, gt_dir_option, json_option, truth_option, workers_option
 from fuse.cli.printing import print_figures
 
 
@@ -32,7 +32,7 @@ from fuse.cli.printing import print_figures
 @click.option("--strict", is_flag=True, help="Take every fault found in the files as an error.")
 @click.option(
     "--per-image",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     metavar="FILE.csv",
     help="Also write the counts of each photo.",
 )

@@ -7,13 +7,33 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click import Context, Parameter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class OutFile(click.Path):
+    """A file to be written, into a folder that is there: hours of work may lie before it.
+
+    Args:
+        allow_dash: whether ``-`` stands for stdout.
+    """
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(dir_okay=False, allow_dash=allow_dash, path_type=Path)
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:  # noqa: ANN401 - click's
+        """The path; click.BadParameter where its folder is missing."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}; make it first", param, ctx)
+        return path
+
 
 json_option = click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    type=OutFile(allow_dash=True),
     metavar="FILE|-",
     help="Also write the figures as JSON; - prints them instead of the table.",
 )
@@ -28,7 +48,7 @@ def out_file_option(metavar: str, help_text: str) -> Callable[[Command], Command
         "-o",
         "--out",
         required=True,
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=OutFile(),
         metavar=metavar,
         help=help_text,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fuse.io.files import write_whole
 from fuse.printable import printable
 
 # fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
@@ -38,8 +39,16 @@ def print_figures(
         click.echo(text)
         return
     if json_file:
-        json_file.write_text(text + "\n", encoding="utf-8")
+        _write_text(json_file, text + "\n")
     print_table()
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; or into a pipe, as shells have it for ``>(...)``."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(text.encode())
+    else:
+        write_whole(path, text.encode())
 
 
 def _print_run(result: RunResult) -> None:
@@ -49,6 +58,8 @@ def _print_run(result: RunResult) -> None:
         print_evaluation(result.evaluation)
         if result.unknown:
             click.echo(f"not scored, as the ground truth lacks them: {result.unknown} photos")
-    seconds = result.seconds["total"]
     where = printable(str(result.out / "panoptic.json"))
-    click.echo(f"{result.done} photos in {seconds:.1f} s -> {where}")
+    photos = result.done + len(result.failed)
+    earlier = f" ({photos - result.tried} of them earlier)" if result.tried < photos else ""
+    seconds = result.seconds["total"]
+    click.echo(f"{result.done} photos{earlier} in {seconds:.1f} s -> {where}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, workers_option
+from fuse.cli.options import OutFile, gt_dir_option, workers_option
 
 
 @click.command(short_help="Write one HTML page that shows a run, photos included.")
@@ -51,7 +51,7 @@ from fuse.cli.options import gt_dir_option, workers_option
 @click.option(
     "-o",
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     metavar="FILE.html",
     help="The report.  [default: report.html in RUN]",
 )

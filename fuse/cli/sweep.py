@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import (
+    OutFile,
     gt_dir_option,
     json_option,
     predictions_option,
@@ -40,14 +41,14 @@ from fuse.cli.printing import print_figures
 @click.option(
     "--csv",
     "csv_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     metavar="FILE.csv",
     help="Also write a row per setting.",
 )
 @click.option(
     "--plot",
     "plot_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutFile(),
     metavar="FILE.png|svg",
     help="Also draw PQ over each axis, a line per rule.",
 )

@@ -16,10 +16,10 @@ from fuse.engines.assignment import Assignment
 from fuse.engines.local import LocalEngine
 from fuse.errors import EngineError, FuseError
 from fuse.io.coco import read_panoptic_json
+from fuse.io.run_files import RUN_FILE
 from fuse.labels import load_space
 from fuse.photo import FinishedPhoto
 from fuse.records import PhotoTask
-from fuse.run_folder import RUN_FILE
 from fuse.scoring import TruthScorer, find_truth_map
 
 

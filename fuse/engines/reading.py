@@ -46,8 +46,8 @@ def read_ahead(
         try:
             return future.result(timeout)
         except TimeoutError:
-            if future.done():  # the error is the reader's own
-                raise
+            if future.done():  # just now, or the error is the reader's own
+                return future.result()
             start_reader()
             return ReadPhoto(task, error=f"{task.path}: not read within {timeout:g} s")
 

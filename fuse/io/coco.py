@@ -18,6 +18,7 @@ from fuse.io.files import open_whole
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out
 from fuse.io.png import read_id_map
+from fuse.io.run_files import PANOPTIC_FILE
 from fuse.labels import identify_space
 from fuse.ops.segments import measure_segments
 from fuse.types import (
@@ -29,7 +30,6 @@ from fuse.types import (
 
 ImageId = int | str  # COCO numbers its photos, Cityscapes names them
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-RUN_JSON = "panoptic.json"  # in the output folder of a run
 
 
 class ImageRecord(msgspec.Struct, frozen=True, gc=False):
@@ -213,7 +213,7 @@ def read_panoptic_json(
             names the entry and its field.
     """
     if path.is_dir():
-        path = path / RUN_JSON
+        path = path / PANOPTIC_FILE
     content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
     png_dir = png_dir or path.with_suffix("")
     if not png_dir.is_dir():

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fuse.errors import DataError, ImageReadError
 from fuse.io.remote import is_url, list_url, read_url
+from fuse.io.run_files import is_run
 from fuse.types import UInt8Array
 
 PHOTO_ENDINGS = (
@@ -63,10 +64,11 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list
     """The photos that folders, files and globs stand for, each once, by relative_name.
 
     Folders are searched to any depth for the usual endings in any case, without hidden
-    files; links are followed, each folder once. A file given by its own name is taken
-    whatever its ending. A name is relative to the folder that was given, to the part of a
-    glob before its first wildcard, or for a file to its own folder; where two photos would
-    share one, all names are relative to the folder that holds all photos.
+    files and without the output folders of runs; links are followed, each folder once. A file
+    given by its own name is taken whatever its ending. A name is relative to the folder that
+    was given, to the part of a glob before its first wildcard, or for a file to its own
+    folder; where two photos would share one, all names are relative to the folder that holds
+    all photos.
 
     Args:
         inputs: folders, files and globs; also behind URLs, see `fuse.io.remote`.
@@ -218,6 +220,9 @@ def _walk(folder: Path, base: Path) -> Iterator[PhotoFile]:
             continue
         seen.add(real)
         here = Path(root)
+        if here != folder and is_run(here):  # its PNGs and pictures are no photos
+            folders.clear()
+            continue
         # Links last, so that a folder is known by its own name rather than by a link's.
         folders[:] = sorted(
             (name for name in folders if not name.startswith(".")),

@@ -27,6 +27,22 @@ def read_labels(path: Path) -> Int32Array:
     return _read_pixels(path).astype(np.int32)
 
 
+def read_any_labels(path: Path) -> Int32Array:
+    """Read a label map of another tool: int32 (H, W), grey values or palette indices.
+
+    Raises:
+        CocoFormatError: the file is missing or damaged, or has no number of 8 or 16 bits per pixel.
+    """
+    header = read_png_header(path)
+    kind = (header.color_type, header.bit_depth)
+    if header.color_type != "palette" and kind not in (("grey", 8), ("grey", 16)):
+        raise CocoFormatError(
+            f"{path}: is {header.color_type} of {header.bit_depth} bits; a label map has one "
+            "number per pixel: grey of 8 or 16 bits, or palette indices"
+        )
+    return _read_pixels(path).astype(np.int32)
+
+
 def read_wide_labels(path: Path) -> Int32Array:
     """Read a PNG of 16-bit numbers: int32 (H, W).
 

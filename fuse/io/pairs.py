@@ -39,7 +39,7 @@ def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
             that each lies on the other.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise CocoFormatError(f"{path}: cannot be read as a table of pairs ({err})") from err

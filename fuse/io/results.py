@@ -9,19 +9,18 @@ from typing import Annotated, Any, NoReturn
 
 import msgspec
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError
 from fuse.io.categories import Flag
 from fuse.io.coco import ImageId
 from fuse.io.json_files import read_json
+from fuse.io.label_png import read_any_labels
 from fuse.io.names import leads_out
 from fuse.ops.rle import count_rle_pixels
-from fuse.types import Category, Instances, Int32Array, LabelSpace, RleMasks, SemanticPrediction
+from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
 
 REACH = 10  # photo sizes that a polygon may reach over the border
-LABEL_MODES = ("L", "P", "I", "I;16")  # one whole number per pixel
 
 
 class RleRecord(msgspec.Struct, frozen=True, gc=False):
@@ -228,25 +227,13 @@ class LabelFolder:
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
-        label_map = _read_labels(path)
+        label_map = read_any_labels(path)
         if label_map.shape != size:
             raise CocoFormatError(f"{path}: its size is {label_map.shape}, the photo's {size}")
         unknown = set(np.unique(label_map).tolist()) - {0, *self.space.by_id}
         if unknown:
             raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {self.space.name}")
         return SemanticPrediction(label_map)
-
-
-def _read_labels(path: Path) -> Int32Array:
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            if image.mode not in LABEL_MODES:
-                raise CocoFormatError(f"{path}: a label map has one number per pixel, not colours")
-            return np.array(image).astype(np.int32)
-    except CocoFormatError:
-        raise
-    except Exception as err:  # decoders raise almost anything on damaged files
-        raise CocoFormatError(f"{path}: cannot be read as a picture ({err})") from err
 
 
 def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:

@@ -15,6 +15,7 @@ from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
 from fuse.io.photo_ids import match_photos, renumber
+from fuse.io.remote import is_url
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.records import PREDICTION_DIR
 from fuse.scoring import TruthScorer, find_truth_map
@@ -94,8 +95,8 @@ def find_photos(
 
     Args:
         names: relative names of the photos.
-        run_files: what the run.json of each run says of its inputs; the first that knows a
-            photo counts.
+        run_files: what the run.json of each run says of its inputs, URLs among them; the first
+            that knows a photo counts.
         images: a folder to look in instead. There a photo may also lie by its bare name.
 
     Raises:
@@ -107,7 +108,9 @@ def find_photos(
     found: dict[str, Path | str] = {}
     for run_file in run_files:
         inputs = run_file.get("settings", {}).get("inputs", ())
-        present = [given for given in inputs if has_magic(given) or Path(given).exists()]
+        present = [
+            given for given in inputs if is_url(given) or has_magic(given) or Path(given).exists()
+        ]
         with suppress(DataError):  # moved away since: the report says so of each photo
             found = {p.relative_name: p.path for p in list_images(present)} | found
     return {name: found[name] for name in wanted if name in found}

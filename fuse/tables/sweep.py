@@ -20,10 +20,12 @@ def print_sweep(result: SweepResult) -> None:
             for s, pq in zip(ranked, scores, strict=False)
         ],
     )
-    low, high = (as_percent(edge) for edge in result.interval)
+    interval = ""
+    if result.interval:
+        interval = " ({} to {})".format(*map(as_percent, result.interval))
     if result.held_out:
         held_out = as_percent(result.held_out.all.pq)
-        print(f"chosen by {result.photos} photos; on the others PQ {held_out} ({low} to {high})")
+        print(f"chosen by {result.photos} photos; on the others PQ {held_out}{interval}")
     else:
         best = as_percent(result.best.result.all.pq)
-        print(f"best PQ {best} ({low} to {high}) over {result.photos} photos")
+        print(f"best PQ {best}{interval} over {result.photos} photos")

@@ -16,7 +16,9 @@ from fuse.analysis.ledger import draw_orders
 from fuse.analysis.mistakes import LINES, PARTS, Reach
 from fuse.config import FusionConfig
 from fuse.errors import DataError
-from fuse.predictions import PhotoPrediction
+from fuse.labels import find_label_map, load_space
+from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.types import BoxMasks, Instances, SemanticPrediction
 
 ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
@@ -258,3 +260,25 @@ def test_photos_that_the_truth_lacks_are_an_error(kept_run, tmp_path):
     (tmp_path / "gt").mkdir()
     with pytest.raises(DataError, match="knows no photo of"):
         api.diagnose(kept_run, tmp_path / "gt.json")
+
+
+def test_classes_by_overlap_are_those_of_the_run():
+    """A person over a bicycle is a rider; a run that says so is right, and nothing is lost."""
+    space = load_space("cityscapes")
+    label_map = find_label_map(load_space("coco_things"), space)
+    instances = Instances(
+        boxes=np.float32([[30, 2, 50, 30], [25, 15, 60, 32]]),
+        scores=np.array([0.9, 0.7]),
+        category_ids=np.array([24, 33], np.int32),
+        masks=BoxMasks(np.ones((2, 28, 28), np.float32)),
+        size=(40, 100),
+    )
+    fusion = FusionConfig(class_choice="overlap", overlap_threshold=0.9)
+    kept = PhotoPrediction(SemanticPrediction(np.full((40, 100), 24, np.int32)), instances)
+    truth = fuse_photo(kept.semantic, instances, space, fusion, label_map.choices)
+    assert [s.category_id for s in truth.segments_info] == [25, 33]
+    said = frozenset([24, 25, 33])
+    orders = draw_orders(PARTS, ALONE, pairs=1, seed=1)
+    bench = Bench(space, fusion, label_map.choices, Reach(said, said), orders)
+    trials, photo = diagnose_photo(kept, truth, bench, image_id=1, file_name="a.jpg")
+    assert sum_up(trials, [photo], bench).result.all.pq == 1

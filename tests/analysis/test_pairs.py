@@ -154,3 +154,9 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert read_pairs(path) == (("a, b", 'the "c"'),)
     with pytest.raises(CocoFormatError, match="cannot be read as a table"):
         read_pairs(tmp_path / "nowhere.csv")
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("above,below\ntie,person\n", encoding="utf-8-sig")
+    assert read_pairs(path) == (("tie", "person"),)

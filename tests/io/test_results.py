@@ -1,4 +1,6 @@
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -179,9 +181,29 @@ def test_wrong_label_pngs_are_named(tmp_path, pixels, message):
         open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
 
 
+def test_fewer_bits_than_eight_are_refused_and_not_stretched(tmp_path):
+    """Pillow reads the 1 and 3 of four bits of grey as 17 and 51."""
+    rows = b"".join(b"\0" + bytes([0x13, 0x30]) for _ in range(2))
+    header = struct.pack(">IIBBBBB", 3, 2, 4, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    (tmp_path / "b.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+            for kind, content in chunks
+        )
+    )
+    assert np.unique(np.array(Image.open(tmp_path / "b.png"))).tolist() == [17, 51]
+    with pytest.raises(CocoFormatError, match=r"b\.png: is grey of 4 bits; a label map has one"):
+        open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
+
+
 def test_broken_label_pngs_are_named(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no PNG")
-    with pytest.raises(CocoFormatError, match=r"b\.png: cannot be read as a picture"):
+    with pytest.raises(CocoFormatError, match=r"b\.png: not a PNG"):
         open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
 
 

@@ -81,3 +81,10 @@ def test_a_bare_name_is_taken_only_where_it_is_one_photo(run, tmp_path):
     assert find_photos(["elsewhere/a.jpg"], [], photos) == {"elsewhere/a.jpg": photos / "a.jpg"}
     shutil.copy(photos / "a.jpg", photos / "trip" / "a.jpg")
     assert find_photos(["elsewhere/a.jpg"], [], photos) == {}
+
+
+def test_photos_behind_a_url_are_found(run, tmp_path):
+    inputs = [(tmp_path / "photos").as_uri()]
+    found = find_photos(NAMES, [{"settings": {"inputs": inputs}}], None)
+    assert found.keys() == set(NAMES)
+    assert found["trip/c.jpg"] == f"{inputs[0]}/trip/c.jpg"

@@ -83,7 +83,7 @@ function makeFacts(run) {
 /** Seconds per stage, added up over threads. */
 function makeStages(run) {
   const { total, ...stages } = run.seconds;
-  const photos = run.photos?.done || 1;
+  const tried = run.photos?.tried; // by the call that took these seconds
   const ranked = Object.entries(stages).sort(([, a], [, b]) => b - a);
   const longest = Math.max(...ranked.map(([, seconds]) => seconds), 1e-9);
   return make(
@@ -91,7 +91,10 @@ function makeStages(run) {
     { class: "card" },
     make("h3", {}, secondRun ? `Seconds, ${run.name}` : "Seconds"),
     make("p", { class: "soft" },
-      `${total?.toFixed(1) ?? "?"} s in all, ${((1000 * (total ?? 0)) / photos).toFixed(0)} ms a photo; stages add up over threads`),
+      [
+        `${total?.toFixed(1) ?? "?"} s in all`,
+        ...(tried && total ? [`${((1000 * total) / tried).toFixed(0)} ms a photo`] : []),
+      ].join(", ") + "; stages add up over threads"),
     make("ul", { class: "bars stages" }, ...ranked.map(([stage, seconds]) =>
       barRow(stage, [{ share: seconds / longest, color: "var(--accent)" }], `${seconds.toFixed(1)} s`))),
   );
