@@ -33,7 +33,11 @@ def labels(context: click.Context) -> None:
 @labels.command()
 @click.argument("space")
 def show(space: str) -> None:
-    """List the categories of a label space, by its name or the path of its CSV."""
+    """List the categories of a label space, by its name or the path of its CSV.
+
+    \b
+    fuse labels show coco_super
+    """
     from fuse import api
     from fuse.tables.layout import print_rows
 

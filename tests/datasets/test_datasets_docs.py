@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from fuse.cli import main
-from fuse.config import list_pipelines, parse_pipeline
+from fuse.config import list_pipelines, read_pipeline
 from fuse.datasets.convert import DATASETS
 from fuse.labels import find_label_map, list_spaces, load_space
 
@@ -30,8 +29,7 @@ def test_each_command_parses(command):
     known = {option for parameter in main.commands[name].params for option in parameter.opts}
     assert {argument for argument in arguments if argument.startswith("-")} <= known
     if "--pipeline" in arguments:
-        pipeline = arguments[arguments.index("--pipeline") + 1]
-        assert pipeline in list_pipelines() or pipeline == "voc.toml"
+        assert arguments[arguments.index("--pipeline") + 1] in list_pipelines()
 
 
 def test_each_dataset_is_converted_once():
@@ -46,8 +44,7 @@ def test_label_spaces_ship():
 
 
 def test_the_preset_of_voc():
-    (text,) = [text for language, text in BLOCKS if language == "toml"]
-    config = parse_pipeline("voc", tomllib.loads(text))
+    config = read_pipeline("voc-deeplabv3")
     voc = load_space(config.label_space)
     to_voc = find_label_map(load_space("coco_things"), voc)
     assert set(to_voc.target_ids.values()) == set(voc.by_id)
