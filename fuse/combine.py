@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,11 @@ from fuse.io.run_files import PANOPTIC_FILE, RUN_FILE
 from fuse.kept_run import read_kept_run
 from fuse.labels import load_space
 from fuse.predictions import find_pairs, fuse_photo
+from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
 Fuse = Callable[[ImageRecord], PanopticPrediction]
-
-PHOTOS_AHEAD = 16  # per thread, in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,20 +225,27 @@ def _combine_photos(
     out.mkdir(parents=True, exist_ok=True)
     segments = 0
 
-    def annotate(png_dir: Path) -> Iterator[dict[str, Any]]:
+    def count(annotations: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         nonlocal segments
-        for done, annotation in enumerate(_write_maps(tasks, fuse, png_dir, workers), start=1):
+        for done, annotation in enumerate(annotations, start=1):
             segments += len(annotation["segments_info"])
             if on_progress:
                 on_progress(done, len(tasks))
             yield annotation
 
-    photos = [photo for photo, _ in tasks]
+    def write_map(task: tuple[ImageRecord, str], png_dir: Path) -> dict[str, Any]:
+        photo, name = task
+        fused = fuse(photo)
+        write_id_map(make_parent(png_dir, name), fused.panoptic_map)
+        return annotation_to_json(photo.image_id, name, fused.segments_info)
+
     try:
         with write_pair_aside(out / PANOPTIC_FILE) as written:
             png_dir = written.with_suffix("")
             png_dir.mkdir()
-            write_panoptic_json(written, photos, annotate(png_dir), space)
+            with map_threads(lambda task: write_map(task, png_dir), tasks, workers) as annotations:
+                photos = [photo for photo, _ in tasks]
+                write_panoptic_json(written, photos, count(annotations), space)
     except BaseException:
         if is_new:
             out.rmdir()
@@ -258,24 +262,6 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
     check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))
-
-
-def _write_maps(
-    tasks: list[tuple[ImageRecord, str]], fuse: Fuse, png_dir: Path, workers: int | None
-) -> Iterator[dict[str, Any]]:
-    """Fuse photos on threads and write their PNGs; yields their annotations in order."""
-
-    def finish(task: tuple[ImageRecord, str]) -> dict[str, Any]:
-        photo, name = task
-        fused = fuse(photo)
-        write_id_map(make_parent(png_dir, name), fused.panoptic_map)
-        return annotation_to_json(photo.image_id, name, fused.segments_info)
-
-    threads = workers or cpu_count() or 1
-    ahead = PHOTOS_AHEAD * threads
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(tasks), ahead):
-            yield from pool.map(finish, tasks[first : first + ahead])
 
 
 def _list_ids(inputs: _Inputs) -> set[int | str]:

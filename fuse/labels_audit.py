@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from fuse.labels import (
 )
 from fuse.photo_scores import PhotoScore, PhotoScores
 from fuse.scoring import Evaluation, TruthScorer
+from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -234,8 +234,8 @@ def score_ceiling(
         return scorer.score(image_id, push_truth(scorer.load(image_id), label_map))
 
     photos = PhotoScores()
-    with ThreadPoolExecutor() as pool:
-        for photo in pool.map(score, truth.annotations):
+    with map_threads(score, truth.annotations) as scored:
+        for photo in scored:
             photos.append(photo)
             if on_progress:
                 on_progress(len(photos), len(truth.annotations))

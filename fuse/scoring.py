@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,10 +46,10 @@ from fuse.ops.contingency import count_changed_pairs
 from fuse.ops.matching import are_distinct, count_areas
 from fuse.ops.memory import keep_freed_memory
 from fuse.photo_scores import PhotoScore, PhotoScores
+from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 NO_SEGMENTS = SegmentTable.from_segments(())
-PHOTOS_IN_FLIGHT = 1024  # enough to keep every thread busy, few enough to stay small
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
@@ -272,12 +270,11 @@ def evaluate(
     notes += check_branches(truth, (semantic_file, instance_file))
     image_ids = list(truth.annotations)
     photos = PhotoScores()
-    for photo in _map_threads(
-        lambda image_id: scorer.score_file(image_id, predictions), image_ids, workers
-    ):
-        photos.append(photo)
-        if on_progress:
-            on_progress(len(photos), len(image_ids))
+    with map_threads(lambda i: scorer.score_file(i, predictions), image_ids, workers) as scored:
+        for photo in scored:
+            photos.append(photo)
+            if on_progress:
+                on_progress(len(photos), len(image_ids))
     evaluation = scorer.evaluation(photos, notes, strict=strict)
     branch = (truth, scorer.load, scorer.space)
     return replace(
@@ -357,19 +354,6 @@ def _describe_map(label_map: LabelMap) -> str:
         f"({len(label_map.source.categories)} categories) to {label_map.target.name} "
         f"({len(label_map.target.categories)})"
     )
-
-
-def _map_threads(
-    score: Callable[[ImageId], PhotoScore], image_ids: Sequence[ImageId], workers: int | None
-) -> Iterator[PhotoScore]:
-    """Scores in the order of image_ids; decoding and counting release the GIL."""
-    workers = workers or os.cpu_count() or 1
-    if workers == 1:
-        yield from map(score, image_ids)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(image_ids), PHOTOS_IN_FLIGHT):
-            yield from pool.map(score, image_ids[start : start + PHOTOS_IN_FLIGHT])
 
 
 def _read_photo(

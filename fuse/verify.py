@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
 from fuse.io.files import hash_file
 from fuse.io.run_files import PANOPTIC_FILE
 from fuse.run_folder import RunFolder, read_records, read_run_file
-
-FILES_AHEAD = 256
+from fuse.threads import map_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +73,15 @@ def verify(
     content = read_run_file(run)
     expected = list(_list_files(run, content))
     damages: list[Damage] = []
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        pending: deque[Any] = deque()
-        for done, (path, digest, file_name) in enumerate(expected, start=1):
-            pending.append((path, file_name, pool.submit(_find_problem, run / path, digest)))
-            while len(pending) > FILES_AHEAD or (pending and done == len(expected)):
-                path_seen, photo, future = pending.popleft()
-                if problem := future.result():
-                    damages.append(Damage(path_seen, problem, photo))
-                if on_progress:
-                    on_progress(done, len(expected))
+    with map_threads(
+        lambda file: _find_problem(run / file[0], file[1]), expected, workers
+    ) as found:
+        pairs = zip(expected, found, strict=True)
+        for done, ((path, _, file_name), problem) in enumerate(pairs, start=1):
+            if problem:
+                damages.append(Damage(path, problem, file_name))
+            if on_progress:
+                on_progress(done, len(expected))
     if redo and damages:
         _forget(run, content["settings"], damages)
     return Verification(len(expected), tuple(damages))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,10 @@ from fuse.photo_scores import PhotoScores
 from fuse.records import PREDICTION_DIR
 from fuse.run_folder import read_run_file
 from fuse.scoring import TruthScorer, find_truth_map
+from fuse.threads import map_threads
 from fuse.types import Instances, LabelSpace, PanopticPrediction
 
 NAMED = 5  # photos or classes that a message names
-PHOTOS_AHEAD = 32  # kept predictions in memory at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,8 +213,9 @@ def score_source(
         DataError: a file cannot be scored.
     """
     photos = PhotoScores()
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for photo in pool.map(lambda i: source.scorer.score_file(i, source.dataset), image_ids):
+    score = source.scorer.score_file
+    with map_threads(lambda i: score(i, source.dataset), image_ids, workers) as scored:
+        for photo in scored:
             photos.append(photo)
             on_photo()
     source.scorer.evaluation(photos)  # raises where a photo could not be scored
@@ -264,15 +263,16 @@ def _score_nets(
         photo, truth = kept.load(source.own_ids[image_id]), source.scorer.load(image_id)
         return truth, photo.instances, count_semantic(truth, photo.label())
 
-    def pairs(pool: ThreadPoolExecutor) -> Iterator[tuple[PanopticPrediction, Instances]]:
-        for first in range(0, len(image_ids), PHOTOS_AHEAD):
-            for truth, instances, stats in pool.map(load, image_ids[first : first + PHOTOS_AHEAD]):
-                semantic.append(_choose_classes(stats, new_ids))
-                on_photo()
-                yield truth, instances
+    def pairs(
+        loaded: Iterable[tuple[PanopticPrediction, Instances, SemanticStats]],
+    ) -> Iterator[tuple[PanopticPrediction, Instances]]:
+        for truth, instances, stats in loaded:
+            semantic.append(_choose_classes(stats, new_ids))
+            on_photo()
+            yield truth, instances
 
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        detections = match_detections(pairs(pool), source.scorer.space)
+    with map_threads(load, image_ids, workers) as loaded:
+        detections = match_detections(pairs(loaded), source.scorer.space)
     common = tuple(i for i in source.scorer.space.thing_ids if i in new_ids)
     return tuple(semantic), detections, common
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from os import cpu_count
 from pathlib import Path
 from typing import cast
 
@@ -27,11 +25,11 @@ from fuse.ops.matching import BoolArray
 from fuse.ops.memory import keep_freed_memory
 from fuse.predictions import PhotoPrediction, choose_classes, fuse_photo
 from fuse.scoring import TruthScorer, find_truth_map
+from fuse.threads import map_threads
 from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
 ORDERS = 8  # tried by default: four and their reverses
 IOU_BINS = 5  # of the segments without a match, from IoU 0 to 0.5
-PHOTOS_AHEAD = 32  # in memory at a time
 
 # What lies near a true border, whichever line it belongs to.
 BORDERS = {
@@ -107,13 +105,12 @@ def diagnose(
 
     tried: list[Trials] = []
     photos: list[PhotoLedger] = []
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for first in range(0, len(pairs), PHOTOS_AHEAD):
-            for trials, photo in pool.map(look, pairs[first : first + PHOTOS_AHEAD]):
-                tried = [tried[0] + trials] if tried else [trials]
-                photos.append(photo)
-                if on_progress:
-                    on_progress(len(photos), len(pairs))
+    with map_threads(look, pairs, workers) as looked:
+        for trials, photo in looked:
+            tried = [tried[0] + trials] if tried else [trials]
+            photos.append(photo)
+            if on_progress:
+                on_progress(len(photos), len(pairs))
     return sum_up(tried[0], photos, bench, mapped=scorer.mapped)
 
 

@@ -17,9 +17,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +30,7 @@ from fuse.kept_run import KeptRun, read_kept_run
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
 from fuse.predictions import PhotoPrediction, choose_classes
+from fuse.threads import map_threads
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
 Kind = Literal["thing-on-stuff", "thing-on-thing", "unclaimed"]
@@ -176,12 +175,13 @@ def disagree(
         FuseError: see `read_kept_run`.
     """
     run = read_kept_run(predictions)
+    images = run.dataset.images.values()
     photos: list[PhotoDisagreement] = []
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for photo in pool.map(lambda image: _look_at(run, image), run.dataset.images.values()):
+    with map_threads(lambda image: _look_at(run, image), images, workers) as looked:
+        for photo in looked:
             photos.append(photo)
             if on_progress:
-                on_progress(len(photos), len(run.dataset.images))
+                on_progress(len(photos), len(images))
     return Disagreement(run.space, tuple(sorted(photos, key=lambda photo: -photo.share)))
 
 

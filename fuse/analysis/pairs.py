@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from fuse.ops.contest import count_shared
 from fuse.ops.masks import MaskRuns
 from fuse.ops.rle import rle_runs
 from fuse.ops.segments import label_segments
+from fuse.threads import map_threads
 
 # Outlines drawn by hand touch where objects do; that is no overlap.
 MIN_SHARE = 0.1  # of the smaller mask
@@ -73,8 +72,9 @@ def pairs(
     if not photos:
         raise DataError(f"{instances} has no instances of the photos of {gt}")
     wins: Wins = Counter()
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        counted = pool.map(lambda i: _count_photo(i, truth, annotated, label_map), photos)
+    with map_threads(
+        lambda i: _count_photo(i, truth, annotated, label_map), photos, workers
+    ) as counted:
         for done, of_photo in enumerate(counted, start=1):
             wins += of_photo
             if on_progress:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
 from fuse.predictions import find_pairs
 from fuse.scoring import TruthScorer, find_truth_map
+from fuse.threads import map_threads
 
 NUMBER_KEYS = (*THRESHOLDS, "temperature")
 TEXT_KEYS = ("rule", "class_choice", "vote_among", "pairs")
@@ -132,10 +131,10 @@ def sweep(
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
     pairs = run.match_truth(truth)
     stats: list[list[PQStats]] = []
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for row in pool.map(
-            lambda pair: _score_photo(pair[0], pair[1], run, scorer, fusions), pairs
-        ):
+    with map_threads(
+        lambda pair: _score_photo(*pair, run, scorer, fusions), pairs, workers
+    ) as rows:
+        for row in rows:
             stats.append(row)
             if on_progress:
                 on_progress(len(stats), len(pairs))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from fuse.errors import ConfigError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
+from fuse.threads import map_threads
 
 # What opens a dataset, and the split that papers report.
 DATASETS: dict[str, tuple[Callable[[Path, str], DatasetTruth], str]] = {
@@ -23,7 +22,6 @@ DATASETS: dict[str, tuple[Callable[[Path, str], DatasetTruth], str]] = {
     "vistas": (vistas.open_vistas, vistas.DEFAULT_SPLIT),
     "voc": (voc.open_voc, voc.DEFAULT_SPLIT),
 }
-PHOTOS_AHEAD = 16  # per thread, in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def convert(
     truth = open_dataset(folder, split or default_split)
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_pair_aside(out) as written:
-        segments = _write(written, truth, workers or cpu_count() or 1, on_progress)
+        segments = _write(written, truth, workers, on_progress)
     return ConvertResult(out, len(truth.photos), segments)
 
 
@@ -105,7 +103,7 @@ def _holds_only_pngs(folder: Path) -> bool:
 def _write(
     path: Path,
     truth: DatasetTruth,
-    threads: int,
+    workers: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Write the JSON and the folder of PNGs beside it; returns how many segments they have."""
@@ -118,20 +116,17 @@ def _write(
         write_id_map(png_dir / photo.png_name, made.panoptic_map)
         return annotation_to_json(photo.image_id, photo.png_name, made.segments_info)
 
-    def annotate(pool: ThreadPoolExecutor) -> Iterator[dict[str, Any]]:
+    def count(annotations: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         nonlocal segments
-        done = 0
-        for first in range(0, len(truth.photos), PHOTOS_AHEAD * threads):
-            photos = truth.photos[first : first + PHOTOS_AHEAD * threads]
-            for annotation in pool.map(convert_photo, photos):
-                done += 1
-                segments += len(annotation["segments_info"])
-                if on_progress:
-                    on_progress(done, len(truth.photos))
-                yield annotation
+        for done, annotation in enumerate(annotations, start=1):
+            segments += len(annotation["segments_info"])
+            if on_progress:
+                on_progress(done, len(truth.photos))
+            yield annotation
 
-    with ThreadPoolExecutor(threads) as pool:
-        write_panoptic_json(path, map(_describe_photo, truth.photos), annotate(pool), truth.space)
+    with map_threads(convert_photo, truth.photos, workers) as annotations:
+        photos = map(_describe_photo, truth.photos)
+        write_panoptic_json(path, photos, count(annotations), truth.space)
     return segments
 
 

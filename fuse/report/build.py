@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ from fuse.report.extras import read_ledger, read_sweep
 from fuse.report.layers import ShownPhoto, show_photo
 from fuse.report.runs import ShownRun, describe_run, find_photos, name_apart, open_runs
 from fuse.report.scores import RatedPhoto, choose_photos, rate_photos, summarize_run
+from fuse.threads import map_threads
 
 PHOTOS_SHOWN = 50
-PHOTOS_AHEAD = 8  # photos in memory at a time
+PHOTOS_AHEAD = 4  # per thread; each holds its photo as a picture for the page
 REPORT_FILE = "report.html"
 
 
@@ -126,14 +125,14 @@ def _stream(
 ) -> Iterator[ShownPhoto]:
     """The photos to be shown, in order, a few in memory at a time."""
     second = runs[1] if len(runs) > 1 else None
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for first in range(0, len(shown), PHOTOS_AHEAD):
-            for photo in pool.map(
-                lambda p: show_photo(p.image_id, runs[0], second, paths.get(p.file_name)),
-                shown[first : first + PHOTOS_AHEAD],
-            ):
-                yield photo
-                on_photo()
+
+    def show(photo: RatedPhoto) -> ShownPhoto:
+        return show_photo(photo.image_id, runs[0], second, paths.get(photo.file_name))
+
+    with map_threads(show, shown, workers, ahead=PHOTOS_AHEAD) as photos:
+        for photo in photos:
+            yield photo
+            on_photo()
 
 
 def _describe(run: ShownRun, name: str, result: PQResult | None) -> dict[str, Any]:

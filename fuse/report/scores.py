@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from os import cpu_count
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,8 @@ from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.ops.contingency import count_pairs
 from fuse.photo_scores import PhotoScore, PhotoScores
 from fuse.report.runs import ShownRun
+from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
-
-PHOTOS_AHEAD = 64  # scores in flight; each holds a few maps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,12 +71,10 @@ def rate_photos(
     """
     image_ids = list(runs[0].dataset.annotations)
     rated = []
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for first in range(0, len(image_ids), PHOTOS_AHEAD):
-            chunk = image_ids[first : first + PHOTOS_AHEAD]
-            for photo in pool.map(lambda image_id: _rate(image_id, runs), chunk):
-                rated.append(photo)
-                on_photo()
+    with map_threads(lambda image_id: _rate(image_id, runs), image_ids, workers) as photos:
+        for photo in photos:
+            rated.append(photo)
+            on_photo()
     return rated
 
 

@@ -1,0 +1,67 @@
+"""Work by threads: in order, bounded, and over when its block is."""
+
+import threading
+import time
+
+import pytest
+
+from fuse.threads import map_threads
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, None])
+def test_results_come_in_order_though_early_items_take_longest(workers):
+    def wait(number):
+        time.sleep(0.002 * (number % 3 == 0))
+        return number * number
+
+    with map_threads(wait, range(50), workers, ahead=2) as results:
+        assert list(results) == [number * number for number in range(50)]
+
+
+@pytest.mark.parametrize(("workers", "most"), [(1, 0), (2, 5), (3, 8)])
+def test_items_are_taken_as_they_are_needed(workers, most):
+    """At most `ahead` per thread are under way, the one that is taken among them."""
+    drawn = []
+
+    def items():
+        for number in range(100):
+            drawn.append(number)
+            yield number
+
+    with map_threads(abs, items(), workers, ahead=3) as results:
+        for taken in results:
+            assert len(drawn) - 1 - taken <= most
+    assert len(drawn) == 100
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_an_error_comes_at_its_items_turn_and_no_thread_works_on(workers):
+    begun, before = [], set(threading.enumerate())
+
+    def divide(number):
+        begun.append(number)
+        return 6 // (3 - number)
+
+    seen = []
+
+    def take_all():
+        with map_threads(divide, range(1000), workers, ahead=5) as results:
+            for result in results:
+                seen.append(result)
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        take_all()
+    assert seen == [2, 3, 6]
+    assert raised.traceback  # and with it the frames that took the results
+    assert len(begun) <= 4 + 5 * 4
+    assert set(threading.enumerate()) == before
+
+
+def test_leaving_early_ends_the_work():
+    begun = []
+    with map_threads(begun.append, range(1000), 2, ahead=4) as results:
+        next(results)
+    count = len(begun)
+    assert count <= 9
+    time.sleep(0.02)
+    assert len(begun) == count
