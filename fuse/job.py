@@ -176,12 +176,7 @@ def run(
             seconds=dict(clock.seconds),
             unknown=len(tasks) - len(scores) if scorer else 0,
         )
-        try:
-            if scorer:
-                result = replace(result, evaluation=scorer.evaluation(scores))
-        finally:  # the maps are made, whatever is wrong with the ground truth
-            folder.write_summary(carrier.describe() | _describe_machine() | result.to_json())
-    return result
+        return _conclude(result, folder, carrier, scorer, scores)
 
 
 def _choose_engine(
@@ -264,6 +259,26 @@ def _collect(
         tuple((name, failed[name]) for name in names if name in failed),
         scores.in_order_of(task.image_id for task in tasks),
     )
+
+
+def _conclude(
+    result: RunResult,
+    folder: RunFolder,
+    engine: Engine,
+    scorer: TruthScorer | None,
+    scores: PhotoScores,
+) -> RunResult:
+    """Sum up the scores, and write run.json whatever is wrong with the ground truth.
+
+    Raises:
+        DataError: a photo could not be scored.
+    """
+    try:
+        if scorer:
+            result = replace(result, evaluation=scorer.evaluation(scores))
+    finally:
+        folder.write_summary(engine.describe() | _describe_machine() | result.to_json())
+    return result
 
 
 def _describe_machine() -> dict[str, Any]:
