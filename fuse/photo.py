@@ -84,8 +84,33 @@ def recall_photo(
     return FinishedPhoto(task, record, score_photo(task, prediction, scorer), recalled=True)
 
 
+class PhotoReader:
+    """Reads photos.
+
+    It knows no net: a thread that hangs in a file system may hold it to the end of the process,
+    when torch's tensors can no longer be freed on that thread.
+    """
+
+    def __init__(self, clock: StageClock) -> None:
+        self._clock = clock
+
+    def __call__(self, task: PhotoTask) -> ReadPhoto:
+        """Read a photo; one that cannot be read says why instead of raising."""
+        with self._clock.time("read"):
+            try:
+                for name in (task.file_name, task.png_name):
+                    if fault := find_name_fault(name):
+                        return ReadPhoto(task, error=f"{task.path}: {fault}; rename it")
+                return ReadPhoto(task, Photo(read_image(task.path), task.file_name))
+            except ImageReadError as err:
+                return ReadPhoto(task, error=str(err))
+
+
 class PhotoWorker:
     """Reads photos before the nets and finishes them after; any number of threads may call it.
+
+    Attributes:
+        read: reads a photo.
 
     Args:
         pipeline: labels and fuses what its nets said.
@@ -106,23 +131,13 @@ class PhotoWorker:
         pictures: bool = False,
         keep_predictions: bool = False,
     ) -> None:
+        self.read = PhotoReader(clock)
         self._pipeline = pipeline
         self._out = out
         self._clock = clock
         self._scorer = scorer
         self._pictures = pictures
         self._keep_predictions = keep_predictions
-
-    def read(self, task: PhotoTask) -> ReadPhoto:
-        """Read a photo; one that cannot be read says why instead of raising."""
-        with self._clock.time("read"):
-            try:
-                for name in (task.file_name, task.png_name):
-                    if fault := find_name_fault(name):
-                        return ReadPhoto(task, error=f"{task.path}: {fault}; rename it")
-                return ReadPhoto(task, Photo(read_image(task.path), task.file_name))
-            except ImageReadError as err:
-                return ReadPhoto(task, error=str(err))
 
     def finish(self, read: ReadPhoto, raw: RawPrediction | None) -> FinishedPhoto:
         """Label, fuse, write and score one photo; raw is None where it failed before."""

@@ -271,10 +271,10 @@ def test_a_csv_keeps_names_as_they_are(files):
 def test_an_animation_or_document_dressed_as_a_label_png_is_refused(files):
     path = min(Path("labels").glob("*.png"))
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(CocoFormatError, match="cannot be read as a picture"):
+    with pytest.raises(CocoFormatError, match="not a PNG"):
         api.evaluate(Path("truth.json"), Path("run"), semantic=Path("labels"))
     Image.new("L", (96, 96)).save(path, "GIF")
-    with pytest.raises(CocoFormatError, match="cannot be read as a picture"):
+    with pytest.raises(CocoFormatError, match="not a PNG"):
         api.evaluate(Path("truth.json"), Path("run"), semantic=Path("labels"))
 
 

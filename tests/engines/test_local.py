@@ -1,6 +1,8 @@
 """The local engine: order, bounds, and one photo's failure."""
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ from fuse import Pipeline, api
 from fuse.clock import StageClock
 from fuse.engines.batches import BatchPredictor
 from fuse.engines.local import LANE_CORES, plan_lanes, run_local
-from fuse.photo import FinishedPhoto, ReadPhoto
+from fuse.photo import FinishedPhoto, PhotoWorker, ReadPhoto
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.types import Photo
 
@@ -165,3 +167,19 @@ def test_two_lanes_give_the_bytes_of_one_and_the_threads_are_given_back(tmp_path
 
 def test_the_nets_of_tiny_may_be_asked_by_several_threads():
     assert Pipeline.load("tiny", device="cpu").is_thread_safe
+
+
+def test_a_reader_holds_no_net(tmp_path):
+    """It may outlive its run, and at the end of a process no tensor can be freed on its thread."""
+
+    class Nets:
+        pass
+
+    nets = Nets()
+    read = PhotoWorker(nets, tmp_path, StageClock()).read
+    alive = weakref.ref(nets)
+    del nets
+    gc.collect()
+    assert alive() is None
+    path = tmp_path / "none.jpg"
+    assert "none.jpg" in read(PhotoTask(path, "none.jpg", "none.png", 1)).error
