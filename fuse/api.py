@@ -21,8 +21,9 @@ from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, draft, list_category_rows, list_space_rows
 from fuse.merge import merge
 from fuse.models.registry import list_models
+from fuse.per_image import write_per_image_csv
 from fuse.report.build import Report, report
-from fuse.scoring import Evaluation, evaluate, write_per_image_csv
+from fuse.scoring import Evaluation, evaluate
 from fuse.verify import Verification, verify
 
 

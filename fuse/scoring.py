@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +22,6 @@ from fuse.doctor import (
 )
 from fuse.errors import CocoFormatError, DataError, LabelSpaceError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
-from fuse.io.files import open_whole
 from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.png import read_id_map_file
 from fuse.io.results import open_semantic, read_results
@@ -50,7 +47,6 @@ from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 NO_SEGMENTS = SegmentTable.from_segments(())
-CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -399,21 +395,3 @@ def _by(changes: MapChanges) -> str:
     """Height x width in words."""
     height, width = changes.size
     return f"{height}x{width}"
-
-
-def write_per_image_csv(path: Path, evaluation: Evaluation) -> None:
-    """Write one line per photo: its counts, and PQ over the categories that it has.
-
-    Raises:
-        OSError: the folder is missing or not writable.
-    """
-    with open_whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for photo in evaluation.photos:
-            stats = photo.stats
-            score = summarize(stats, evaluation.space).all
-            counts = (int(column.sum()) for column in (stats.tp, stats.fp, stats.fn))
-            pq = score.pq if score.n else ""
-            iou_sum = float(stats.iou_sum.sum())
-            writer.writerow((photo.image_id, photo.file_name, pq, *counts, iou_sum))

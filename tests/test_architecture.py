@@ -16,7 +16,7 @@ LAYERS = (
     {"models", "doctor", "branches", "drawing", "datasets"},
     {"photo_scores"},
     {"config", "scoring", "render"},
-    {"predictions", "records", "labels_audit", "fetch"},
+    {"predictions", "records", "labels_audit", "fetch", "per_image"},
     {"pipeline", "run_folder", "tasks"},
     {"photo", "kept_run"},
     {"engines", "verify", "merge", "combine", "analysis"},

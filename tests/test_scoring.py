@@ -16,8 +16,9 @@ from fuse.errors import CocoFormatError, LabelSpaceError
 from fuse.io.coco import read_panoptic_json
 from fuse.labels import find_label_map, load_space, map_panoptic
 from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.per_image import write_per_image_csv
 from fuse.photo_scores import PhotoScores
-from fuse.scoring import TruthScorer, evaluate, find_truth_map, write_per_image_csv
+from fuse.scoring import TruthScorer, evaluate, find_truth_map
 from fuse.types import Category, LabelSpace
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})
