@@ -94,7 +94,10 @@ def test_files_that_are_no_json_are_named(
         (None, r"image_id 5 has no a/b\.png"),
         (np.zeros((12, 16), np.uint8), r"b\.png: its size is \(12, 16\), the photo's \(12, 17\)"),
         (np.full(SIZE, 6, np.uint8), r"b\.png: 6 is no category_id of"),
-        (np.zeros((*SIZE, 3), np.uint8), r"b\.png: is rgb of 8 bits; a label map has one number"),
+        (
+            np.zeros((*SIZE, 3), np.uint8),
+            r"b\.png: is rgb of 8 bits, should be palette indices or grey of",
+        ),
     ],
 )
 def test_wrong_label_pngs_are_named(

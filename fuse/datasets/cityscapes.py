@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fuse.datasets.truth import DatasetTruth, SegmentKind, TruthPhoto, list_folder, make_truth
 from fuse.errors import DataError
-from fuse.io.label_png import read_wide_labels
+from fuse.io.label_png import read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -66,4 +66,4 @@ def _load(space: LabelSpace, known: frozenset[int], photo: TruthPhoto) -> Panopt
         iscrowd = space.by_id[label_id].isthing and code < OBJECT_FACTOR
         return SegmentKind(code, label_id, iscrowd)
 
-    return make_truth(read_wide_labels(path), describe)
+    return make_truth(read_labels(path, bits=(16,)), describe)

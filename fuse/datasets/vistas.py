@@ -23,7 +23,7 @@ from fuse.datasets.truth import (
 from fuse.errors import DataError
 from fuse.io.coco import PanopticDataset, read_panoptic_json
 from fuse.io.json_files import read_json
-from fuse.io.label_png import read_wide_labels
+from fuse.io.label_png import read_labels
 from fuse.labels import LabelMap, load_space, map_panoptic
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -143,4 +143,4 @@ def _load_instances(space: LabelSpace, photo: TruthPhoto) -> PanopticPrediction:
         first = code if category.isthing else label * OBJECT_FACTOR
         return SegmentKind(first + 1, category.category_id)
 
-    return make_truth(read_wide_labels(path), describe)
+    return make_truth(read_labels(path, bits=(16,)), describe)

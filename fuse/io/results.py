@@ -15,7 +15,7 @@ from fuse.errors import CocoFormatError
 from fuse.io.categories import Flag
 from fuse.io.coco import ImageId
 from fuse.io.json_files import read_json
-from fuse.io.label_png import read_any_labels
+from fuse.io.label_png import read_labels
 from fuse.io.names import leads_out
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
@@ -227,7 +227,7 @@ class LabelFolder:
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
-        label_map = read_any_labels(path)
+        label_map = read_labels(path, bits=(8, 16))
         if label_map.shape != size:
             raise CocoFormatError(f"{path}: its size is {label_map.shape}, the photo's {size}")
         unknown = set(np.unique(label_map).tolist()) - {0, *self.space.by_id}

@@ -1,13 +1,18 @@
 """Annotation PNGs: the stored numbers, and one error line for every other kind."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from dataset_folders import write_png
 from PIL import Image
 
 from fuse.errors import CocoFormatError
-from fuse.io.label_png import read_label_colors, read_labels, read_wide_labels
+from fuse.io.label_png import read_label_colors, read_labels
 from fuse.io.png import read_png_header
+
+read_wide_labels = partial(read_labels, bits=(16,))
+read_any_labels = partial(read_labels, bits=(8, 16))
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (5, 7)).astype(np.uint8)
@@ -22,6 +27,8 @@ COLORS = RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8)
         (BYTES, True, read_labels),
         (BYTES % 16, True, read_labels),  # Pillow packs two indices into a byte
         (WIDE, False, read_wide_labels),
+        (WIDE, False, read_any_labels),
+        (BYTES, True, read_any_labels),
         (COLORS, False, read_label_colors),
     ],
 )
@@ -48,6 +55,7 @@ def test_few_palette_bits(tmp_path):
         (BYTES, read_wide_labels, "is grey of 8 bits, should be grey of 16 bits"),
         (BYTES, read_label_colors, "is grey of 8 bits, should be rgb of 8 bits"),
         (BYTES > 9, read_labels, "is grey of 1 bits, should be palette"),
+        (COLORS, read_any_labels, "should be palette indices or grey of 8 or 16 bits"),
     ],
 )
 def test_other_kinds_are_refused(pixels, read, message, tmp_path):

@@ -171,7 +171,10 @@ def test_a_palette_gives_its_indices(tmp_path):
         (None, "image_id 5 has no b.png"),
         (LABELS.T, r"its size is \(3, 2\), the photo's \(2, 3\)"),
         (np.full((2, 3), 255, np.uint8), "255 is no category_id of toy"),
-        (np.zeros((2, 3, 3), np.uint8), "one number per pixel"),
+        (
+            np.zeros((2, 3, 3), np.uint8),
+            "is rgb of 8 bits, should be palette indices or grey of 8 or 16",
+        ),
     ],
 )
 def test_wrong_label_pngs_are_named(tmp_path, pixels, message):
@@ -197,7 +200,7 @@ def test_fewer_bits_than_eight_are_refused_and_not_stretched(tmp_path):
         )
     )
     assert np.unique(np.array(Image.open(tmp_path / "b.png"))).tolist() == [17, 51]
-    with pytest.raises(CocoFormatError, match=r"b\.png: is grey of 4 bits; a label map has one"):
+    with pytest.raises(CocoFormatError, match=r"b\.png: is grey of 4 bits, should be palette"):
         open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
 
 
