@@ -11,6 +11,7 @@ key "fuse".
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.detection import MaskRCNN
@@ -33,6 +34,7 @@ SEMANTIC_MAX_SIZE = 512
 
 PYRAMID_CHANNELS = 96
 BOX_CHANNELS = 512
+SEMANTIC_CHANNELS = 128
 POOLED_SIZE = 7  # cells per side of the box head's input, torchvision's default
 STAGE_CHANNELS = (24, 40, 112, 320)  # EfficientNet-Lite0 at strides 4, 8, 16, 32
 
@@ -117,8 +119,13 @@ def build_semantic_net() -> smp.FPN:
         "tu-efficientnet_lite0",
         encoder_weights=None,
         classes=len(STUFF_IDS) + 1,
-        decoder_pyramid_channels=128,
+        decoder_pyramid_channels=SEMANTIC_CHANNELS,
         decoder_segmentation_channels=96,
+    )
+    # Semantic FPN sees little beyond a window; a pyramid of pooled features tells it the scene
+    # (PSPNet's module on the coarsest level, as UPerNet has it).
+    net.decoder.p5 = nn.Sequential(
+        PSPModule(STAGE_CHANNELS[-1]), nn.Conv2d(2 * STAGE_CHANNELS[-1], SEMANTIC_CHANNELS, 1)
     )
     # smp aligns the corners; the nets were trained with cells that cover their four pixels
     net.segmentation_head[1] = nn.Upsample(scale_factor=4.0, mode="bilinear", align_corners=False)

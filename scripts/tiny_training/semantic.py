@@ -2,6 +2,9 @@
 
 import copy
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,21 +25,26 @@ from tiny_training.teachers import CLASS_SETS, MOSAIC_CELLS, NOT_A_THING
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fuse.models import tiny
+
 CLASSES = 16
 FIRST_STUFF_ID = 13
 VOID = 255
-SIDE = 320
+SIDE = 352
 STRIDE = 4
-SHORT_SIDES = (240, 520)
+SHORT_SIDES = (264, 520)
 BATCH = 8
 TRUTH_PER_BATCH = 2
 TRUTH_WEIGHT = 0.25  # with more, the few photos with truth are learnt by heart
-PEAK_LR = 3e-4
+PEAK_LR = 4e-4
 WEIGHT_DECAY = 0.03
 EVALUATE_SECONDS = 900.0
 # Rare classes weigh more: (share of pixels) ** -0.25, at most 2.5 times the mean.
 RARITY_EXPONENT = 0.25
 MAX_CLASS_WEIGHT = 2.5
+# Photos with a teacher are repeated by (COMMON / share of photos with the class) ** 0.5.
+PRESENT_SHARE = 0.02  # of a photo from which on a class counts as there
+COMMON, RAREST = 0.3, 0.01
 
 
 def train_semantic(
@@ -53,26 +61,28 @@ def train_semantic(
     held_out = [photo for photo in photos if photo.held_out and photo.panoptic]
     photos = [photo for photo in photos if not photo.held_out]
     with_truth = [photo for photo in photos if photo.panoptic]
-    others = [photo for photo in photos if photo.teacher_row is not None]
-    weights, photo_weights = weigh_classes(with_truth, root)
+    with_teacher = [photo for photo in photos if photo.teacher_row is not None]
+    class_weights, truth_odds = weigh_classes(with_truth, root)
+    teacher_odds = weigh_photos(with_teacher, teacher)
     last_evaluation = training.elapsed
+    cv2.setNumThreads(1)  # each of the threads below draws a view of its own
+    pool = ThreadPoolExecutor(torch.get_num_threads())
+    sample_truth = partial(make_truth_sample, root=root)
+    sample_teacher = partial(make_taught_sample, root=root, teacher=teacher)
     for step in training.steps():
         rng = np.random.default_rng([seed, step])
-        drawn = rng.choice(len(with_truth), TRUTH_PER_BATCH, p=photo_weights)
-        truths = [make_truth_sample(with_truth[index], root, rng) for index in drawn]
-        drawn = rng.choice(len(others), BATCH - TRUTH_PER_BATCH)
-        taught = [make_taught_sample(others[index], root, teacher, rng) for index in drawn]
-        images = [sample[0] for sample in truths + taught]
-        logits = predict_logits(net, normalise(torch.stack(images))).float()
+        truths, classes = draw_samples(
+            sample_truth, with_truth, truth_odds, TRUTH_PER_BATCH, rng, pool
+        )
+        others, sets = draw_samples(
+            sample_teacher, with_teacher, teacher_odds, BATCH - TRUTH_PER_BATCH, rng, pool
+        )
+        logits = predict_logits(net, normalise(torch.cat([truths, others]))).float()
         training.update(
             {
                 "truth": TRUTH_WEIGHT
-                * compare_truth(
-                    logits[:TRUTH_PER_BATCH], torch.stack([s[1] for s in truths]), weights
-                ),
-                "teacher": compare_sets(
-                    logits[TRUTH_PER_BATCH:], torch.stack([s[1] for s in taught])
-                ),
+                * compare_truth(logits[:TRUTH_PER_BATCH], classes, class_weights),
+                "teacher": compare_sets(logits[TRUTH_PER_BATCH:], sets),
             }
         )
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
@@ -101,7 +111,35 @@ def weigh_classes(photos: list[Photo], root: Path) -> tuple[Tensor, Array]:
     return torch.tensor(weights, dtype=torch.float32), repeats / repeats.sum()
 
 
-def make_truth_sample(photo: Photo, root: Path, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def weigh_photos(photos: list[Photo], teacher: Array) -> Array:
+    """Probabilities of photos with a teacher: those with rare stuff or complete labels count more.
+
+    Most are of people; the others show what COCO shows.
+    """
+    shares = np.stack([teacher[photo.teacher_row].mean((0, 1)) / 255 for photo in photos])
+    present = shares[:, 1:] > PRESENT_SHARE
+    frequency = np.maximum(present.mean(0), RAREST)
+    repeats = np.where(present, (COMMON / frequency) ** 0.5, 0).max(1)
+    repeats = np.maximum(repeats, 0.7) * [2.0 if photo.complete else 1.0 for photo in photos]
+    probabilities: Array = repeats / repeats.sum()
+    return probabilities
+
+
+def draw_samples(
+    sample: Callable[[Photo, np.random.Generator], tuple[Tensor, Tensor]],
+    photos: list[Photo],
+    odds: Array,
+    count: int,
+    rng: np.random.Generator,
+    pool: ThreadPoolExecutor,
+) -> tuple[Tensor, Tensor]:
+    """Draw photos by their odds and a view of each: stacked pixels and targets."""
+    drawn = [photos[index] for index in rng.choice(len(photos), count, p=odds)]
+    images, targets = zip(*pool.map(sample, drawn, rng.spawn(count)), strict=True)
+    return torch.stack(images), torch.stack(targets)
+
+
+def make_truth_sample(photo: Photo, rng: np.random.Generator, root: Path) -> tuple[Tensor, Tensor]:
     """Draw a view of a photo with panoptic truth: pixels and class_index (SIDE, SIDE)."""
     view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
     pixels = jitter_colour(rng, view.warp_image(read_image(root / photo.file_name)))
@@ -110,7 +148,7 @@ def make_truth_sample(photo: Photo, root: Path, rng: np.random.Generator) -> tup
 
 
 def make_taught_sample(
-    photo: Photo, root: Path, teacher: Array, rng: np.random.Generator
+    photo: Photo, rng: np.random.Generator, root: Path, teacher: Array
 ) -> tuple[Tensor, Tensor]:
     """Draw a view of a photo with a teacher: pixels and sets (sets, SIDE / 4, SIDE / 4) in 0..1."""
     view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
@@ -187,7 +225,7 @@ def print_mean_iou(net: nn.Module, photos: list[Photo], root: Path) -> None:
     for photo in photos:
         image = read_image(root / photo.file_name)
         truth = to_class_index(read_label_map(photo, root))
-        scale = SIDE / min(image.shape[:2])
+        scale = tiny.SEMANTIC_MIN_SIZE / min(image.shape[:2])
         height, width = (round(side * scale / 32) * 32 for side in image.shape[:2])
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         logits = predict_logits(net, normalise(to_tensor(small)[None])).float()
