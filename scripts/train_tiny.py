@@ -15,7 +15,7 @@ tiny_instance.safetensors and tiny_semantic.safetensors (`export`).
 
 The two trainings run side by side, each on one core (bfloat16, about 1.1 s of processor time a
 step). coco-panoptic's val2017 photos are never read. Expected: after 9,000 and 3,000 steps from
-weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 22.9 (20.5, 24.8) on those photos. See
+weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 24.6 (20.5, 27.8) on those photos. See
 fuse/weights/MODEL_CARD.md.
 """
 

@@ -21,7 +21,7 @@ BACKGROUND_ID = 23  # wall: any stuff would do
 SCORE_FLOOR = 0.1
 SCORE_THRESHOLDS = (0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 OVERLAP_THRESHOLDS = (0.3, 0.5, 0.7)
-STUFF_AREAS = (0.0, 0.005, 0.01, 0.0133, 0.02, 0.03)  # shares of the photo
+STUFF_AREAS = (0.0, 0.005, 0.01, 0.0133, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06)  # shares of the photo
 
 Answer = tuple[Photo, PanopticPrediction, SemanticPrediction, Instances]
 
