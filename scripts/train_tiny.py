@@ -13,10 +13,10 @@ tiny_instance.safetensors and tiny_semantic.safetensors (`export`).
     python scripts/train_tiny.py export    --work WORK --to fuse/weights
     python scripts/train_tiny.py calibrate --data DATA --work WORK   (of the weights in the package)
 
-The two trainings run side by side, each on one core (bfloat16, about 1.1 s of processor time a
-step). coco-panoptic's val2017 photos are never read. Expected: after 9,000 and 3,000 steps from
-weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 24.6 (20.5, 27.8) on those photos. See
-fuse/weights/MODEL_CARD.md.
+A step takes about 1.1 s of processor time (bfloat16) in the instance training and 1.4 s in the
+semantic one, which draws its views on `--threads` as well. coco-panoptic's val2017 photos are never
+read. Expected: after 9,000 steps each from weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 24.6
+(20.5, 27.8) on those photos. See fuse/weights/MODEL_CARD.md.
 """
 
 import json

@@ -122,8 +122,8 @@ def build_semantic_net() -> smp.FPN:
         decoder_pyramid_channels=SEMANTIC_CHANNELS,
         decoder_segmentation_channels=96,
     )
-    # Semantic FPN sees little beyond a window; a pyramid of pooled features tells it the scene
-    # (PSPNet's module on the coarsest level, as UPerNet has it).
+    # PSPNet's pooling pyramid on the coarsest level, where UPerNet has it: every cell learns what
+    # the scene is, which tells a floor from the ground.
     net.decoder.p5 = nn.Sequential(
         PSPModule(STAGE_CHANNELS[-1]), nn.Conv2d(2 * STAGE_CHANNELS[-1], SEMANTIC_CHANNELS, 1)
     )
