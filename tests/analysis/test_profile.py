@@ -136,7 +136,7 @@ def test_the_command_prints_a_table_or_json():
     assert result.exit_code == 0, result.output
     head, row = result.stdout.splitlines()
     assert head.split()[:2] == ["pipeline", "part"]
-    assert row.split()[:3] == ["tiny:semantic", "semantic", "3.70"]
+    assert row.split()[:3] == ["tiny:semantic", "semantic", "3.84"]
     result = CliRunner().invoke(main, [*arguments, "--json", "-"])
     (row,) = json.loads(result.stdout)["rows"]
     assert row["part"] == "semantic"
