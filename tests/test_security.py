@@ -233,25 +233,62 @@ def test_an_onnx_file_takes_no_weights_from_elsewhere(tmp_path, location):
         load_onnx_semantic("cpu", weights=str(folder / "net.onnx"), label_space="coco_super")
 
 
-def test_names_in_files_command_neither_the_terminal_nor_its_markup(files):
-    red = "\x1b[31m[bold red]x[/nothing]\x1b]0;title\x07"
+EVIL = "\x1b[31m[bold red]x[/nothing]\x1b]0;title\x07"
+EVIL_FILE = EVIL.replace("/", "")  # which no file name can hold
+SHOWN_EVIL = r"\x1b[31m[bold red]x["
+SCORED_RUN = "run photos -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
+
+
+@pytest.fixture
+def evil_run(files):
+    """A scored run, ``evil``, in which each category and one photo has an `EVIL` name."""
 
     def rename(content):
         for category in content["categories"]:
-            category["name"] = f"{red}{category['id']}"
-        content["images"][0]["file_name"] = f"{red}.jpg"
+            category["name"] += EVIL
+        for image in content["images"]:
+            if image["file_name"] == "astronaut.jpg":
+                image["file_name"] = f"{EVIL_FILE}.jpg"
 
-    change("truth.json", rename)
-    change("run/panoptic.json", rename)
-    change("run/panoptic.json", lambda content: content["images"][0].update(file_name="y.jpg"))
-    result = CliRunner().invoke(main, ["evaluate", "--gt", "truth.json", "--pred", "run"])
+    space = [row.split(",") for row in Path("space.csv").read_text().splitlines()]
+    column = space[0].index("name")
+    rows = [",".join([*row[:column], row[column] + EVIL, *row[column + 1 :]]) for row in space[1:]]
+    Path("evil.csv").write_text("\n".join([",".join(space[0]), *rows]))
+    preset = Path("saved.toml").read_text()
+    Path("saved.toml").write_text(preset.replace("coco_super", "evil.csv"))
+    for name in ("truth.json", "images.json"):
+        change(name, rename)
+    Path("photos/astronaut.jpg").rename(f"photos/{EVIL_FILE}.jpg")
+    Path("labels/astronaut.png").rename(f"labels/{EVIL_FILE}.png")
+    return CliRunner().invoke(main, SCORED_RUN.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        SCORED_RUN,
+        "evaluate --gt truth.json --pred evil",
+        "compare --gt truth.json evil evil",
+        "diagnose --predictions evil --gt truth.json --orders 2",
+        "disagree --predictions evil",
+        "pairs --gt truth.json --instances instances.json -o pairs.csv",
+        "labels show evil.csv",
+    ],
+)
+def test_names_in_files_command_neither_the_terminal_nor_its_markup(evil_run, command):
+    result = evil_run if command == SCORED_RUN else CliRunner().invoke(main, command.split())
     assert result.exit_code == 0, result.output
-    assert r"\x1b[31m[bold red]x[/nothing]\x1b]0;title\x07" in result.output.replace("\n", "")
+    assert SHOWN_EVIL in result.output.replace("\n", "")
     assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize("command", ["evaluate --gt truth.json --pred evil", "verify evil"])
+def test_names_in_errors_do_not_command_the_terminal(evil_run, command):
     Path("truth.json").write_text("{")
-    broken = CliRunner().invoke(main, ["evaluate", "--gt", "truth.json", "--pred", "run"])
-    assert broken.exit_code == 1
-    assert "\x1b" not in broken.output
+    Path(f"evil/panoptic/{EVIL_FILE}.png").write_text("")
+    result = CliRunner().invoke(main, command.split())
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
 
 
 def test_printable_leaves_text_of_all_languages_alone():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.table import Table
 
 from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
-from fuse.tables.layout import SHOWN, as_percent, make_table, open_console, percents
+from fuse.tables.layout import SHOWN, as_percent, make_table, open_console, percents, print_line
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -18,7 +17,8 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(_make_stage_table(comparison))
     first = comparison.runs[0].name
     for run, difference in zip(comparison.runs[1:], comparison.differences, strict=True):
-        console.print(f"\n{run.name} against {first}:", markup=False, soft_wrap=True)
+        console.print()
+        print_line(console, f"{run.name} against {first}:")
         console.print(_make_difference_table(difference))
         console.print(_make_moved_table(difference))
     photos, classes = len(comparison.photos), len(comparison.space.categories)
@@ -28,11 +28,11 @@ def print_comparison(comparison: Comparison) -> None:
         f"{AP_RESAMPLES}), * where they leave out 0"
     )
     for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
-        console.print(f"note: {mapped}", markup=False, soft_wrap=True)
+        print_line(console, f"note: {mapped}")
     for run in comparison.runs:
         if run.unknown:
             note = f"note: {run.name}: the ground truth lacks {run.unknown} photos, left out"
-            console.print(note, markup=False, soft_wrap=True)
+            print_line(console, note)
 
 
 def _make_runs_table(comparison: Comparison) -> Table:
@@ -40,7 +40,7 @@ def _make_runs_table(comparison: Comparison) -> Table:
     table = make_table("run", ("PQ", "SQ", "RQ", "things", "stuff", "mIoU", "AP"))
     for run, miou in zip(comparison.runs, comparison.miou, strict=True):
         table.add_row(
-            escape(run.name),
+            run.name,
             *percents(run.result.all),
             as_percent(run.result.things.pq),
             as_percent(run.result.stuff.pq),
@@ -62,7 +62,7 @@ def _make_stage_table(comparison: Comparison) -> Table:
         per_photo = {key: 1000 * s / run.photos_run for key, s in run.seconds.items()}
         memory = run.peak_memory_mib.get("process")
         times = (f"{per_photo[stage]:.1f}" if stage in per_photo else "" for stage in stages)
-        table.add_row(escape(run.name), *times, "" if memory is None else str(memory))
+        table.add_row(run.name, *times, "" if memory is None else str(memory))
     return table
 
 

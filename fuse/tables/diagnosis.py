@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.markup import escape
 from rich.table import Table
 
 from fuse.analysis.diagnosis import BAND_TITLES, LINE_TITLES, Diagnosis, Entry
-from fuse.tables.layout import SHOWN, as_percent, make_table, open_console, print_rows
+from fuse.tables.layout import SHOWN, as_percent, make_table, open_console, print_line, print_rows
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
@@ -33,10 +32,10 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         for truth, pred, count in diagnosis.counts.confusions[:SHOWN]
     ]
     found = "; ".join(confusions) or "none"
-    console.print(f"found under another name: {found}", markup=False, soft_wrap=True)
+    print_line(console, f"found under another name: {found}")
     print(f"the two nets disagree on {as_percent(diagnosis.disputed)} % of the pixels")
     if diagnosis.mapped:
-        console.print(f"note: {diagnosis.mapped}", markup=False, soft_wrap=True)
+        print_line(console, f"note: {diagnosis.mapped}")
 
 
 def _make_ledger_table(diagnosis: Diagnosis) -> Table:
@@ -79,7 +78,7 @@ def _make_photo_ledger(diagnosis: Diagnosis) -> Table:
     table = make_table("photo", ("PQ",))
     table.add_column("lost to")
     for photo in sorted(diagnosis.photos, key=lambda photo: photo.pq)[:SHOWN]:
-        table.add_row(escape(photo.file_name), as_percent(photo.pq), _name_shares(photo.shares))
+        table.add_row(photo.file_name, as_percent(photo.pq), _name_shares(photo.shares))
     return table
 
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from fuse.metrics.pq import PQResult
 from fuse.scoring import Evaluation
-from fuse.tables.layout import as_percent, make_table, open_console, percents, plain
+from fuse.tables.layout import as_percent, make_table, open_console, percents, print_line
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -20,9 +20,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         ap, ap50 = evaluation.instances.ap, evaluation.instances.ap50
         console.print(f"mask AP of the instances: {as_percent(ap)}, AP50 {as_percent(ap50)}")
     if evaluation.mapped:
-        console.print(plain(f"note: {evaluation.mapped}"), soft_wrap=True)
+        print_line(console, f"note: {evaluation.mapped}")
     for finding in evaluation.findings:
-        console.print(plain(str(finding)), soft_wrap=True)
+        print_line(console, str(finding))
 
 
 def make_summary_table(result: PQResult) -> Table:
@@ -41,6 +41,6 @@ def make_class_table(result: PQResult) -> Table:
     things = [c for c in scored if c.isthing]
     for group in (things, [c for c in scored if not c.isthing]):
         for c in group:
-            table.add_row(plain(c.name), *percents(c.score), str(c.tp), str(c.fp), str(c.fn))
+            table.add_row(c.name, *percents(c.score), str(c.tp), str(c.fp), str(c.fn))
         table.add_section()
     return table

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from math import isnan
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,19 +26,35 @@ def open_console() -> Console:
     return console
 
 
+class PlainTable(Table):
+    """A table without lines that shows its cells as they are, whoever wrote them."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, pad_edge=False)
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row of text."""
+        super().add_row(*(plain(c) if isinstance(c, str) else c for c in cells), **options)
+
+
+def print_line(console: Console, text: str) -> None:
+    """A line of text, not broken to fit the console."""
+    console.print(plain(text), highlight=False, soft_wrap=True)
+
+
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A plain table of text."""
-    table = Table(box=None, pad_edge=False)
+    """A table of text."""
+    table = PlainTable()
     for title in header:
-        table.add_column(escape(title), overflow="fold")
+        table.add_column(plain(title), overflow="fold")
     for row in rows:
-        table.add_row(*map(plain, row))
+        table.add_row(*row)
     open_console().print(table)
 
 
-def make_table(first: str, columns: Iterable[str]) -> Table:
+def make_table(first: str, columns: Iterable[str]) -> PlainTable:
     """A table whose first column is text and the others numbers."""
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable()
     table.add_column(first)
     for column in columns:
         table.add_column(column, justify="right")

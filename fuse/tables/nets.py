@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from rich.markup import escape
-
 from fuse.analysis.profile import ProfileRow
 from fuse.fetch import PipelineEntry
-from fuse.tables.layout import make_table, open_console
+from fuse.tables.layout import make_table, open_console, print_line
 
 
 def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
     """Each pipeline with its weights: what they are, and where they come from."""
     console = open_console()
     for pipeline in pipelines:
-        console.print(f"{pipeline.name}: {pipeline.description}", markup=False, soft_wrap=True)
+        print_line(console, f"{pipeline.name}: {pipeline.description}")
         for net in {net.source: net for net in pipeline.weights}.values():
             size = f"{'' if net.is_exact else 'about '}{net.size / 1e6:.0f} MB"
             here = "here" if net.is_present else f"absent, fuse fetch {pipeline.name}"
@@ -25,7 +23,7 @@ def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
                 at = f" at {net.revision}" if net.revision else ""
                 lines.append(f"        {net.source}{at}, {_describe_hash(net.known_hash)}")
             for line in lines:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                print_line(console, line)
 
 
 def _describe_hash(known_hash: str) -> str:
@@ -49,7 +47,7 @@ def print_profile(rows: Sequence[ProfileRow]) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(
-            escape(row.pipeline),
+            row.pipeline,
             row.part + ("*" if row.has_random_weights else ""),
             f"{row.parameters / 1e6:.2f}" if row.parameters is not None else "-",
             f"{row.flops / 1e9:.2f}" if row.flops else "-",
