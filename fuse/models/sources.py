@@ -23,7 +23,6 @@ WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 CATALOG = WEIGHTS_DIR / "published.csv"
 FOLDER_VARIABLE = "FUSE_WEIGHTS"
 STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 CONFIG_FILE = "config.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -169,9 +168,16 @@ def is_hub_name(weights: str) -> bool:
     >>> is_hub_name("smp-hub/segformer-b0-512x512-ade-160k"), is_hub_name("nets/mine.pth")
     (True, False)
     """
-    if HUB_NAME.fullmatch(weights) is None or Path(weights).expanduser().exists():
+    if weights.count("/") != 1 or weights.endswith(STATE_SUFFIXES):
         return False
-    return not weights.endswith(STATE_SUFFIXES)
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(weights)
+    except HFValidationError:
+        return False
+    return not Path(weights).expanduser().exists()
 
 
 def holds_weights(folder: Path) -> bool:

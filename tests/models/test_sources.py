@@ -114,5 +114,7 @@ def test_hub_names_are_told_from_paths(tmp_path, monkeypatch):
     assert is_hub_name("owner/net")
     assert not is_hub_name("nets/mine")
     assert not is_hub_name("owner/net.safetensors")
-    assert not is_hub_name("a/b/c")
+    for path in ("a/b/c", "../net", "./net", "~/net", "größe/netz", "nets/.hidden", "a/b..c"):
+        assert not is_hub_name(path)
+        assert describe_repository(path).path == Path(path).expanduser()
     assert describe_repository("nets/mine").path == Path("nets/mine")
