@@ -196,10 +196,9 @@ class PhotoWorker:
         if self._scorer is None or image_id not in self._scorer.truth.annotations:
             return None
         try:
-            truth = self._scorer.load(image_id)
+            return self._scorer.load(image_id, size)
         except CocoFormatError:
             return None
-        return truth if truth.size == size else None
 
     def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
         """Where a file of a photo goes, its folder made, and the name it has in the record."""

@@ -105,9 +105,22 @@ class TruthScorer:
         self._label_map = label_map
         self._official = official
 
-    def load(self, image_id: ImageId) -> PanopticPrediction:
-        """The ground truth of a photo in the space that is scored."""
+    def load(self, image_id: ImageId, size: tuple[int, int] | None = None) -> PanopticPrediction:
+        """The ground truth of a photo in the space that is scored.
+
+        Args:
+            image_id: of a photo of the ground truth.
+            size: (height, width) of what it is held against.
+
+        Raises:
+            CocoFormatError: the PNG cannot be read, or is of another size.
+        """
         truth = self.truth.load(image_id)
+        if size is not None and truth.size != size:
+            raise CocoFormatError(
+                f"image_id {image_id!r}: the photo is {_by(size)}, "
+                f"the true {self.truth.png_path(image_id)} is {_by(truth.size)}"
+            )
         return map_panoptic(truth, self._label_map) if self._label_map else truth
 
     def score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> PhotoScore:
@@ -159,8 +172,8 @@ class TruthScorer:
             pred_map = find_changes(np.zeros(truth_map.size, dtype=np.int32))
         if pred_map.size != truth_map.size:
             raise CocoFormatError(
-                f"image_id {image_id!r}: the prediction is {_by(pred_map)}, "
-                f"the true {self.truth.png_path(image_id)} is {_by(truth_map)}"
+                f"image_id {image_id!r}: the prediction is {_by(pred_map.size)}, "
+                f"the true {self.truth.png_path(image_id)} is {_by(truth_map.size)}"
             )
         pairs = SegmentPairs.locate(*count_changed_pairs(truth_map, pred_map), truth, pred)
         true_areas, unlisted = count_areas(
@@ -391,7 +404,6 @@ def _segment_table(segments: Sequence[SegmentRecord]) -> SegmentTable:
     )
 
 
-def _by(changes: MapChanges) -> str:
+def _by(size: tuple[int, int]) -> str:
     """Height x width in words."""
-    height, width = changes.size
-    return f"{height}x{width}"
+    return "{}x{}".format(*size)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from bad_files import READERS
 from click.testing import CliRunner
+from PIL import Image
 
 from fuse.cli import main
-from fuse.errors import FuseError
+from fuse.errors import CocoFormatError, DataError, FuseError
 
 SEEDS_IN_ALL = 60  # per reader, so more than 2,000 files
 # Command lines over the same files; the outcomes that --help promises are 0, 1 and 3.
@@ -107,6 +108,19 @@ def test_spoilt_files_on_the_command_line(files, name):
         assert "\x1b" not in result.output
         if result.exit_code == 1 and not name.startswith("verify"):
             assert result.stderr.splitlines()[0].startswith(("Error: ", "failed: "))
+
+
+@pytest.mark.parametrize("name", ["sweep", "compare", "diagnose", "report"])
+def test_a_true_png_of_another_size_is_named(files, name):
+    path = find(READERS["evaluate, true PNG"])
+    content = path.read_bytes()
+    with Image.open(path) as image:
+        image.crop((0, 0, image.width, image.height - 1)).save(path)
+    try:
+        with pytest.raises((CocoFormatError, DataError), match=rf"the true .*{path.name} is"):
+            READERS[f"{name}, truth"].read(Path("out"))
+    finally:
+        path.write_bytes(content)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")

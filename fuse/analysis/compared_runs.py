@@ -260,7 +260,8 @@ def _score_nets(
     semantic: list[SemanticStats] = []
 
     def load(image_id: ImageId) -> tuple[PanopticPrediction, Instances, SemanticStats]:
-        photo, truth = kept.load(source.own_ids[image_id]), source.scorer.load(image_id)
+        photo = kept.load(source.own_ids[image_id])
+        truth = source.scorer.load(image_id, photo.size)
         return truth, photo.instances, count_semantic(truth, photo.label())
 
     def pairs(

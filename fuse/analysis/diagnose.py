@@ -99,9 +99,10 @@ def diagnose(
 
     def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, PhotoLedger]:
         own_id, true_id = pair
-        photo = run.load(own_id), scorer.load(true_id)
+        kept = run.load(own_id)
+        truth = scorer.load(true_id, kept.size)
         file_name = run.dataset.photo_name(own_id)
-        return diagnose_photo(*photo, bench, image_id=true_id, file_name=file_name)
+        return diagnose_photo(kept, truth, bench, image_id=true_id, file_name=file_name)
 
     tried: list[Trials] = []
     photos: list[PhotoLedger] = []

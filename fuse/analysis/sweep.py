@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fuse.config import THRESHOLDS, FusionConfig, change_fusion
-from fuse.errors import CocoFormatError, ConfigError, DataError
+from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import write_whole
@@ -236,11 +236,9 @@ def _score_photo(
     fusions: Sequence[FusionConfig],
 ) -> list[PQStats]:
     """The counts of one photo under each setting; true_id is its image_id in the truth."""
-    truth = scorer.load(true_id)
-    try:
-        return [match_segments(truth, fused) for fused in run.fuse(image_id, fusions)]
-    except ValueError as err:
-        raise CocoFormatError(f"{scorer.truth.path}, image_id {true_id!r}: {err}") from err
+    photo = run.dataset.images[image_id]
+    truth = scorer.load(true_id, (photo.height, photo.width))
+    return [match_segments(truth, fused) for fused in run.fuse(image_id, fusions)]
 
 
 def _split(photos: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import CocoFormatError, ImageReadError
+from fuse.errors import ImageReadError
 from fuse.io.coco import ImageId
 from fuse.io.images import read_image
 from fuse.io.png import encode_id_map
@@ -112,7 +112,7 @@ def show_photo(
     if run.scorer is None:
         layers["fused"] = make_panoptic_layer(fused, run.space, size)
     else:
-        truth = run.scorer.load(image_id)
+        truth = run.scorer.load(image_id, fused.size)
         layers["fused"], layers["truth"] = make_scored_layers(truth, fused, run.space, size)
     if second is not None and image_id in second.dataset.annotations:
         layers["second"] = _second_layer(image_id, second, size)
@@ -174,7 +174,8 @@ def _second_layer(image_id: ImageId, second: ShownRun, size: tuple[int, int]) ->
     fused = second.dataset.load(image_id)
     if second.scorer is None:
         return make_panoptic_layer(fused, second.space, size)
-    return make_scored_layers(second.scorer.load(image_id), fused, second.space, size)[0]
+    truth = second.scorer.load(image_id, fused.size)
+    return make_scored_layers(truth, fused, second.space, size)[0]
 
 
 def make_panoptic_layer(
@@ -190,13 +191,7 @@ def make_scored_layers(
     space: LabelSpace,
     size: tuple[int, int],
 ) -> tuple[Layer, Layer]:
-    """Layers of a prediction and of the truth, each segment with what it counts as.
-
-    Raises:
-        CocoFormatError: the two maps differ in size.
-    """
-    if truth.size != prediction.size:
-        raise CocoFormatError(f"the prediction is {prediction.size}, the truth {truth.size}")
+    """Layers of a prediction and of the truth, each segment with what it counts as."""
     shown_truth, shown = _show_segments(truth, space), _show_segments(prediction, space)
     true_places = {key: place for place, key in enumerate(shown_truth, start=1)}
     places = {key: place for place, key in enumerate(shown, start=1)}
