@@ -164,9 +164,12 @@ def read_records(path: Path) -> Iterator[PhotoRecord]:
     """The last record of each photo in a run's folder, in the order of the journal.
 
     Raises:
+        DataError: the folder holds no journal.
         CocoFormatError: a line is no record.
     """
     journal_path = path / JOURNAL_FILE
+    if not journal_path.is_file():
+        raise DataError(f"{path} holds no journal {JOURNAL_FILE}, so no whole run")
     lines = _read_lines(journal_path)
     with journal_path.open("rb") as journal:
         for line in sorted(lines.values(), key=lambda line: line.offset):

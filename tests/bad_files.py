@@ -79,6 +79,11 @@ def make_files(folder: Path) -> None:
     shutil.copy(folder / "run" / "panoptic.json", folder / "truth.json")
     shutil.copytree(folder / "run" / "panoptic", folder / "truth")
     _write_results(folder)
+    kept, truth = folder / "run", folder / "truth.json"
+    sweep = api.sweep(kept, truth, ["score_threshold=0.3,0.6"])
+    (folder / "sweep.json").write_text(json.dumps(sweep.to_json()))
+    ledger = api.diagnose(kept, truth, orders=2)
+    (folder / "ledger.json").write_text(json.dumps(ledger.to_json()))
     for name, sections in PRESETS.items():
         lines = ['label_space = "coco_super"', 'description = "of a test"']
         for section in ("semantic", "instance"):
@@ -169,10 +174,10 @@ def _merge(out: Path) -> object:
     return api.merge([Path("shard1"), Path("shard2")], out)
 
 
-def _report(out: Path) -> object:
+def _report(out: Path, **options: object) -> object:
     out.mkdir(exist_ok=True)
     run, page = Path("run"), out / "report.html"
-    return api.report(run, gt=Path("truth.json"), images=Path("photos"), out=page)
+    return api.report(run, gt=Path("truth.json"), images=Path("photos"), out=page, **options)
 
 
 def _compare(out: Path) -> object:
@@ -246,7 +251,12 @@ READERS = {
     "verify, journal": Reader(
         "run/records.jsonl", LINES, lambda out: api.verify(Path("run"), redo=True).to_json()
     ),
+    "verify, map": Reader("run/panoptic/*.png", PNG, lambda out: api.verify(Path("run")).to_json()),
     "report, truth": Reader("truth.json", JSON, _report),
+    "report, sweep": Reader("sweep.json", JSON, lambda out: _report(out, sweep=Path("sweep.json"))),
+    "report, ledger": Reader(
+        "ledger.json", JSON, lambda out: _report(out, ledger=Path("ledger.json"))
+    ),
     "report, run.json": Reader("run/run.json", JSON, _report),
     "report, panoptic.json": Reader("run/panoptic.json", JSON, _report),
     "report, prediction": Reader("run/predictions/*.npz", NPZ, _report),

@@ -28,6 +28,11 @@ COMMANDS = {
     "verify, journal": "verify run",
     "run, preset": "run photos -o out --pipeline oracle.toml --device cpu",
     "run, saved instances": "run photos -o out --pipeline saved.toml --device cpu --gt truth.json",
+    "report, truth": "report run --gt truth.json --images photos",
+    "compare, prediction": "compare run shard1 --gt truth.json --intersect",
+    "diagnose, prediction": "diagnose --predictions run --gt truth.json --orders 2",
+    "disagree, prediction": "disagree --predictions run",
+    "pairs, instances": "pairs --gt truth.json --instances instances.json -o out.csv",
     "audit, map": "labels audit coco_panoptic coco_super --map map.csv",
     "audit, truth": "labels audit coco_panoptic coco_super --gt truth.json",
 }
@@ -126,7 +131,13 @@ def test_a_true_png_of_another_size_is_named(files, name):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
 @pytest.mark.parametrize(
     "name",
-    ["evaluate, true PNG", "evaluate, truth", "combine kept, prediction", "verify, run.json"],
+    [
+        "evaluate, true PNG",
+        "evaluate, truth",
+        "combine kept, prediction",
+        "verify, run.json",
+        "verify, map",
+    ],
 )
 def test_a_named_pipe_does_not_block_its_reader(files, name):
     path = find(READERS[name])

@@ -33,6 +33,11 @@ def test_a_record_survives_the_journal(tmp_path, record):
         assert folder.is_done(record.file_name) == (record.error is None)
 
 
+def test_a_folder_without_a_journal_is_no_run(tmp_path):
+    with pytest.raises(DataError, match="holds no journal"):
+        list(read_records(tmp_path))
+
+
 def test_the_last_record_of_a_photo_counts(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
         folder.append(PhotoRecord(DONE.file_name, error="vanished"))

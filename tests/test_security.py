@@ -236,7 +236,9 @@ def test_an_onnx_file_takes_no_weights_from_elsewhere(tmp_path, location):
 EVIL = "\x1b[31m[bold red]x[/nothing]\x1b]0;title\x07"
 EVIL_FILE = EVIL.replace("/", "")  # which no file name can hold
 SHOWN_EVIL = r"\x1b[31m[bold red]x["
-SCORED_RUN = "run photos -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
+SCORED_RUN = (
+    "run photos -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
+)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fuse.labels.spaces import is_shipped
 from fuse.types import LabelSpace
 
 
@@ -71,4 +72,4 @@ def find_anchors(space: LabelSpace) -> tuple[Anchor, ...]:
     >>> find_anchors(load_space("cityscapes"))[0].pq
     0.697
     """
-    return ANCHORS.get(space.name, ())
+    return ANCHORS.get(space.name, ()) if is_shipped(space) else ()

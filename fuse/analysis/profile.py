@@ -212,7 +212,7 @@ def _measure(
     name: str, nets: _Nets, device: str, photos: Sequence[Path | str], scratch: Path
 ) -> list[ProfileRow]:
     """The rows of a pipeline, or that of one of its nets."""
-    first = Photo(read_image(photos[0]))
+    first = _read_photo(photos[0])
     # Each round asks both branches: two branches of one net share what a photo has cost.
     for ask in nets.asks.values():
         ask(first)
@@ -245,12 +245,16 @@ def _measure(
     return [*rows, total]
 
 
+def _read_photo(path: Path | str) -> Photo:
+    return Photo(read_image(path), Path(path).name)
+
+
 def _time_photo(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
     """Seconds of each part for one photo."""
     clock = StageClock()
     files = StageClock()
     with files.time("files"):
-        photo = Photo(read_image(path))
+        photo = _read_photo(path)
     answers = {}
     for branch, ask in nets.asks.items():
         with clock.time(branch):

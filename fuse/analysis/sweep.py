@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summar
 from fuse.predictions import find_pairs
 from fuse.scoring import TruthScorer, find_truth_map
 from fuse.threads import map_threads
+from fuse.types import PanopticPrediction
 
 NUMBER_KEYS = (*THRESHOLDS, "temperature")
 TEXT_KEYS = ("rule", "class_choice", "vote_among", "pairs")
@@ -172,6 +174,8 @@ def parse_grid(grid: Sequence[str]) -> Mapping[str, list[Any]]:
     values: dict[str, list[Any]] = {}
     for axis in grid:
         key, _, text = axis.removeprefix("fusion.").partition("=")
+        if key in values:
+            raise ConfigError(f"--grid {axis!r}: {key} is there already; write {key}=A,B,C")
         if key in NUMBER_KEYS:
             values[key] = _parse_numbers(axis, text)
         elif key in TEXT_KEYS:
@@ -179,8 +183,10 @@ def parse_grid(grid: Sequence[str]) -> Mapping[str, list[Any]]:
         else:
             allowed = ", ".join((*NUMBER_KEYS, *TEXT_KEYS))
             raise ConfigError(f"--grid {axis!r}: the key must be one of {allowed}")
-    count = int(np.prod([len(points) for points in values.values()]))
-    if not values or count > MAX_SETTINGS:
+    if not values:
+        raise ConfigError("--grid is missing: write KEY=LO:HI:STEP or KEY=A,B,C")
+    count = prod(len(points) for points in values.values())
+    if count > MAX_SETTINGS:
         raise ConfigError(f"--grid asks for {count} settings; give 1 to {MAX_SETTINGS}")
     return values
 
@@ -236,9 +242,12 @@ def _score_photo(
     fusions: Sequence[FusionConfig],
 ) -> list[PQStats]:
     """The counts of one photo under each setting; true_id is its image_id in the truth."""
-    photo = run.dataset.images[image_id]
-    truth = scorer.load(true_id, (photo.height, photo.width))
-    return [match_segments(truth, fused) for fused in run.fuse(image_id, fusions)]
+    truth: PanopticPrediction | None = None
+    stats = []
+    for fused in run.fuse(image_id, fusions):
+        truth = truth or scorer.load(true_id, fused.size)
+        stats.append(match_segments(truth, fused))
+    return stats
 
 
 def _split(photos: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:

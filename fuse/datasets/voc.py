@@ -44,7 +44,7 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
     """
     list_path = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
     try:
-        names = sorted(list_path.read_text(encoding="utf-8").split())
+        names = sorted(set(list_path.read_text(encoding="utf-8").split()))
     except OSError as err:
         raise DataError(f"{list_path}: cannot be read ({err.strerror}); {HINT}") from err
     except UnicodeDecodeError as err:

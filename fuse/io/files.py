@@ -69,8 +69,9 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file in hex.
 
     Raises:
-        OSError: the file is missing or cannot be read.
+        OSError: the file is missing, cannot be read, or is none.
     """
+    _refuse_special(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -81,9 +82,13 @@ def read_regular(path: Path) -> bytes:
     Raises:
         OSError: the file is missing, cannot be read, or is none.
     """
+    _refuse_special(path)
+    return path.read_bytes()
+
+
+def _refuse_special(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise OSError(EINVAL, "not a regular file", str(path))
-    return path.read_bytes()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import glob
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
@@ -42,6 +42,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
 MAX_PIXELS = 2 * 89_478_485  # where Pillow itself refuses; 512 MiB of RGB
 # Pillow warns from half of that on. Photos of 100 megapixels are ordinary by now.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+_MAP_ENDINGS = (".png", ".jpg", ".npz")  # of a photo's map, picture and kept prediction
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
@@ -101,12 +103,13 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list
 def png_names(relative_names: Sequence[str]) -> list[str]:
     """What the map of each photo is called, in the order given: the ending becomes .png.
 
-    Photos that would share a map (``a.jpg`` beside ``a.png``) keep their ending and get
-    .png behind it. Names that differ in case alone count as the same, so a run gives the
-    same names on every file system.
+    Photos that would share a map (``a.jpg`` beside ``a.png``), or whose map would be called as
+    a folder of photos is, keep their ending and get .png behind it. Names that differ in case
+    alone count as the same, so a run gives the same names on every file system.
 
     Raises:
-        DataError: a name is absolute or leads out of its folder.
+        DataError: a name is absolute or leads out of its folder, or folders leave a photo's map
+            no name.
 
     >>> png_names(["a.jpg", "a.png", "trip/b.JPEG"])
     ['a.jpg.png', 'a.png.png', 'trip/b.png']
@@ -117,15 +120,38 @@ def png_names(relative_names: Sequence[str]) -> list[str]:
             raise DataError(f"photo name {name!r} is not a path inside a folder")
     names = [PurePath(name).with_suffix(".png").as_posix() for name in relative_names]
     kept = [f"{PurePath(name).as_posix()}.png" for name in relative_names]
+    folders = _find_map_like_folders(relative_names)
     while True:
         # A kept name may meet another photo's short one (a.jpg beside a.jpg.bmp).
         uses = Counter(name.casefold() for name in names)
-        clashing = [i for i, name in enumerate(names) if uses[name.casefold()] > 1]
+        clashing = [
+            i
+            for i, name in enumerate(names)
+            if uses[name.casefold()] > 1 or _is_taken(name, folders)
+        ]
         changing = [i for i in clashing if names[i] != kept[i]]
         if not changing:
-            return names
+            break
         for i in changing:
             names[i] = kept[i]
+    stuck = next((name for name in kept if _is_taken(name, folders)), None)
+    if stuck is not None and stuck in names:
+        raise DataError(f"the map of a photo would be called {stuck}, as a folder of photos is")
+    return names
+
+
+def _find_map_like_folders(relative_names: Sequence[str]) -> set[str]:
+    """The folders of photos, in lower case, that are called as the files of a run are."""
+    holding = {name.casefold().rpartition("/")[0] for name in relative_names}
+    paths = map(PurePosixPath, holding)
+    folders = {str(folder) for path in paths for folder in (path, *path.parents)}
+    return {name for name in folders if name.endswith(_MAP_ENDINGS)}
+
+
+def _is_taken(png_name: str, folders: Set[str]) -> bool:
+    """Whether a file that a photo leads to would have the name of one of the folders."""
+    path = PurePosixPath(png_name.casefold())
+    return bool(folders) and any(str(path.with_suffix(e)) in folders for e in _MAP_ENDINGS)
 
 
 def read_image(path: str | Path) -> UInt8Array:
@@ -190,7 +216,8 @@ def _list_glob(pattern: str) -> Iterator[PhotoFile]:
         for match in map(Path, glob.iglob(pattern)):  # noqa: PTH207 Path.glob takes no full path
             matched = True
             if match.is_dir():
-                yield from _walk(match, base)
+                if not is_run(match):  # named by the pattern, not by the user
+                    yield from _walk(match, base)
             elif _is_photo_name(match.name):
                 yield PhotoFile(match, match.relative_to(base).as_posix())
     if not matched:
@@ -309,7 +336,10 @@ def _to_rgb(image: Image.Image) -> UInt8Array:
         image.mode == "I" and image.format in ("PNG", "PPM")
     )
     if sixteen_bit_grey:
-        grey = (np.asarray(image) >> (_bits_per_sample(image) - 8)).astype(np.uint8)
+        values = np.asarray(image)
+        grey = (values >> (_bits_per_sample(image) - 8)).astype(np.uint8)
+        if "transparency" in image.info:  # one value of a PNG, of as many bits
+            grey[values == image.info["transparency"]] = 255
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError("32-bit or float values have no fixed range; save it with 8 or 16 bits")

@@ -6,6 +6,7 @@ import codecs
 import json
 import mmap
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
         CocoFormatError: it is no JSON, no object, or nested too deeply.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_float=_to_finite, parse_constant=_to_finite)
     except RecursionError as err:
         raise CocoFormatError(f"{where}: {TOO_DEEP}") from err
     except ValueError as err:
@@ -72,6 +73,14 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CocoFormatError(f"{where}: no JSON object")
     return content
+
+
+def _to_finite(text: str) -> float:
+    """A number that other parsers know too, as NaN is not."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def _name_encoding(content: mmap.mmap) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fuse.errors import DataError
 from fuse.io.files import write_whole
 from fuse.labels import LabelMap, name_targets
-from fuse.labels.map_files import ALSO, COLUMNS
+from fuse.labels.map_files import ALSO, COLUMNS, check_writable
 
 
 def write_label_map(path: Path, label_map: LabelMap) -> None:
@@ -17,8 +17,10 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
 
     Raises:
         DataError: there is such a file; it may have been completed by hand.
+        LabelSpaceError: a category of the target is called ``void``.
         OSError: the folder is missing or not writable.
     """
+    check_writable(label_map.target)
     if path.exists():
         raise DataError(f"{path} is there already; give another name, or delete it")
     text = io.StringIO()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fuse.errors import LabelSpaceError
 from fuse.labels.mapping import VOID, LabelMap
-from fuse.labels.spaces import contains, list_spaces, load_space
+from fuse.labels.spaces import contains, is_shipped, list_spaces, load_space
 from fuse.types import LabelSpace
 
 MAPS_DIR = Path(__file__).parent / "maps"
@@ -47,10 +47,7 @@ def find_label_map(source: LabelSpace, target: LabelSpace) -> LabelMap:
     if contains(target, source.categories) or contains(source, target.categories):
         kept = {key: key if key in target.by_id else 0 for key in source.by_id}
         return LabelMap(source, target, kept)
-    path = MAPS_DIR / f"{source.name}_to_{target.name}.csv"
-    if path.is_file():
-        return read_label_map(path, source, target)
-    for name, target_name in list_maps():
+    for name, target_name in list_maps() if is_shipped(target) else ():
         whole = load_space(name)
         if target_name == target.name and contains(whole, source.categories):
             label_map = read_label_map(MAPS_DIR / f"{name}_to_{target.name}.csv", whole, target)
@@ -76,8 +73,10 @@ def read_label_map(path: Path, source: LabelSpace, target: LabelSpace) -> LabelM
 
     Raises:
         LabelSpaceError: the file cannot be read, a name is unknown, or a source category is
-            missing or stands twice; the message names the file and the line.
+            missing or stands twice; the message names the file and the line. Or a category of
+            the target is called ``void``.
     """
+    check_writable(target)
     target_ids: dict[int, int] = {}
     also: dict[int, tuple[int, ...]] = {}
     for line, row in _read_rows(path):
@@ -97,6 +96,18 @@ def read_label_map(path: Path, source: LabelSpace, target: LabelSpace) -> LabelM
             f"where there is no counterpart, the target is {VOID}"
         )
     return LabelMap(source, target, target_ids, also)
+
+
+def check_writable(target: LabelSpace) -> None:
+    """Refuse a target that a map's file cannot speak of.
+
+    Raises:
+        LabelSpaceError: a category of it is called as what goes nowhere is.
+    """
+    if VOID in target.by_name:
+        raise LabelSpaceError(
+            f"{target.name} has a category {VOID!r}, which in a label map means none; rename it"
+        )
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -106,6 +106,8 @@ def _read_rows(path: Path) -> list[tuple[int, Category]]:
                 rows[class_index] = category
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise LabelSpaceError(f"{path}: the label space cannot be read ({err})") from err
+    if not rows:
+        raise LabelSpaceError(f"{path}: the label space has no categories")
     return list(rows.items())
 
 
@@ -131,6 +133,13 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
         return int(row["class_index"]), category
     except (TypeError, ValueError) as err:
         raise LabelSpaceError(f"{path}, line {line}: {err}") from err
+
+
+def is_shipped(space: LabelSpace) -> bool:
+    """Whether a space is the shipped one of its name, not a user's that is called the same."""
+    return space.name in list_spaces() and _keys(space.categories) == _keys(
+        load_space(space.name).categories
+    )
 
 
 def contains(space: LabelSpace, categories: Iterable[Category]) -> bool:

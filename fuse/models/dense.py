@@ -59,6 +59,8 @@ class ImageInput:
         sizes = [self.min_size, self.max_size, *(self.size or ())]
         if any(pixels is not None and pixels < 1 for pixels in sizes):
             raise ConfigError("min_size, max_size and size must be at least 1 pixel")
+        if self.divisor < 1:
+            raise ConfigError(f"divisor must be at least 1 pixel, got {self.divisor}")
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of a photo of that size inside the input.

@@ -214,7 +214,8 @@ def _read_record(needed: NeededWeights) -> dict[str, Any]:
         entries = parse_object(path.read_bytes(), str(path))
     except CocoFormatError as err:
         raise DataError(f"{err}; delete it") from err
-    if not all(isinstance(entry, dict) for entry in entries.values()):
+    fields = {"sha256", "checked_by"}
+    if not all(isinstance(entry, dict) and fields <= entry.keys() for entry in entries.values()):
         raise DataError(f"{path}: not what fuse fetch writes; delete it")
     return entries
 

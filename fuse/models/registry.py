@@ -265,7 +265,10 @@ def _load(kind: str, name: str, target: str, origin: str) -> Factory:
         _check_extra(kind, name)
     who = f"{kind} model {name!r} from {origin}"
     module_name, _, attribute = target.rpartition(":")
-    file = Path(module_name).expanduser().resolve() if module_name.endswith(".py") else None
+    try:
+        file = Path(module_name).expanduser().resolve() if module_name.endswith(".py") else None
+    except RuntimeError as err:  # of expanduser
+        raise ModelError(f"{who}: {err}") from err
     if file and not file.is_file():
         raise ModelError(f"{who}: there is no file {file}")
     try:

@@ -171,7 +171,7 @@ def is_hub_name(weights: str) -> bool:
     if weights.count("/") != 1 or weights.endswith(STATE_SUFFIXES):
         return False
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # documented
 
     try:
         validate_repo_id(weights)

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fuse.analysis.diagnosis import BAND_TITLES, LINE_TITLES
 from fuse.errors import CocoFormatError
 from fuse.io.json_files import read_json
+
+SCORES = ("all", "things", "stuff")
+
+Setting = dict[str, float | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    settings: list[Setting]
+    best: Setting
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    key: str
+    share: float
+    parts: tuple[_Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    ledger: list[_Line]
+    rest: float
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
@@ -17,8 +41,11 @@ def read_sweep(path: Path) -> dict[str, Any]:
     Raises:
         CocoFormatError: it is no such file.
     """
-    content = _read(path, "settings", "fuse sweep --json")
-    return {key: content.get(key) for key in ("settings", "best", "interval")}
+    what = "JSON of `fuse sweep --json`"
+    sweep: _Sweep = read_json(path, _Sweep, what)
+    if not all(key in setting for setting in (*sweep.settings, sweep.best) for key in SCORES):
+        raise CocoFormatError(f"{path} is not a {what}: a setting lacks one of {', '.join(SCORES)}")
+    return asdict(sweep)
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
@@ -27,27 +54,11 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
     Raises:
         CocoFormatError: it is no such file.
     """
-    content = _read(path, "ledger", "fuse diagnose --json")
-    try:
-        lines = [
-            _name_line(line) | {"parts": [_name_line(part) for part in line["parts"]]}
-            for line in content["ledger"]
-        ]
-        rest = {"title": "the rule itself", "share": float(content["rest"]), "parts": []}
-    except (KeyError, TypeError, ValueError) as err:
-        raise CocoFormatError(f"{path}: a line of the ledger is damaged ({err!r})") from err
-    return [*sorted(lines, key=lambda line: -line["share"]), rest]
+    content: _Ledger = read_json(path, _Ledger, "JSON of `fuse diagnose --json`")
+    lines = [_name_line(line) for line in sorted(content.ledger, key=lambda line: -line.share)]
+    return [*lines, {"title": "the rule itself", "share": content.rest, "parts": []}]
 
 
-def _name_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    key = str(line["key"])
-    title = LINE_TITLES.get(key) or BAND_TITLES.get(key.rpartition("/")[2], key)
-    return {"title": title, "share": float(line["share"])}
-
-
-def _read(path: Path, key: str, command: str) -> dict[str, Any]:
-    """A JSON object that has a list under that key."""
-    content: dict[str, Any] = read_json(path, dict[str, Any], f"JSON of `{command}`")
-    if not isinstance(content.get(key), list):
-        raise CocoFormatError(f"{path} is not a JSON of `{command}`: it has no list {key!r}")
-    return content
+def _name_line(line: _Line) -> dict[str, Any]:
+    title = LINE_TITLES.get(line.key) or BAND_TITLES.get(line.key.rpartition("/")[2], line.key)
+    return {"title": title, "share": line.share, "parts": [_name_line(p) for p in line.parts]}

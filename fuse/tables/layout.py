@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from math import isnan
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.style import StyleType
 from rich.table import Table
 
 from fuse.metrics.pq import PQScore
@@ -32,9 +32,15 @@ class PlainTable(Table):
     def __init__(self) -> None:
         super().__init__(box=None, pad_edge=False)
 
-    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+    def add_row(
+        self,
+        *cells: RenderableType | None,
+        style: StyleType | None = None,
+        end_section: bool = False,
+    ) -> None:
         """Add a row of text."""
-        super().add_row(*(plain(c) if isinstance(c, str) else c for c in cells), **options)
+        shown = (plain(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*shown, style=style, end_section=end_section)
 
 
 def print_line(console: Console, text: str) -> None:

@@ -53,6 +53,12 @@ def test_a_pair_and_its_nets_alone():
     assert not any(row.has_random_weights for row in rows)
 
 
+def test_saved_predictions_are_found_by_the_photos_name(real_files, monkeypatch):
+    monkeypatch.chdir(real_files)
+    rows = profile(["saved.toml", "oracle.toml"], images=["photos/astronaut.jpg"], device="cpu")
+    assert [row.part for row in rows].count("total") == 2
+
+
 def test_one_net_for_both_branches_counts_once(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))  # where nothing is
     rows = profile(

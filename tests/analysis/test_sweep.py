@@ -153,7 +153,12 @@ def test_grids(axis, values):
         (["score_threshold=low"], "write KEY=LO:HI:STEP"),
         (["score_threshold=0:1:nan"], "STEP > 0"),
         (["stuff_area=0:1e9:1"], "write KEY=LO:HI:STEP"),
-        ([], "asks for 1 settings|asks for 0 settings"),
+        (
+            ["stuff_area=0:999:1", "score_threshold=0:0.99:0.001"],
+            "asks for 991000 settings; give 1",
+        ),
+        ([], "--grid is missing: write KEY="),
+        (["stuff_area=1", "fusion.stuff_area=2"], "stuff_area is there already; write stuff_area="),
         (["temperature=1,2"], "only the rules upsnet-logits, adaptive have it"),
     ],
 )

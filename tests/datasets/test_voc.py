@@ -32,6 +32,16 @@ def test_by_hand(tmp_path):
     ]
 
 
+def test_a_photo_listed_twice_counts_once(tmp_path):
+    folder = write_voc(tmp_path / "in")
+    path = folder / "ImageSets/Segmentation/val.txt"
+    path.write_text(2 * path.read_text())
+    convert("voc", folder, tmp_path / "gt.json")
+    listed = path.read_text().split()
+    assert list(read_panoptic_json(tmp_path / "gt.json").images) == sorted(set(listed))
+    assert len(listed) == 2 * len(set(listed))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_classes_and_objects_come_back(seed, tmp_path):
     folder = write_voc(tmp_path / "in", seed)

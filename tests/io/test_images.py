@@ -151,6 +151,14 @@ def test_palette_with_a_transparent_entry(tmp_path, pixels, ending):
     assert_reads_as(tmp_path / f"a.{ending}", expected)
 
 
+def test_sixteen_bit_grey_with_a_transparent_value(tmp_path):
+    grey = np.linspace(0, 65535, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
+    grey[:5] = 4096
+    image = Image.frombytes("I;16", (WIDTH, HEIGHT), grey.tobytes())
+    image.save(tmp_path / "a.png", transparency=4096)
+    assert_reads_as(tmp_path / "a.png", np.where(grey == 4096, 255, grey >> 8))
+
+
 def test_rgb_with_a_transparent_colour(tmp_path, pixels):
     pixels[:5] = (1, 2, 3)
     expected = pixels.copy()

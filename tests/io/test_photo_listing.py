@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fuse.errors import DataError
@@ -113,6 +113,13 @@ def test_output_folder_inside_an_input_is_left_out(tmp_path):
     ]
 
 
+def test_a_glob_takes_no_run_for_photos(tmp_path):
+    make_files(tmp_path, "a.jpg", "sub/b.jpg", *(f"out/{n}" for n in ("run.json", "records.jsonl")))
+    make_files(tmp_path, "out/panoptic/a.png")
+    assert names_of(f"{tmp_path}/*") == ["a.jpg", "sub/b.jpg"]
+    assert names_of(tmp_path / "out") == ["panoptic/a.png"]  # who names it means it
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -159,6 +166,9 @@ def test_unreadable_folder_is_an_error_instead_of_a_gap(tmp_path):
             id="kept name meets a short one",
         ),
         pytest.param(["no_ending"], ["no_ending.png"], id="no ending"),
+        pytest.param(["x.jpg", "X.png/b.jpg"], ["x.jpg.png", "X.png/b.png"], id="folder as map"),
+        pytest.param(["x.png", "x.jpg/b.jpg"], ["x.png.png", "x.jpg/b.png"], id="picture"),
+        pytest.param(["x.png", "x.npz/b.jpg"], ["x.png.png", "x.npz/b.png"], id="folder as kept"),
     ],
 )
 def test_map_names(photos, expected):
@@ -167,17 +177,26 @@ def test_map_names(photos, expected):
 
 @given(
     st.lists(
-        st.from_regex(r"([abA]/)?[abA](\.(jpg|png|JPG))?(\.(bmp|png))?", fullmatch=True),
+        st.from_regex(r"([abA](\.png)?/)?[abA](\.(jpg|png|JPG))?(\.(bmp|png))?", fullmatch=True),
         unique_by=str.casefold,
         max_size=12,
     )
 )
 def test_no_two_photos_share_a_map_and_folders_stay(photos):
+    folders = {str(folder).casefold() for photo in photos for folder in Path(photo).parents}
+    taken = (f"{photo}{ending}".casefold() for photo in photos for ending in ("", ".png"))
+    assume(not folders & set(taken))  # no disk has the first, and the second leaves no name
     names = png_names(photos)
     assert len({name.casefold() for name in names}) == len(photos)
+    assert not folders & {name.casefold() for name in names}
     for photo, name in zip(photos, names, strict=True):
         assert Path(name).parent == Path(photo).parent
         assert name in (f"{photo}.png", Path(photo).with_suffix(".png").as_posix())
+
+
+def test_a_map_without_a_name_left_is_refused():
+    with pytest.raises(DataError, match=r"would be called x\.jpg\.png, as a folder"):
+        png_names(["x.jpg", "x.png/a.jpg", "x.jpg.png/b.jpg"])
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "x/../../a.jpg", "/etc/a.jpg", "", "."])

@@ -5,7 +5,14 @@ from factories import TOY_SPACE
 
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.label_files import write_label_map
-from fuse.labels import draft_label_map, find_label_map, list_maps, load_space, read_label_map
+from fuse.labels import (
+    LabelMap,
+    draft_label_map,
+    find_label_map,
+    list_maps,
+    load_space,
+    read_label_map,
+)
 from fuse.types import Category, LabelSpace
 
 BEASTS = LabelSpace(
@@ -56,6 +63,18 @@ def test_a_written_map_is_read_as_it_was(names, tmp_path):
     write_label_map(tmp_path / "map.csv", label_map)
     again = read_label_map(tmp_path / "map.csv", label_map.source, label_map.target)
     assert (again.target_ids, again.also) == (label_map.target_ids, label_map.also)
+
+
+def test_a_category_called_as_what_goes_nowhere_is_refused(tmp_path):
+    target = LabelSpace("mine", (Category(1, "void", False), Category(2, "cat", True)))
+    label_map = LabelMap(TOY_SPACE, target, dict.fromkeys(TOY_SPACE.by_id, 2))
+    path = tmp_path / "map.csv"
+    with pytest.raises(LabelSpaceError, match="mine has a category 'void'"):
+        write_label_map(path, label_map)
+    assert not path.exists()
+    path.write_text("source,target\n")
+    with pytest.raises(LabelSpaceError, match="mine has a category 'void'"):
+        read_label_map(path, TOY_SPACE, target)
 
 
 def test_a_draft_is_the_shipped_map_or_joins_equal_names():

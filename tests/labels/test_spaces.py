@@ -6,15 +6,18 @@ from real_data import COCO_ANNOTATIONS, REAL_NETS, needs_real_data
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
+from fuse.analysis.anchors import find_anchors
 from fuse.errors import LabelSpaceError
 from fuse.labels import (
     contains,
+    find_label_map,
     identify_space,
     list_spaces,
     load_class_ids,
     load_space,
     read_space,
 )
+from fuse.labels.spaces import is_shipped
 from fuse.types import Category
 
 HEADER = "category_id,class_index,name,isthing,supercategory,r,g,b\n"
@@ -269,6 +272,13 @@ def test_wrong_space_files(tmp_path, text, message):
         read_space(path)
 
 
+def test_a_file_of_no_rows_has_no_classes_for_a_net(tmp_path):
+    path = tmp_path / "pets.csv"
+    path.write_text(HEADER)
+    with pytest.raises(LabelSpaceError, match="has no categories"):
+        load_class_ids(str(path))
+
+
 def test_a_space_of_ones_own(tmp_path):
     path = tmp_path / "pets.csv"
     path.write_text(HEADER + "7,2,dog,1,pet,9,9,9\n5,1,cat,1,pet,1,2,3\n")
@@ -276,6 +286,19 @@ def test_a_space_of_ones_own(tmp_path):
     assert space.name == "pets"
     assert [c.name for c in space.categories] == ["cat", "dog"]
     assert load_class_ids(str(path)) == (0, 5, 7)
+
+
+def test_a_space_called_as_a_shipped_one_is_not_taken_for_it(tmp_path):
+    path = tmp_path / "cityscapes.csv"
+    path.write_text(HEADER + "7,0,cat,1,pet,9,9,9\n")
+    own, shipped = load_space(str(path)), load_space("cityscapes")
+    assert (is_shipped(shipped), is_shipped(own)) == (True, False)
+    assert find_anchors(shipped)
+    assert not find_anchors(own)
+    with pytest.raises(LabelSpaceError, match="no label map leads from 'cityscapes'"):
+        find_label_map(own, load_space("coco_panoptic"))
+    with pytest.raises(LabelSpaceError, match="no label map leads from 'coco_things'"):
+        find_label_map(load_space("coco_things"), own)
 
 
 def test_an_unknown_space_names_the_nearest():

@@ -124,6 +124,7 @@ def test_antialias_is_torchvisions():
         ({"std": (0.2, 0.0, 0.2)}, "std must be above 0"),
         ({"min_size": 0}, "at least 1 pixel"),
         ({"size": (512, 0)}, "at least 1 pixel"),
+        ({"divisor": 0}, "divisor must be at least 1 pixel, got 0"),
     ],
 )
 def test_impossible_inputs(options, message):

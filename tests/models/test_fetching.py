@@ -196,9 +196,17 @@ def test_a_hub_out_of_reach_is_one_clear_line(tmp_path, monkeypatch):
     assert "HF_HOME" in message
 
 
-def test_a_record_that_is_no_json_is_named(server, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("{", "no JSON .*"),
+        ('{"net.pth": 1}', "not what fuse fetch writes"),
+        ('{"net.pth": {"source": ""}}', "not what fuse fetch writes"),
+    ],
+)
+def test_a_damaged_record_is_named(server, tmp_path, content, fault):
     needed = needed_file(server, tmp_path)
     fetch_weights(needed)
-    (tmp_path / LOCK_FILE).write_text("{")
-    with pytest.raises(DataError, match=rf"{LOCK_FILE}: no JSON .*; delete it"):
+    (tmp_path / LOCK_FILE).write_text(content)
+    with pytest.raises(DataError, match=rf"{LOCK_FILE}: {fault}; delete it"):
         check_weights(needed)

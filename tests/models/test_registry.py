@@ -153,6 +153,11 @@ def test_a_broken_plugin_is_listed_and_fails_only_when_used(plugin, line, proble
     assert create_semantic_model("smp", "cpu", {"weights": "tiny_semantic"})
 
 
+def test_a_file_of_an_unknown_user_is_named():
+    with pytest.raises(ModelError, match=r"semantic model '~nobody9/x.py:Net' .*home directory"):
+        create_semantic_model("~nobody9/x.py:Net", "cpu", {})
+
+
 def test_a_plugin_that_fails_is_named(plugin, tmp_path):
     name, _ = plugin
     with pytest.raises(

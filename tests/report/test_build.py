@@ -95,9 +95,13 @@ def test_the_script_puts_no_text_into_the_page_as_markup():
     ("option", "content", "message"),
     [
         ("sweep", "{", "is not a JSON of `fuse sweep --json`"),
-        ("sweep", "{}", "it has no list 'settings'"),
-        ("ledger", '{"settings": []}', "it has no list 'ledger'"),
-        ("ledger", '{"ledger": [{"key": "masks"}]}', "a line of the ledger is damaged"),
+        ("sweep", "{}", "missing required field `settings`"),
+        ("sweep", '{"settings": [{"all": 0.5}], "best": {}}', "lacks one of all, things, stuff"),
+        ("sweep", '{"settings": [], "best": {"all": NaN}}', "is NaN, no number of JSON"),
+        ("sweep", '{"settings": [], "best": {}, "interval": [1]}', "length 2"),
+        ("ledger", '{"settings": []}', "missing required field `ledger`"),
+        ("ledger", '{"rest": 0, "ledger": [{"key": "masks"}]}', "missing required field `share`"),
+        ("ledger", '{"rest": "nan", "ledger": []}', "Expected `float`, got `str`"),
     ],
 )
 def test_a_wrong_file_of_figures_is_named(tmp_path, option, content, message):
