@@ -1,6 +1,7 @@
 """Verifying a run: every kind of damage is found, named, and done again."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def test_damage_is_found_and_done_again(run, finished, photos, path, damage, pro
     for file in finished.rglob("*"):
         if file.suffix in (".png", ".npz") or file.name == "panoptic.json":
             assert (run / file.relative_to(finished)).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+def test_a_named_pipe_in_place_of_a_map_is_damage(run):
+    path = run / "panoptic/chelsea.png"
+    path.unlink()
+    os.mkfifo(path)
+    (found,) = api.verify(run).damages
+    assert (found.path, found.problem) == ("panoptic/chelsea.png", "cannot be read (not a regular file)")
 
 
 def test_only_the_damaged_photo_is_done_again(run, photos):
