@@ -82,7 +82,10 @@ def test_a_named_pipe_in_place_of_a_map_is_damage(run):
     path.unlink()
     os.mkfifo(path)
     (found,) = api.verify(run).damages
-    assert (found.path, found.problem) == ("panoptic/chelsea.png", "cannot be read (not a regular file)")
+    assert (found.path, found.problem) == (
+        "panoptic/chelsea.png",
+        "cannot be read (not a regular file)",
+    )
 
 
 def test_only_the_damaged_photo_is_done_again(run, photos):

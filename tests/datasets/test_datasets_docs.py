@@ -4,9 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
-
-from fuse.cli import main
 from fuse.config import list_pipelines, read_pipeline
 from fuse.datasets.convert import DATASETS
 from fuse.labels import find_label_map, list_spaces, load_space
@@ -23,13 +20,12 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_parses(command):
-    _, name, *arguments = shlex.split(command)
-    known = {option for parameter in main.commands[name].params for option in parameter.opts}
-    assert {argument for argument in arguments if argument.startswith("-")} <= known
-    if "--pipeline" in arguments:
-        assert arguments[arguments.index("--pipeline") + 1] in list_pipelines()
+def test_each_preset_ships():
+    named = {
+        command.split("--pipeline ")[1].split()[0] for command in COMMANDS if "--pip" in command
+    }
+    assert named <= set(list_pipelines())
+    assert len(named) == 5
 
 
 def test_each_dataset_is_converted_once():
@@ -48,8 +44,3 @@ def test_the_preset_of_voc():
     voc = load_space(config.label_space)
     to_voc = find_label_map(load_space("coco_things"), voc)
     assert set(to_voc.target_ids.values()) == set(voc.by_id)
-
-
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        assert target.startswith("http") or (DOCS / target).exists(), target
