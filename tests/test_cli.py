@@ -179,6 +179,79 @@ def test_diagnose_and_disagree_print_tables(photos, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
+def test_the_demo_scores_and_draws_the_examples(tmp_path):
+    result = call("demo", "-o", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["all", "things", "stuff"]
+    assert "8 photos in" in lines[-2]
+    assert lines[-1] == f"pictures: {tmp_path / 'demo/pictures'}"
+    drawn = {path.stem for path in (tmp_path / "demo/pictures").glob("*.jpg")}
+    assert drawn == {path.stem for path in EXAMPLES.iterdir()}
+    assert call("demo", "-o", tmp_path / "demo", "--overwrite").exit_code == 0
+
+
+def test_merged_shards_are_the_run_in_one_piece(photos, tmp_path):
+    for name in ("astronaut", "hopper"):
+        shutil.copy(EXAMPLES / f"{name}.jpg", photos)
+    options = ("--device", "cpu", "--batch-size", 2)
+    for part in (1, 2):
+        shard = call(
+            "run", photos, "-o", tmp_path / f"part{part}", "--shard", f"{part}/2", *options
+        )
+        assert shard.exit_code == 0, shard.output
+    joined = call("merge", tmp_path / "part1", tmp_path / "part2", "-o", tmp_path / "joined")
+    assert joined.exit_code == 0, joined.output
+    assert joined.stdout == f"3 photos -> {tmp_path / 'joined/panoptic.json'}\n"
+    whole = call("run", photos, "-o", tmp_path / "whole", *options)
+    assert whole.exit_code == 0, whole.output
+    for path in (tmp_path / "whole").rglob("*.png"):
+        assert (
+            path.read_bytes()
+            == (tmp_path / "joined" / path.relative_to(tmp_path / "whole")).read_bytes()
+        )
+    assert call("merge", tmp_path / "part1", "-o", tmp_path / "half").exit_code == 1
+
+
+def test_kept_predictions_are_fused_again(photos, tmp_path):
+    out, again = tmp_path / "out", tmp_path / "again"
+    call("run", photos, "-o", out, "--device", "cpu", "--keep-predictions")
+    result = call("combine", "--predictions", out, "-o", again)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"1 photos, 1 segments -> {again}\n"
+    map_name = "panoptic/chelsea.png"
+    assert (again / map_name).read_bytes() == (out / map_name).read_bytes()
+    assert call("combine", "--predictions", out, "-o", again).exit_code == 1  # it is there already
+    stricter = ("combine", "--predictions", out, "-o", again, "--score-threshold", 1, "--overwrite")
+    assert call(*stricter).exit_code == 0
+    assert (again / map_name).read_bytes() != (out / map_name).read_bytes()
+
+
+def test_verify_tells_damage_by_its_exit_code_and_mends_it(photos, tmp_path):
+    run = ("run", photos, "-o", tmp_path / "out", "--device", "cpu")
+    call(*run)
+    map_file = tmp_path / "out/panoptic/chelsea.png"
+    content = map_file.read_bytes()
+    whole = call("verify", tmp_path / "out")
+    assert (whole.exit_code, whole.stdout) == (0, "2 files, 0 damaged\n")
+    map_file.write_bytes(content[:-1])
+    damaged = call("verify", tmp_path / "out")
+    assert damaged.exit_code == 1
+    assert "damaged: panoptic/chelsea.png is not the file that was written" in damaged.stdout
+    assert call("verify", tmp_path / "out", "--redo").exit_code == 0
+    assert call(*run).exit_code == 0
+    assert map_file.read_bytes() == content
+    assert call("verify", tmp_path / "out").exit_code == 0
+
+
+def test_json_goes_into_a_pipe_alone(photos, tmp_path):
+    command = [sys.executable, "-m", "fuse", "run", photos, "-o", tmp_path / "out"]
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--json", "-"], capture_output=True, check=True, text=True
+    )
+    assert json.loads(done.stdout)["photos"]["done"] == 1
+
+
 def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"")
     result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")

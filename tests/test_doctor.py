@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from panoptic_maps import panoptic, write_dataset
 
+import fuse.doctor
 from fuse.errors import DataError
 from fuse.io.png import write_id_map
 from fuse.scoring import evaluate
@@ -85,6 +86,18 @@ FAULTS = {
 }
 
 
+# What no edit of a JSON brings about; each has a test of its own, the last two in test_scoring.
+OTHER_FAULTS = {
+    *("truth-png-kind", "pred-png-kind", "branch-extra", "cannot-score"),
+    *("other-photo", "run-renumbered"),
+}
+
+
+def test_every_fault_has_a_test():
+    assert FAULTS.keys() | OTHER_FAULTS == fuse.doctor.FAULTS.keys()
+    assert not FAULTS.keys() & OTHER_FAULTS
+
+
 @pytest.mark.parametrize(("code", "fault"), FAULTS.items(), ids=FAULTS)
 def test_doctor_names_the_fault(tmp_path, code, fault):
     which, change, first = fault
@@ -98,7 +111,7 @@ def test_doctor_names_the_fault(tmp_path, code, fault):
     evaluation = evaluate(paths["gt"], paths["pred"])
     findings = {finding.code: finding for finding in evaluation.findings}
     assert first in findings[code].first
-    assert findings[code].count == len(content["categories"]) if code == "truth-no-isthing" else 1
+    assert findings[code].count == (len(content["categories"]) if code == "truth-no-isthing" else 1)
     assert str(findings[code]).count("\n") == 0
     assert 0 <= evaluation.result.all.pq <= 1
     with pytest.raises(DataError, match=findings[code].problem):
@@ -166,13 +179,15 @@ def test_official_refuses_claimed_areas_without_a_union(tmp_path):
         evaluate(gt, pred, official=True)
 
 
-def test_grey_and_palette_pngs_are_named(tmp_path):
+@pytest.mark.parametrize(("side", "code"), [("gt", "truth-png-kind"), ("pred", "pred-png-kind")])
+def test_grey_pngs_are_named(tmp_path, side, code):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH})
     pred = write_dataset(tmp_path, "pred", {5: PRED})
-    cv2.imwrite(str(tmp_path / "pred/5.png"), PRED.panoptic_map.astype(np.uint8))
+    segment_map = {"gt": TRUTH, "pred": PRED}[side].panoptic_map
+    cv2.imwrite(str(tmp_path / side / "5.png"), segment_map.astype(np.uint8))
     evaluation = evaluate(gt, pred)
-    assert [finding.code for finding in evaluation.findings] == ["pred-png-kind"]
-    write_id_map(tmp_path / "pred/5.png", PRED.panoptic_map)
+    assert [finding.code for finding in evaluation.findings] == [code]
+    write_id_map(tmp_path / side / "5.png", segment_map)
     assert evaluate(gt, pred).findings == ()
 
 
