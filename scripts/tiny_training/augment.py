@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from tiny_training.photos import Array
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,17 @@ class View:
 
 
 def draw_view(
-    rng: np.random.Generator, height: int, width: int, side: int, short_sides: tuple[int, int]
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    side: int,
+    short_sides: tuple[int, int],
+    largest_turn: float = 0.0,
 ) -> View:
-    """Draw a view: the photo's short side becomes one of `short_sides` (uniform in the log)."""
+    """Draw a view: the photo's short side becomes one of `short_sides` (uniform in the log).
+
+    Half of the views are turned about their middle, by up to `largest_turn` degrees.
+    """
     target = np.exp(rng.uniform(np.log(short_sides[0]), np.log(short_sides[1])))
     scale = target / min(height, width)
     stretch = np.exp(rng.uniform(-0.12, 0.12))
@@ -51,17 +60,51 @@ def draw_view(
     matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
     if rng.random() < 0.5:
         matrix = np.array([[-scale_x, 0, side - shift_x], [0, scale_y, shift_y]])
+    if largest_turn and rng.random() < 0.5:
+        middle = (side / 2, side / 2)
+        turn = cv2.getRotationMatrix2D(middle, rng.uniform(-largest_turn, largest_turn), 1.0)
+        matrix = turn @ np.vstack([matrix, (0, 0, 1)])
     return View(matrix, side)
 
 
-def jitter_colour(rng: np.random.Generator, image: Array) -> Array:
+def jitter_colour(rng: np.random.Generator, image: Array, strength: float = 1.0) -> Array:
     """Change brightness, contrast and saturation of an RGB uint8 image a little."""
     if rng.random() < 0.3:
         return image
-    gain = rng.uniform(0.7, 1.3)
+    gain = rng.uniform(1 - 0.3 * strength, 1 + 0.3 * strength)
     pixels = image.astype(np.float32)
     grey = pixels.mean(2, keepdims=True)
-    pixels = grey + (pixels - grey) * rng.uniform(0.6, 1.4)
+    pixels = grey + (pixels - grey) * rng.uniform(1 - 0.4 * strength, 1 + 0.4 * strength)
     middle = grey.mean()
-    pixels = (pixels - middle) * rng.uniform(0.75, 1.25) + middle
+    pixels = (pixels - middle) * rng.uniform(1 - 0.25 * strength, 1 + 0.25 * strength) + middle
     return (pixels * gain).clip(0, 255).astype(np.uint8)
+
+
+def paste_windows(
+    rng: np.random.Generator, images: Tensor, targets: Tensor, share: float
+) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al., ICCV 2019): some samples get a window of the sample before them.
+
+    Args:
+        rng: source of chance.
+        images: (N, 3, H, W).
+        targets: (N, ..., h, w), whose sides divide those of the images.
+        share: of the samples that get one.
+
+    Returns:
+        Both with the windows, a quarter to half of each view.
+    """
+    images, targets = images.clone(), targets.clone()
+    donors, labels = images.roll(1, 0), targets.roll(1, 0)
+    side, cells = images.shape[-1], targets.shape[-1]
+    stride = side // cells
+    for row in np.flatnonzero(rng.random(len(images)) < share):
+        area, shape = rng.uniform(0.25, 0.5), np.exp(rng.uniform(-0.5, 0.5))
+        height, width = (min(round(cells * np.sqrt(area * s)), cells) for s in (shape, 1 / shape))
+        top, left = rng.integers(cells - height + 1), rng.integers(cells - width + 1)
+        window = np.s_[..., top : top + height, left : left + width]
+        pixels = np.s_[
+            ..., top * stride : (top + height) * stride, left * stride : (left + width) * stride
+        ]
+        images[row][pixels], targets[row][window] = donors[row][pixels], labels[row][window]
+    return images, targets

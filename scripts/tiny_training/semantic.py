@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from tiny_training.augment import View, draw_view, jitter_colour
+from tiny_training.augment import View, draw_view, jitter_colour, paste_windows
 from tiny_training.loop import Training, freeze_early_blocks, group_parameters, speed_up_depthwise
 from tiny_training.photos import (
     SURE,
@@ -32,7 +32,10 @@ FIRST_STUFF_ID = 13
 VOID = 255
 SIDE = 352
 STRIDE = 4
-SHORT_SIDES = (264, 520)
+SHORT_SIDES = (256, 540)
+LARGEST_TURN = 8.0  # degrees
+COLOUR_STRENGTH = 1.4
+PASTED_SHARE = 0.4  # of the views; the others keep the scene whole, which tells floor from ground
 BATCH = 8
 TRUTH_PER_BATCH = 2
 TRUTH_WEIGHT = 0.25  # with more, the few photos with truth are learnt by heart
@@ -133,16 +136,18 @@ def draw_samples(
     rng: np.random.Generator,
     pool: ThreadPoolExecutor,
 ) -> tuple[Tensor, Tensor]:
-    """Draw photos by their odds and a view of each: stacked pixels and targets."""
+    """Draw photos by their odds and a view of each: stacked pixels and targets, mixed."""
     drawn = [photos[index] for index in rng.choice(len(photos), count, p=odds)]
     images, targets = zip(*pool.map(sample, drawn, rng.spawn(count)), strict=True)
-    return torch.stack(images), torch.stack(targets)
+    return paste_windows(rng, torch.stack(images), torch.stack(targets), PASTED_SHARE)
 
 
 def make_truth_sample(photo: Photo, rng: np.random.Generator, root: Path) -> tuple[Tensor, Tensor]:
     """Draw a view of a photo with panoptic truth: pixels and class_index (SIDE, SIDE)."""
-    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
-    pixels = jitter_colour(rng, view.warp_image(read_image(root / photo.file_name)))
+    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES, LARGEST_TURN)
+    pixels = jitter_colour(
+        rng, view.warp_image(read_image(root / photo.file_name)), COLOUR_STRENGTH
+    )
     classes = view.warp_mask(to_class_index(read_label_map(photo, root)), VOID)
     return to_tensor(pixels), torch.from_numpy(classes.astype(np.int64))
 
@@ -151,8 +156,10 @@ def make_taught_sample(
     photo: Photo, rng: np.random.Generator, root: Path, teacher: Array
 ) -> tuple[Tensor, Tensor]:
     """Draw a view of a photo with a teacher: pixels and sets (sets, SIDE / 4, SIDE / 4) in 0..1."""
-    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
-    pixels = jitter_colour(rng, view.warp_image(read_image(root / photo.file_name)))
+    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES, LARGEST_TURN)
+    pixels = jitter_colour(
+        rng, view.warp_image(read_image(root / photo.file_name)), COLOUR_STRENGTH
+    )
     cells = SIDE // STRIDE
     to_cells = np.diag([1 / STRIDE, 1 / STRIDE]) @ view.matrix
     to_photo = np.array([photo.width / MOSAIC_CELLS, photo.height / MOSAIC_CELLS, 1])

@@ -90,11 +90,9 @@ def test_twelve_bit_tiff_uses_its_whole_range(tmp_path):
     assert_reads_as(tmp_path / "a.tif", grey.reshape(HEIGHT, WIDTH) / 4095 * 255, tolerance=1)
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
-@pytest.mark.parametrize("channels", [3, 4])
+# No TIFF of 4 channels: OpenCV does not say in them that the last is alpha.
+@pytest.mark.parametrize(("ending", "channels"), [("png", 3), ("png", 4), ("tif", 3)])
 def test_sixteen_bit_colour(tmp_path, pixels, ending, channels):
-    if (ending, channels) == ("tif", 4):
-        pytest.skip("OpenCV writes 16-bit RGBA TIFFs without saying that the last is alpha")
     deep = pixels[..., ::-1].astype(np.uint16) * 257
     if channels == 4:
         deep = np.dstack([deep, np.full((HEIGHT, WIDTH), 65535, np.uint16)])

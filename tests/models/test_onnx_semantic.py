@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from onnx import TensorProto, helper, numpy_helper
 from real_data import REAL_NETS, needs_real_data
 
-from fuse.errors import ConfigError, ModelError, ModelNotFoundError
+from fuse.errors import ConfigError, LabelSpaceError, ModelError, ModelNotFoundError
 from fuse.io.images import read_image
 from fuse.models.registry import create_semantic_model
 from fuse.pipeline import Pipeline
@@ -180,7 +180,7 @@ def test_the_hash_covers_weights_beside_the_graph(tmp_path):
     [
         ({"label_space": None}, ConfigError, "what its 4 classes are; set label_space"),
         ({"class_ids": [0, 13]}, ConfigError, "has 4 classes, but class_ids has 2"),
-        ({"class_ids": [0, 1, 2, 99]}, Exception, "99 is no category_id of 'coco_super'"),
+        ({"class_ids": [0, 1, 2, 99]}, LabelSpaceError, "99 is no category_id of 'coco_super'"),
         ({"chanels": "bgr"}, ConfigError, "has no key 'chanels'; did you mean 'channels'"),
         ({"channels": "grey"}, ConfigError, "channels must be 'rgb' or 'bgr', got 'grey'"),
         ({"layout": "hwc"}, ConfigError, "layout must be 'nchw' or 'nhwc', got 'hwc'"),
