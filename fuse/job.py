@@ -22,13 +22,13 @@ from fuse.errors import ConfigError, RunStoppedError
 from fuse.fetch import place_weights
 from fuse.io.coco import read_panoptic_json
 from fuse.io.remote import is_url
-from fuse.labels import load_space
+from fuse.labels import find_truth_map, load_space
 from fuse.models.fetching import Progress as FetchProgress
 from fuse.photo import FinishedPhoto, recall_photo
 from fuse.photo_scores import PhotoScores
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RunFolder
-from fuse.scoring import Evaluation, TruthScorer, find_truth_map
+from fuse.scoring import Evaluation, TruthScorer
 from fuse.tasks import check_truth_pngs, make_tasks
 from fuse.types import LabelSpace
 

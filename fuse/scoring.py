@@ -20,13 +20,13 @@ from fuse.doctor import (
     check_truth_segments,
     collect_findings,
 )
-from fuse.errors import CocoFormatError, DataError, LabelSpaceError
+from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
 from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.png import read_id_map_file
 from fuse.io.results import open_semantic, read_results
 from fuse.io.run_files import is_run
-from fuse.labels import LabelMap, find_label_map, map_panoptic
+from fuse.labels import LabelMap, find_truth_map, map_panoptic
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (
     PQResult,
@@ -318,43 +318,6 @@ def _number_as(
         names = sorted(map(predictions.photo_name, extra))
         notes.append(Note("pred-extra", repr(names[0]), len(names)))
     return renumber(predictions, own_ids), notes
-
-
-def find_truth_map(
-    truth: LabelSpace,
-    pred: LabelSpace,
-    used_ids: Iterable[int] | None = None,
-    *,
-    official: bool = False,
-) -> LabelMap | None:
-    """The map that carries ground truth into the predictions' label space; None = not needed.
-
-    Args:
-        truth: categories of the ground truth.
-        pred: categories of the predictions.
-        used_ids: category ids that the predictions use, by default all.
-        official: compare ids alone; the official scorer does not read the predictions' names.
-
-    Raises:
-        LabelSpaceError: the categories differ and no map ships.
-    """
-    true_names = {c.category_id: c.name for c in truth.categories}
-    different = [c for c in pred.categories if true_names.get(c.category_id) != c.name]
-    if not different:
-        return None
-    try:
-        return find_label_map(truth, pred)
-    except LabelSpaceError as err:
-        used = set(pred.by_id if used_ids is None else used_ids)
-        wrong = [c for c in different if not official or c.category_id not in true_names]
-        if used.isdisjoint(c.category_id for c in wrong):
-            return None
-        first = different[0]
-        theirs = true_names.get(first.category_id, "no category")
-        raise LabelSpaceError(
-            f"the predictions' categories are not the ground truth's: id {first.category_id} is "
-            f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}"
-        ) from err
 
 
 def _describe_map(label_map: LabelMap) -> str:

@@ -14,11 +14,11 @@ from real_data import COCO_ANNOTATIONS, needs_real_data
 
 from fuse.errors import CocoFormatError, LabelSpaceError
 from fuse.io.coco import read_panoptic_json
-from fuse.labels import find_label_map, load_space, map_panoptic
+from fuse.labels import find_label_map, find_truth_map, load_space, map_panoptic
 from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.per_image import write_per_image_csv
 from fuse.photo_scores import PhotoScores
-from fuse.scoring import TruthScorer, evaluate, find_truth_map
+from fuse.scoring import TruthScorer, evaluate
 from fuse.types import Category, LabelSpace
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})

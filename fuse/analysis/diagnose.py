@@ -18,13 +18,14 @@ from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.kept_run import KeptRun, read_kept_run
+from fuse.labels import find_truth_map
 from fuse.metrics.counts import stack_counts
 from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.metrics.segments import list_matches
 from fuse.ops.matching import BoolArray
 from fuse.ops.memory import keep_freed_memory
 from fuse.predictions import PhotoPrediction, choose_classes, fuse_photo
-from fuse.scoring import TruthScorer, find_truth_map
+from fuse.scoring import TruthScorer
 from fuse.threads import map_threads
 from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 

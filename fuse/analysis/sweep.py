@@ -19,10 +19,11 @@ from fuse.fusion import METHODS
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import write_whole
 from fuse.kept_run import KeptRun, read_kept_run
+from fuse.labels import find_truth_map
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
 from fuse.predictions import find_pairs
-from fuse.scoring import TruthScorer, find_truth_map
+from fuse.scoring import TruthScorer
 from fuse.threads import map_threads
 from fuse.types import PanopticPrediction
 

@@ -17,10 +17,10 @@ from fuse.engines.local import LocalEngine
 from fuse.errors import EngineError, FuseError
 from fuse.io.coco import read_panoptic_json
 from fuse.io.run_files import RUN_FILE
-from fuse.labels import load_space
+from fuse.labels import find_truth_map, load_space
 from fuse.photo import FinishedPhoto
 from fuse.records import PhotoTask
-from fuse.scoring import TruthScorer, find_truth_map
+from fuse.scoring import TruthScorer
 
 
 @dataclass(frozen=True, slots=True, eq=False)

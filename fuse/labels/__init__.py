@@ -26,6 +26,7 @@ from fuse.labels.spaces import (
     load_space,
     read_space,
 )
+from fuse.labels.truth_map import find_truth_map
 
 __all__ = [
     "LabelMap",
@@ -34,6 +35,7 @@ __all__ = [
     "find_choices",
     "find_label_map",
     "find_space_file",
+    "find_truth_map",
     "identify_space",
     "list_maps",
     "list_spaces",

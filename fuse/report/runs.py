@@ -17,8 +17,9 @@ from fuse.io.images import list_images
 from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.remote import is_url
 from fuse.kept_run import KeptRun, read_kept_run
+from fuse.labels import find_truth_map
 from fuse.records import PREDICTION_DIR
-from fuse.scoring import TruthScorer, find_truth_map
+from fuse.scoring import TruthScorer
 from fuse.types import LabelSpace
 
 
