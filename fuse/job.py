@@ -152,15 +152,7 @@ def run(
         )
         pool = RayPool(ray_address, workers, gpus_per_worker)
         carrier = _choose_engine(engine, assignment, clock, scorer, pool)
-        settings = {
-            "fuse": fuse.__version__,
-            "pipeline": config.to_json(),
-            **carrier.nets,
-            "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
-            "shard": "{}/{}".format(*shard),
-            "predictions": keep_predictions,
-            "pictures": pictures,
-        }
+        settings = _describe_run(assignment, carrier, images, shard)
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
         with clock.time("total"):
@@ -177,6 +169,21 @@ def run(
             unknown=len(tasks) - len(scores) if scorer else 0,
         )
         return _conclude(result, folder, carrier, scorer, scores)
+
+
+def _describe_run(
+    assignment: Assignment, carrier: Engine, images: Sequence[str], shard: tuple[int, int]
+) -> dict[str, Any]:
+    """What makes a run what it is; a run that goes on has the same."""
+    return {
+        "fuse": fuse.__version__,
+        "pipeline": assignment.config.to_json(),
+        **carrier.nets,
+        "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
+        "shard": "{}/{}".format(*shard),
+        "predictions": assignment.keep_predictions,
+        "pictures": assignment.pictures,
+    }
 
 
 def _choose_engine(
