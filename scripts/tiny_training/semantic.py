@@ -21,7 +21,13 @@ from tiny_training.photos import (
     read_image,
     read_label_map,
 )
-from tiny_training.teachers import CLASS_SETS, MOSAIC_CELLS, NOT_A_THING
+from tiny_training.teachers import (
+    CLASS_SETS,
+    MOSAIC_CELLS,
+    MOSAIC_CLASSES,
+    NOT_A_THING,
+    Beliefs,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,6 +44,7 @@ COLOUR_STRENGTH = 1.4
 PASTED_SHARE = 0.4  # of the views; the others keep the scene whole, which tells floor from ground
 BATCH = 8
 TRUTH_PER_BATCH = 2
+IMITATION_WEIGHT = 0.5
 TRUTH_WEIGHT = 0.25  # with more, the few photos with truth are learnt by heart
 PEAK_LR = 4e-4
 WEIGHT_DECAY = 0.03
@@ -57,41 +64,73 @@ def train_semantic(
     torch.manual_seed(seed)
     net.train().to(memory_format=torch.channels_last)
     freeze_early_blocks(net.encoder.model)
+    net.add_module("imitation", nn.Conv2d(net.segmentation_head[0].in_channels, MOSAIC_CLASSES, 1))
     optimizer = torch.optim.AdamW(group_parameters(net, net.encoder, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "semantic.pt", minutes)
     speed_up_depthwise(net)
-    teacher = np.load(work / TEACHER_FILE, mmap_mode="r")
     held_out = [photo for photo in photos if photo.held_out and photo.panoptic]
-    photos = [photo for photo in photos if not photo.held_out]
-    with_truth = [photo for photo in photos if photo.panoptic]
-    with_teacher = [photo for photo in photos if photo.teacher_row is not None]
-    class_weights, truth_odds = weigh_classes(with_truth, root)
-    teacher_odds = weigh_photos(with_teacher, teacher)
+    sampler = Sampler([photo for photo in photos if not photo.held_out], root, work)
     last_evaluation = training.elapsed
-    cv2.setNumThreads(1)  # each of the threads below draws a view of its own
-    pool = ThreadPoolExecutor(torch.get_num_threads())
-    sample_truth = partial(make_truth_sample, root=root)
-    sample_teacher = partial(make_taught_sample, root=root, teacher=teacher)
     for step in training.steps():
-        rng = np.random.default_rng([seed, step])
-        truths, classes = draw_samples(
-            sample_truth, with_truth, truth_odds, TRUTH_PER_BATCH, rng, pool
-        )
-        others, sets = draw_samples(
-            sample_teacher, with_teacher, teacher_odds, BATCH - TRUTH_PER_BATCH, rng, pool
-        )
-        logits = predict_logits(net, normalise(torch.cat([truths, others]))).float()
+        images, classes, sets, probs = sampler.draw(np.random.default_rng([seed, step]))
+        logits, own = predict_both(net, normalise(images))
+        truth_loss = compare_truth(logits[:TRUTH_PER_BATCH], classes, sampler.class_weights)
         training.update(
             {
-                "truth": TRUTH_WEIGHT
-                * compare_truth(logits[:TRUTH_PER_BATCH], classes, class_weights),
+                "truth": TRUTH_WEIGHT * truth_loss,
                 "teacher": compare_sets(logits[TRUTH_PER_BATCH:], sets),
+                "imitation": IMITATION_WEIGHT * compare_probs(own[TRUTH_PER_BATCH:], probs),
             }
         )
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
             last_evaluation = training.elapsed
             print_mean_iou(training.averaged, held_out, root)
     print_mean_iou(training.averaged, held_out, root)
+
+
+class Sampler:
+    """Draws batches: views of photos with panoptic truth, then of photos with a teacher."""
+
+    def __init__(self, photos: list[Photo], root: Path, work: Path) -> None:
+        self.with_truth = [photo for photo in photos if photo.panoptic]
+        self.with_teacher = [photo for photo in photos if photo.teacher_row is not None]
+        teacher, beliefs = np.load(work / TEACHER_FILE, mmap_mode="r"), Beliefs(root)
+        self.class_weights, self.truth_odds = weigh_classes(self.with_truth, root)
+        self.teacher_odds = weigh_photos(self.with_teacher, teacher, beliefs)
+        self.sample_truth = partial(make_truth_sample, root=root)
+        self.sample_taught = partial(
+            make_taught_sample, root=root, teacher=teacher, beliefs=beliefs
+        )
+        cv2.setNumThreads(1)  # each of the threads below draws a view of its own
+        self.pool = ThreadPoolExecutor(torch.get_num_threads())
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw pixels (BATCH, 3, SIDE, SIDE), and what they should be.
+
+        These are class_index (TRUTH_PER_BATCH, SIDE, SIDE), and of the others the
+        probabilities of `CLASS_SETS` and of the teacher's classes (N, channels, cells, cells).
+        """
+        truths, classes = self.draw_views(
+            self.sample_truth, self.with_truth, self.truth_odds, TRUTH_PER_BATCH, rng
+        )
+        others, taught = self.draw_views(
+            self.sample_taught, self.with_teacher, self.teacher_odds, BATCH - TRUTH_PER_BATCH, rng
+        )
+        sets, probs = taught.split([len(CLASS_SETS), MOSAIC_CLASSES], 1)
+        return torch.cat([truths, others]), classes, sets, probs
+
+    def draw_views(
+        self,
+        sample: Callable[[Photo, np.random.Generator], tuple[Tensor, Tensor]],
+        photos: list[Photo],
+        odds: Array,
+        count: int,
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw photos by their odds and a view of each: stacked pixels and targets, mixed."""
+        drawn = [photos[index] for index in rng.choice(len(photos), count, p=odds)]
+        images, targets = zip(*self.pool.map(sample, drawn, rng.spawn(count)), strict=True)
+        return paste_windows(rng, torch.stack(images), torch.stack(targets), PASTED_SHARE)
 
 
 def to_class_index(label_map: Array) -> Array:
@@ -114,32 +153,19 @@ def weigh_classes(photos: list[Photo], root: Path) -> tuple[Tensor, Array]:
     return torch.tensor(weights, dtype=torch.float32), repeats / repeats.sum()
 
 
-def weigh_photos(photos: list[Photo], teacher: Array) -> Array:
+def weigh_photos(photos: list[Photo], teacher: Array, beliefs: Beliefs) -> Array:
     """Probabilities of photos with a teacher: those with rare stuff or complete labels count more.
 
     Most are of people; the others show what COCO shows.
     """
-    shares = np.stack([teacher[photo.teacher_row].mean((0, 1)) / 255 for photo in photos])
+    means = [teacher[photo.teacher_row].mean((0, 1)) / 255 for photo in photos]
+    shares = np.stack([mean @ beliefs.tabulate(mean) for mean in means])
     present = shares[:, 1:] > PRESENT_SHARE
     frequency = np.maximum(present.mean(0), RAREST)
     repeats = np.where(present, (COMMON / frequency) ** 0.5, 0).max(1)
     repeats = np.maximum(repeats, 0.7) * [2.0 if photo.complete else 1.0 for photo in photos]
     probabilities: Array = repeats / repeats.sum()
     return probabilities
-
-
-def draw_samples(
-    sample: Callable[[Photo, np.random.Generator], tuple[Tensor, Tensor]],
-    photos: list[Photo],
-    odds: Array,
-    count: int,
-    rng: np.random.Generator,
-    pool: ThreadPoolExecutor,
-) -> tuple[Tensor, Tensor]:
-    """Draw photos by their odds and a view of each: stacked pixels and targets, mixed."""
-    drawn = [photos[index] for index in rng.choice(len(photos), count, p=odds)]
-    images, targets = zip(*pool.map(sample, drawn, rng.spawn(count)), strict=True)
-    return paste_windows(rng, torch.stack(images), torch.stack(targets), PASTED_SHARE)
 
 
 def make_truth_sample(photo: Photo, rng: np.random.Generator, root: Path) -> tuple[Tensor, Tensor]:
@@ -153,9 +179,12 @@ def make_truth_sample(photo: Photo, rng: np.random.Generator, root: Path) -> tup
 
 
 def make_taught_sample(
-    photo: Photo, rng: np.random.Generator, root: Path, teacher: Array
+    photo: Photo, rng: np.random.Generator, root: Path, teacher: Array, beliefs: Beliefs
 ) -> tuple[Tensor, Tensor]:
-    """Draw a view of a photo with a teacher: pixels and sets (sets, SIDE / 4, SIDE / 4) in 0..1."""
+    """Draw a view of a photo with a teacher: pixels, and probabilities (channels, cells, cells).
+
+    First those of `CLASS_SETS`, with the objects over them, then the teacher's own.
+    """
     view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES, LARGEST_TURN)
     pixels = jitter_colour(
         rng, view.warp_image(read_image(root / photo.file_name)), COLOUR_STRENGTH
@@ -163,13 +192,13 @@ def make_taught_sample(
     cells = SIDE // STRIDE
     to_cells = np.diag([1 / STRIDE, 1 / STRIDE]) @ view.matrix
     to_photo = np.array([photo.width / MOSAIC_CELLS, photo.height / MOSAIC_CELLS, 1])
-    sets = np.stack(
-        [
-            cv2.warpAffine(np.ascontiguousarray(plane), to_cells * to_photo, (cells, cells))
-            for plane in teacher[photo.teacher_row].transpose(2, 0, 1)
-        ]
+    answer = teacher[photo.teacher_row].transpose(2, 0, 1).copy()
+    probs = np.stack(
+        [cv2.warpAffine(plane, to_cells * to_photo, (cells, cells)) for plane in answer]
     )
-    sets = sets.astype(np.float32) / 255
+    probs = probs.astype(np.float32) / 255
+    table = beliefs.tabulate(answer.mean((1, 2)) / 255)
+    sets = (table.T @ probs.reshape(len(probs), -1)).reshape(-1, cells, cells)
     cell_view = View(to_cells, cells)
     if photo.complete:
         for mixed, stuff in NOT_A_THING.items():
@@ -181,7 +210,7 @@ def make_taught_sample(
         sets[:, mask] = 0
         if labelled.confidence >= SURE:
             sets[0, mask] = labelled.confidence
-    return to_tensor(pixels), torch.from_numpy(sets)
+    return to_tensor(pixels), torch.from_numpy(np.concatenate([sets, probs]))
 
 
 def to_tensor(pixels: Array) -> Tensor:
@@ -203,6 +232,14 @@ def predict_logits(net: nn.Module, images: Tensor) -> Tensor:
     return logits
 
 
+def predict_both(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Run the net: its logits at stride 4, and what it thinks the teacher says."""
+    with torch.autocast("cpu", torch.bfloat16):
+        features = net.decoder(net.encoder(images))
+        logits, own = net.segmentation_head[0](features), net.imitation(features)
+    return logits.float(), own.float()
+
+
 def compare_truth(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy with the truth at every second pixel, rare classes weighted."""
     logits = functional.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
@@ -222,6 +259,15 @@ def compare_sets(logits: Tensor, sets: Tensor) -> Tensor:
         for members in CLASS_SETS
     ]
     return -(sets * torch.stack(per_set, 1)).sum() / sets.sum().clamp(min=1.0)
+
+
+def compare_probs(logits: Tensor, probs: Tensor) -> Tensor:
+    """Cross-entropy with the teacher's own classes, which tell more apart than the sets do.
+
+    Only training has this head. It keeps the features as rich as the teacher's (Hinton et al.,
+    Distilling the Knowledge in a Neural Network, 2015).
+    """
+    return -(probs * logits.log_softmax(1)).sum() / probs.sum().clamp(min=1.0)
 
 
 @torch.inference_mode()

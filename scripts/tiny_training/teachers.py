@@ -1,8 +1,8 @@
 """The `labels` stage: people's labels of four folders, and two teachers' for what they left out.
 
 YOLOX-nano gives boxes, the Mask R-CNN at hand gives their masks, MOSAIC (ADE20K, 32 classes)
-gives the stuff. A teacher's answer is soft: boxes carry their measured precision, pixels the
-probabilities of sets of classes.
+gives the stuff. A teacher's answer is soft: boxes carry their measured precision, pixels their
+probabilities, which `Beliefs` turns into those of sets of the student's classes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ YOLOX_SIDE = 416
 YOLOX_STRIDES = (8, 16, 32)
 MOSAIC_SIDE = 512
 MOSAIC_CELLS = 128
+MOSAIC_CLASSES = 32
 SCORE_FLOOR = 0.08
 SAME_PERSON_IOU = 0.4
 EXTRA_PERSON_FACTOR = 0.4  # photos of one labelled person should hold no second one
@@ -108,14 +109,14 @@ def label_stuff(root: Path, work: Path, first_row: int = 0) -> None:
     """
     category_of = coco_category_to_super(root)
     photos = [photo for photo in list_photos(root, category_of) if photo.panoptic is None]
-    teacher = SetTeacher(root)
-    shape = (len(photos), MOSAIC_CELLS, MOSAIC_CELLS, len(CLASS_SETS))
+    teacher = StuffTeacher(root)
+    shape = (len(photos), MOSAIC_CELLS, MOSAIC_CELLS, MOSAIC_CLASSES)
     mode = "r+" if first_row else "w+"
-    sets = np.lib.format.open_memmap(
+    probs = np.lib.format.open_memmap(
         work / TEACHER_FILE, mode, None if first_row else np.uint8, None if first_row else shape
     )
     for row in range(first_row, len(photos)):
-        sets[row] = teacher(read_image(root / photos[row].file_name))
+        probs[row] = teacher(read_image(root / photos[row].file_name))
         if row % 200 == 199:
             print(f"stuff: {row + 1} of {len(photos)} photos", flush=True)
 
@@ -269,26 +270,39 @@ def make_yolox_cells() -> torch.Tensor:
     return torch.cat(cells).float()
 
 
-class SetTeacher:
-    """MOSAIC on a photo: probability of each set of `CLASS_SETS`, times how far it is believed."""
+class StuffTeacher:
+    """MOSAIC on a photo."""
 
     def __init__(self, root: Path) -> None:
         self.session = open_session(root / "weights/mosaic_r4_ade20k32_logits.onnx")
-        names = json.loads((root / "weights/labels.json").read_text())["ade20k32"]
-        self.indoors, self.outdoors = tabulate(INDOORS, names), tabulate(OUTDOORS, names)
-        self.open_air = np.isin(names, OPEN_AIR)
 
     def __call__(self, image: Array) -> Array:
-        """Answer uint8 (128, 128, sets), 255 = certain; the photo is stretched to the square."""
+        """Answer uint8 (128, 128, 32), 255 = certain; the photo is stretched to the square."""
         side = (MOSAIC_SIDE, MOSAIC_SIDE)
         square = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
         name = self.session.get_inputs()[0].name
         logits = self.session.run(None, {name: square[None]})[0][0]
         probs = np.exp(logits - logits.max(0))
         probs /= probs.sum(0)
-        share = min(float(probs[self.open_air].sum(0).mean()) / OPEN_AIR_SHARE, 1.0)
-        to_set = (1 - share) * self.indoors + share * self.outdoors
-        return (probs.transpose(1, 2, 0) @ to_set * 255).round().astype(np.uint8)
+        return (probs.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+
+
+class Beliefs:
+    """What the stuff teacher's classes mean on COCO, by scene."""
+
+    def __init__(self, root: Path) -> None:
+        names = json.loads((root / "weights/labels.json").read_text())["ade20k32"]
+        self.indoors, self.outdoors = tabulate(INDOORS, names), tabulate(OUTDOORS, names)
+        self.open_air = np.isin(names, OPEN_AIR)
+
+    def tabulate(self, probs: Array) -> Array:
+        """Make the matrix (32, sets) for a photo of mean probabilities (32,) in 0..1.
+
+        Probabilities times it are those of each set of `CLASS_SETS`, times how far it is believed.
+        """
+        share = min(float(probs[self.open_air].sum()) / OPEN_AIR_SHARE, 1.0)
+        table = (1 - share) * self.indoors + share * self.outdoors
+        return table.astype(np.float32)
 
 
 def tabulate(beliefs: dict[str, dict[int, float]], names: list[str]) -> Array:
