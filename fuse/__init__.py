@@ -89,3 +89,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of the nam
     if name not in _HOME_OF:
         raise AttributeError(f"module 'fuse' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

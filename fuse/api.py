@@ -1,4 +1,7 @@
-"""All that the command line does, as functions; each command calls the one of its name."""
+"""All that the command line does, as functions; most commands call the one of their name.
+
+Paths may also be given as text.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from fuse.combine import CombineResult, combine, combine_kept
 from fuse.config import find_examples, list_pipelines
 from fuse.datasets.convert import ConvertResult, convert
 from fuse.fetch import PipelineEntry, describe_pipelines, fetch
+from fuse.io.files import take_text
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
 from fuse.labels_audit import LabelAudit, audit, draft, list_category_rows, list_space_rows
@@ -27,6 +31,7 @@ from fuse.scoring import Evaluation, evaluate
 from fuse.verify import Verification, verify
 
 
+@take_text
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
     """Run the default pipeline over the example photos, score it and draw what it saw.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from fuse.config import THRESHOLDS, FusionConfig, change_fusion, parse_fusion_overrides
 from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
-from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import write_pair_aside
+from fuse.io.coco import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.files import take_text, write_pair_aside
 from fuse.io.images import png_names
 from fuse.io.names import check_links, make_parent
 from fuse.io.photo_list import read_categories, read_photo_list
@@ -42,7 +42,7 @@ class CombineResult:
     out: Path
     photos: int
     segments: int
-    unlisted: tuple[int | str, ...]
+    unlisted: tuple[ImageId, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +72,7 @@ class _Inputs:
         return fuse_photo(semantic, instances, self.space, self.fusion, {})
 
 
+@take_text
 def combine(
     out: Path,
     *,
@@ -114,7 +115,7 @@ def combine(
     Raises:
         ConfigError: the rule or a threshold is wrong.
         CocoFormatError: a file is wrong; the message names the entry and the field.
-        DataError: the folder is not empty.
+        DataError: the folder is not empty, or none of a file's photos is in the list.
         LabelSpaceError: there are no such categories.
     """
     given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
@@ -122,6 +123,7 @@ def combine(
     photos, listed_space = read_photo_list(images)
     space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
     inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)
+    unlisted = _find_unlisted(inputs, photos.keys(), images)
     find_pairs(fusion, space)
     if isinstance(inputs.semantic, ResultsFile) and METHODS[fusion.rule].fuse != fuse_by_overlap:
         raise ConfigError(f"rule {rule!r} needs a folder of label PNGs; {semantic} is a file")
@@ -136,10 +138,10 @@ def combine(
         workers=workers,
         on_progress=on_progress,
     )
-    unlisted = _list_ids(inputs) - photos.keys()
-    return CombineResult(out, len(photos), segments, tuple(sorted(unlisted, key=str)))
+    return CombineResult(out, len(photos), segments, unlisted)
 
 
+@take_text
 def combine_kept(
     out: Path,
     *,
@@ -176,8 +178,7 @@ def combine_kept(
     """
     run = read_kept_run(predictions)
     given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
-    fusion = change_fusion(run.fusion, given)
-    find_pairs(fusion, run.space)
+    fusion = run.change_rule(given)
     annotations = run.dataset.annotations
     tasks = [(image, annotations[i].file_name) for i, image in run.dataset.images.items()]
     segments = _combine_photos(
@@ -260,13 +261,24 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
     if (out / RUN_FILE).exists():
         raise DataError(f"{out} holds a run, whose files belong together; give another folder")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise DataError(f"{out} is not empty; give a new folder, or overwrite it")
+        raise DataError(f"{out} is not empty; give a new folder, or --overwrite")
     check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))
 
 
-def _list_ids(inputs: _Inputs) -> set[int | str]:
-    """Image ids that the predictions speak of."""
-    ids = set(inputs.instances.entries)
-    if isinstance(inputs.semantic, ResultsFile):
-        ids |= inputs.semantic.entries.keys()
-    return ids
+def _find_unlisted(inputs: _Inputs, listed: Set[ImageId], photo_list: Path) -> tuple[ImageId, ...]:
+    """Image ids that the predictions speak of and the photo list lacks.
+
+    Raises:
+        DataError: it lacks all of a file.
+    """
+    unlisted: set[ImageId] = set()
+    for file in (inputs.instances, inputs.semantic):
+        if isinstance(file, ResultsFile) and file.entries:
+            extra = file.entries.keys() - listed
+            if len(extra) == len(file.entries):
+                raise DataError(
+                    f"{file.path}: none of its photos (image_id {next(iter(file.entries))!r}, ...) "
+                    f"is in {photo_list} (image_id {next(iter(listed), None)!r}, ...)"
+                )
+            unlisted |= extra
+    return tuple(sorted(unlisted, key=str))

@@ -221,6 +221,8 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
     presets = list_pipelines()
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():
+        if path.suffix == ".toml":
+            raise ConfigError(f"{path}: there is no such preset file")
         raise ConfigError(
             f"no pipeline {pipeline!r}; {suggest(pipeline, list(presets))}, "
             "or give the path of a TOML file"

@@ -190,6 +190,13 @@ FAULTS = {
     "branch-extra": _Fault(
         "photos of --semantic or --instances that the ground truth lacks", "left out"
     ),
+    "branch-missing": _Fault(
+        "photos without an entry in the file of --semantic", "nothing was found in them"
+    ),
+    "branch-stuff": _Fault(
+        "instances of --instances whose category_id is stuff in the predictions' label space",
+        "not scored; ids must be of the label space that PRED speaks",
+    ),
     "cannot-score": _Fault(
         "photos that cannot be scored",
         "mend or replace the files",
@@ -283,14 +290,30 @@ def check_heads(
 
 
 def check_branches(
-    truth: PanopticDataset, branches: Iterable[ResultsFile | LabelFolder | None]
+    truth: PanopticDataset,
+    semantic: ResultsFile | LabelFolder | None,
+    instances: ResultsFile | None,
 ) -> Iterator[Note]:
-    """Notes on what the files of the two branches hold beyond the photos of the truth."""
-    for branch in branches:
+    """Notes on what the files of the two branches hold too much of, or too little."""
+    for branch in (semantic, instances):
         if isinstance(branch, ResultsFile):
             extra = [i for i in branch.entries if i not in truth.annotations]
             if extra:
                 yield Note("branch-extra", f"{branch.path}, image_id {extra[0]!r}", len(extra))
+    if isinstance(semantic, ResultsFile):  # without instances a photo may well be
+        missing = [i for i in truth.annotations if i not in semantic.entries]
+        if missing:
+            yield Note("branch-missing", f"{semantic.path}, image_id {missing[0]!r}", len(missing))
+    if instances:
+        stuff_ids = set(instances.space.stuff_ids)
+        of_stuff = [
+            f"{instances.path}, entry {place}: {instances.space.by_id[entry.category_id].name!r}"
+            for entries in instances.entries.values()
+            for place, entry in entries
+            if entry.category_id in stuff_ids
+        ]
+        if of_stuff:
+            yield Note("branch-stuff", of_stuff[0], len(of_stuff))
 
 
 def _check_names(truth: PanopticDataset, predictions: PanopticDataset) -> list[Note]:

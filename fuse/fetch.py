@@ -9,6 +9,7 @@ from typing import Any
 
 from fuse.config import ModelConfig, PipelineConfig, list_pipelines, read_pipeline
 from fuse.errors import ModelNotFoundError
+from fuse.io.files import take_text
 from fuse.models.fetching import FetchedFile, Progress, check_weights, fetch_weights
 from fuse.models.registry import find_needed_weights, needs_plugin_permission
 from fuse.models.sources import (
@@ -65,6 +66,7 @@ class PipelineEntry:
         return asdict(self)
 
 
+@take_text
 def fetch(
     pipelines: Sequence[str],
     *,
@@ -137,6 +139,7 @@ def place_model_weights(
     return {**model.options, "weights": str(fetch_weights(needed, on_fetch))}
 
 
+@take_text
 def describe_pipelines(weights_dir: Path | None = None) -> list[PipelineEntry]:
     """The pipelines that ship and their weights; no net's library is loaded for this.
 

@@ -21,6 +21,7 @@ from fuse.engines.ray_pool import RayPool
 from fuse.errors import ConfigError, RunStoppedError
 from fuse.fetch import place_weights
 from fuse.io.coco import read_panoptic_json
+from fuse.io.files import take_text
 from fuse.io.remote import is_url
 from fuse.labels import find_truth_map, load_space
 from fuse.models.fetching import Progress as FetchProgress
@@ -29,7 +30,7 @@ from fuse.photo_scores import PhotoScores
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.scoring import Evaluation, TruthScorer
-from fuse.tasks import check_truth_pngs, make_tasks
+from fuse.tasks import check_truth, make_tasks
 from fuse.types import LabelSpace
 
 Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
@@ -51,6 +52,7 @@ class RunResult:
         seconds: by stage, added up over threads; ``total`` is wall-clock.
         evaluation: PQ where ground truth was given.
         unknown: how many photos that ground truth does not know.
+        pictures: whether pictures were drawn.
     """
 
     out: Path
@@ -60,6 +62,7 @@ class RunResult:
     seconds: dict[str, float]
     evaluation: Evaluation | None = None
     unknown: int = 0
+    pictures: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
@@ -73,8 +76,9 @@ class RunResult:
         return summary
 
 
+@take_text
 def run(
-    images: Sequence[str],
+    images: Sequence[str | Path] | str | Path,
     out: Path,
     *,
     pipeline: str = "tiny",
@@ -104,7 +108,7 @@ def run(
     A folder that holds a cut-off run of the same settings is continued.
 
     Args:
-        images: folders, files and globs, also behind URLs as ``s3://bucket/photos``.
+        images: folders, files and globs, also behind URLs as ``s3://bucket/photos``; or one.
         out: the output folder; the README says what it holds.
         pipeline: name or file of a preset.
         overrides: ``section.key=value`` each, changes to the preset.
@@ -113,7 +117,7 @@ def run(
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each photo with its semantic map, instances and fused map.
         keep_predictions: also write what the nets said, for other rules and thresholds; finds
-            instances down to a score of `fuse.engines.local.KEPT_SCORE`.
+            instances down to a score of `fuse.predictions.KEPT_SCORE`.
         batch_size: photos per call of the nets; by default one on a CPU, and on a GPU as many
             as fit.
         timeout: seconds after which a photo that is still being read has failed.
@@ -142,9 +146,11 @@ def run(
         space = load_space(config.label_space)
         truth = read_panoptic_json(gt, gt_dir) if gt else None
         scorer = TruthScorer(truth, find_truth_map(truth.space, space)) if truth else None
-        tasks = make_tasks(images, out, truth)[shard[0] - 1 :: shard[1]]
+        inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
+        tasks = make_tasks(inputs, out, truth)
         if truth:
-            check_truth_pngs(tasks, truth)
+            check_truth(tasks, truth)
+        tasks = tasks[shard[0] - 1 :: shard[1]]
         place_weights(config, weights_dir, on_fetch)  # before any process reads them
         assignment = Assignment(
             *(config, device, weights_dir, out, gt, gt_dir),
@@ -152,7 +158,7 @@ def run(
         )
         pool = RayPool(ray_address, workers, gpus_per_worker)
         carrier = _choose_engine(engine, assignment, clock, scorer, pool)
-        settings = _describe_run(assignment, carrier, images, shard)
+        settings = _describe_run(assignment, carrier, inputs, shard)
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
         with clock.time("total"):
@@ -167,19 +173,20 @@ def run(
             failed=failed,
             seconds=dict(clock.seconds),
             unknown=len(tasks) - len(scores) if scorer else 0,
+            pictures=pictures,
         )
         return _conclude(result, folder, carrier, scorer, scores)
 
 
 def _describe_run(
-    assignment: Assignment, carrier: Engine, images: Sequence[str], shard: tuple[int, int]
+    assignment: Assignment, carrier: Engine, inputs: Sequence[str], shard: tuple[int, int]
 ) -> dict[str, Any]:
     """What makes a run what it is; a run that goes on has the same."""
     return {
         "fuse": fuse.__version__,
         "pipeline": assignment.config.to_json(),
         **carrier.nets,
-        "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in images],
+        "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in inputs],
         "shard": "{}/{}".format(*shard),
         "predictions": assignment.keep_predictions,
         "pictures": assignment.pictures,

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fuse.config import BRANCHES, FusionConfig, change_fusion
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError, ConfigError, DataError
 from fuse.fusion import METHODS, weigh_classes
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.photo_ids import match_photos
 from fuse.io.run_files import RUN_FILE
 from fuse.labels import find_choices, parse_targets
-from fuse.predictions import PhotoPrediction, fuse_photo, read_prediction
+from fuse.predictions import (
+    PhotoPrediction,
+    find_pairs,
+    fuse_photo,
+    lowest_kept_score,
+    read_prediction,
+)
 from fuse.records import PREDICTION_DIR
 from fuse.run_folder import read_run_file, restore_space
 from fuse.types import LabelSpace, PanopticPrediction
@@ -71,6 +78,23 @@ class KeptRun:
         if not pairs:
             raise DataError(f"{truth.path} knows no photo of {self.path}")
         return pairs
+
+    def change_rule(self, changes: Mapping[str, Any]) -> FusionConfig:
+        """The run's rule with changes, see `change_fusion`.
+
+        Raises:
+            ConfigError: the rule has no such key, a value is wrong, or the score threshold is
+                below what was kept.
+        """
+        fusion = change_fusion(self.fusion, changes)
+        find_pairs(fusion, self.space)
+        lowest = lowest_kept_score(self.fusion)
+        if fusion.score_threshold < lowest:
+            raise ConfigError(
+                f"score_threshold {fusion.score_threshold} is below {lowest}, down to which "
+                f"{self.path} kept instances; run the nets with a lower threshold"
+            )
+        return fusion
 
     def fuse(
         self, image_id: ImageId, fusions: Sequence[FusionConfig]

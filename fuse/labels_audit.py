@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.files import take_text
 from fuse.io.label_files import write_label_map
 from fuse.labels import (
     LabelMap,
@@ -121,6 +122,7 @@ def list_category_rows(name: str) -> list[tuple[str, ...]]:
     ]
 
 
+@take_text
 def draft(source: str, target: str, path: Path) -> LabelMap:
     """Write the map from one label space to another as a CSV file to be completed by hand.
 
@@ -141,6 +143,7 @@ def draft(source: str, target: str, path: Path) -> LabelMap:
     return label_map
 
 
+@take_text
 def audit(
     source: str,
     target: str,

@@ -10,12 +10,14 @@ from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import PanopticDataset, read_panoptic_json
+from fuse.io.files import take_text
 from fuse.io.names import check_links, make_parent
 from fuse.io.run_files import RUN_FILE
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RunFolder, read_records, read_run_file, restore_space
 
 
+@take_text
 def merge(runs: Sequence[Path], out: Path) -> int:
     """Join the shards of one run; the result is what a single run would have written.
 

@@ -6,13 +6,14 @@ import csv
 import io
 from pathlib import Path
 
-from fuse.io.files import open_whole
+from fuse.io.files import open_whole, take_text
 from fuse.metrics.pq import summarize
 from fuse.scoring import Evaluation
 
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
+@take_text
 def write_per_image_csv(path: Path, evaluation: Evaluation) -> None:
     """Write one line per photo: its counts, and PQ over the categories that it has.
 

@@ -44,6 +44,13 @@ NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule
 MAX_UNPACKED = 2**31  # bytes of all arrays of a photo; a label map of MAX_PIXELS takes a third
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
 
+KEPT_SCORE = 0.05  # down to which instances are kept; what detectors are customarily scored down to
+
+
+def lowest_kept_score(fusion: FusionConfig) -> float:
+    """Down to which score a run by this rule keeps instances."""
+    return min(KEPT_SCORE, fusion.score_threshold)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoPrediction:

@@ -188,7 +188,10 @@ def read_run_file(run: Path) -> dict[str, Any]:
     try:
         text = read_regular(path)
     except OSError as err:
-        raise DataError(f"{run} holds no run ({err.strerror})") from err
+        raise DataError(
+            f"{run} holds no run: its {RUN_FILE} cannot be read ({err.strerror}); "
+            "the output of fuse combine has none"
+        ) from err
     content = parse_object(text, str(path))
     if not isinstance(content.get("settings"), dict):
         raise CocoFormatError(f"{path}: has no settings")

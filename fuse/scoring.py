@@ -22,6 +22,7 @@ from fuse.doctor import (
 )
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
+from fuse.io.files import take_text
 from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.png import read_id_map_file
 from fuse.io.results import open_semantic, read_results
@@ -228,6 +229,7 @@ class TruthScorer:
         )
 
 
+@take_text
 def evaluate(
     gt: Path,
     pred: Path,
@@ -255,8 +257,9 @@ def evaluate(
         official: do as the official scorer where that differs (`match_segments`).
         strict: make every finding an error.
         semantic: predictions of the semantic branch, for its mIoU: a COCO result JSON, or a
-            folder of PNGs with a category_id per pixel.
-        instances: a COCO result JSON of the instance branch, for its mask AP.
+            folder of PNGs with a category_id per pixel, in the predictions' label space.
+        instances: a COCO result JSON of the instance branch, for its mask AP; category ids in
+            the predictions' label space.
         workers: threads, by default one per processor.
         on_progress: called with the photos done and the photos in all.
 
@@ -276,7 +279,7 @@ def evaluate(
     semantic_file = open_semantic(semantic, scorer.space) if semantic else None
     instance_file = read_results(instances, scorer.space) if instances else None
     notes += check_heads(truth, predictions, mapped=label_map is not None)
-    notes += check_branches(truth, (semantic_file, instance_file))
+    notes += check_branches(truth, semantic_file, instance_file)
     image_ids = list(truth.annotations)
     photos = PhotoScores()
     with map_threads(lambda i: scorer.score_file(i, predictions), image_ids, workers) as scored:

@@ -30,8 +30,19 @@ def make_tasks(
     ]
 
 
-def check_truth_pngs(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:
-    """Raise CocoFormatError before any work is done where a true PNG is missing."""
+def check_truth(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:
+    """Find out before any work is done that photos cannot be scored.
+
+    Raises:
+        DataError: the ground truth knows none of the photos.
+        CocoFormatError: a true PNG is missing.
+    """
+    if not any(task.image_id in truth.annotations for task in tasks):
+        known = next(map(truth.photo_name, truth.annotations), "none")
+        raise DataError(
+            f"{truth.path} knows none of the photos (first {tasks[0].file_name!r}, its own "
+            f"{known!r}); give the ground truth of these photos, or leave out --gt"
+        )
     scored = [task.image_id for task in tasks if task.image_id in truth.annotations]
     missing = [png for png in map(truth.png_path, scored) if not png.is_file()]
     if missing:

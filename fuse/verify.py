@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.io.files import hash_file
+from fuse.io.files import hash_file, take_text
 from fuse.io.run_files import PANOPTIC_FILE
 from fuse.run_folder import RunFolder, read_records, read_run_file
 from fuse.threads import map_threads
@@ -51,6 +51,7 @@ class Verification:
         }
 
 
+@take_text
 def verify(
     run: Path,
     *,

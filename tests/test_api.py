@@ -316,3 +316,9 @@ def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
     with pytest.raises(DataError, match="run it with --keep-predictions"):
         api.combine_kept(tmp_path / "out", predictions=finished.out)
     assert not (tmp_path / "out").exists()
+
+
+def test_one_photo_may_be_named_without_a_list(tmp_path):
+    for number, given in enumerate((str(EXAMPLES / "chelsea.jpg"), EXAMPLES / "chelsea.jpg")):
+        result = api.run(given, str(tmp_path / f"out{number}"), device="cpu")
+        assert (result.done, result.out) == (1, tmp_path / f"out{number}")

@@ -244,6 +244,21 @@ def test_verify_tells_damage_by_its_exit_code_and_mends_it(photos, tmp_path):
     assert call("verify", tmp_path / "out").exit_code == 0
 
 
+def test_a_truth_of_other_photos_is_refused_before_the_work(photos, tmp_path):
+    (photos / "chelsea.jpg").rename(photos / "cat.jpg")
+    result = call("run", photos, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
+    assert result.exit_code == 1
+    assert "knows none of the photos (first 'cat.jpg', its own 'astronaut.jpg')" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["sweep", "diagnose", "compare"])
+def test_a_negative_seed_is_wrong_usage(command):
+    result = call(command, "--seed", -1)
+    assert result.exit_code == 2
+    assert "-1 is not in the range x>=0" in result.stderr
+
+
 def test_json_goes_into_a_pipe_alone(photos, tmp_path):
     command = [sys.executable, "-m", "fuse", "run", photos, "-o", tmp_path / "out"]
     done = subprocess.run(

@@ -200,11 +200,13 @@ def test_output_is_named_and_described_as_a_run_is(files: dict[str, Path], tmp_p
 
 
 def test_a_photo_without_predictions_is_void(files: dict[str, Path], tmp_path: Path) -> None:
-    for name in ("instances", "semantic"):
-        change(files[name], image_id=77)
+    photos, results = (json.loads(files[name].read_text()) for name in ("images", "instances"))
+    photos["images"].append({**photos["images"][0], "id": 6, "file_name": "other.jpg"})
+    files["images"].write_text(json.dumps(photos))
+    files["instances"].write_text(json.dumps([*results, {**results[0], "image_id": 77}]))
     result = combine(tmp_path / "out", **files)
-    assert result.unlisted == (77,)
-    found = read_panoptic_json(tmp_path / "out").load(5)
+    assert (result.photos, result.unlisted) == (2, (77,))
+    found = read_panoptic_json(tmp_path / "out").load(6)
     assert found.segments_info == ()
     assert not found.panoptic_map.any()
 

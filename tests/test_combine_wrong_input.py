@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from result_files import SIZE, change, write_cat_and_sky
 
+import fuse
 from fuse.combine import combine
-from fuse.errors import CocoFormatError, ConfigError, FuseError
+from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError
 from fuse.fusion import METHODS, fuse_by_overlap
 
 
@@ -140,3 +141,23 @@ def test_only_the_painter_of_overlap_takes_stuff_masks(
     else:
         with pytest.raises(ConfigError, match=f"rule '{rule}' needs a folder of label PNGs"):
             combine(tmp_path / "out", **files, rule=rule)
+
+
+@pytest.mark.parametrize("name", ["instances", "semantic"])
+def test_results_of_other_photos_are_refused(files: dict, tmp_path: Path, name: str) -> None:
+    change(files[name], image_id=77)
+    with pytest.raises(DataError, match=rf"{name}.json: none of its photos \(image_id 77, ...\)"):
+        combine(tmp_path / "out", **files)
+    assert not (tmp_path / "out").exists()
+
+
+def test_paths_may_be_text(files: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    combine(str(out), **{name: str(path) for name, path in files.items()})
+    dataset = fuse.read_panoptic_json(str(out), str(out / "panoptic"))
+    (name,) = [annotation.file_name for annotation in dataset.annotations.values()]
+    segment_map = fuse.read_id_map(str(out / "panoptic" / name))
+    fuse.write_id_map(str(tmp_path / "again.png"), segment_map)
+    assert (tmp_path / "again.png").read_bytes() == (out / "panoptic" / name).read_bytes()
+    assert fuse.evaluate(str(out), str(out)).result.all.pq == 1
+    assert fuse.load_space("coco_super") == fuse.load_space(Path("coco_super"))

@@ -5,14 +5,15 @@ import json
 import cv2
 import numpy as np
 import pytest
-from panoptic_maps import panoptic, write_dataset
+from panoptic_maps import SPACE, panoptic, write_dataset
 
 import fuse.doctor
-from fuse.errors import DataError
+from fuse.errors import CocoFormatError, DataError
 from fuse.io.png import write_id_map
 from fuse.scoring import evaluate
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})
+MASK = {"size": [1, 6], "counts": [0, 3, 3]}
 PRED = panoptic([1, 1, 0, 0, 2, 2], {1: 1, 2: 7})
 
 
@@ -86,9 +87,10 @@ FAULTS = {
 }
 
 
-# What no edit of a JSON brings about; each has a test of its own, the last two in test_scoring.
+# What no edit of a JSON brings about; each has a test of its own, the last two in test_job.
 OTHER_FAULTS = {
-    *("truth-png-kind", "pred-png-kind", "branch-extra", "cannot-score"),
+    *("truth-png-kind", "pred-png-kind", "branch-extra", "branch-missing", "branch-stuff"),
+    "cannot-score",
     *("other-photo", "run-renumbered"),
 }
 
@@ -200,8 +202,31 @@ def test_results_of_photos_that_the_truth_lacks_are_named(tmp_path):
     ]
     (tmp_path / "results.json").write_text(json.dumps(results))
     branches = dict.fromkeys(("semantic", "instances"), tmp_path / "results.json")
-    (finding,) = evaluate(gt, pred, **branches).findings
+    finding, missing = evaluate(gt, pred, **branches).findings
     assert (finding.code, finding.count) == ("branch-extra", 4)
     assert finding.first.endswith("results.json, image_id 77")
+    assert (missing.code, missing.count) == ("branch-missing", 1)
+    assert missing.first.endswith("results.json, image_id 5")
     with pytest.raises(DataError, match="that the ground truth lacks"):
         evaluate(gt, pred, **branches, strict=True)
+
+
+def test_results_in_other_categories_are_not_scored_in_silence(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: PRED})
+    space = {c.category_id: c for c in SPACE.categories}
+    stuff_id = SPACE.stuff_ids[0]
+    entry = {"image_id": 5, "category_id": stuff_id, "score": 0.5, "segmentation": MASK}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([entry]))
+    (finding,) = evaluate(gt, pred, instances=path).findings
+    assert (finding.code, finding.count) == ("branch-stuff", 1)
+    assert finding.first == f"{path}, entry 0: {space[stuff_id].name!r}"
+    for name, is_wrong in ((space[stuff_id].name, False), ("cat", True)):
+        categories = [{"id": stuff_id, "name": name, "isthing": 1}]
+        path.write_text(json.dumps({"annotations": [entry], "categories": categories}))
+        if is_wrong:
+            with pytest.raises(CocoFormatError, match=rf"category_id {stuff_id} is 'cat' there"):
+                evaluate(gt, pred, instances=path)
+        else:
+            assert evaluate(gt, pred, instances=path).findings

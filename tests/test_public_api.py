@@ -17,6 +17,10 @@ def test_every_name_can_be_had():
         assert getattr(fuse, name) is not None
 
 
+def test_names_are_offered_for_completion():
+    assert set(fuse.__all__) <= set(dir(fuse))
+
+
 def test_help_loads_no_heavy_package():
     code = (
         "import sys; from click.testing import CliRunner; from fuse.cli import main;"

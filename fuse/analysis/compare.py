@@ -20,6 +20,7 @@ from fuse.analysis.compared_runs import (
 )
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.files import take_text
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
 from fuse.metrics.pq import PQResult, summarize
@@ -163,6 +164,7 @@ class Comparison:
         }
 
 
+@take_text
 def compare(
     runs: Sequence[Path],
     gt: Path,

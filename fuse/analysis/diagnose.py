@@ -17,6 +17,7 @@ from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
 from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.files import take_text
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
 from fuse.metrics.counts import stack_counts
@@ -65,6 +66,7 @@ class Bench:
     orders: Orders
 
 
+@take_text
 def diagnose(
     predictions: Path,
     gt: Path,

@@ -25,7 +25,7 @@ import numpy as np
 
 from fuse.fusion import fuse_by_overlap
 from fuse.io.coco import ImageId, ImageRecord
-from fuse.io.files import write_whole
+from fuse.io.files import take_text, write_whole
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
@@ -158,6 +158,7 @@ class Disagreement:
         write_whole(path, (json.dumps(content, allow_nan=False) + "\n").encode())
 
 
+@take_text
 def disagree(
     predictions: Path,
     *,

@@ -13,6 +13,7 @@ import numpy as np
 
 from fuse.errors import DataError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.files import take_text
 from fuse.io.pairs import PairCount, write_pairs
 from fuse.io.results import ResultsFile, read_results
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
@@ -28,6 +29,7 @@ MIN_SHARE = 0.1  # of the smaller mask
 Wins = Counter[tuple[int, int]]  # (category_id above, category_id below) -> overlaps
 
 
+@take_text
 def pairs(
     gt: Path,
     instances: Path,

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from fuse.config import THRESHOLDS, FusionConfig, change_fusion
+from fuse.config import THRESHOLDS, FusionConfig
 from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS
 from fuse.io.coco import ImageId, read_panoptic_json
-from fuse.io.files import write_whole
+from fuse.io.files import take_text, write_whole
 from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
-from fuse.predictions import find_pairs
 from fuse.scoring import TruthScorer
 from fuse.threads import map_threads
 from fuse.types import PanopticPrediction
@@ -94,6 +93,7 @@ class SweepResult:
         write_whole(path, text.getvalue().encode())
 
 
+@take_text
 def sweep(
     predictions: Path,
     gt: Path,
@@ -127,9 +127,7 @@ def sweep(
     run = read_kept_run(predictions)
     values = parse_grid(grid)
     points = list_points(values, run.fusion.rule)
-    fusions = [change_fusion(run.fusion, point) for point in points]
-    for fusion in fusions:
-        find_pairs(fusion, run.space)
+    fusions = [run.change_rule(point) for point in points]
     truth = read_panoptic_json(gt, gt_dir)
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
     pairs = run.match_truth(truth)
@@ -226,8 +224,10 @@ def _parse_numbers(axis: str, text: str) -> list[float]:
         if ":" not in text:
             return [float(number) for number in text.split(",")]
         low, high, step = (float(number) for number in text.split(":"))
-        if not (step > 0 and high >= low) or (high - low) / step > MAX_SETTINGS:
+        if not (step > 0 and high >= low):
             raise ValueError
+        if (high - low) / step > MAX_SETTINGS:
+            raise ConfigError(f"--grid {axis!r} asks for more than {MAX_SETTINGS} settings")
     except ValueError as err:
         raise ConfigError(
             f"--grid {axis!r}: write KEY=LO:HI:STEP with LO <= HI and STEP > 0, or KEY=A,B,C"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse.analysis.sweep import NUMBER_KEYS, Setting, SweepResult
 from fuse.errors import ConfigError
-from fuse.io.files import open_whole
+from fuse.io.files import open_whole, take_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +27,14 @@ SCORES = ("all", "things", "stuff")
 Line = tuple[Any, ...]  # values of the keys that are names
 
 
+@take_text
 def check_plot_path(path: Path) -> None:
     """Raise ConfigError for an ending that no picture has, before the work is done."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--plot {path}: the file must end in {', '.join(SUFFIXES)}")
 
 
+@take_text
 def plot_sweep(result: SweepResult, path: Path) -> None:
     """Draw PQ of all, things and stuff over each axis of numbers, a line per rule.
 

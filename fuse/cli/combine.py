@@ -89,6 +89,8 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
         else:
             result = api.combine(**given)
     if result.unlisted:
-        click.echo(f"{len(result.unlisted)} photos of the predictions are not listed", err=True)
+        first = printable(repr(result.unlisted[0]))
+        note = f"{len(result.unlisted)} photos of the predictions are not in the list of photos"
+        click.echo(f"warning: {note}, first image_id {first}: left out", err=True)
     where = printable(str(result.out))
     click.echo(f"{result.photos} photos, {result.segments} segments -> {where}")

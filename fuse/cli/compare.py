@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, truth_option, workers_option
+from fuse.cli.options import (
+    gt_dir_option,
+    json_option,
+    truth_option,
+    workers_option,
+)
 from fuse.cli.printing import print_figures
 
 
@@ -22,7 +27,9 @@ from fuse.cli.printing import print_figures
     is_flag=True,
     help="Where runs have different photos or classes, go on with the common ones.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the bootstrap."
+)
 @workers_option
 @json_option
 def compare(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401

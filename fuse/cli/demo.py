@@ -9,7 +9,6 @@ import click
 
 from fuse.cli.options import json_option, overwrite_option
 from fuse.cli.printing import print_run
-from fuse.printable import printable
 
 
 @click.command(short_help="Do the whole job on the photos that ship, offline.")
@@ -35,5 +34,3 @@ def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     with photo_progress() as on_progress:
         result = api.demo(**options, on_progress=on_progress)
     print_run(result, json_file)
-    if json_file != Path("-"):
-        click.echo(f"pictures: {printable(str(result.out / 'pictures'))}")

@@ -28,7 +28,9 @@ from fuse.cli.printing import print_figures
     type=click.IntRange(min=2),
     help="In how many orders mistakes are made right; more split the loss more finely.",
 )
-@click.option("--seed", default=0, show_default=True, help="Which orders.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which orders."
+)
 @workers_option
 @json_option
 def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401

@@ -40,13 +40,13 @@ from fuse.cli.printing import print_figures
     "--semantic",
     type=click.Path(exists=True, path_type=Path),
     metavar="FILE.json|PNG_DIR",
-    help="The semantic branch's predictions, to add its mIoU.",
+    help="The semantic branch's predictions, in the categories of PRED, to add its mIoU.",
 )
 @click.option(
     "--instances",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.json",
-    help="The instance branch's COCO results, to add their mask AP.",
+    help="The instance branch's COCO results, in the categories of PRED, to add their mask AP.",
 )
 @workers_option
 @json_option

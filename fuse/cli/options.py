@@ -92,3 +92,14 @@ predictions_option = click.option(
     metavar="RUN",
     help="A run with --keep-predictions.",
 )
+
+
+def seed_option(what: str) -> Callable[[Command], Command]:
+    """``--seed`` of something random.
+
+    Args:
+        what: it decides, for ``--help``.
+    """
+    return click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(min=0), help=what
+    )

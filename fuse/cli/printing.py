@@ -25,7 +25,8 @@ def print_run(result: RunResult, json_file: Path | None) -> None:
     """Print what a run did; exit with 3 where photos failed."""
     print_figures(result.to_json(), json_file, lambda: _print_run(result))
     for file_name, reason in result.failed:
-        click.echo(printable(f"failed: {file_name}: {reason}"), err=True)
+        named = reason if reason.startswith(f"{file_name}: ") else f"{file_name}: {reason}"
+        click.echo(printable(f"failed: {named}"), err=True)
     if result.failed:
         sys.exit(EXIT_SOME_FAILED if result.done else EXIT_FAILED)
 
@@ -52,6 +53,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _print_run(result: RunResult) -> None:
+    from fuse.records import PICTURE_DIR
     from fuse.tables.evaluation import print_evaluation
 
     if result.evaluation:
@@ -63,3 +65,5 @@ def _print_run(result: RunResult) -> None:
     earlier = f" ({photos - result.tried} of them earlier)" if result.tried < photos else ""
     seconds = result.seconds["total"]
     click.echo(f"{result.done} photos{earlier} in {seconds:.1f} s -> {where}")
+    if result.pictures:
+        click.echo(f"pictures: {printable(str(result.out / PICTURE_DIR))}")

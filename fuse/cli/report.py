@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import OutFile, gt_dir_option, workers_option
+from fuse.printable import printable
 
 
 @click.command(short_help="Write one HTML page that shows a run, photos included.")
@@ -71,7 +72,8 @@ def report(**options: Any) -> None:  # noqa: ANN401
     with count_progress() as on_progress:
         result = api.report(**options, on_progress=on_progress)
     if result.missing:
-        note = f"{result.missing} photos were not found; name their folder with --images"
-        click.echo(note, err=True)
+        where = f"in {options['images']}" if options["images"] else "where the run found them"
+        note = f"warning: {result.missing} photos are not {where} and are shown without a picture"
+        click.echo(printable(f"{note}; name their folder with --images"), err=True)
     megabytes = f"{result.size / 1e6:.1f} MB"
     click.echo(f"{result.shown} of {result.photos} photos, {megabytes} -> {result.path}")

@@ -37,7 +37,13 @@ from fuse.cli.printing import print_figures
     metavar="SHARE",
     help="Share of the photos to report on and not choose by, as 0.5.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the split and the bootstrap.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of the split and the bootstrap.",
+)
 @click.option(
     "--csv",
     "csv_file",
@@ -49,7 +55,7 @@ from fuse.cli.printing import print_figures
     "--plot",
     "plot_file",
     type=OutFile(),
-    metavar="FILE.png|svg",
+    metavar="FILE.png|svg|pdf",
     help="Also draw PQ over each axis, a line per rule.",
 )
 @workers_option

@@ -11,7 +11,7 @@ from fuse.datasets import ade20k, cityscapes, vistas, voc
 from fuse.datasets.truth import DatasetTruth, TruthPhoto
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import write_pair_aside
+from fuse.io.files import take_text, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
 from fuse.threads import map_threads
 
@@ -39,6 +39,7 @@ class ConvertResult:
     segments: int
 
 
+@take_text
 def convert(
     dataset: str,
     folder: Path,

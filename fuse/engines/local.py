@@ -15,10 +15,10 @@ from fuse.engines.reading import read_ahead
 from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
 from fuse.photo import FinishedPhoto, PhotoWorker
 from fuse.pipeline import Pipeline
+from fuse.predictions import lowest_kept_score
 from fuse.records import PhotoTask
 from fuse.scoring import TruthScorer
 
-KEPT_SCORE = 0.05  # what detectors are customarily scored down to
 MAX_THREADS = 8  # for reading, and as many for finishing
 # Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
 # in the nets needs its own working memory, and layers of small nets do not fill many cores.
@@ -47,11 +47,12 @@ class LocalEngine:
         self.nets = describe_nets(pipeline)
         self._device = pipeline.device
         lanes, self._threads_per_lane = plan_lanes(pipeline)
+        floor = lowest_kept_score(pipeline.config.fusion) if assignment.keep_predictions else None
         self._predictor = BatchPredictor(
             pipeline,
             clock,
             batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
-            score_floor=KEPT_SCORE if assignment.keep_predictions else None,
+            score_floor=floor,
             lanes=lanes,
         )
         self._worker = PhotoWorker(

@@ -197,7 +197,7 @@ class PanopticDataset:
 
 
 def read_panoptic_json(
-    path: Path, png_dir: Path | None = None, *, default_space: LabelSpace | None = None
+    path: str | Path, png_dir: str | Path | None = None, *, default_space: LabelSpace | None = None
 ) -> PanopticDataset:
     """Read a COCO panoptic JSON, or the output folder of a run.
 
@@ -212,10 +212,11 @@ def read_panoptic_json(
         CocoFormatError: the file or the folder is missing, or an entry is wrong; the message
             names the entry and its field.
     """
+    path = Path(path)
     if path.is_dir():
         path = path / PANOPTIC_FILE
     content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
-    png_dir = png_dir or path.with_suffix("")
+    png_dir = Path(png_dir) if png_dir else path.with_suffix("")
     if not png_dir.is_dir():
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
     records = content.categories

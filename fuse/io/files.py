@@ -1,15 +1,20 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and paths that come as text."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EINVAL
+from functools import wraps
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PART_ENDING = ".part"
 # What ends so is a file; a text without such an ending may as well be a name.
@@ -17,6 +22,24 @@ FILE_ENDINGS = (
     *(".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".onnx"),
     *(".csv", ".json", ".toml", ".npz", ".png", ".py"),
 )
+
+
+def take_text(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, which makes paths of text where it wants paths."""
+    signature = inspect.signature(function)
+    wanted = {name: str(p.annotation) for name, p in signature.parameters.items()}
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        for name, value in given.arguments.items():
+            if isinstance(value, str) and wanted[name] in ("Path", "Path | None"):
+                given.arguments[name] = Path(value)
+            elif wanted[name] == "Sequence[Path]":
+                given.arguments[name] = [Path(each) for each in value]
+        return function(*given.args, **given.kwargs)
+
+    return call
 
 
 def resolve_path(text: str, folder: Path) -> str:

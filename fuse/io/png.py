@@ -76,7 +76,7 @@ class PngHeader:
     is_interlaced: bool
 
 
-def write_id_map(path: Path, panoptic_map: Int32Array) -> str:
+def write_id_map(path: str | Path, panoptic_map: Int32Array) -> str:
     """Write a panoptic map as 8-bit RGB PNG; the file appears whole or not at all.
 
     Returns:
@@ -87,7 +87,7 @@ def write_id_map(path: Path, panoptic_map: Int32Array) -> str:
         TypeError: the map is not int32.
         OSError: the folder is missing or not writable.
     """
-    return write_whole(path, encode_id_map(panoptic_map))
+    return write_whole(Path(path), encode_id_map(panoptic_map))
 
 
 def encode_id_map(panoptic_map: Int32Array) -> bytes:
@@ -111,14 +111,14 @@ def encode_id_map(panoptic_map: Int32Array) -> bytes:
     return SIGNATURE + b"".join(chunks)
 
 
-def read_id_map(path: Path) -> Int32Array:
+def read_id_map(path: str | Path) -> Int32Array:
     """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void.
 
     Raises:
         CocoFormatError: the file is missing, is not a PNG, is damaged or cut short, or has
             colours of 16 bits.
     """
-    return read_id_map_file(path).panoptic_map
+    return read_id_map_file(Path(path)).panoptic_map
 
 
 def read_id_map_file(path: Path) -> IdMapFile:

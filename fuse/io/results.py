@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NoReturn
@@ -12,7 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError
-from fuse.io.categories import Flag
+from fuse.io.categories import CategoryRecord, Flag
 from fuse.io.coco import ImageId
 from fuse.io.json_files import read_json
 from fuse.io.label_png import read_labels
@@ -59,6 +60,7 @@ BBOX_DECODER = msgspec.json.Decoder(tuple[float, float, Side, Side] | None)
 
 class _AnnotationsFile(msgspec.Struct, frozen=True):
     annotations: tuple[ResultRecord, ...]
+    categories: tuple[CategoryRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,15 +191,36 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
 def read_results(path: Path, space: LabelSpace) -> ResultsFile:
     """Read a COCO result file: a list of entries, or an object with ``annotations``.
 
+    Args:
+        path: the JSON.
+        space: what its category ids belong to; categories that the file lists must be its own.
+
     Raises:
-        CocoFormatError: the file is missing or an entry is wrong; the message names its field.
+        CocoFormatError: the file is missing, of other categories, or an entry is wrong; the
+            message names its field.
     """
     content = read_json(path, tuple[ResultRecord, ...] | _AnnotationsFile, "COCO result file")
-    records = content.annotations if isinstance(content, _AnnotationsFile) else content
+    records = content
+    if isinstance(content, _AnnotationsFile):
+        records = content.annotations
+        _check_categories(path, content.categories, {r.category_id for r in records}, space)
     entries: dict[ImageId, list[tuple[int, ResultRecord]]] = defaultdict(list)
     for place, entry in enumerate(records):
         entries[entry.image_id].append((place, entry))
     return ResultsFile(path, space, dict(entries))
+
+
+def _check_categories(
+    path: Path, listed: Sequence[CategoryRecord], used_ids: Set[int], space: LabelSpace
+) -> None:
+    """Refuse a file that means something else by an id than the label space does."""
+    for category in listed:
+        known = space.by_id.get(category.category_id)
+        if category.category_id in used_ids and known and known.name != category.name:
+            raise CocoFormatError(
+                f"{path}: category_id {category.category_id} is {category.name!r} there and "
+                f"{known.name!r} in {space.name}; give a file of the categories of {space.name}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,7 @@ def list_spaces() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SPACES_DIR.glob("*.csv")))
 
 
-def load_space(name: str) -> LabelSpace:
+def load_space(name: str | Path) -> LabelSpace:
     """The label space of that name, or the one in a CSV file at that path.
 
     Raises:
@@ -33,7 +33,7 @@ def load_space(name: str) -> LabelSpace:
     >>> len(space.thing_ids), len(space.stuff_ids), space.by_id[187].name
     (80, 53, 'sky-other-merged')
     """
-    path = find_space_file(name)
+    path = find_space_file(str(name))
     return _load_shipped(path) if path.parent == SPACES_DIR else read_space(path)
 
 

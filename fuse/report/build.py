@@ -9,6 +9,7 @@ from typing import Any
 
 import fuse
 from fuse.io.coco import read_panoptic_json
+from fuse.io.files import take_text
 from fuse.metrics.pq import PQResult
 from fuse.ops.memory import keep_freed_memory
 from fuse.report.document import write_document
@@ -42,6 +43,7 @@ class Report:
     size: int
 
 
+@take_text
 def report(
     run: Path,
     second: Path | None = None,

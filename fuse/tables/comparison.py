@@ -92,4 +92,5 @@ def _as_change(interval: Interval | None) -> str:
         return "n/a"
     edges = (interval.difference, interval.low, interval.high)
     middle, low, high = (f"{round(100 * edge, 1) + 0.0:+.1f}" for edge in edges)  # -0.0 is 0.0
-    return f"{middle} ({low} to {high}) {'*' if interval.is_clear else ' '}"
+    is_shown = interval.is_clear and (low, high) != ("+0.0", "+0.0")
+    return f"{middle} ({low} to {high}) {'*' if is_shown else ' '}"

@@ -152,7 +152,7 @@ def test_grids(axis, values):
         (["score_threshold=0:1:0"], "STEP > 0"),
         (["score_threshold=low"], "write KEY=LO:HI:STEP"),
         (["score_threshold=0:1:nan"], "STEP > 0"),
-        (["stuff_area=0:1e9:1"], "write KEY=LO:HI:STEP"),
+        (["stuff_area=0:1e9:1"], "asks for more than 100000 settings"),
         (
             ["stuff_area=0:999:1", "score_threshold=0:0.99:0.001"],
             "asks for 991000 settings; give 1",
@@ -165,6 +165,14 @@ def test_grids(axis, values):
 def test_a_wrong_grid_says_what_is_wrong(grid, message):
     with pytest.raises(ConfigError, match=message):
         list_points(parse_grid(grid), "overlap")
+
+
+def test_a_threshold_below_what_was_kept_is_refused(kept, tmp_path):
+    message = r"score_threshold 0.01 is below 0.05, down to which .*out kept instances"
+    with pytest.raises(ConfigError, match=message):
+        api.sweep(kept, TRUTH, ["score_threshold=0.01,0.5"])
+    with pytest.raises(ConfigError, match=message):
+        api.combine_kept(tmp_path / "out", predictions=kept, score_threshold=0.01)
 
 
 def test_a_wrong_value_is_found_before_any_work(kept):

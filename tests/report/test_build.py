@@ -139,4 +139,5 @@ def test_the_command_says_where_the_report_is(tmp_path):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("1 of 2 photos, 0.1 MB -> ")
     assert str(run / "report.html") in result.stdout
-    assert result.stderr.endswith("1 photos were not found; name their folder with --images\n")
+    assert "warning: 1 photos are not where the run found them" in result.stderr
+    assert result.stderr.endswith("; name their folder with --images\n")
