@@ -5,7 +5,7 @@ Output: milliseconds per photo of the nets alone (photos already decoded, as man
 a run) and of a whole run (loading the nets, reading, fusing and writing included), medians over
 rounds in which the two take turns, and by how many percent the run takes longer.
 
-Expected for `tiny` on two cores of a 2020s server: 70 ms a photo, less than 10 % more for the
+Expected for `tiny` on two cores of a 2020s server: 90 ms a photo, less than 10 % more for the
 run.
 
     python scripts/bench_run.py

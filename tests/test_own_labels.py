@@ -54,7 +54,7 @@ model = "torchvision"
 weights = "tiny_instance"
 label_map = "instance.csv"
 [fusion]
-stuff_area = 0.03
+stuff_area = 0.04
 """)
     return path
 
