@@ -14,7 +14,13 @@ from fuse.io.files import take_text
 from fuse.io.names import check_links, make_parent
 from fuse.io.run_files import RUN_FILE
 from fuse.records import PhotoRecord, PhotoTask
-from fuse.run_folder import RunFolder, read_records, read_run_file, restore_space
+from fuse.run_folder import (
+    RunFolder,
+    list_differences,
+    read_records,
+    read_run_file,
+    restore_space,
+)
 
 
 @take_text
@@ -94,7 +100,11 @@ def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
         if shard in shards:
             raise DataError(f"{run} and {shards[shard]} are both shard {shard}")
         if common not in (None, settings):
-            raise DataError(f"{run} is no shard of the same run as {runs[0]}: settings differ")
+            different = list(list_differences(common, settings))[:3]
+            raise DataError(
+                f"{run} is no shard of the same run as {runs[0]}: settings differ: "
+                f"{'; '.join(different)}"
+            )
         shards[shard], common = run, settings
     count = int(next(iter(shards)).partition("/")[2])
     missing = next((i for i in range(1, count + 1) if f"{i}/{count}" not in shards), None)

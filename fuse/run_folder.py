@@ -264,7 +264,7 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
         before = read_run_file(path)["settings"]
     except CocoFormatError as err:
         raise DataError(f"{err}; give a new folder or --overwrite") from err
-    different = list(_differences(before, json.loads(json.dumps(settings))))
+    different = list(list_differences(before, json.loads(json.dumps(settings))))
     if different:
         raise DataError(
             f"{path} holds a run with other settings: {'; '.join(different[:3])}; "
@@ -272,12 +272,12 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _differences(before: object, now: object, key: str = "") -> Iterator[str]:
+def list_differences(before: object, now: object, key: str = "") -> Iterator[str]:
     """``key was X, is Y`` for each value that differs between two nested tables."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
             dotted = f"{key}.{name}" if key else name
-            yield from _differences(before.get(name), now.get(name), dotted)
+            yield from list_differences(before.get(name), now.get(name), dotted)
     elif before != now:
         yield f"{key} was {before}, is {now}"
 

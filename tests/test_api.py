@@ -279,7 +279,7 @@ def test_shards_join_into_the_run_that_one_process_makes(photos, finished, tmp_p
         api.merge([parts[0], parts[0]], tmp_path / "twice")
     run_file = parts[1] / "run.json"
     run_file.write_text(run_file.read_text().replace('"fuse": "', '"fuse": "9.'))
-    with pytest.raises(DataError, match=r"settings differ"):
+    with pytest.raises(DataError, match=r"settings differ: fuse was 0.1.0, is 9\.0.1.0$"):
         api.merge(parts, tmp_path / "mixed")
     assert not (tmp_path / "half").exists()
 
