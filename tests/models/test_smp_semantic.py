@@ -255,8 +255,9 @@ def test_the_shipped_weights_load():
     model = load_smp_semantic("cpu", weights="tiny_semantic", precision="float32")
     assert model.label_space.name == "coco_super"
     assert model.class_ids.tolist() == [0, *range(13, 28)]
-    (semantic,) = model.predict([make_photo(96, 128)])
-    assert semantic.logits.shape[0] == 16
-    assert semantic.offset[0] < 0  # trained with half-pixel centres
+    (semantic,) = model.predict([make_photo(120, 160)])
+    assert semantic.logits.shape == (16, 96, 128)
+    assert semantic.scale[0] == 0.8
+    assert semantic.offset[0] == pytest.approx(0.8 / 2 - 0.5)  # half-pixel centres
     assert describe_weights({"weights": "tiny_semantic"}).is_present
     assert load_file(describe_weights({"weights": "tiny_semantic"}).path)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import draw_predictions, write_run
 
-from fuse.errors import CocoFormatError
 from fuse.io.coco import read_panoptic_json
 from fuse.io.png import read_id_map
 from fuse.metrics.pq import match_segments
@@ -72,14 +71,6 @@ def test_kinds_count_as_pq_does(seed):
         if segment.kind == "tp":
             partner = true.segments[segment.partner - 1]
             assert (partner.kind, partner.partner, partner.iou) == ("tp", place, segment.iou)
-
-
-def test_maps_of_two_sizes_are_an_error():
-    rng = np.random.default_rng(0)
-    with pytest.raises(CocoFormatError, match=r"\(6, 8\), the truth \(8, 6\)"):
-        make_scored_layers(
-            panoptic_truth(rng, (8, 6)), panoptic_truth(rng, (6, 8)), TOY_SPACE, (8, 6)
-        )
 
 
 def test_a_segment_leaves_out_what_is_not_known():
