@@ -257,7 +257,7 @@ def test_the_shipped_weights_load():
     assert model.class_ids.tolist() == [0, *range(13, 28)]
     (semantic,) = model.predict([make_photo(120, 160)])
     assert semantic.logits.shape == (16, 96, 128)
-    assert semantic.scale[0] == 0.8
+    assert semantic.scale[0] == pytest.approx(0.8)
     assert semantic.offset[0] == pytest.approx(0.8 / 2 - 0.5)  # half-pixel centres
     assert describe_weights({"weights": "tiny_semantic"}).is_present
     assert load_file(describe_weights({"weights": "tiny_semantic"}).path)
