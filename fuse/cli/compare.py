@@ -10,6 +10,7 @@ import click
 from fuse.cli.options import (
     gt_dir_option,
     json_option,
+    seed_option,
     truth_option,
     workers_option,
 )
@@ -27,9 +28,7 @@ from fuse.cli.printing import print_figures
     is_flag=True,
     help="Where runs have different photos or classes, go on with the common ones.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the bootstrap."
-)
+@seed_option("Of the bootstrap.")
 @workers_option
 @json_option
 def compare(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401

@@ -11,6 +11,7 @@ from fuse.cli.options import (
     gt_dir_option,
     json_option,
     predictions_option,
+    seed_option,
     truth_option,
     workers_option,
 )
@@ -28,9 +29,7 @@ from fuse.cli.printing import print_figures
     type=click.IntRange(min=2),
     help="In how many orders mistakes are made right; more split the loss more finely.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which orders."
-)
+@seed_option("Which orders.")
 @workers_option
 @json_option
 def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401

@@ -12,6 +12,7 @@ from fuse.cli.options import (
     gt_dir_option,
     json_option,
     predictions_option,
+    seed_option,
     truth_option,
     workers_option,
 )
@@ -37,13 +38,7 @@ from fuse.cli.printing import print_figures
     metavar="SHARE",
     help="Share of the photos to report on and not choose by, as 0.5.",
 )
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Of the split and the bootstrap.",
-)
+@seed_option("Of the split and the bootstrap.")
 @click.option(
     "--csv",
     "csv_file",
