@@ -294,8 +294,11 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
     if not isinstance(model, str):
         raise ConfigError(f"{key}.model is missing: the name of a model, as text")
     label_map = options.pop("label_map", None)
-    if label_map is not None and not isinstance(label_map, str):
+    if label_map is not None and (not isinstance(label_map, str) or not label_map):
         raise ConfigError(f"{key}.label_map must be the path of a CSV file, got {label_map!r}")
+    empty = next((name for name in PATH_KEYS if options.get(name) == ""), None)
+    if empty:
+        raise ConfigError(f"{key}.{empty} is empty; give a value, or leave it out")
     try:
         json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as err:
@@ -304,9 +307,11 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
 
 
 def _get_table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = table.get(key)
-    if not isinstance(value, dict):
+    if key not in table:
         raise ConfigError(f"the section [{key}] is missing")
+    value = table[key]
+    if not isinstance(value, dict):
+        raise ConfigError(f"{key} is a section, [{key}], and takes no value of its own")
     return value
 
 

@@ -287,6 +287,8 @@ def test_all_photos_failed_is_exit_code_1(tmp_path):
         (["run", "nowhere", "-o", "out"], 1, "Error: "),
         (["run", EXAMPLES, "-o", "out", "--pipeline", "x"], 1, "Error: no pipeline 'x'"),
         (["run", EXAMPLES], 2, "Missing option '-o'"),
+        (["run", EXAMPLES, "-o", ""], 2, "'--out': the name is empty"),
+        (["run", EXAMPLES, "-o", "out", "--set", "fusion=1"], 1, "fusion is a section"),
         (["run", EXAMPLES, "-o", "out", "--gt", "nowhere.json"], 2, "does not exist"),
         (["evaluate", "--gt", TRUTH, "--pred", TRUTH.parent], 1, "Error: "),
         (["runn"], 2, "No such command 'runn'"),

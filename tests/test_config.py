@@ -81,6 +81,9 @@ def test_overrides_change_one_value(preset, override, get, expected):
         ("fusion.score_threshold", "write KEY=VALUE"),
         ("label_space.name=1", "'label_space' is not a section"),
         ("semantic.model=1", "semantic.model is missing"),
+        ("fusion=1", r"fusion is a section, \[fusion\]"),
+        ("semantic.weights=", r"semantic\.weights is empty"),
+        ("instance.label_map=", r"instance\.label_map must be the path"),
     ],
 )
 def test_a_wrong_override_says_what_is_wrong(preset, override, message):
@@ -94,7 +97,7 @@ def test_a_wrong_override_says_what_is_wrong(preset, override, message):
         ("label_space = ", "not valid TOML"),
         ("", "label_space is missing"),
         ("label_space = 'x'", r"section \[semantic\] is missing"),
-        ("label_space = 'x'\nsemantic = 3", r"section \[semantic\] is missing"),
+        ("label_space = 'x'\nsemantic = 3", r"semantic is a section, \[semantic\]"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, text, message):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import json_option, overwrite_option
+from fuse.cli.options import OutFolder, json_option, overwrite_option
 from fuse.cli.printing import print_run
 
 
@@ -17,7 +17,8 @@ from fuse.cli.printing import print_run
     "--out",
     default="fuse-demo",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=OutFolder(),
+    metavar="FOLDER",
     help="Output folder.",
 )
 @overwrite_option

@@ -30,6 +30,19 @@ class OutFile(click.Path):
         return path
 
 
+class OutFolder(click.Path):
+    """A folder to be written; an empty name, as of an unset shell variable, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:  # noqa: ANN401 - click's
+        """The path; click.BadParameter where the name is empty."""
+        if not str(value):
+            self.fail("the name is empty", param, ctx)
+        return Path(str(super().convert(value, param, ctx)))
+
+
 json_option = click.option(
     "--json",
     "json_file",
@@ -38,7 +51,7 @@ json_option = click.option(
     help="Also write the figures as JSON; - prints them instead of the table.",
 )
 out_option = click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder."
+    "-o", "--out", required=True, type=OutFolder(), metavar="FOLDER", help="Output folder."
 )
 
 
