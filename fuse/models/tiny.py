@@ -29,7 +29,7 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB in 0..1, as the backbone was
 IMAGE_STD = (0.229, 0.224, 0.225)
 INSTANCE_MIN_SIZE = 320  # pixels of the short side at inference; training saw 200 to 420
 INSTANCE_MAX_SIZE = 512  # pixels that the long side may not exceed
-SEMANTIC_MIN_SIZE = 384  # the middle of the 264 to 520 that training saw
+SEMANTIC_MIN_SIZE = 384  # about the middle of the 256 to 540 that training saw
 SEMANTIC_MAX_SIZE = 640
 
 PYRAMID_CHANNELS = 96

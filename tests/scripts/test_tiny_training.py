@@ -133,3 +133,34 @@ def test_what_the_teacher_means_depends_on_the_scene(tmp_path):
     assert tables[0.3][row, ground] == pytest.approx(OUTDOORS["floor"][ground])
     assert (tables[0.3] == tables[0.6]).all()
     np.testing.assert_allclose(tables[0.15], (tables[0.0] + tables[0.3]) / 2, rtol=1e-6)
+
+
+def test_exported_means_lie_between_new_and_old_weights(tmp_path):
+    import train_tiny
+    from click.testing import CliRunner
+    from safetensors.torch import load_file
+
+    torch.manual_seed(0)
+    old, new = train_tiny.BUILDERS["semantic"](), train_tiny.BUILDERS["semantic"]()
+    name = "tiny_semantic.safetensors"
+    (tmp_path / "old").mkdir()
+    train_tiny.write_weights(tmp_path / "old" / name, old.state_dict(), {})
+    # Training has a head that does not ship.
+    checkpoint = {**new.state_dict(), "imitation.weight": torch.zeros(3)}
+    torch.save({"averaged": checkpoint}, tmp_path / "semantic.pt")
+
+    def export(*options):
+        arguments = ["--work", tmp_path, "--to", tmp_path, "--only", "semantic", *options]
+        result = CliRunner().invoke(train_tiny.export, [str(part) for part in arguments])
+        assert result.exit_code == 0, result.output
+        return load_file(tmp_path / name)
+
+    alone = export()
+    mean = export("--mean-with", tmp_path / "old", "--share", 0.75)
+    assert alone.keys() == mean.keys() == old.state_dict().keys()
+    for key, value in new.state_dict().items():
+        before = old.state_dict()[key].half().float()
+        assert torch.equal(alone[key], value.half())
+        torch.testing.assert_close(
+            mean[key].float(), (3 * value + before) / 4, atol=1e-3, rtol=1e-3
+        )
