@@ -9,7 +9,12 @@ if TYPE_CHECKING:
     from fuse.api import demo, evaluate, run
     from fuse.errors import FuseError
     from fuse.fusion import fuse_by_overlap
-    from fuse.io.coco import read_panoptic_json, write_panoptic_json
+    from fuse.io.coco import (
+        ImageRecord,
+        annotation_to_json,
+        read_panoptic_json,
+        write_panoptic_json,
+    )
     from fuse.io.images import read_image
     from fuse.io.png import read_id_map, write_id_map
     from fuse.labels import load_space
@@ -35,7 +40,12 @@ _HOMES = {
     "fuse.api": ("demo", "evaluate", "run"),
     "fuse.errors": ("FuseError",),
     "fuse.fusion": ("fuse_by_overlap",),
-    "fuse.io.coco": ("read_panoptic_json", "write_panoptic_json"),
+    "fuse.io.coco": (
+        "ImageRecord",
+        "annotation_to_json",
+        "read_panoptic_json",
+        "write_panoptic_json",
+    ),
     "fuse.io.images": ("read_image",),
     "fuse.io.png": ("read_id_map", "write_id_map"),
     "fuse.labels": ("load_space",),
@@ -60,6 +70,7 @@ __all__ = [
     "BoxMasks",
     "Category",
     "FuseError",
+    "ImageRecord",
     "Instances",
     "LabelSpace",
     "PanopticPrediction",
@@ -70,6 +81,7 @@ __all__ = [
     "SemanticLogits",
     "SemanticPrediction",
     "__version__",
+    "annotation_to_json",
     "demo",
     "evaluate",
     "fuse_by_overlap",

@@ -22,7 +22,14 @@ from fuse.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.io.files import take_text
 from fuse.job import Progress, RunResult, run
 from fuse.labels import list_maps
-from fuse.labels_audit import LabelAudit, audit, draft, list_category_rows, list_space_rows
+from fuse.labels_audit import (
+    LabelAudit,
+    audit,
+    draft,
+    list_category_rows,
+    list_coco_categories,
+    list_space_rows,
+)
 from fuse.merge import merge
 from fuse.models.registry import list_models
 from fuse.per_image import write_per_image_csv
@@ -77,6 +84,7 @@ __all__ = [
     "evaluate",
     "fetch",
     "list_category_rows",
+    "list_coco_categories",
     "list_maps",
     "list_models",
     "list_pipelines",

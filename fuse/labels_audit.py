@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from fuse.io.categories import list_categories
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import take_text
 from fuse.io.label_files import write_label_map
@@ -120,6 +122,22 @@ def list_category_rows(name: str) -> list[tuple[str, ...]]:
         )
         for category in load_space(name).categories
     ]
+
+
+def list_coco_categories(name: str) -> list[dict[str, Any]]:
+    """The categories of a label space as they stand in a COCO panoptic JSON.
+
+    Args:
+        name: of a label space that ships, or the path of a CSV file.
+
+    Raises:
+        LabelSpaceError: there is no such space, or its file is wrong.
+
+    >>> list_coco_categories("cityscapes")[0]  # doctest: +NORMALIZE_WHITESPACE
+    {'id': 7, 'name': 'road', 'isthing': 0, 'supercategory': 'flat', 'color': (128, 64, 128)}
+    """
+    categories: list[dict[str, Any]] = msgspec.to_builtins(list_categories(load_space(name)))
+    return categories
 
 
 @take_text

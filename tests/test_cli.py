@@ -14,6 +14,8 @@ from dataset_folders import write_voc
 from fuse import __version__
 from fuse.cli import main
 from fuse.datasets.convert import DATASETS
+from fuse.io.photo_list import read_categories
+from fuse.labels import load_space
 from fuse.tables.layout import print_rows
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +59,20 @@ def test_a_label_space_is_shown_row_by_row():
     assert lines[1].split() == ["7", "road", "stuff", "flat", "0"]
     assert len(lines) == 1 + 19
     assert "did you mean 'cityscapes'" in call("labels", "show", "cityscape").output
+
+
+def test_the_categories_of_a_space_are_written_as_coco_has_them(tmp_path):
+    path = tmp_path / "categories.json"
+    assert call("labels", "show", "coco_panoptic", "--json", path).exit_code == 0
+    assert read_categories(str(path)) == load_space("coco_panoptic")
+    first = json.loads(call("labels", "show", "coco_panoptic", "--json", "-").output)[0]
+    assert first == {  # of panopticapi's panoptic_coco_categories.json
+        "supercategory": "person",
+        "color": [220, 20, 60],
+        "isthing": 1,
+        "id": 1,
+        "name": "person",
+    }
 
 
 def test_a_map_is_drafted_once_and_can_be_audited(tmp_path):

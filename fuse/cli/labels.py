@@ -32,17 +32,23 @@ def labels(context: click.Context) -> None:
 
 @labels.command()
 @click.argument("space")
-def show(space: str) -> None:
+@json_option
+def show(space: str, json_file: Path | None) -> None:
     """List the categories of a label space, by its name or the path of its CSV.
+
+    The JSON is a list of COCO categories with colours, as COCO's own scripts and trainers read it.
 
     \b
     fuse labels show coco_super
+    fuse labels show coco_super --json categories.json
     """
     from fuse import api
     from fuse.tables.layout import print_rows
 
     header = ("category_id", "name", "kind", "supercategory", "row of a net")
-    print_rows(header, api.list_category_rows(space))
+    rows = api.list_category_rows(space)
+    categories = api.list_coco_categories(space)
+    print_figures(categories, json_file, lambda: print_rows(header, rows))
 
 
 @labels.command()

@@ -32,7 +32,7 @@ def print_run(result: RunResult, json_file: Path | None) -> None:
 
 
 def print_figures(
-    figures: dict[str, Any], json_file: Path | None, print_table: Callable[[], None]
+    figures: dict[str, Any] | list[Any], json_file: Path | None, print_table: Callable[[], None]
 ) -> None:
     """Figures as JSON where asked for, and as a table unless the JSON goes to stdout."""
     text = json.dumps(figures, indent=2, allow_nan=False)

@@ -26,6 +26,14 @@ class CategoryRecord(msgspec.Struct, frozen=True):
     color: tuple[Channel, Channel, Channel] = (128, 128, 128)
 
 
+def list_categories(space: LabelSpace) -> list[CategoryRecord]:
+    """The categories of a label space as they stand in a JSON."""
+    return [
+        CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
+        for c in space.categories
+    ]
+
+
 def make_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
     """The label space of a JSON's categories; a shipped one where they are that or a part of it.
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from fuse.errors import CocoFormatError
-from fuse.io.categories import CategoryRecord, Flag, make_own_space
+from fuse.io.categories import CategoryRecord, Flag, list_categories, make_own_space
 from fuse.io.files import open_whole
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out
@@ -268,7 +268,7 @@ def _index(path: Path, what: str, records: Sequence[Record]) -> dict[ImageId, Re
 
 
 def write_panoptic_json(
-    path: Path,
+    path: str | Path,
     images: Iterable[ImageRecord],
     annotations: Iterable[Mapping[str, Any]],
     space: LabelSpace,
@@ -285,17 +285,13 @@ def write_panoptic_json(
         OSError: the folder is missing or not writable, or the disk is full.
         TypeError: an entry holds what JSON cannot, such as a NumPy number.
     """
-    categories = (
-        CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
-        for c in space.categories
-    )
-    with open_whole(path) as file:
+    with open_whole(Path(path)) as file:
         file.write(b'{"images":[')
         _write_entries(file, images)
         file.write(b'],\n"annotations":[')
         _write_entries(file, annotations)
         file.write(b'],\n"categories":[')
-        _write_entries(file, categories)
+        _write_entries(file, list_categories(space))
         file.write(b"]}\n")
 
 

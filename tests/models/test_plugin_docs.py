@@ -1,14 +1,17 @@
 """docs/plugin.md does what it says: its code is taken from the page and run."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fuse import Pipeline, SemanticLogits, load_space
+from fuse import Pipeline, SemanticLogits, load_space, read_panoptic_json
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugin.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "images"
+PAGE = (ROOT / "docs" / "plugin.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
@@ -59,3 +62,17 @@ def test_the_last_lines_try_a_net_alone(folder):
     exec(find_block("python", "ask_semantic"), names)  # noqa: S102 - the page's own code
     assert isinstance(names["answer"], SemanticLogits)
     assert names["answer"].size == (120, 160)
+
+
+def test_the_loop_writes_what_it_says(folder, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    shutil.copy(EXAMPLES / "chelsea.jpg", "a.jpg")
+    names = {}
+    exec(find_block("python", "write_panoptic_json"), names)  # noqa: S102 - the page's own code
+    written = read_panoptic_json("mine.json")
+    assert written.space == load_space("coco_super")
+    assert written.images[1].file_name == "a.jpg"
+    prediction = written.load(1)
+    assert np.array_equal(prediction.panoptic_map, names["prediction"].panoptic_map)
+    assert [segment.category_id for segment in prediction.segments_info] == [1, names["sky"]]
+    assert [segment.score for segment in prediction.segments_info] == [0.9, None]
