@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from fuse.io.categories import list_categories
+from fuse.io.categories import categories_to_json
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import take_text
 from fuse.io.label_files import write_label_map
@@ -136,8 +135,7 @@ def list_coco_categories(name: str) -> list[dict[str, Any]]:
     >>> list_coco_categories("cityscapes")[0]  # doctest: +NORMALIZE_WHITESPACE
     {'id': 7, 'name': 'road', 'isthing': 0, 'supercategory': 'flat', 'color': (128, 64, 128)}
     """
-    categories: list[dict[str, Any]] = msgspec.to_builtins(list_categories(load_space(name)))
-    return categories
+    return categories_to_json(load_space(name))
 
 
 @take_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,6 +32,12 @@ def list_categories(space: LabelSpace) -> list[CategoryRecord]:
         CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
         for c in space.categories
     ]
+
+
+def categories_to_json(space: LabelSpace) -> list[dict[str, Any]]:
+    """The same, as plain values."""
+    categories: list[dict[str, Any]] = msgspec.to_builtins(list_categories(space))
+    return categories
 
 
 def make_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
