@@ -231,7 +231,9 @@ def score_ceiling(
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """PQ of a ground truth after `push_truth`: no net that needs the map can reach more.
+    """PQ of a ground truth after `push_truth`: of a net that names everything rightly.
+
+    Instances take the commonest class; what else a source category takes in is not reached.
 
     Args:
         label_map: leads to the space that is scored.

@@ -163,6 +163,16 @@ def _name_some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+def name_different_classes(first: tuple[str, LabelSpace], second: tuple[str, LabelSpace]) -> str:
+    """The classes, by name and kind, that only one of two named spaces has; empty without any."""
+    lacks = []
+    for (name, space), (_, other) in ((first, second), (second, first)):
+        known = {(c.name, c.isthing) for c in other.categories}
+        if only := [c.name for c in space.categories if (c.name, c.isthing) not in known]:
+            lacks.append(f"only {name} ({space.name}) has {_name_some(only)}")
+    return "; ".join(lacks)
+
+
 def find_common_classes(sources: Sequence[RunSource], *, intersect: bool) -> LabelSpace:
     """The classes that all runs have by name and kind, with the ids of the first run.
 
@@ -172,16 +182,14 @@ def find_common_classes(sources: Sequence[RunSource], *, intersect: bool) -> Lab
     """
     names = [source.class_names() for source in sources]
     common = [key for key in names[0] if all(key in other for other in names)]
-    for source, other in zip(sources[1:], names[1:], strict=True):
-        pairs = ((sources[0], names[0], other), (source, other, names[0]))
-        lacks = [
-            f"only {s.name} ({s.scorer.space.name}) has {_name_some(only)}"
-            for s, own, others in pairs
-            if (only := [name for name, kind in own if (name, kind) not in others])
-        ]
+    first = sources[0]
+    for source in sources[1:]:
+        lacks = name_different_classes(
+            (first.name, first.scorer.space), (source.name, source.scorer.space)
+        )
         if lacks and not intersect:
             raise LabelSpaceError(
-                f"{sources[0].name} and {source.name} have different classes: {'; '.join(lacks)}; "
+                f"{first.name} and {source.name} have different classes: {lacks}; "
                 f"--intersect goes on with the {len(common)} common ones"
             )
     if not common:

@@ -16,6 +16,7 @@ from fuse.analysis.ledger import Orders, Split, Trials, draw_orders, split_loss,
 from fuse.analysis.mistakes import BAND_NAMES, LINES, PARTS, Answers, PhotoStudy, Reach, study_photo
 from fuse.analysis.swaps import swap
 from fuse.config import FusionConfig
+from fuse.fusion import least_stuff_pixels
 from fuse.io.coco import ImageId, read_panoptic_json
 from fuse.io.files import take_text
 from fuse.kept_run import KeptRun, read_kept_run
@@ -115,7 +116,11 @@ def diagnose(
             photos.append(photo)
             if on_progress:
                 on_progress(len(photos), len(pairs))
-    return sum_up(tried[0], photos, bench, mapped=scorer.mapped)
+    return replace(
+        sum_up(tried[0], photos, bench, mapped=scorer.mapped),
+        unknown=len(run.dataset.annotations) - len(pairs),
+        lacking=len(truth.annotations) - len(pairs),
+    )
 
 
 def find_reach(run: KeptRun) -> Reach:
@@ -186,7 +191,7 @@ def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> Ph
         bench.space,
         bench.reach,
         score_threshold=bench.fusion.score_threshold,
-        stuff_pixels=_stuff_pixels(bench.fusion, semantic),
+        stuff_pixels=least_stuff_pixels(bench.fusion.stuff_area, semantic.label_map.size),
     )
 
 
@@ -202,17 +207,11 @@ def fuse_answers(
         return fuse_photo(answers.semantic, answers.instances, space, plain, {})
     every = replace(plain, stuff_area=0)
     fused = fuse_photo(answers.semantic, answers.instances, space, every, {})
-    least = _stuff_pixels(fusion, answers.semantic)
+    least = least_stuff_pixels(fusion.stuff_area, fused.panoptic_map.size)
     small = {s.segment_id for s in fused.segments_info if s.area < least and s.score is None}
     right = {m.pred_id for m in list_matches(truth, fused) if m.kind == "tp"} if small else set()
     kept = (s for s in fused.segments_info if s.segment_id not in small - right)
     return PanopticPrediction(fused.panoptic_map, tuple(kept))
-
-
-def _stuff_pixels(fusion: FusionConfig, semantic: SemanticPrediction) -> float:
-    """The fewest pixels of a stuff segment."""
-    share = fusion.stuff_area
-    return share * semantic.label_map.size if share < 1 else share
 
 
 def sum_up(

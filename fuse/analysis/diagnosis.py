@@ -175,8 +175,10 @@ class Diagnosis:
         classes: those that occur.
         photos: in the order of the run.
         counts: of segments without a match.
-        disputed: share of all pixels that the two nets disagree on.
+        disputed: share of a photo's pixels that the two nets disagree on, on average.
         mapped: how the ground truth was carried into the run's label space, None where not.
+        unknown: how many photos of the run the ground truth lacks; they are left out.
+        lacking: how many photos of the ground truth the run lacks; they are left out, too.
     """
 
     space: LabelSpace
@@ -190,6 +192,8 @@ class Diagnosis:
     counts: Counts
     disputed: float
     mapped: str | None
+    unknown: int = 0
+    lacking: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, fractions in 0..1."""
@@ -197,6 +201,8 @@ class Diagnosis:
             "label_space": self.space.name,
             "mapped": self.mapped,
             "images": len(self.photos),
+            "unknown": self.unknown,
+            "lacking": self.lacking,
             **self.result.to_json(),
             "ledger": [line.to_json() for line in self.lines],
             "rest": self.rest,

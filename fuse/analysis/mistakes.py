@@ -278,7 +278,7 @@ def _find_false(
     """By detection without a link the part that takes it away.
 
     The semantic net speaks for a detection on pixels of the same class. One that does not know
-    the class, as many know stuff only, speaks for it where it sees no stuff.
+    the class, as many know stuff only, speaks for it where it sees nothing that it knows.
     """
     parts = {}
     for index in np.flatnonzero(links == 0).tolist():

@@ -1,7 +1,7 @@
 """Swaps: what the nets said of a photo, with some of the mistakes taken out.
 
 A swap leaves all else as it is; the run's own rule then fuses what it gives. With every part
-right, the paper's rule gives the ground truth itself.
+right, the paper's rule gives the ground truth itself, where each stuff class is one segment.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from fuse.analysis.links import TrueSegments, Window, meet
 from fuse.analysis.mistakes import FAULTS, LINES, Answers, PhotoStudy
 from fuse.ops.choose import choose_by_code
 from fuse.ops.rle import encode_crop
-from fuse.types import Float32Array, Instances, Int32Array, RleMasks, SemanticPrediction
+from fuse.types import Float32Array, Instances, RleMasks, SemanticPrediction
 
 
 def swap(study: PhotoStudy, parts: Collection[str]) -> Answers:
     """What the nets said, with the given parts right and the others as they were."""
     chosen = study.parts.intersection(parts)
     return Answers(
-        SemanticPrediction(_swap_labels(study, chosen)),
+        _swap_labels(study, chosen),
         _swap_instances(study, chosen),
         keeps_small="void/too-small" in chosen,
     )
 
 
-def _swap_labels(study: PhotoStudy, chosen: frozenset[str]) -> Int32Array:
-    """The label map without the chosen faults."""
-    label_map = study.answers.semantic.label_map
+def _swap_labels(study: PhotoStudy, chosen: frozenset[str]) -> SemanticPrediction:
+    """The label map without the chosen faults; with its logits where none is chosen."""
+    said = study.answers.semantic
     mended = np.array([part in chosen for part in FAULTS])
     if not mended.any():
-        return label_map
-    return choose_by_code(label_map, study.true_labels, study.faults, mended)
+        return said
+    return SemanticPrediction(
+        choose_by_code(said.label_map, study.true_labels, study.faults, mended)
+    )
 
 
 def _swap_instances(study: PhotoStudy, chosen: frozenset[str]) -> Instances:

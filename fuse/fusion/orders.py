@@ -142,8 +142,8 @@ def is_same_object(shared: Int64Array) -> BoolArray:
 def sort_by_precedence(above: BoolArray) -> list[int]:
     """An order in which whatever lies above comes before what it lies on.
 
-    Always the first that nothing left lies above is taken next; where all have something
-    above them, in a circle, the first of all.
+    Always the first that nothing left lies above is taken next. Where all have something above
+    them, some run in a circle: of those circles that nothing outside lies above, the first.
 
     Args:
         above: bool (K, K), whether i lies above j; the diagonal is False.
@@ -157,11 +157,24 @@ def sort_by_precedence(above: BoolArray) -> list[int]:
     left = list(range(len(above)))
     order = []
     while left:
-        chosen = next((index for index in left if waits_for[index] == 0), left[0])
+        free = (index for index in left if waits_for[index] == 0)
+        chosen = next(free, None)
+        if chosen is None:
+            chosen = left[_first_in_circle(above[np.ix_(left, left)])]
         left.remove(chosen)
         order.append(chosen)
         waits_for -= above[chosen]
     return order
+
+
+def _first_in_circle(above: BoolArray) -> int:
+    """The first that lies, through others, above whatever lies above it."""
+    reaches = above
+    while True:
+        farther = reaches | (reaches @ reaches)
+        if (farther == reaches).all():
+            return int(np.argmin((reaches & ~reaches.T).any(axis=0)))
+        reaches = farther
 
 
 def contest(

@@ -124,7 +124,7 @@ def add_stuff(
     Raises:
         ValueError: the label map has a category id that is not in the space.
     """
-    min_area = _stuff_pixels(stuff_area, panoptic_map)
+    min_area = least_stuff_pixels(stuff_area, panoptic_map.size)
     stuff = _paint_stuff(panoptic_map, label_map, space, min_area, len(things) + 1)
     return PanopticPrediction(panoptic_map, (*things, *stuff))
 
@@ -173,7 +173,7 @@ def fuse_stuff_masks(
             panoptic_map,
             blocks,
             len(things) + 1,
-            min_area=_stuff_pixels(stuff_area, panoptic_map),
+            min_area=least_stuff_pixels(stuff_area, panoptic_map.size),
         )
     ]
     return PanopticPrediction(panoptic_map, (*things, *_join_categories(panoptic_map, stuff)))
@@ -197,9 +197,14 @@ def _join_categories(panoptic_map: Int32Array, stuff: list[SegmentInfo]) -> list
     ]
 
 
-def _stuff_pixels(stuff_area: float, panoptic_map: Int32Array) -> float:
-    """The least pixels of a stuff segment; every segment has one."""
-    return max(stuff_area * panoptic_map.size if stuff_area < 1 else stuff_area, 1)
+def least_stuff_pixels(stuff_area: float, pixels: int) -> float:
+    """The fewest pixels of a stuff segment in a photo of so many; every segment has one.
+
+    >>> least_stuff_pixels(4096, 100), least_stuff_pixels(0.07, 100), 0.07 * 100
+    (4096, 7.0, 7.000000000000001)
+    """
+    # Rounded, so that exactly such a share is not too few.
+    return max(round(stuff_area * pixels, 6) if stuff_area < 1 else stuff_area, 1)
 
 
 def _paint_things(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fuse
+from fuse.errors import DataError
 from fuse.io.coco import read_panoptic_json
 from fuse.io.files import take_text
 from fuse.metrics.pq import PQResult
@@ -62,7 +63,7 @@ def report(
 
     Args:
         run: output folder of a run, or a COCO panoptic JSON.
-        second: another one of the same photos, to be held against the first.
+        second: another one, to be held against the first; PQ is of the photos that both have.
         gt: COCO panoptic JSON; without it the report has no scores.
         gt_dir: its PNGs, where they are not in the folder of its name.
         images: folder of the photos, where they are not where the run found them.
@@ -75,6 +76,7 @@ def report(
             and one per photo shown.
 
     Raises:
+        LabelSpaceError: the two runs have different classes and are to be scored.
         FuseError: a file is missing or damaged, or photos cannot be scored.
         OSError: the report cannot be written.
     """
@@ -95,7 +97,10 @@ def report(
             on_progress(done, total)
 
     rated = rate_photos(runs, workers=workers, on_photo=step)
-    results = [summarize_run(place, rated, one) for place, one in enumerate(runs)]
+    common = [photo for photo in rated if all(photo.image_id in one.own_ids for one in runs)]
+    if not common:
+        raise DataError(f"{runs[0].path} and {runs[-1].path} have no photo in common")
+    results = [summarize_run(place, common, one) for place, one in enumerate(runs)]
     shown = choose_photos(rated, photos)
     paths = find_photos(
         [photo.file_name for photo in shown], [one.run_file for one in runs], images
@@ -108,6 +113,7 @@ def report(
         ],
         "truth": str(gt) if gt else None,
         "mapped": runs[0].scorer.mapped if runs[0].scorer else None,
+        "compared": len(common),
         "all_pq": [list(photo.pq) for photo in rated],
         "photos": [photo.to_json() | {"missing": photo.file_name not in paths} for photo in shown],
         **extras,
@@ -143,6 +149,7 @@ def _describe(run: ShownRun, name: str, result: PQResult | None) -> dict[str, An
         "name": name,
         **describe_run(run),
         "scores": result.to_json() if result else None,
+        "photos_here": len(run.own_ids),
         "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
         "classes": {
             str(c.category_id): {

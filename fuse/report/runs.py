@@ -10,8 +10,8 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fuse.analysis.compared_runs import find_run_file
-from fuse.errors import DataError
+from fuse.analysis.compared_runs import find_run_file, name_different_classes
+from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
 from fuse.io.photo_ids import match_photos, renumber
@@ -62,10 +62,13 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Show
     Raises:
         CocoFormatError: a file is missing or damaged.
         DataError: the ground truth, or the first run, knows no photo of a run.
-        LabelSpaceError: the categories differ from the ground truth's and no map ships.
+        LabelSpaceError: the categories differ from the ground truth's and no map ships, or two
+            runs that are scored have different ones.
     """
     if truth:
-        return [_open(path, truth, truth) for path in paths]
+        runs = [_open(path, truth, truth) for path in paths]
+        _check_classes(runs)
+        return runs
     first = _open(paths[0], None, None)
     return [first, *(_open(path, first.dataset, None) for path in paths[1:])]
 
@@ -87,6 +90,16 @@ def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | No
         kept=read_kept_run(path) if has_kept else None,
         unknown=len(dataset.annotations) - len(own_ids),
     )
+
+
+def _check_classes(runs: Sequence[ShownRun]) -> None:
+    """Raise LabelSpaceError where PQ of two runs would be over different classes."""
+    named = [(str(run.path), run.space) for run in runs]
+    if len(runs) > 1 and (lacks := name_different_classes(*named)):
+        raise LabelSpaceError(
+            f"{runs[0].path} and {runs[1].path} have different classes: {lacks}; "
+            "leave out --gt, or fuse compare --intersect scores what they share"
+        )
 
 
 def find_photos(

@@ -129,11 +129,11 @@ def name_segments(prediction: PanopticPrediction, space: LabelSpace) -> dict[int
 
 
 def summarize_run(place: int, photos: Iterable[RatedPhoto], run: ShownRun) -> PQResult | None:
-    """PQ of a run over the photos that it has; None without ground truth.
+    """PQ of a run; None without ground truth.
 
     Args:
         place: of the run among those that were rated.
-        photos: what `rate_photos` returned.
+        photos: what `rate_photos` returned, of those that the run has.
         run: that run.
 
     Raises:

@@ -14,7 +14,10 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     """The ledger, the classes and photos that lose most, and counts."""
     console = open_console()
     pq = diagnosis.result.all.pq
-    print(f"PQ is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:")
+    photos = len(diagnosis.photos)
+    print(
+        f"PQ of {photos} photos is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:"
+    )
     console.print(_make_ledger_table(diagnosis))
     console.print()
     console.print(_make_class_ledger(diagnosis))
@@ -33,7 +36,12 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     ]
     found = "; ".join(confusions) or "none"
     print_line(console, f"found under another name: {found}")
-    print(f"the two nets disagree on {as_percent(diagnosis.disputed)} % of the pixels")
+    disputed = as_percent(diagnosis.disputed)
+    print(f"the two nets disagree on {disputed} % of a photo's pixels on average")
+    if diagnosis.unknown:
+        print(f"note: left out, as the ground truth lacks them: {diagnosis.unknown} photos")
+    if diagnosis.lacking:
+        print(f"note: left out, as the run lacks them: {diagnosis.lacking} photos")
     if diagnosis.mapped:
         print_line(console, f"note: {diagnosis.mapped}")
 

@@ -1,6 +1,7 @@
 """The ledger: a planted mistake owes what it costs, and the shares add up to the gap."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,12 @@ from fuse.analysis.ledger import draw_orders
 from fuse.analysis.mistakes import LINES, PARTS, Reach
 from fuse.config import FusionConfig
 from fuse.errors import DataError
+from fuse.io.coco import read_panoptic_json
+from fuse.kept_run import read_kept_run
 from fuse.labels import find_label_map, load_space
+from fuse.metrics.pq import sum_stats, summarize
 from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.scoring import TruthScorer
 from fuse.types import BoxMasks, Instances, SemanticPrediction
 
 ROOT = Path(__file__).parent.parent.parent
@@ -252,6 +257,33 @@ def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
     kinds = [s["kind"] for photo in figures["photos"] for s in photo["segments"]]
     assert kinds.count("tp") == sum(c["tp"] for c in figures["per_class"].values())
     assert api.diagnose(kept_run, TRUTH, orders=3, workers=1).to_json() == diagnosis.to_json()
+
+
+@pytest.mark.parametrize("rule", ["adaptive", "upsnet-logits", "mask-argmax"])
+def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rule):
+    run = tmp_path / "run"
+    shutil.copytree(kept_run, run)
+    content = json.loads((run / "run.json").read_text())
+    content["settings"]["pipeline"]["fusion"]["rule"] = rule
+    (run / "run.json").write_text(json.dumps(content))
+    diagnosis = api.diagnose(run, TRUTH, orders=1)
+    kept = read_kept_run(run)
+    fused = {i: next(kept.fuse(i, [kept.fusion])) for i in kept.dataset.images}
+    scorer = TruthScorer(
+        read_panoptic_json(TRUTH), find_label_map(load_space("coco_panoptic"), kept.space)
+    )
+    stats = [
+        scorer.score(true_id, fused[own_id]).stats for own_id, true_id in kept.match_truth(truth)
+    ]
+    pq = summarize(sum_stats(stats), kept.space).all.pq
+    assert diagnosis.result.all.pq == pq
+    shares = sum(line.share for line in diagnosis.lines)
+    assert shares + diagnosis.rest == pytest.approx(1 - pq, abs=1e-12)
+
+
+def test_photos_left_out_are_counted(kept_run):
+    diagnosis = api.diagnose(kept_run, TRUTH, orders=1)
+    assert (diagnosis.unknown, diagnosis.lacking) == (0, 5)
 
 
 def test_photos_that_the_truth_lacks_are_an_error(kept_run, tmp_path):

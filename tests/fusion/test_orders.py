@@ -102,6 +102,13 @@ def test_a_circle_goes_by_score():
     assert row == "2" * 6 + "1" * 8 + "0" * 6  # the dog is covered by both
 
 
+def test_what_lies_under_a_circle_waits_for_it():
+    # The first lies under the second, which runs in a circle with the third and fourth.
+    above = np.zeros((4, 4), dtype=bool)
+    above[[1, 1, 2, 3], [0, 2, 3, 1]] = True
+    assert sort_by_precedence(above) == [1, 0, 2, 3]
+
+
 @pytest.mark.parametrize("size", [0, 1, 5])
 def test_without_relations_the_order_stays(size):
     assert sort_by_precedence(np.zeros((size, size), dtype=bool)) == list(range(size))

@@ -1,5 +1,7 @@
 """The paper's fusion rule the slow way: one full-frame mask after the other."""
 
+from fractions import Fraction
+
 import numpy as np
 from reference.masks import full_frame_masks
 
@@ -40,7 +42,8 @@ def fuse_slowly(
             continue
         paint(masks[i], int(instances.category_ids[i]), float(instances.scores[i]))
 
-    limit = stuff_area * panoptic_map.size if 0 < stuff_area < 1 else stuff_area
+    share = Fraction(str(stuff_area)) * panoptic_map.size  # as written, not as a float has it
+    limit = share if 0 < stuff_area < 1 else stuff_area
     for category_id in sorted(space.by_id):
         stuff = (semantic.label_map == category_id) & (panoptic_map == 0)
         if not space.by_id[category_id].isthing and stuff.sum() >= limit:

@@ -11,8 +11,9 @@ from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
 from fuse.cli import main
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, DataError
 from fuse.report.document import PAGE_DIR, SCRIPTS, make_block
+from fuse.report.extras import read_sweep
 
 BLOCK = re.compile(r'<script type="application/json" id="([\w-]+)">(.*?)</script>', re.DOTALL)
 
@@ -128,6 +129,32 @@ def test_sweep_and_ledger_are_drawn_as_their_commands_write_them(kept, tmp_path)
     assert [line["share"] for line in lines[:-1]] == sorted(
         (line["share"] for line in lines[:-1]), reverse=True
     )
+
+
+def test_a_sweep_with_a_holdout_says_what_its_interval_is_of(tmp_path):
+    sweep = tmp_path / "sweep.json"
+    point = {"all": 0.5, "things": 0.5, "stuff": None, "rule": "overlap"}
+    held_out = {"all": {"pq": 0.4, "sq": 0.8, "rq": 0.5, "n": 2}}
+    content = {"settings": [point], "best": point, "photos": 3, "interval": [0.3, 0.45]}
+    sweep.write_text(json.dumps(content | {"held_out": held_out}))
+    drawn = read_sweep(sweep)
+    assert (drawn["photos"], drawn["held_out"]["all"]["pq"]) == (3, 0.4)
+
+
+def test_two_runs_are_scored_on_the_photos_that_both_have(tmp_path):
+    predictions = draw_predictions(["a.jpg", "b.jpg", "c.jpg"])
+    truth = write_maps(tmp_path / "truth.json", predictions)
+    whole = write_maps(tmp_path / "whole.json", predictions)
+    part = write_maps(tmp_path / "part.json", dict(list(predictions.items())[:2]))
+    for first, second in ((whole, part), (part, whole)):
+        api.report(first, second, gt=truth, out=tmp_path / "r.html")
+        figures = read_blocks(tmp_path / "r.html")["figures"]
+        assert figures["compared"] == 2
+        a, b = (run["scores"] for run in figures["runs"])
+        assert a == b
+    last = write_maps(tmp_path / "last.json", dict(list(predictions.items())[2:]), first_id=3)
+    with pytest.raises(DataError, match="have no photo in common"):
+        api.report(part, last, gt=truth, out=tmp_path / "r2.html")
 
 
 def test_the_command_says_where_the_report_is(tmp_path):

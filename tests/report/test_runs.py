@@ -2,12 +2,15 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
-from fuse.errors import DataError
+from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco import read_panoptic_json
+from fuse.labels import load_space
 from fuse.report.runs import find_photos, open_runs
+from fuse.types import PanopticPrediction, SegmentInfo
 
 NAMES = ("a.jpg", "b.jpg", "trip/c.jpg")
 
@@ -53,6 +56,18 @@ def test_runs_without_a_common_photo(run, tmp_path):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("x.jpg",)), first_id=9)
     with pytest.raises(DataError, match=r"run has no photo of .*truth\.json"):
         open_runs([run], read_panoptic_json(truth))
+
+
+def test_runs_of_different_classes_are_not_scored_side_by_side(tmp_path):
+    person = SegmentInfo(1, 1, area=12, bbox=(0, 0, 4, 3))
+    maps = {"a.jpg": PanopticPrediction(np.ones((3, 4), np.int32), (person,))}
+    fine, coarse = load_space("coco_panoptic"), load_space("coco_super")
+    run = write_maps(tmp_path / "run.json", maps, fine)
+    other = write_maps(tmp_path / "other.json", maps, coarse)
+    truth = write_maps(tmp_path / "truth.json", maps, fine)
+    with pytest.raises(LabelSpaceError, match=r"different classes: only .*run\.json \(coco_panop"):
+        open_runs([run, other], read_panoptic_json(truth))
+    assert len(open_runs([run, other], None)) == 2
 
 
 def test_two_photos_that_are_one_of_the_truth(tmp_path):

@@ -53,7 +53,7 @@ const COLUMNS = [
         { key: "change", title: "Change", text: (value) => (value === null ? "" : points(value)) },
       ]
     : []),
-  { key: "photos", title: "Photos" },
+  { key: "photos", title: "Photos shown" },
 ];
 
 function showClassTable() {

@@ -79,7 +79,10 @@ function plotSweep(sweep) {
   const keys = Object.keys(sweep.settings[0]).filter((key) => !scores.includes(key));
   const best = keys.map((key) => `${key} ${sweep.best[key]}`).join(", ");
   const interval = sweep.interval ? ` (95 %: ${percent(sweep.interval[0])} to ${percent(sweep.interval[1])})` : "";
-  const note = `best over all other settings; best of all ${percent(sweep.best.all)}${interval} with ${best}`;
+  const worth = sweep.held_out // the interval is of the photos that were held out
+    ? `best of all with ${best}: ${percent(sweep.best.all)} on the ${plural(sweep.photos, "photo")} it was chosen by, ${percent(sweep.held_out.all.pq)}${interval} on the others`
+    : `best of all ${percent(sweep.best.all)}${interval} with ${best}`;
+  const note = `best over all other settings; ${worth}`;
   return keys.map((key) => {
     const bests = bestByValue(sweep.settings, key);
     if (bests.length < 2) return null;

@@ -110,6 +110,10 @@ function showNotes() {
       notes.push(`${run.name}: ${plural(run.unknown, "photo")} left out, as ${where} lacks them.`);
     }
   }
+  if (figures.runs.some((run) => run.photos_here > figures.compared)) {
+    const others = figures.runs.map((run) => `${run.name} has ${run.photos_here - figures.compared} more`);
+    notes.push(`What is said of both runs is of the ${plural(figures.compared, "photo")} that both have; ${others.join(", ")}.`);
+  }
   for (const run of figures.runs) {
     if (run.lacking) {
       notes.push(`${run.name} lacks ${plural(run.lacking, "photo")} of the ground truth; they are not scored here, while fuse evaluate counts them as missed.`);
