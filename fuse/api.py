@@ -30,7 +30,7 @@ from fuse.labels_audit import (
     list_coco_categories,
     list_space_rows,
 )
-from fuse.merge import merge
+from fuse.merge import MergeResult, merge
 from fuse.models.registry import list_models
 from fuse.per_image import write_per_image_csv
 from fuse.report.build import Report, report
@@ -64,6 +64,7 @@ __all__ = [
     "Disagreement",
     "Evaluation",
     "LabelAudit",
+    "MergeResult",
     "PipelineEntry",
     "ProfileRow",
     "Report",

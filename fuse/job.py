@@ -30,7 +30,7 @@ from fuse.photo_scores import PhotoScores
 from fuse.records import PhotoRecord, PhotoTask
 from fuse.run_folder import RunFolder
 from fuse.scoring import Evaluation, TruthScorer
-from fuse.tasks import check_truth, make_tasks
+from fuse.tasks import check_truth, describe_tasks, make_tasks
 from fuse.types import LabelSpace
 
 Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
@@ -138,6 +138,10 @@ def run(
         RunStoppedError: should_stop said so.
         FuseError: an input, the preset, a net or the folder is wrong.
     """
+    if not 1 <= shard[0] <= shard[1]:
+        raise ConfigError(f"shard {shard} is not (i, n) with 1 <= i <= n")
+    if not timeout > 0:
+        raise ConfigError(f"timeout must be above 0 seconds, is {timeout}")
     clock = StageClock()
     with clock.time("total"):
         config = read_pipeline(pipeline, overrides)
@@ -147,10 +151,10 @@ def run(
         truth = read_panoptic_json(gt, gt_dir) if gt else None
         scorer = TruthScorer(truth, find_truth_map(truth.space, space)) if truth else None
         inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
-        tasks = make_tasks(inputs, out, truth)
+        all_tasks = make_tasks(inputs, out, truth)
         if truth:
-            check_truth(tasks, truth)
-        tasks = tasks[shard[0] - 1 :: shard[1]]
+            check_truth(all_tasks, truth)
+        tasks = all_tasks[shard[0] - 1 :: shard[1]]
         place_weights(config, weights_dir, on_fetch)  # before any process reads them
         assignment = Assignment(
             *(config, device, weights_dir, out, gt, gt_dir),
@@ -159,6 +163,8 @@ def run(
         pool = RayPool(ray_address, workers, gpus_per_worker)
         carrier = _choose_engine(engine, assignment, clock, scorer, pool)
         settings = _describe_run(assignment, carrier, inputs, shard)
+        if shard[1] > 1:
+            settings["listed"] = describe_tasks(all_tasks)
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
         with clock.time("total"):

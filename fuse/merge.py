@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.coco import PanopticDataset, read_panoptic_json
+from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import take_text
 from fuse.io.names import check_links, make_parent
 from fuse.io.run_files import RUN_FILE
@@ -23,8 +24,21 @@ from fuse.run_folder import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What a joined run has.
+
+    Attributes:
+        done: how many photos have a map.
+        failed: (file name, reason) of each photo without one.
+    """
+
+    done: int
+    failed: tuple[tuple[str, str], ...]
+
+
 @take_text
-def merge(runs: Sequence[Path], out: Path) -> int:
+def merge(runs: Sequence[Path], out: Path) -> MergeResult:
     """Join the shards of one run; the result is what a single run would have written.
 
     Maps, kept predictions and pictures are copied, the shards stay as they are.
@@ -33,25 +47,24 @@ def merge(runs: Sequence[Path], out: Path) -> int:
         runs: output folders of all shards, in any order.
         out: a new folder.
 
-    Returns:
-        How many photos the joined run has.
-
     Raises:
-        DataError: a shard or a file of one is missing, a shard is not finished, of another run,
-            or given twice, or a link leads out of a folder.
+        DataError: a shard or a file of one is missing, a shard is not finished, of another run
+            or of other photos, or given twice; `out` is one of them; or a link leads out of a
+            folder.
         CocoFormatError: a file that a shard says of itself is damaged.
     """
     settings = _join_settings(runs)
+    if out.resolve() in (run.resolve() for run in runs):
+        raise DataError(f"{out} is one of the shards; give a new folder")
     tasks: list[PhotoTask] = []
     failed: dict[str, str] = {}
-    owners: dict[str, Path] = {}
+    owners: dict[tuple[str, ImageId | None], Path] = {}
     with RunFolder(out, settings) as folder:
         for run in runs:
             dataset = read_panoptic_json(run)
             space = restore_space(settings, dataset)  # the same for all: their settings are
             for record, task in _read_shard(run, dataset):
-                if (owner := owners.setdefault(record.file_name, run)) != run:
-                    raise DataError(f"{record.file_name} is both in {owner} and in {run}")
+                _claim(run, record, task, owners)
                 if task:
                     _copy_files(run, out, record)
                     tasks.append(task)
@@ -62,23 +75,53 @@ def merge(runs: Sequence[Path], out: Path) -> int:
         folder.write_maps(tasks, space)
         photos = {"done": len(tasks), "failed": len(failed)}
         folder.write_summary({"photos": photos, "failed": failed, "merged": len(runs)})
-    return len(tasks)
+    return MergeResult(len(tasks), tuple(sorted(failed.items())))
+
+
+def _claim(
+    run: Path,
+    record: PhotoRecord,
+    task: PhotoTask | None,
+    owners: dict[tuple[str, ImageId | None], Path],
+) -> None:
+    """Note what a photo of a shard is called by; DataError where another shard has that, too."""
+    claims: list[tuple[str, ImageId | None]] = [("photo", record.file_name)]
+    if task:
+        claims += [("map", task.png_name), ("image_id", task.image_id)]
+    for claim in claims:
+        if (owner := owners.setdefault(claim, run)) != run:
+            raise DataError("{} {!r} is both in {} and in {}".format(*claim, owner, run))
 
 
 def _read_shard(
     run: Path, dataset: PanopticDataset
 ) -> Iterator[tuple[PhotoRecord, PhotoTask | None]]:
-    """Each record of a shard, with the task that it was where it was done."""
+    """Each photo of a finished shard, with the task that it was where it was done.
+
+    The journal may also know photos that were gone when the shard was last run.
+    """
+    content = read_run_file(run)
+    failed = content.get("failed", {})
     ids = {image.file_name: image_id for image_id, image in dataset.images.items()}
+    done = 0
     for record in read_records(run):
         if record.error is not None:
-            yield record, None
+            if record.file_name in failed:
+                yield record, None
             continue
         image_id = ids.get(record.file_name)
+        if image_id is None:
+            continue
         if image_id not in dataset.annotations:
-            raise CocoFormatError(f"{dataset.path}: {record.file_name} of the journal is missing")
+            raise CocoFormatError(f"{dataset.path}: {record.file_name} has no annotation")
+        done += 1
         png_name = dataset.annotations[image_id].file_name
         yield record, PhotoTask(run, record.file_name, png_name, image_id)
+    if not done == len(ids) == content["photos"].get("done"):
+        raise CocoFormatError(
+            f"{run}: {RUN_FILE} says that {content['photos'].get('done')} photos are done, "
+            f"{dataset.path.name} has {len(ids)} and the journal {done} of these"
+        )
 
 
 def _copy_files(run: Path, out: Path, record: PhotoRecord) -> None:
@@ -110,7 +153,9 @@ def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
     missing = next((i for i in range(1, count + 1) if f"{i}/{count}" not in shards), None)
     if missing is not None:
         raise DataError(f"shard {missing}/{count} is missing; {len(shards)} of {count} were given")
-    return {**(common or {}), "shard": "1/1"}
+    joined = {**(common or {}), "shard": "1/1"}
+    joined.pop("listed", None)  # a whole run may get more photos
+    return joined
 
 
 def _read_settings(run: Path) -> tuple[dict[str, Any], str]:

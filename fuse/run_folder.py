@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, BinaryIO
@@ -29,6 +30,7 @@ TABLES: dict[str, tuple[type, ...]] = {
     "seconds": (int, float),
     "peak_memory_mib": (int, NoneType),
     "files": (str,),
+    "failed": (str,),
 }
 WRITTEN = (
     *(PNG_DIR, PICTURE_DIR, PREDICTION_DIR),
@@ -278,8 +280,18 @@ def list_differences(before: object, now: object, key: str = "") -> Iterator[str
         for name in sorted(before.keys() | now.keys()):
             dotted = f"{key}.{name}" if key else name
             yield from list_differences(before.get(name), now.get(name), dotted)
+    elif isinstance(before, list) and isinstance(now, list) and before != now:
+        yield from _list_changes(before, now, key)
     elif before != now:
         yield f"{key} was {before}, is {now}"
+
+
+def _list_changes(before: list[Any], now: list[Any], key: str) -> Iterator[str]:
+    """Where two lists differ first, which may be long."""
+    if len(before) != len(now):
+        key = f"{key} ({len(before)} before, {len(now)} now)"
+    old, new = next((a, b) for a, b in zip_longest(before, now) if a != b)
+    yield f"{key} was {old}, is {new}"
 
 
 def _read_lines(path: Path) -> dict[str, _Line]:

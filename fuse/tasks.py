@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -28,6 +30,18 @@ def make_tasks(
             photos, png_names(names), assign_image_ids(names, truth), strict=True
         )
     ]
+
+
+def describe_tasks(tasks: Sequence[PhotoTask]) -> str:
+    """How many photos there are, and a hash of their names, maps and image ids.
+
+    Shards are parts of one list; where it changed between two, photos would be lost or doubled.
+    """
+    names = ([task.file_name, task.png_name, task.image_id] for task in tasks)
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(json.dumps(name).encode())
+    return f"{len(tasks)} photos ({digest.hexdigest()[:16]})"
 
 
 def check_truth(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:

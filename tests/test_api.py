@@ -269,7 +269,7 @@ def test_shards_join_into_the_run_that_one_process_makes(photos, finished, tmp_p
     parts = [tmp_path / f"part{i}" for i in (1, 2)]
     for i, part in enumerate(parts, start=1):
         api.run([str(photos)], part, device="cpu", gt=TRUTH, shard=(i, 2))
-    assert api.merge(parts[::-1], tmp_path / "out") == 3
+    assert api.merge(parts[::-1], tmp_path / "out") == api.MergeResult(3, ())
     kept = ("panoptic/**/*.png", "panoptic.json")
     assert tree(tmp_path / "out", *kept) == tree(finished.out, *kept)
 

@@ -9,12 +9,14 @@ import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from factories import panoptic_truth
 from PIL import Image
 from run_folders import write_maps
 
 from fuse import api, load_space
-from fuse.errors import DataError, RunStoppedError
+from fuse.cli import main
+from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
 from fuse.io.coco import read_panoptic_json
 from fuse.io.png import write_id_map
 from fuse.tables.sweep import print_sweep
@@ -47,9 +49,15 @@ class Job:
             (self.photos / name).parent.mkdir(exist_ok=True)
             Image.new("RGB", SIZE[::-1]).save(self.photos / name)
 
-    def run(self, **options):
+    def run(self, out=None, **options):
         given = {"pipeline": str(self.preset), "device": "cpu"} | options
-        return api.run([str(self.photos)], self.out, **given)
+        return api.run([str(self.photos)], out or self.out, **given)
+
+    def run_shards(self, folder, count=2):
+        outs = [folder / f"part{i}" for i in range(1, count + 1)]
+        for i, out in enumerate(outs, start=1):
+            self.run(out, shard=(i, count))
+        return outs
 
 
 @pytest.fixture
@@ -179,3 +187,124 @@ def test_a_sweep_over_photos_with_nothing_to_score_has_no_interval(job, tmp_path
     assert result.interval is None
     assert json.loads(json.dumps(result.to_json(), allow_nan=False))["interval"] is None
     print_sweep(result)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shard": (0, 2)}, r"shard \(0, 2\) is not"),
+        ({"shard": (3, 2)}, r"shard \(3, 2\) is not"),
+        ({"shard": (1, 0)}, r"shard \(1, 0\) is not"),
+        ({"timeout": 0}, "timeout must be above 0"),
+        ({"timeout": float("nan")}, "timeout must be above 0"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(job, options, message):
+    job.add("a.jpg")
+    with pytest.raises(ConfigError, match=message):
+        job.run(**options)
+    assert not job.out.exists()
+
+
+def test_without_a_timeout_a_photo_is_waited_for(job):
+    job.add("a.jpg")
+    assert job.run(timeout=float("inf")).done == 1
+
+
+def test_nothing_is_written_to_a_url(job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job.add("a.jpg")
+    with pytest.raises(DataError, match="s3://bucket/out is a URL"):
+        job.run("s3://bucket/out")
+    result = CliRunner().invoke(main, ["run", str(job.photos), "-o", "s3://bucket/out"])
+    assert result.exit_code == 2
+    assert "is a URL" in result.stderr
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_photos_that_all_lie_in_the_output_folder_are_said_to(job):
+    job.add("a.jpg", "b.jpg")
+    with pytest.raises(DataError, match=r"all 2 photos of .* lie in the output folder"):
+        job.run(job.photos)
+
+
+def test_a_difference_between_long_lists_is_short(job):
+    job.add("a.jpg", "b.jpg", "c.jpg")
+    names = [str(job.photos / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    options = {"pipeline": str(job.preset), "device": "cpu"}
+    api.run(names[:2], job.out, **options)
+    with pytest.raises(DataError, match=r"inputs \(2 before, 3 now\) was None, is \S*c\.jpg; give"):
+        api.run(names, job.out, **options)
+
+
+def test_shards_of_different_lists_of_photos_are_not_joined(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    first = tmp_path / "part1"
+    job.run(first, shard=(1, 2))
+    job.add("c.jpg")
+    job.run(tmp_path / "part2", shard=(2, 2))
+    with pytest.raises(DataError, match=r"listed was 2 photos \(\w+\), is 3 photos"):
+        api.merge([first, tmp_path / "part2"], job.out)
+    with pytest.raises(DataError, match="other settings: listed was"):
+        job.run(first, shard=(1, 2))
+
+
+def test_a_joined_run_goes_on_with_more_photos(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    api.merge(job.run_shards(tmp_path), job.out)
+    job.add("c.jpg")
+    assert (job.run().done, job.run().tried) == (3, 0)
+
+
+def test_shards_are_not_joined_into_one_of_them(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    parts = job.run_shards(tmp_path)
+    before = (parts[0] / "run.json").read_bytes()
+    with pytest.raises(DataError, match="part1 is one of the shards"):
+        api.merge(parts, parts[0])
+    assert (parts[0] / "run.json").read_bytes() == before
+
+
+def test_what_two_shards_both_have_is_named(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    parts = job.run_shards(tmp_path)
+    path = parts[1] / "panoptic.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["id"] = content["annotations"][0]["image_id"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="image_id 1 is both in"):
+        api.merge(parts, job.out)
+
+
+def test_failed_photos_of_shards_are_told(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    (job.photos / "c.jpg").write_bytes(b"no photo")
+    parts = job.run_shards(tmp_path)
+    result = CliRunner().invoke(main, ["merge", *map(str, parts), "-o", str(job.out)])
+    assert result.exit_code == 3
+    assert result.stdout.startswith("2 photos -> ")
+    assert "failed: c.jpg: " in result.stderr
+    assert json.loads((job.out / "run.json").read_text())["photos"] == {"done": 2, "failed": 1}
+
+
+def test_photos_that_the_journal_knows_of_earlier_are_not_joined(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    parts = job.run_shards(tmp_path)
+    journal = parts[0] / "records.jsonl"
+    line = journal.read_text()
+    journal.write_text(line.replace("a.jpg", "gone.jpg") + line)
+    assert api.merge(parts, job.out).done == 2
+    journal.write_text("")
+    with pytest.raises(
+        CocoFormatError, match=r"1 photos are done, panoptic\.json has 1 and the jou"
+    ):
+        api.merge(parts, tmp_path / "again")
+
+
+def test_ctrl_c_ends_any_command_with_the_shells_number(monkeypatch):
+    def stop(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "list_models", stop)
+    result = CliRunner().invoke(main, ["models"])
+    assert (result.exit_code, result.stderr) == (130, "stopped\n")

@@ -65,6 +65,8 @@ class Group(click.Group):
             raise  # click ends a command whose reader went away, as head does, without a word
         except RunStoppedError as err:
             exit_code, message = EXIT_INTERRUPTED, str(err)
+        except KeyboardInterrupt:
+            exit_code, message = EXIT_INTERRUPTED, "stopped"
         except FuseError as err:
             exit_code, message = EXIT_FAILED, f"Error: {err}"
         except OSError as err:  # a full disk, a folder that may not be written to

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fuse.cli.options import out_option
+from fuse.cli.printing import exit_where_failed
 from fuse.printable import printable
 
 
@@ -24,4 +25,5 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     from fuse import api
 
     joined = api.merge(runs, out)
-    click.echo(f"{joined} photos -> {printable(str(out / 'panoptic.json'))}")
+    click.echo(f"{joined.done} photos -> {printable(str(out / 'panoptic.json'))}")
+    exit_where_failed(joined.failed, joined.done)

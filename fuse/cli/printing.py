@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,17 @@ EXIT_SOME_FAILED = 3
 def print_run(result: RunResult, json_file: Path | None) -> None:
     """Print what a run did; exit with 3 where photos failed."""
     print_figures(result.to_json(), json_file, lambda: _print_run(result))
-    for file_name, reason in result.failed:
+    exit_where_failed(result.failed, result.done)
+
+
+def exit_where_failed(failed: Iterable[tuple[str, str]], done: int) -> None:
+    """Name (photo, reason) of what failed on stderr, and exit if there is any."""
+    failures = list(failed)
+    for file_name, reason in failures:
         named = reason if reason.startswith(f"{file_name}: ") else f"{file_name}: {reason}"
         click.echo(printable(f"failed: {named}"), err=True)
-    if result.failed:
-        sys.exit(EXIT_SOME_FAILED if result.done else EXIT_FAILED)
+    if failures:
+        sys.exit(EXIT_SOME_FAILED if done else EXIT_FAILED)
 
 
 def print_figures(

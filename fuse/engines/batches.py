@@ -23,8 +23,8 @@ class BatchPredictor:
 
     Where a batch does not fit the device's memory it is done in halves, and later batches are
     not larger than what did fit. Where the nets raise anything else, each photo is tried alone,
-    so that one photo does not take its batch mates with it. Neither changes an answer: a
-    photo's answer does not depend on its batch.
+    so that one photo does not take its batch mates with it; where none fails then, later batches
+    are smaller, too. Neither changes an answer: a photo's answer does not depend on its batch.
 
     Args:
         pipeline: the nets.
@@ -90,11 +90,20 @@ class BatchPredictor:
         except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
             if len(batch) == 1:
                 return [(replace(batch[0], photo=None, error=_describe(err)), None)]
-            part = self._shrink(len(batch)) if is_out_of_memory(err) else 1
+            if not is_out_of_memory(err):
+                return self._predict_alone(batch)
+            part = self._shrink(len(batch))
         else:
             return [(read, None if read.photo is None else next(answers)) for read in batch]
         parts = (batch[first : first + part] for first in range(0, len(batch), part))
         return [pair for smaller in parts for pair in self.predict(smaller)]
+
+    def _predict_alone(self, batch: Sequence[ReadPhoto]) -> list[Predicted]:
+        """Each photo by itself; where none fails, it is their number that the nets do not take."""
+        answers = [pair for read in batch for pair in self.predict([read])]
+        if [read.error for read, _ in answers] == [read.error for read in batch]:
+            self._shrink(len(batch))
+        return answers
 
     def _grow(self, fitted: int) -> None:
         """Try twice as many next time, unless memory has been full before."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 
 from fuse.photo import ReadPhoto
 from fuse.records import PhotoTask
@@ -33,7 +33,7 @@ def read_ahead(
         tasks: what to read.
         ahead: how many photos may be in flight; asked before each.
         threads: how many readers there are.
-        timeout: seconds to wait for a photo whose turn it is.
+        timeout: seconds to wait for a photo whose turn it is; infinity waits as long as can be.
     """
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     pending: deque[Job] = deque()
@@ -44,7 +44,7 @@ def read_ahead(
     def take() -> ReadPhoto:
         task, future = pending.popleft()
         try:
-            return future.result(timeout)
+            return future.result(min(timeout, TIMEOUT_MAX))
         except TimeoutError:
             if future.done():  # just now, or the error is the reader's own
                 return future.result()

@@ -13,6 +13,8 @@ from functools import wraps
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
+from fuse.errors import DataError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -34,12 +36,19 @@ def take_text(function: Callable[P, R]) -> Callable[P, R]:
         given = signature.bind(*args, **kwargs)
         for name, value in given.arguments.items():
             if isinstance(value, str) and wanted[name] in ("Path", "Path | None"):
-                given.arguments[name] = Path(value)
+                given.arguments[name] = _make_path(value)
             elif wanted[name] == "Sequence[Path]":
-                given.arguments[name] = [Path(each) for each in value]
+                given.arguments[name] = [_make_path(str(each)) for each in value]
         return function(*given.args, **given.kwargs)
 
     return call
+
+
+def _make_path(text: str) -> Path:
+    """The path; DataError for a URL, of which a path would be another thing."""
+    if "://" in text:
+        raise DataError(f"{text} is a URL; only photos are read from URLs, give a local path")
+    return Path(text)
 
 
 def resolve_path(text: str, folder: Path) -> str:
@@ -94,7 +103,7 @@ def hash_file(path: Path) -> str:
     Raises:
         OSError: the file is missing, cannot be read, or is none.
     """
-    _refuse_special(path)
+    refuse_special(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -105,11 +114,12 @@ def read_regular(path: Path) -> bytes:
     Raises:
         OSError: the file is missing, cannot be read, or is none.
     """
-    _refuse_special(path)
+    refuse_special(path)
     return path.read_bytes()
 
 
-def _refuse_special(path: Path) -> None:
+def refuse_special(path: Path) -> None:
+    """Raise OSError for what is there and no regular file, such as a pipe or a folder."""
     if path.exists() and not path.is_file():
         raise OSError(EINVAL, "not a regular file", str(path))
 

@@ -84,6 +84,7 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list
     real_folder = cache(Path.resolve)
     left_out = leave_out.resolve() if leave_out else None
     photos: dict[PurePath, PhotoFile] = {}
+    in_output = 0
     for given in inputs:
         for photo in _list_input(given):
             if isinstance(photo.path, str):
@@ -92,6 +93,13 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list
             folder = real_folder(photo.path.parent)
             if left_out is None or not folder.is_relative_to(left_out):
                 photos.setdefault(folder / photo.path.name, photo)
+            else:
+                in_output += 1
+    if in_output and not photos:
+        raise DataError(
+            f"all {in_output} photos of {', '.join(inputs)} lie in the output folder {leave_out}, "
+            "where none are looked for; give another output folder"
+        )
     if not photos:
         raise DataError(
             f"no photos in {', '.join(inputs)}: looked for files ending in "

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from fuse.errors import CocoFormatError
+from fuse.io.files import refuse_special
 
 TOO_DEEP = "nested too deeply to be read"
 COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
@@ -36,6 +37,7 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
         CocoFormatError: the file is missing, or no such thing; the message names the field.
     """
     try:
+        refuse_special(path)
         if not path.stat().st_size:
             raise CocoFormatError(f"{path}: the file is empty")
         with path.open("rb") as file:

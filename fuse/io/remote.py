@@ -34,15 +34,17 @@ def list_url(given: str) -> list[tuple[str, str]]:
     """
     try:
         files, root = fsspec.core.url_to_fs(given)
-        if glob.has_magic(root):
+        if files.isfile(root):
+            base, paths = PurePosixPath(root).parent, [root]
+        elif files.isdir(root):  # before a glob, as a name may hold its signs
+            base, paths = PurePosixPath(root), files.find(root)
+        elif glob.has_magic(root):
             parts = PurePosixPath(root).parts
             wild = next(i for i, part in enumerate(parts) if glob.has_magic(part))
             base = PurePosixPath(*parts[:wild])
             found = files.glob(root, detail=True)
             paths = [path for path, about in found.items() if about["type"] == "file"]
-        elif files.isfile(root):
-            base, paths = PurePosixPath(root).parent, [root]
-        else:
+        else:  # where nobody can say what is a folder
             base, paths = PurePosixPath(root), files.find(root)
         urls = [files.unstrip_protocol(path) for path in paths]
     except Exception as err:  # each file system raises its own

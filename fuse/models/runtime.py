@@ -18,6 +18,10 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 Answer = TypeVar("Answer")
 
 
+# How CUDA's libraries and other devices say that memory is full, in a plain RuntimeError.
+MEMORY_SIGNS = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
+
+
 def choose_device(device: str) -> str:
     """Turn ``auto`` into ``cuda:0`` where there is one, else ``cpu``; check any other.
 
@@ -86,6 +90,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it was raised from, says that a device's memory is full."""
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError):
+            return True
+        if isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS):
             return True
         error = error.__cause__ or error.__context__
     return False

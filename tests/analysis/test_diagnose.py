@@ -269,9 +269,8 @@ def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     diagnosis = api.diagnose(run, TRUTH, orders=1)
     kept = read_kept_run(run)
     fused = {i: next(kept.fuse(i, [kept.fusion])) for i in kept.dataset.images}
-    scorer = TruthScorer(
-        read_panoptic_json(TRUTH), find_label_map(load_space("coco_panoptic"), kept.space)
-    )
+    truth = read_panoptic_json(TRUTH)
+    scorer = TruthScorer(truth, find_label_map(truth.space, kept.space))
     stats = [
         scorer.score(true_id, fused[own_id]).stats for own_id, true_id in kept.match_truth(truth)
     ]

@@ -59,6 +59,48 @@ def test_auto_doubles_until_memory_is_full_and_stays_below():
     assert nets.calls == [1, 2, 4, 8, 16, 8, 8, 8, 8, 8, 5]
 
 
+class Picky:
+    """Nets that take a few photos at most, and say so in their own way."""
+
+    def __init__(self, most, error):
+        self.most, self.error, self.calls = most, error, []
+
+    def predict(self, photos, *, score_floor):
+        self.calls.append(len(photos))
+        if len(photos) > self.most:
+            raise self.error
+        return [photo.file_name for photo in photos]
+
+
+def test_a_batch_that_the_nets_refuse_is_not_tried_again():
+    nets = Picky(4, ValueError("at most four"))
+    pairs = predict(nets, 40, None)
+    assert [answer for _, answer in pairs] == [f"{n}.jpg" for n in range(40)]
+    assert nets.calls == [1, 2, 4, 8, *[1] * 8, *[4] * 6, 1]
+
+
+@pytest.mark.parametrize(
+    "message", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"]
+)
+def test_full_memory_is_known_by_its_words(message):
+    nets = Picky(4, RuntimeError(message))
+    predict(nets, 31, None)
+    assert nets.calls == [1, 2, 4, 8, 4, 4, 4, 4, 4, 4]
+
+
+def test_one_bad_photo_does_not_make_batches_small():
+    class Nets(Picky):
+        def predict(self, photos, *, score_floor):
+            answers = super().predict(photos, score_floor=score_floor)
+            if "2.jpg" in answers:
+                raise ValueError("bad")
+            return answers
+
+    nets = Nets(100, None)
+    predict(nets, 31, None)
+    assert nets.calls == [1, 2, 1, 1, 4, 8, 16]
+
+
 def test_auto_ends_at_a_most():
     nets = SmallDevice(room=10**6)
     predict(nets, 400, None)

@@ -1,5 +1,6 @@
 """Photos behind URLs, in fsspec's own file systems."""
 
+import shutil
 from pathlib import Path
 
 import fsspec
@@ -45,6 +46,14 @@ def names(*given):
 )
 def test_folders_files_and_globs(bucket, given, expected):
     assert names(bucket + given) == expected
+
+
+@pytest.mark.parametrize("given", ["photos [1]", "photos [1]/a?.jpg"])
+def test_a_name_with_signs_of_a_glob_is_a_name(tmp_path, given):
+    folder = tmp_path / "photos [1]"
+    folder.mkdir()
+    shutil.copy(PHOTO, folder / "a?.jpg")
+    assert names(f"file://{tmp_path}/{given}") == ["a?.jpg"]
 
 
 def test_photos_of_one_name_are_named_apart(bucket):
