@@ -89,10 +89,16 @@ def verify(
 
 
 def _list_files(run: Path, content: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """Path, hash and photo of each file that a run has written."""
-    for record in read_records(run):
-        for path, digest in record.files.items():
-            yield path, digest, record.file_name
+    """Path, hash and photo of each file that a run has written.
+
+    A file may have been written again for another photo, when a.png took the place of a.jpg.
+    """
+    last = {
+        path: (digest, record.file_name)
+        for record in read_records(run)
+        for path, digest in record.files.items()
+    }
+    yield from ((path, *about) for path, about in last.items())
     files = content.get("files", {})  # a run that was cut off has none yet
     if PANOPTIC_FILE in files:
         yield PANOPTIC_FILE, str(files[PANOPTIC_FILE]), None

@@ -189,6 +189,16 @@ def test_a_sweep_over_photos_with_nothing_to_score_has_no_interval(job, tmp_path
     print_sweep(result)
 
 
+def test_a_map_that_was_written_again_for_another_photo_is_whole(tmp_path):
+    job = Job(tmp_path, ["a.jpg", "a.png"])
+    job.add("a.jpg")
+    job.run()
+    (job.photos / "a.jpg").unlink()
+    job.add("a.png")
+    job.run()
+    assert api.verify(job.out) == api.Verification(2, ())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
