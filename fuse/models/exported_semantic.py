@@ -14,8 +14,9 @@ from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
+from torch.export.passes import move_to_device_pass
 
-from fuse.errors import ModelError
+from fuse.errors import ConfigError, ModelError
 from fuse.models.dense import DenseSemantic
 from fuse.models.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.sources import NeededWeights, describe_file
@@ -27,7 +28,7 @@ def load_exported_semantic(device: str, *, weights: str, **options: Any) -> Dens
     """A semantic net in a file of torch.export (``.pt2``) or TorchScript (any other ending).
 
     It takes float32 (1, 3, H, W) or (1, H, W, 3), and answers with logits (1, C, h, w), bare or
-    as the ``out`` or first entry of what it returns.
+    as the entry ``output``, ``out`` or the first of what it returns.
 
     Args:
         device: ``cpu``, ``cuda:0``, ...
@@ -48,12 +49,16 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
 
 
 def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
+    if about.input is not None:
+        raise ConfigError(f"{path}: its image is its first argument; leave out input")
     channels_last = about.layout == "nhwc"
     if not is_zipfile(path):
         raise ModelError(f"{path}: no file of torch.export or TorchScript, which are zip archives")
     try:
         if path.suffix == EXPORT_SUFFIX:
             program = torch.export.load(path)
+            if torch.device(device).type != "cpu":  # the graph's own tensors, too
+                program = move_to_device_pass(program, device)
             net: nn.Module = program.module()
             size = _static_size(program, channels_last=channels_last)
         else:
@@ -68,7 +73,7 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
             "torchvision or panoptic-fpn"
         ) from err
     return OpenNet(
-        run=lambda images: _first_tensor(net(images)),
+        run=lambda images: _pick_tensor(net(images), about.output),
         size=size,
         channels_last=channels_last,
         takes_bytes=False,
@@ -86,8 +91,13 @@ def _static_size(
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
-def _first_tensor(answer: Any) -> Tensor:  # noqa: ANN401 - whatever a net returns
-    if isinstance(answer, Mapping):
+def _pick_tensor(answer: Any, output: str | None) -> Tensor:  # noqa: ANN401 - whatever a net returns
+    """The logits among what a net returns; KeyError where it has no such entry."""
+    if output is not None:
+        if not isinstance(answer, Mapping) or output not in answer:
+            raise KeyError(f"it returns no entry {output!r}")
+        answer = answer[output]
+    elif isinstance(answer, Mapping):
         answer = answer["out"] if "out" in answer else next(iter(answer.values()))
     elif isinstance(answer, tuple | list):
         answer = answer[0]

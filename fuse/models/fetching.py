@@ -23,7 +23,7 @@ from fuse.errors import CocoFormatError, DataError, ModelNotFoundError
 from fuse.io.download import check_hash, download
 from fuse.io.files import write_whole
 from fuse.io.json_files import parse_object
-from fuse.models.sources import STATE_SUFFIXES, NeededWeights
+from fuse.models.sources import COMMIT, STATE_SUFFIXES, NeededWeights
 
 LOCK_FILE = "weights.lock.json"
 SHA256_LENGTH = 64
@@ -63,7 +63,7 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
     Raises:
         ModelNotFoundError: they are not on this machine and cannot be fetched.
     """
-    if needed.is_present or not needed.is_remote:
+    if not needed.is_remote or (needed.is_present and not _is_other_commit(needed)):
         return needed.path
     fetch = _fetch_file if needed.revision is None else _fetch_repository
     try:
@@ -71,6 +71,18 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
     except Exception as err:  # the hub's client raises whatever its transport raises
         reason = str(err).strip().partition("\n")[0] or type(err).__name__
         raise ModelNotFoundError(_explain_absence(needed, reason)) from err
+
+
+def _is_other_commit(needed: NeededWeights) -> bool:
+    """Whether a repository in a weights folder was fetched at another commit than the pinned one.
+
+    In the hub's own cache each commit has a folder of its own.
+    """
+    if not COMMIT.fullmatch(needed.revision or ""):
+        return False
+    record = _read_record(needed)
+    entries = (record.get(_name_in_record(needed, file)) for file in _list_weights(needed.path))
+    return any(entry and entry.get("revision") != needed.revision for entry in entries)
 
 
 def check_weights(needed: NeededWeights) -> list[FetchedFile]:

@@ -167,6 +167,12 @@ def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     size = to_size(about.size) or net.size
     if net.size not in (None, size):
         raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
+    if size and (about.min_size or about.max_size or about.divisor != 1):
+        raise ConfigError(
+            f"{net.files[0]}: takes images of {size}; leave out min_size, max_size and divisor"
+        )
+    if about.letterbox and not size:
+        raise ConfigError(f"{net.files[0]}: takes any size, so letterbox needs size as well")
     return ImageInput(
         mean=tuple(value / about.value_range for value in about.mean)[::step],
         std=tuple(value / about.value_range for value in about.std)[::step],
@@ -186,7 +192,7 @@ def _make_forward(about: NetDescription, net: OpenNet) -> Callable[[Tensor], Ten
         if about.channels == "bgr":
             images = images.flip(1)
         if net.takes_bytes:
-            images = (images * 255).round().clamp(0, 255).to(torch.uint8)
+            images = (images * (255 / about.value_range)).round().clamp(0, 255).to(torch.uint8)
         if net.channels_last:
             images = images.permute(0, 2, 3, 1)
         return net.run(images.contiguous())

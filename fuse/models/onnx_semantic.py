@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ INPUT_TYPES = {
     "tensor(float16)": np.float16,
 }
 ERRORS_ONLY = 3  # onnxruntime's log level
+# In a graph, the entry "location" of weights that lie in a file beside it (external_data of
+# onnx.proto), up to the length of the file's name as protobuf's variable-length number.
+LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
 
 
 def load_onnx_semantic(device: str, *, weights: str, **options: Any) -> DenseSemantic:  # noqa: ANN401 - checked against NetDescription
@@ -76,9 +82,19 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
         size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
         channels_last=channels_last,
         takes_bytes=dtype is np.uint8,
-        # Large nets keep their weights in files beside the graph.
-        files=[path, *sorted(path.parent.glob(f"{path.name}*data"))],
+        files=[path, *_find_weights_beside(path)],
     )
+
+
+def _find_weights_beside(path: Path) -> list[Path]:
+    """The files in which a large net keeps its weights, as its graph names them."""
+    names = set()
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as graph:
+        for entry in LOCATION.finditer(graph):
+            length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(entry[1]))
+            names.add(graph[entry.end() : entry.end() + length])
+    beside = (path.parent / os.fsdecode(name) for name in sorted(names) if b"\0" not in name)
+    return [file for file in beside if file.is_file()]
 
 
 def _pick(path: Path, what: str, nodes: Sequence[Any], name: str | None) -> Any:  # noqa: ANN401 - onnxruntime has no types

@@ -7,6 +7,7 @@ function; it takes the device and, by keyword, the options of the preset's secti
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -287,12 +288,25 @@ def _load(kind: str, name: str, target: str, origin: str) -> Factory:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """The module in a file, under a name of its own."""
-    module_name = f"fuse_plugin_{path.stem}"
+    """The module in a file, run once as long as the file stays as it is.
+
+    Its folder is searched for what it imports, after all else, as Python does for a script.
+    """
+    state = path.stat()
+    key = f"{path} {state.st_mtime_ns} {state.st_size}".encode()
+    module_name = f"fuse_plugin_{path.stem}_{hashlib.sha256(key).hexdigest()[:16]}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickles look it up by name
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
     return module

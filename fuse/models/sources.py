@@ -11,6 +11,7 @@ place of both: there a file lies by its own name, a repository as ``owner/name``
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -69,6 +70,7 @@ class PublishedWeights:
         size: of the weights file in bytes.
         is_exact: whether the size is that, or rounded, as a web page gives it.
         known_hash: what is known of its hash, see `fuse.io.download.check_hash`; may be empty.
+        revision: the commit of a repository that this is known of; empty for a URL.
         licence: of the weights, as their publisher says.
     """
 
@@ -79,6 +81,7 @@ class PublishedWeights:
     size: int
     is_exact: bool
     known_hash: str
+    revision: str
     licence: str
 
 
@@ -118,8 +121,7 @@ def describe_repository(name: str, revision: str | None = None) -> NeededWeights
     path = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     if isinstance(config, str):
         path = Path(config).parent
-    pinned = COMMIT.fullmatch(revision) is not None
-    return NeededWeights(name, path, revision, _find_hash(name) if pinned else "")
+    return NeededWeights(name, path, revision, _find_hash(name, revision))
 
 
 def describe_file(weights: str) -> NeededWeights:
@@ -139,9 +141,10 @@ def describe_published(model: str, options: Mapping[str, Any]) -> NeededWeights 
     return describe_repository(row.source, options.get("revision"))
 
 
-def _find_hash(source: str) -> str:
-    """What the catalog knows of a source's hash."""
-    return next((row.known_hash for row in read_catalog() if row.source == source), "")
+def _find_hash(source: str, revision: str = "") -> str:
+    """What the catalog knows of the hash of a source, for a repository at that commit."""
+    known = (r.known_hash for r in read_catalog() if (r.source, r.revision) == (source, revision))
+    return next(known, "")
 
 
 def list_shipped_weights() -> tuple[str, ...]:
@@ -181,5 +184,20 @@ def is_hub_name(weights: str) -> bool:
 
 
 def holds_weights(folder: Path) -> bool:
-    """Whether a folder has weights; a download that was cut off may have left the rest alone."""
-    return any(path.suffix in STATE_SUFFIXES for path in folder.glob("*"))
+    """Whether a folder has weights, all parts of them where an index names several.
+
+    A download that was cut off may have left the rest alone.
+    """
+    if not any(path.suffix in STATE_SUFFIXES for path in folder.glob("*")):
+        return False
+    parts = (part for index in folder.glob("*.index.json") for part in _list_parts(index))
+    return all((folder / part).is_file() for part in parts)
+
+
+def _list_parts(index: Path) -> set[str]:
+    """The files that an index of weights names, none where it cannot be read."""
+    try:
+        weight_map = json.loads(index.read_bytes()).get("weight_map", {})
+        return {str(part) for part in weight_map.values()}
+    except (OSError, ValueError, AttributeError):
+        return set()  # whoever reads the weights says what is wrong with it

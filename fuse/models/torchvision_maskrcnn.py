@@ -49,6 +49,8 @@ class TorchvisionMaskRCNN:
         class_ids: category_id of each class of the net, background (0) first.
         min_size, max_size: the photo's short side becomes min_size pixels unless its long side
             would exceed max_size; None keeps the net's own.
+        norm_eps: what batch norms add to the variance; by default 1e-5, and 0 for the file of
+            COCO_V1 of maskrcnn_resnet50_fpn. Nets fine-tuned from that need 0, too.
         precision: see `runtime.autocast`.
 
     Attributes:
@@ -71,9 +73,12 @@ class TorchvisionMaskRCNN:
         class_ids: Sequence[int] | None = None,
         min_size: int | None = None,
         max_size: int | None = None,
+        norm_eps: float | None = None,
         precision: str = "auto",
     ) -> None:
         net, about, path = _build(weights, architecture)
+        if norm_eps is not None:
+            _set_norm_eps(net, norm_eps)
         self.weights_hash = hash_files([path])
         self.label_space, self.class_ids = resolve_classes(
             f"{path} (background included)",
@@ -149,7 +154,10 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A state dict in the layout of torchvision's published weights."""
     if options.get("architecture") not in _list_architectures():
         return None
-    net = getattr(detection, options["architecture"])(weights=None, weights_backbone=None)
+    class_ids = options.get("class_ids")
+    net = getattr(detection, options["architecture"])(
+        weights=None, weights_backbone=None, num_classes=len(class_ids) if class_ids else None
+    )
     state: dict[str, Tensor] = net.state_dict()
     return state
 
@@ -185,10 +193,14 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, 
     if not about and net.roi_heads.box_predictor.cls_score.out_features == COCO_SLOTS:
         about = _describe_coco()
     if path.name == V1_FILE:
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = 0.0
+        _set_norm_eps(net, 0.0)
     return net, about, path
+
+
+def _set_norm_eps(net: MaskRCNN, eps: float) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps
 
 
 def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> MaskRCNN:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
+from fuse.labels import load_class_ids
 from fuse.models import runtime
 from fuse.models.classes import resolve_classes
 from fuse.models.dense import DenseSemantic, ImageInput
@@ -103,7 +104,12 @@ def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict in the layout of torchvision's published weights."""
-    net = getattr(segmentation, options["architecture"])(weights=None, weights_backbone=None)
+    class_ids, label_space = options.get("class_ids"), options.get("label_space")
+    if class_ids is None and label_space is not None:
+        class_ids = load_class_ids(label_space)
+    net = getattr(segmentation, options["architecture"])(
+        weights=None, weights_backbone=None, num_classes=len(class_ids) if class_ids else None
+    )
     state: dict[str, Tensor] = net.state_dict()
     return state
 

@@ -1,6 +1,7 @@
 """Files of torch.export and TorchScript against the net they were made from."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch import nn
 
 from fuse.errors import ConfigError, ModelError
+from fuse.models.exported_semantic import _open
+from fuse.models.net_file import NetDescription
 from fuse.models.registry import create_semantic_model, needs_plugin_permission
 from fuse.types import Photo
 
@@ -63,6 +66,26 @@ def test_an_export_of_one_size(tmp_path, wrap):
     np.testing.assert_allclose(semantic.logits, answer_by_hand(photo), atol=2e-3)
     (other,) = model.predict([make_photo(50, 50)])  # stretched to the one size it takes
     assert other.logits.shape == (4, 8, 12)
+
+
+def test_an_entry_of_a_dict_by_its_name(tmp_path):
+    path = save_export(Net(lambda x: {"aux": x[:, :1], "seg": x}), tmp_path / "net.pt2")
+    photo = make_photo(32, 48)
+    (semantic,) = load(path, output="seg", **NORMALISED).predict([photo])
+    np.testing.assert_allclose(semantic.logits, answer_by_hand(photo), atol=2e-3)
+    with pytest.raises(ModelError, match="it returns no entry 'mask'"):
+        load(path, output="mask")
+    with pytest.raises(ConfigError, match="leave out input"):
+        load(path, input="images")
+
+
+def test_tensors_that_a_graph_makes_go_to_the_device_too(tmp_path):
+    def add_rows(x):
+        return x + torch.arange(x.shape[2], device=x.device)[:, None]
+
+    path = save_export(Net(add_rows), tmp_path / "net.pt2")
+    net = _open(Path(path), "meta", NetDescription())
+    assert net.run(torch.zeros(1, 3, 32, 48, device="meta")).device.type == "meta"
 
 
 def test_an_export_of_any_size_with_a_toml_beside_it(tmp_path):

@@ -9,7 +9,7 @@ from web_server import COMMIT, serve
 
 from fuse.errors import DataError, ModelNotFoundError
 from fuse.models.fetching import LOCK_FILE, check_weights, fetch_weights
-from fuse.models.sources import NeededWeights, describe_repository
+from fuse.models.sources import NeededWeights, describe_repository, holds_weights
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -133,6 +133,24 @@ def test_a_repository_is_fetched_to_a_weights_folder(hub, tmp_path):
     hub.requests.clear()
     assert fetch_weights(needed) == folder
     assert hub.requests == []
+
+
+def test_weights_of_another_commit_than_the_pinned_one_are_fetched_again(hub, tmp_path):
+    fetch_weights(describe_repository("owner/net").move_to(tmp_path))
+    hub.requests.clear()
+    assert fetch_weights(describe_repository("owner/net", COMMIT).move_to(tmp_path))
+    assert hub.requests == []
+    with pytest.raises(ModelNotFoundError, match="cannot be fetched"):  # the hub has no such one
+        fetch_weights(describe_repository("owner/net", "b" * 40).move_to(tmp_path))
+
+
+def test_a_part_that_an_index_names_is_missed(tmp_path):
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "model-1.safetensors").touch()
+    assert not holds_weights(tmp_path)
+    (tmp_path / "model-2.safetensors").touch()
+    assert holds_weights(tmp_path)
 
 
 def test_a_repository_is_fetched_to_the_hubs_cache_and_found_there(hub):

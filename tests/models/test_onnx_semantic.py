@@ -105,6 +105,15 @@ def test_bytes_in_channels_last_as_the_file_says(tmp_path):
     check(load(path), photo, convolve(resize(photo, (32, 48)).round().clamp(0, 255)))
 
 
+def test_bytes_are_bytes_whatever_white_is_called(tmp_path):
+    path = write_net(tmp_path / "net.onnx", dtype=TensorProto.UINT8, nhwc=True, out_nhwc=True)
+    photo = make_photo()
+    answers = [
+        load(path, **options).predict([photo])[0].logits for options in ({}, {"value_range": 255})
+    ]
+    np.testing.assert_array_equal(*answers)
+
+
 def test_half_precision_files(tmp_path):
     path = write_net(tmp_path / "net.onnx", dtype=TensorProto.FLOAT16)
     photo = make_photo()
@@ -156,7 +165,8 @@ def test_each_photo_of_a_batch_is_answered_alone(tmp_path):
     ]
 
 
-def test_the_hash_covers_weights_beside_the_graph(tmp_path):
+@pytest.mark.parametrize("location", ["net.onnx.data", "weights.bin", f"{'x' * 150}.bin"])
+def test_the_hash_covers_weights_beside_the_graph(tmp_path, location):
     path = tmp_path / "net.onnx"
     write_net(path)
     alone = load(str(path)).weights_hash
@@ -164,13 +174,13 @@ def test_the_hash_covers_weights_beside_the_graph(tmp_path):
         onnx.load(path),
         path,
         save_as_external_data=True,
-        location="net.onnx.data",
+        location=location,
         size_threshold=0,
     )
-    assert (tmp_path / "net.onnx.data").is_file()
+    assert (tmp_path / location).is_file()
     graph_only = path.read_bytes()
     with_data = load(str(path)).weights_hash
-    (tmp_path / "net.onnx.data").write_bytes(bytes(WEIGHT.nbytes))
+    (tmp_path / location).write_bytes(bytes(WEIGHT.nbytes))
     assert path.read_bytes() == graph_only
     assert len({alone, with_data, load(str(path)).weights_hash}) == 3
 
@@ -187,6 +197,7 @@ def test_the_hash_covers_weights_beside_the_graph(tmp_path):
         ({"value_range": 0}, ConfigError, "value_range must be above 0"),
         ({"mean": "imagenet"}, ConfigError, "mean must be a list, each a number, got 'imagenet'"),
         ({"size": [64, 64]}, ConfigError, r"takes images of \(32, 48\), but size is \(64, 64\)"),
+        ({"min_size": 64}, ConfigError, r"takes images of \(32, 48\); leave out min_size"),
         ({"output": "mask"}, ConfigError, "set output to one of logits"),
         ({"layout": "nhwc"}, ModelError, "does not run on an image of"),
     ],

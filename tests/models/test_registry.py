@@ -105,6 +105,19 @@ def test_a_file_is_a_model(tmp_path, monkeypatch):
     assert create_semantic_model("mine.py:Net", "cpu", {"size": 3}).weights_hash == "cpu 3 None"
 
 
+def test_a_file_is_run_once_until_it_changes_and_finds_its_neighbours(tmp_path):
+    (tmp_path / "helper_of_mine.py").write_text("RUNS = []")
+    path = tmp_path / "mine.py"
+    path.write_text(f"from helper_of_mine import RUNS\nRUNS.append(1)\n{PLUGIN}")
+    for other in ("a", "b"):
+        create_semantic_model(f"{path}:Net", "cpu", {"size": 3, "words": [other]})
+    runs = sys.modules["helper_of_mine"].RUNS
+    assert runs == [1]
+    path.write_text(path.read_text() + "\n# changed")
+    create_semantic_model(f"{path}:Net", "cpu", {"size": 3})
+    assert runs == [1, 1]
+
+
 def test_an_installed_package_offers_a_model(plugin):
     name, offer = plugin
     offer("pkg-one", "fuse.semantic_models", "mynet = {module}:Net")

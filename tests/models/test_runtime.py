@@ -19,7 +19,7 @@ def test_auto_is_a_device_of_this_machine():
     assert runtime.choose_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:x"])
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:x", "meta"])
 def test_a_device_that_is_not_there_is_named(device):
     with pytest.raises(ConfigError, match=f"device '{device}' cannot be used; .* are cpu"):
         runtime.choose_device(device)

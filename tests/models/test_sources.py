@@ -57,6 +57,7 @@ def test_a_hash_of_the_catalog_is_that_of_a_pinned_commit_only():
     name = "facebook/mask2former-swin-large-mapillary-vistas-semantic"
     pinned = describe_repository(name, "4772b6bf101d91f2534c106dc524d906aeb3c68a")
     assert pinned.known_hash.startswith("sha256:72721afb")
+    assert describe_repository(name, "0" * 40).known_hash == ""
     assert describe_repository(name).revision == "main"
     assert describe_repository(name).known_hash == ""
 

@@ -175,6 +175,14 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     by_hand.transform.min_size, by_hand.transform.max_size = (32,), 48
     (instances,) = model.predict([photo], score_floor=0.05)
     check_equal(instances, answer_by_hand(by_hand, photo), model.class_ids)
+    torch.save(kept, tmp_path / "tuned.pth")
+    tuned = TorchvisionMaskRCNN(
+        **{"device": "cpu", "weights": str(tmp_path / "tuned.pth"), "architecture": V1},
+        **{"norm_eps": 0.0, "precision": "float32"},
+        **SIZES,
+    )
+    (same,) = tuned.predict([photo], score_floor=0.05)
+    np.testing.assert_array_equal(same.boxes, instances.boxes)
 
 
 def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkeypatch):
