@@ -159,6 +159,8 @@ class DenseSemantic:
         self.class_ids = class_ids
         self.weights_hash = weights_hash
         self.net = forward if isinstance(forward, nn.Module) else None
+        if self.net is not None:
+            runtime.cast_layers(self.net, device, precision)
         self._name = name
         self._forward = forward
         self._image_input = image_input

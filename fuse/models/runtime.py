@@ -18,6 +18,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 Answer = TypeVar("Answer")
 
 
+DENSE_LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 # How CUDA's libraries and other devices say that memory is full, in a plain RuntimeError.
 MEMORY_SIGNS = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
 
@@ -57,6 +58,14 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
     Raises:
         ConfigError: the precision is unknown.
     """
+    dtype = choose_dtype(device, precision)
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=dtype)
+
+
+def choose_dtype(device: str, precision: str) -> torch.dtype:
+    """The number format of a net's dense layers; see `autocast`."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     kind = torch.device(device).type
@@ -65,9 +74,19 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
             precision = "float16"
         else:
             precision = "bfloat16" if kind == "cpu" and has_fast_bfloat16() else "float32"
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(kind, dtype=getattr(torch, precision))
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
+
+
+def cast_layers(net: nn.Module, device: str, precision: str) -> None:
+    """Put the weights of dense layers into the format that `autocast` would cast them to.
+
+    It does so at every call, as it remembers a cast of weights that are trained only.
+    """
+    dtype = choose_dtype(device, precision)
+    for module in net.modules():
+        if type(module) in DENSE_LAYERS:  # one derived from them may do more with its weights
+            module.to(dtype)
 
 
 def count_threads() -> int:
@@ -109,6 +128,7 @@ class FastModule(nn.Module):
 
     def __init__(self, module: nn.Module, device: str, precision: str) -> None:
         super().__init__()
+        cast_layers(module, device, precision)
         self.module = module
         self._autocast = autocast(device, precision)
 

@@ -55,14 +55,35 @@ def test_a_fast_module_answers_in_float32():
             return {"0": self.conv(images), "seen": torch.zeros(1, dtype=self.conv(images).dtype)}
 
     net = Pyramid()
+    exact = net.conv(torch.ones(1, 1, 2, 2))
     answer = runtime.FastModule(net, "cpu", "bfloat16")(torch.ones(1, 1, 2, 2))
     assert {name: value.dtype for name, value in answer.items()} == {
         "0": torch.float32,
         "seen": torch.float32,
     }
-    exact = net.conv(torch.ones(1, 1, 2, 2))
     assert answer["0"].tolist() != exact.tolist()  # so it did run in bfloat16
     torch.testing.assert_close(answer["0"], exact, atol=2e-2, rtol=2e-2)
+
+
+def test_weights_cast_ahead_give_the_bits_of_autocast_alone():
+    class Standardised(nn.Conv2d):  # as timm's: its weights must stay what they are
+        def forward(self, images):
+            weight = self.weight / self.weight.norm()
+            return nn.functional.conv2d(images, weight, self.bias)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), Standardised(8, 8, 1)),
+        *(nn.ConvTranspose2d(8, 4, 2), nn.Flatten(), nn.Linear(4 * 7 * 7, 5)),
+    ).eval()
+    images = torch.rand(2, 3, 8, 8)
+    with torch.inference_mode(), runtime.autocast("cpu", "bfloat16"):
+        expected = net(images)
+    runtime.cast_layers(net, "cpu", "bfloat16")
+    with torch.inference_mode(), runtime.autocast("cpu", "bfloat16"):
+        assert torch.equal(net(images), expected)
+    cast = [module.weight.dtype == torch.bfloat16 for module in net if hasattr(module, "weight")]
+    assert cast == [True, False, False, True, True]
 
 
 def test_a_placed_net_does_not_learn():
