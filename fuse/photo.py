@@ -79,7 +79,12 @@ def recall_photo(
         )
     if scorer is None or record.error is not None:
         return FinishedPhoto(task, record, score_photo(task, None, scorer), recalled=True)
-    panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
+    try:
+        panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
+    except CocoFormatError as err:
+        raise CocoFormatError(
+            f"{err}; fuse verify {out} --redo, and the same command does it again"
+        ) from err
     prediction = PanopticPrediction(panoptic_map, record.segments_info)
     return FinishedPhoto(task, record, score_photo(task, prediction, scorer), recalled=True)
 

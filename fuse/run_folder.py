@@ -24,6 +24,7 @@ from fuse.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, Phot
 from fuse.types import LabelSpace
 
 LOCK_FILE = ".lock"
+BROWSER_FILES = (".DS_Store", "desktop.ini", "Thumbs.db")  # come by looking at a folder
 # Of run.json: tables that others compute with, and what stands in them.
 TABLES: dict[str, tuple[type, ...]] = {
     "photos": (int,),
@@ -76,12 +77,13 @@ class RunFolder:
         if overwrite:
             _remove_run(path)
         remove_unfinished(path)
-        # Before all else, so that a process killed from here on leaves what is known as a run.
+        self._lines = _read_lines(path / JOURNAL_FILE)
+        # The first to be written, so that a process killed from here on leaves what is known as
+        # a run.
         write_json(path / RUN_FILE, {"settings": settings})
         (path / PNG_DIR).mkdir(exist_ok=True)
         self._settings = settings
         self._files: dict[str, str] = {}
-        self._lines = _read_lines(path / JOURNAL_FILE)
         self._journal: BinaryIO = (path / JOURNAL_FILE).open("ab+")
         _end_torn_line(self._journal)
 
@@ -259,7 +261,8 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
     run_file = path / RUN_FILE
     if not run_file.is_file():
         # A process killed before it wrote run.json leaves its lock and a part of that.
-        if any(file.name != LOCK_FILE for file in set(path.iterdir()) - set(find_parts(path))):
+        files = set(path.iterdir()) - set(find_parts(path))
+        if any(file.name not in (LOCK_FILE, *BROWSER_FILES) for file in files):
             raise DataError(f"{path} is not empty and holds no run; give a new folder")
         return
     try:

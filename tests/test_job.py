@@ -189,6 +189,16 @@ def test_a_sweep_over_photos_with_nothing_to_score_has_no_interval(job, tmp_path
     print_sweep(result)
 
 
+def test_a_map_that_is_gone_is_missed_with_what_to_do(job):
+    job.add("a.jpg")
+    job.run()
+    (job.out / "panoptic" / "a.png").unlink()
+    with pytest.raises(CocoFormatError, match=r"fuse verify .* --redo, and the same command"):
+        job.run(gt=job.gt)
+    api.verify(job.out, redo=True)
+    assert job.run(gt=job.gt).evaluation.result.things.pq == 1
+
+
 def test_a_map_that_was_written_again_for_another_photo_is_whole(tmp_path):
     job = Job(tmp_path, ["a.jpg", "a.png"])
     job.add("a.jpg")

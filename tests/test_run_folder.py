@@ -218,3 +218,21 @@ def test_overwriting_may_be_cut_off_at_any_deletion(tmp_path, monkeypatch, calls
         done = folder.is_done(DONE.file_name)
         assert done == (calls == 0)
         assert done <= (out / "panoptic" / "a").is_file()
+
+
+def test_a_damaged_journal_leaves_the_summary_of_the_run(tmp_path):
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.append(DONE)
+        folder.write_summary({"photos": {"done": 1}})
+    before = (tmp_path / "run.json").read_bytes()
+    with (tmp_path / "records.jsonl").open("a") as journal:
+        journal.write("no record\n")
+    with pytest.raises(CocoFormatError, match="start anew with --overwrite"):
+        RunFolder(tmp_path, SETTINGS)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_what_a_file_browser_leaves_is_no_content(tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    with RunFolder(tmp_path, SETTINGS):
+        assert (tmp_path / "run.json").is_file()

@@ -244,9 +244,11 @@ def _connect(ray: ModuleType, address: str | None) -> Iterator[None]:
 def _keep_sigterm() -> Iterator[None]:
     """Leaves SIGTERM to whoever had it before; Ray would end the process at once."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:

@@ -152,6 +152,10 @@ def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> An
     except FuseError:
         raise
     except ANY_FAILURE as err:
+        from fuse.models.runtime import is_out_of_memory  # torch takes seconds to import
+
+        if is_out_of_memory(err):
+            raise ModelError(f"{kind} model {name!r} does not fit the memory of {device}") from err
         if name in BUILT_IN[kind]:
             raise
         raise ModelError(

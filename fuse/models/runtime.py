@@ -38,7 +38,7 @@ def choose_device(device: str) -> str:
         raise ConfigError(
             f"device {device!r} cannot be used; on this machine are {', '.join(found)}"
         ) from err
-    return device
+    return "cpu" if torch.device(device).type == "cpu" else device
 
 
 def has_fast_bfloat16() -> bool:

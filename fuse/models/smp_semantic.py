@@ -39,6 +39,7 @@ from fuse.models.weights import (
 )
 
 DEEPEST_STRIDE = 32  # of every convolutional encoder
+SAVED_NAMES = ("model", "pytorch_model")  # what save_pretrained calls the weights
 TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
@@ -167,7 +168,8 @@ def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
         path = find_weights(weights)
         return _Checkpoint(path, *read_weights(path), {})
     folder = find_repository(weights, revision)
-    path = find_state_files(folder)[0]
+    files = find_state_files(folder)
+    path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
         config = folder / "config.json"
         arguments = parse_object(config.read_bytes(), str(config))
