@@ -120,6 +120,8 @@ def combine(
     """
     given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
     fusion = change_fusion(FusionConfig(), given)
+    if fusion.stuff_score > 0:
+        raise ConfigError("stuff_score needs logits, which kept predictions have, not result files")
     photos, listed_space = read_photo_list(images)
     space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
     inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)

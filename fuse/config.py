@@ -56,6 +56,7 @@ class FusionConfig:
         overlap_threshold: instances with more than this share of their pixels taken are
             skipped, 0..1.
         stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the photo.
+        stuff_score: stuff segments whose class has a lower mean probability are dropped, 0..1.
         class_choice: of an instance whose label map offers several categories: ``commonest``
             takes the first, ``evidence`` the one that the semantic net sees on its pixels,
             ``overlap`` the one that goes with an instance it sits over.
@@ -68,6 +69,7 @@ class FusionConfig:
     score_threshold: float = 0.5
     overlap_threshold: float = 0.5
     stuff_area: float = 4096
+    stuff_score: float = 0.0
     class_choice: str = "commonest"
     temperature: float = 1.0
     vote_among: str = VOTE_AMONG[0]
@@ -83,11 +85,11 @@ class FusionConfig:
             value = getattr(self, name)
             if not isinstance(value, str) or value not in allowed:
                 raise ConfigError(f"fusion.{name} {value!r} is none of {', '.join(allowed)}")
-        for name in (*THRESHOLDS, "temperature"):
+        for name in (*THRESHOLDS, "stuff_score", "temperature"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ConfigError(f"fusion.{name} must be a number, got {value!r}")
-        for name in ("score_threshold", "overlap_threshold"):
+        for name in ("score_threshold", "overlap_threshold", "stuff_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"fusion.{name} must lie in 0..1, got {getattr(self, name)}")
         if not 0 <= self.stuff_area < inf:
@@ -104,7 +106,7 @@ class FusionConfig:
 
 def fusion_keys(rule: str) -> tuple[str, ...]:
     """What may be set for a rule."""
-    return ("rule", *THRESHOLDS, "class_choice", *METHODS[rule].parameters)
+    return ("rule", *THRESHOLDS, "stuff_score", "class_choice", *METHODS[rule].parameters)
 
 
 def change_fusion(fusion: FusionConfig, changes: Mapping[str, Any]) -> FusionConfig:

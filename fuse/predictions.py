@@ -21,7 +21,14 @@ import numpy.typing as npt
 
 from fuse.config import THRESHOLDS, FusionConfig
 from fuse.errors import CocoFormatError, ConfigError
-from fuse.fusion import METHODS, REACH, ClassEvidence, choose_by_evidence, choose_by_overlap
+from fuse.fusion import (
+    METHODS,
+    REACH,
+    ClassEvidence,
+    choose_by_evidence,
+    choose_by_overlap,
+    drop_unsure_stuff,
+)
 from fuse.io.files import read_regular, write_whole
 from fuse.io.images import MAX_PIXELS
 from fuse.labels import LabelMap, load_partners
@@ -176,7 +183,8 @@ def fuse_photo(
         settings["pairs"] = find_pairs(fusion, space)
     if rule.weighs_classes:
         settings["evidence"] = evidence
-    return rule.fuse(semantic, instances, space, **settings)
+    fused: PanopticPrediction = rule.fuse(semantic, instances, space, **settings)
+    return drop_unsure_stuff(fused, semantic, fusion.stuff_score)
 
 
 def choose_classes(

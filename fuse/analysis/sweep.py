@@ -26,7 +26,7 @@ from fuse.scoring import TruthScorer
 from fuse.threads import map_threads
 from fuse.types import PanopticPrediction
 
-NUMBER_KEYS = (*THRESHOLDS, "temperature")
+NUMBER_KEYS = (*THRESHOLDS, "stuff_score", "temperature")
 TEXT_KEYS = ("rule", "class_choice", "vote_among", "pairs")
 ALL_PARAMETERS = {name for rule in METHODS.values() for name in rule.parameters}
 MAX_SETTINGS = 100_000  # more is a slip of the pen

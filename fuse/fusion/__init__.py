@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fuse.fusion.certainty import drop_unsure_stuff
 from fuse.fusion.choice import choose_by_evidence, choose_by_overlap
 from fuse.fusion.evidence import REACH, ClassEvidence, weigh_classes
 from fuse.fusion.orders import fuse_by_area, fuse_by_pairs, fuse_by_spatial_rank
@@ -64,6 +65,7 @@ __all__ = [
     "Rule",
     "choose_by_evidence",
     "choose_by_overlap",
+    "drop_unsure_stuff",
     "fuse_by_overlap",
     "fuse_stuff_masks",
     "least_stuff_pixels",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -201,10 +203,12 @@ def least_stuff_pixels(stuff_area: float, pixels: int) -> float:
     """The fewest pixels of a stuff segment in a photo of so many; every segment has one.
 
     >>> least_stuff_pixels(4096, 100), least_stuff_pixels(0.07, 100), 0.07 * 100
-    (4096, 7.0, 7.000000000000001)
+    (4096, 7, 7.000000000000001)
     """
-    # Rounded, so that exactly such a share is not too few.
-    return max(round(stuff_area * pixels, 6) if stuff_area < 1 else stuff_area, 1)
+    if stuff_area >= 1:
+        return stuff_area
+    share = Fraction(str(float(stuff_area)))  # as it is written, which its float may not be
+    return max(ceil(share * pixels), 1)
 
 
 def _paint_things(

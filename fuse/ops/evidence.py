@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.argmax import axis_cells, upsample_argmax
-from fuse.types import Float32Array, Int32Array, SemanticLogits
+from fuse.types import Float32Array, Float64Array, Int32Array, SemanticLogits
 
 Int64Array = npt.NDArray[np.int64]
+HALF = 0.5 + 1e-5  # of two cells that are as near, but for rounding, the first counts
 Axis = tuple[Int64Array, Float32Array]  # the cell of each pixel, the weight of the next one
 
 
@@ -55,6 +56,43 @@ def upsample_best(planes: Float32Array, logits: SemanticLogits) -> tuple[Int32Ar
     best = upsample_argmax(planes, logits.size, rows, scale=logits.scale, offset=logits.offset)
     (row, row_weight), (column, column_weight) = photo_axes(logits)
     return best, _sample(planes, best, row, row_weight, column, column_weight)
+
+
+def sum_by_segment(
+    planes: Float32Array, rows: Int32Array, panoptic_map: Int32Array, logits: SemanticLogits
+) -> Float64Array:
+    """The sum over each segment's pixels of what one plane says at the cell nearest to each.
+
+    Args:
+        planes: float32 (K, h, w), on the grid of the logits.
+        rows: int32 (N,), the plane of each segment_id, below 0 for none.
+        panoptic_map: int32 (H, W), segment ids 0..N - 1 of the photo.
+        logits: whose photo and grid it is.
+
+    Returns:
+        float64 (N,), 0 for segments without a plane.
+    """
+    (row, row_weight), (column, column_weight) = photo_axes(logits)
+    nearest_row = np.minimum(row + (row_weight > HALF), planes.shape[1] - 1)
+    nearest_column = np.minimum(column + (column_weight > HALF), planes.shape[2] - 1)
+    return _sum_by_segment(planes, rows, panoptic_map, nearest_row, nearest_column)
+
+
+@jit
+def _sum_by_segment(
+    planes: Float32Array,
+    rows: Int32Array,
+    panoptic_map: Int32Array,
+    row: Int64Array,
+    column: Int64Array,
+) -> Float64Array:
+    sums = np.zeros(len(rows), np.float64)
+    for y in range(panoptic_map.shape[0]):
+        for x in range(panoptic_map.shape[1]):
+            segment = panoptic_map[y, x]
+            if rows[segment] >= 0:
+                sums[segment] += planes[rows[segment], row[y], column[x]]
+    return sums
 
 
 def upsample_window(
