@@ -28,7 +28,7 @@ from fuse.cli.printing import print_figures
     required=True,
     multiple=True,
     metavar="KEY=LO:HI:STEP|A,B",
-    help="What to vary: rule, score_threshold, overlap_threshold, stuff_area, a rule's "
+    help="What to vary: rule, score_threshold, overlap_threshold, stuff_area, stuff_score, a rule's "
     "parameters; may be repeated.",
 )
 @click.option(
