@@ -28,8 +28,8 @@ from fuse.cli.printing import print_figures
     required=True,
     multiple=True,
     metavar="KEY=LO:HI:STEP|A,B",
-    help="What to vary: rule, score_threshold, overlap_threshold, stuff_area, stuff_score, a rule's "
-    "parameters; may be repeated.",
+    help="What to vary: rule, score_threshold, overlap_threshold, stuff_area, stuff_score, "
+    "a rule's parameters; may be repeated.",
 )
 @click.option(
     "--holdout",
