@@ -161,7 +161,7 @@ def test_a_photo_in_two_shards_is_refused(files):
     Path("shard2/panoptic.json").write_bytes(Path("run/panoptic.json").read_bytes())
     shutil.copytree("shard1/panoptic", "shard2/panoptic", dirs_exist_ok=True)
     shutil.copytree("shard1/predictions", "shard2/predictions", dirs_exist_ok=True)
-    with pytest.raises(FuseError, match=r"astronaut.jpg is both in shard1 and in shard2"):
+    with pytest.raises(FuseError, match=r"photo 'astronaut.jpg' is both in shard1 and in shard2"):
         READERS["merge, run.json"].read(Path("out"))
 
 
