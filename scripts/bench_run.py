@@ -5,8 +5,8 @@ Output: milliseconds per photo of the nets alone (photos already decoded, as man
 a run) and of a whole run (loading the nets, reading, fusing and writing included), medians over
 rounds in which the two take turns, and by how many percent the run takes longer.
 
-Expected for `tiny` on two cores of a 2020s server: 90 ms a photo, less than 10 % more for the
-run.
+Expected for `tiny` on two cores of a 2020s server: 90 ms a photo, 6 to 15 % more for the run, of
+which loading the nets and kernels, about a second, is half.
 
     python scripts/bench_run.py
     python scripts/bench_run.py --photos val2017/ --pipeline my/pair.toml
