@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
+from fuse.fusion.limits import least_stuff_pixels
 from fuse.ops._jit import jit
 from fuse.ops.masks import MaskRuns, mask_runs
 from fuse.ops.rle import rle_runs
@@ -197,18 +196,6 @@ def _join_categories(panoptic_map: Int32Array, stuff: list[SegmentInfo]) -> list
         SegmentInfo(int(segment_id), category_id, int(area), tuple(bbox.tolist()))
         for segment_id, category_id, area, bbox in rows
     ]
-
-
-def least_stuff_pixels(stuff_area: float, pixels: int) -> float:
-    """The fewest pixels of a stuff segment in a photo of so many; every segment has one.
-
-    >>> least_stuff_pixels(4096, 100), least_stuff_pixels(0.07, 100), 0.07 * 100
-    (4096, 7, 7.000000000000001)
-    """
-    if stuff_area >= 1:
-        return stuff_area
-    share = Fraction(str(float(stuff_area)))  # as it is written, which its float may not be
-    return max(ceil(share * pixels), 1)
 
 
 def _paint_things(
