@@ -26,11 +26,11 @@ from statistics import median
 from fuse import Photo, Pipeline, read_image
 from fuse.api import run
 from fuse.clock import StageClock
-from fuse.engines.batches import BatchPredictor
-from fuse.engines.local import plan_lanes
 from fuse.models.runtime import limit_threads
-from fuse.photo import ReadPhoto
-from fuse.records import PhotoTask
+from fuse.runs.engines.batches import BatchPredictor
+from fuse.runs.engines.local import plan_lanes
+from fuse.runs.records import PhotoTask
+from fuse.runs.worker import ReadPhoto
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
 COPIES = 96  # photos of a run; loading the nets takes as long as four

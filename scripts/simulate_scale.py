@@ -37,13 +37,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from fuse.engines.ray_data import choose_call
 from fuse.io.files import write_whole
 from fuse.labels import load_space
-from fuse.photo import FinishedPhoto
-from fuse.records import PNG_DIR, PhotoRecord, PhotoTask
-from fuse.run_folder import RunFolder, read_records
-from fuse.tasks import make_tasks
+from fuse.runs.engines.ray_data import choose_call
+from fuse.runs.folder import RunFolder, read_records
+from fuse.runs.records import PNG_DIR, PhotoRecord, PhotoTask
+from fuse.runs.tasks import make_tasks
+from fuse.runs.worker import FinishedPhoto
 
 WORKERS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
 # Seconds of the driver per call and per planned call: 2,000 calls that do nothing, Ray 2.60.

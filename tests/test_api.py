@@ -17,9 +17,9 @@ from fuse.errors import (
     ModelError,
     RunStoppedError,
 )
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import read_id_map
-from fuse.tasks import assign_image_ids, make_tasks
+from fuse.runs.tasks import assign_image_ids, make_tasks
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from fuse.cli import main
-from fuse.config import list_pipelines
+from fuse.inference.presets import list_pipelines
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,10 +15,10 @@ from PIL import Image
 import fuse.cli
 from fuse import api
 from fuse.cli import main
+from fuse.cli.printable import printable
 from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, ModelError
 from fuse.io.names import find_name_fault, leads_out
 from fuse.models.registry import BUILT_IN, needs_plugin_permission
-from fuse.printable import printable
 
 ROOT = Path(__file__).parent.parent
 LEADING_OUT = (
@@ -198,7 +198,7 @@ def test_weights_and_predictions_that_are_programs_are_refused(files):
 
 
 def test_a_folder_of_transformers_runs_no_code(tmp_path):
-    from fuse.models.transformers_net import TransformersNet
+    from fuse.models.adapters.transformers_net import TransformersNet
 
     (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
     auto_map = {"AutoConfig": "evil.Evil", "AutoModelForSemanticSegmentation": "evil.Evil"}
@@ -212,7 +212,7 @@ def test_a_folder_of_transformers_runs_no_code(tmp_path):
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "link.bin"])
 def test_an_onnx_file_takes_no_weights_from_elsewhere(tmp_path, location):
     onnx = pytest.importorskip("onnx")
-    from fuse.models.onnx_semantic import load_onnx_semantic
+    from fuse.models.adapters.onnx_semantic import load_onnx_semantic
 
     folder = tmp_path / "net"
     folder.mkdir()

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fuse.analysis.anchors import Anchor, find_anchors
 from fuse.analysis.compared_runs import (
     ComparedRun,
     find_common_classes,
@@ -18,8 +17,9 @@ from fuse.analysis.compared_runs import (
     open_source,
     score_source,
 )
+from fuse.analysis.published_results import Anchor, find_anchors
 from fuse.errors import DataError
-from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import take_text
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES

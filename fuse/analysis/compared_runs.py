@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import DataError, LabelSpaceError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.photo_ids import match_photos, renumber
+from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.image_scores import PhotoScores
+from fuse.io.coco.pairing import match_photos, renumber
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.run_files import RUN_FILE
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
 from fuse.metrics.detections import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import SemanticStats, count_semantic
-from fuse.photo_scores import PhotoScores
-from fuse.records import PREDICTION_DIR
-from fuse.run_folder import read_run_file
-from fuse.scoring import TruthScorer
+from fuse.runs.folder import read_run_file
+from fuse.runs.records import PREDICTION_DIR
+from fuse.runs.saved_predictions import KeptRun, read_kept_run
 from fuse.threads import map_threads
 from fuse.types import Instances, LabelSpace, PanopticPrediction
 

@@ -24,12 +24,12 @@ from typing import Any, Literal
 import numpy as np
 
 from fuse.fusion import fuse_by_overlap
-from fuse.io.coco import ImageId, ImageRecord
+from fuse.inference.prediction import PhotoPrediction, choose_classes
+from fuse.io.coco.panoptic import ImageId, ImageRecord
 from fuse.io.files import take_text, write_whole
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
-from fuse.predictions import PhotoPrediction, choose_classes
+from fuse.runs.saved_predictions import KeptRun, read_kept_run
 from fuse.threads import map_threads
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from fuse.errors import DataError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.coco.results import ResultsFile, read_results
 from fuse.io.files import take_text
 from fuse.io.pairs import PairCount, write_pairs
-from fuse.io.results import ResultsFile, read_results
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
 from fuse.ops.contest import count_shared
 from fuse.ops.masks import MaskRuns

@@ -12,7 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fuse.clock import StageClock
-from fuse.config import (
+from fuse.errors import ConfigError
+from fuse.inference.fetch import place_model_weights
+from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.inference.presets import (
     BRANCHES,
     ModelConfig,
     PipelineConfig,
@@ -20,12 +23,10 @@ from fuse.config import (
     read_pipeline,
     refuse_plugins,
 )
-from fuse.errors import ConfigError
-from fuse.fetch import place_model_weights
 from fuse.io.files import take_text
 from fuse.io.images import list_images, read_image
 from fuse.io.png import write_id_map
-from fuse.models.boundary import ask_instances, ask_semantic
+from fuse.models.output_checks import ask_instances, ask_semantic
 from fuse.models.profile import (
     count_flops,
     list_parameters,
@@ -39,8 +40,7 @@ from fuse.models.registry import (
     find_needed_weights,
 )
 from fuse.models.runtime import choose_device
-from fuse.models.sources import choose_weights_dir
-from fuse.pipeline import Pipeline, RawPrediction
+from fuse.models.weights.sources import choose_weights_dir
 from fuse.types import Photo
 
 MOST_PHOTOS = 8  # timed; the first one is run once before
@@ -95,13 +95,13 @@ def profile(
         pipelines: each a preset's name or file, or one of its nets, as ``coco:semantic``.
         images: folders, files and globs; the first `MOST_PHOTOS` photos are taken. By
             default those that ship.
-        overrides: changes to all presets, see `fuse.config.read_pipeline`.
+        overrides: changes to all presets, see `fuse.inference.presets.read_pipeline`.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         random_weights: make weights up where they are not on this machine. Times are true but for
             the few detections that a random net is sure of: heads for masks, and the fusion, see
             fewer.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
-        weights_dir: where weights lie; see `fuse.fetch.fetch`.
+        weights_dir: where weights lie; see `fuse.inference.fetch.fetch`.
         on_progress: called with how many pipelines are done, of how many.
 
     Raises:

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from fuse.config import THRESHOLDS, FusionConfig
 from fuse.errors import ConfigError, DataError
+from fuse.evaluation.evaluate import TruthScorer
 from fuse.fusion import METHODS
-from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.inference.presets import THRESHOLDS, FusionConfig
+from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import take_text, write_whole
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
-from fuse.scoring import TruthScorer
+from fuse.runs.saved_predictions import KeptRun, read_kept_run
 from fuse.threads import map_threads
 from fuse.types import PanopticPrediction
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 
-from fuse import __version__
 from fuse.cli.combine import combine
 from fuse.cli.compare import compare
 from fuse.cli.convert import convert
@@ -29,13 +28,14 @@ from fuse.cli.merge import merge
 from fuse.cli.models import models
 from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
+from fuse.cli.printable import printable
 from fuse.cli.printing import EXIT_FAILED
 from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
 from fuse.errors import FuseError, RunStoppedError
-from fuse.printable import printable
+from fuse.version import __version__
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 

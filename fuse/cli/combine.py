@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import out_option, workers_option
-from fuse.printable import printable
+from fuse.cli.printable import printable
 
 
 @click.command(short_help="Fuse again: kept predictions, or other tools' result files.")
@@ -74,7 +74,7 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse combine --instances inst.json --semantic stuff.json --images val2017.json -o out
     """
     from fuse import api
-    from fuse.progress import count_progress
+    from fuse.cli.progress import count_progress
 
     given = {key: value for key, value in options.items() if value is not None}
     sources = {"instances", "semantic", "images"}

@@ -30,7 +30,7 @@ def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse demo
     """
     from fuse import api
-    from fuse.progress import photo_progress
+    from fuse.cli.progress import photo_progress
 
     with photo_progress() as on_progress:
         result = api.demo(**options, on_progress=on_progress)

@@ -40,8 +40,8 @@ def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse diagnose --predictions out --gt gt.json
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.diagnosis import print_diagnosis
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.diagnosis import print_diagnosis
 
     with count_progress() as on_progress:
         diagnosis = api.diagnose(**options, on_progress=on_progress)

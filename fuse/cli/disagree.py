@@ -42,8 +42,8 @@ def disagree(
     fuse disagree --predictions out --coco disputed.json
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.disagreement import print_disagreement
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.disagreement import print_disagreement
 
     with count_progress() as on_progress:
         result = api.disagree(predictions, workers=workers, on_progress=on_progress)

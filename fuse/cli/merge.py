@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from fuse.cli.options import out_option
+from fuse.cli.printable import printable
 from fuse.cli.printing import exit_where_failed
-from fuse.printable import printable
 
 
 @click.command(short_help="Join the shards of a run into one run.")

@@ -26,7 +26,7 @@ def models(context: click.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from fuse import api
-    from fuse.tables.layout import print_rows
+    from fuse.cli.tables.layout import print_rows
 
     print_rows(
         ("branch", "model", "from", "problem"),
@@ -65,7 +65,7 @@ def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     the first. Operations and memory are those of the first photo, times medians over up to eight.
     """
     from fuse import api
-    from fuse.tables.nets import print_profile
+    from fuse.cli.tables.nets import print_profile
 
     rows = api.profile(**options)
     print_figures({"rows": [row.to_json() for row in rows]}, json_file, lambda: print_profile(rows))

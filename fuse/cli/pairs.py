@@ -49,8 +49,8 @@ def pairs(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse combine --predictions out -o out2 --rule pairs --set pairs=pairs.csv
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.layout import print_rows
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.layout import print_rows
 
     with count_progress() as on_progress:
         counts = api.pairs(**options, on_progress=on_progress)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fuse.cli.printable import printable
 from fuse.io.files import write_whole
-from fuse.printable import printable
 
 # fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _print_run(result: RunResult) -> None:
-    from fuse.records import PICTURE_DIR
-    from fuse.tables.evaluation import print_evaluation
+    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.runs.records import PICTURE_DIR
 
     if result.evaluation:
         print_evaluation(result.evaluation)

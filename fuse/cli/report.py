@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import OutFile, gt_dir_option, workers_option
-from fuse.printable import printable
+from fuse.cli.printable import printable
 
 
 @click.command(short_help="Write one HTML page that shows a run, photos included.")
@@ -67,7 +67,7 @@ def report(**options: Any) -> None:  # noqa: ANN401
     fuse report out --gt gt.json
     """
     from fuse import api
-    from fuse.progress import count_progress
+    from fuse.cli.progress import count_progress
 
     with count_progress() as on_progress:
         result = api.report(**options, on_progress=on_progress)

@@ -117,7 +117,7 @@ def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     A run that was cut off goes on where it stopped when called again.
     """
     from fuse import api
-    from fuse.progress import log_download, photo_progress, stop_flag
+    from fuse.cli.progress import log_download, photo_progress, stop_flag
 
     with photo_progress() as on_progress, stop_flag() as should_stop:
         result = api.run(

@@ -69,8 +69,8 @@ def sweep(
     fuse sweep --predictions out --gt gt.json --grid rule=overlap,area-first --plot pq.svg
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.sweep import print_sweep
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.sweep import print_sweep
 
     if plot_file:
         api.check_plot_path(plot_file)

@@ -10,7 +10,7 @@ from typing import Any
 from fuse.datasets import ade20k, cityscapes, vistas, voc
 from fuse.datasets.truth import DatasetTruth, TruthPhoto
 from fuse.errors import ConfigError, DataError
-from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import take_text, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
 from fuse.threads import map_threads

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.errors import DataError
-from fuse.io.coco import ImageId
+from fuse.io.coco.panoptic import ImageId
 from fuse.ops.runs import run_starts
 from fuse.ops.segments import measure_segments
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo

@@ -21,7 +21,7 @@ from fuse.datasets.truth import (
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.coco import PanopticDataset, read_panoptic_json
+from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.json_files import read_json
 from fuse.io.label_png import read_labels
 from fuse.labels import LabelMap, load_space, map_panoptic

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fuse.errors import ModelError
 from fuse.models.registry import find_factory
-from fuse.models.sources import NeededWeights
+from fuse.models.weights.sources import NeededWeights
 
 MEMORY_EVENT = "[memory]"
 SILENT = "99"

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
-from fuse.models.boundary import ANY_FAILURE, describe_failure
 from fuse.models.options import check_options
+from fuse.models.output_checks import ANY_FAILURE, describe_failure
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.models.sources import NeededWeights
+from fuse.models.weights.sources import NeededWeights
 from fuse.types import LabelSpace
 
 Factory = Callable[..., Any]
@@ -34,21 +34,21 @@ Factory = Callable[..., Any]
 ENTRY_POINT_GROUPS = {"semantic": "fuse.semantic_models", "instance": "fuse.instance_models"}
 BUILT_IN = {
     "semantic": {
-        "smp": "fuse.models.smp_semantic:load_smp_semantic",
-        "torchvision": "fuse.models.torchvision_semantic:load_torchvision_semantic",
+        "smp": "fuse.models.adapters.smp_semantic:load_smp_semantic",
+        "torchvision": "fuse.models.adapters.torchvision_semantic:load_torchvision_semantic",
         "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnSemantic",
-        "transformers": "fuse.models.transformers_semantic:TransformersSemantic",
-        "onnx": "fuse.models.onnx_semantic:load_onnx_semantic",
-        "exported": "fuse.models.exported_semantic:load_exported_semantic",
-        "saved": "fuse.models.saved:SavedLabelMaps",
-        "oracle": "fuse.models.oracle:SemanticOracle",
+        "transformers": "fuse.models.adapters.transformers_semantic:TransformersSemantic",
+        "onnx": "fuse.models.adapters.onnx_semantic:load_onnx_semantic",
+        "exported": "fuse.models.adapters.exported_semantic:load_exported_semantic",
+        "saved": "fuse.models.adapters.saved:SavedLabelMaps",
+        "oracle": "fuse.models.adapters.oracle:SemanticOracle",
     },
     "instance": {
-        "torchvision": "fuse.models.torchvision_maskrcnn:TorchvisionMaskRCNN",
+        "torchvision": "fuse.models.adapters.torchvision_maskrcnn:TorchvisionMaskRCNN",
         "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnInstances",
-        "transformers": "fuse.models.transformers_instances:TransformersInstances",
-        "saved": "fuse.models.saved:SavedInstances",
-        "oracle": "fuse.models.oracle:InstanceOracle",
+        "transformers": "fuse.models.adapters.transformers_instances:TransformersInstances",
+        "saved": "fuse.models.adapters.saved:SavedInstances",
+        "oracle": "fuse.models.adapters.oracle:InstanceOracle",
     },
 }
 BUILT_IN_ORIGIN = "fuse itself"

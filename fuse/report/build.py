@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fuse
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.files import take_text
 from fuse.metrics.pq import PQResult
 from fuse.ops.memory import keep_freed_memory
@@ -19,6 +18,7 @@ from fuse.report.layers import ShownPhoto, show_photo
 from fuse.report.runs import ShownRun, describe_run, find_photos, name_apart, open_runs
 from fuse.report.scores import RatedPhoto, choose_photos, rate_photos, summarize_run
 from fuse.threads import map_threads
+from fuse.version import __version__
 
 PHOTOS_SHOWN = 50
 PHOTOS_AHEAD = 4  # per thread; each holds its photo as a picture for the page
@@ -106,7 +106,7 @@ def report(
         [photo.file_name for photo in shown], [one.run_file for one in runs], images
     )
     figures = {
-        "fuse": fuse.__version__,
+        "fuse": __version__,
         "runs": [
             _describe(*described)
             for described in zip(runs, name_apart([r.path for r in runs]), results, strict=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.analysis.diagnosis import BAND_TITLES, LINE_TITLES
+from fuse.analysis.diagnose.diagnosis import BAND_TITLES, LINE_TITLES
 from fuse.errors import CocoFormatError
 from fuse.io.json_files import read_json
 

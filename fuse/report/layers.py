@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import ImageReadError
-from fuse.io.coco import ImageId
+from fuse.io.coco.panoptic import ImageId
 from fuse.io.images import read_image
 from fuse.io.png import encode_id_map
 from fuse.metrics.segments import SegmentMatch, list_matches
 from fuse.ops.matching import find_rows
-from fuse.render import (
+from fuse.report.runs import ShownRun
+from fuse.types import Int32Array, LabelSpace, PanopticPrediction
+from fuse.viz.render import (
     encode_jpeg,
     instance_regions,
     panoptic_regions,
@@ -23,8 +25,6 @@ from fuse.render import (
     semantic_regions,
     shrink,
 )
-from fuse.report.runs import ShownRun
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
 LONGEST_SIDE = 640  # pixels of a photo in a report: sharp on a laptop, 50 photos in some 6 MB
 JPEG_QUALITY = 80

@@ -12,14 +12,14 @@ from typing import Any
 
 from fuse.analysis.compared_runs import find_run_file, name_different_classes
 from fuse.errors import DataError, LabelSpaceError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.evaluation.evaluate import TruthScorer
+from fuse.io.coco.pairing import match_photos, renumber
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
-from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.remote import is_url
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
-from fuse.records import PREDICTION_DIR
-from fuse.scoring import TruthScorer
+from fuse.runs.records import PREDICTION_DIR
+from fuse.runs.saved_predictions import KeptRun, read_kept_run
 from fuse.types import LabelSpace
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fuse.io.coco import ImageId
+from fuse.evaluation.image_scores import PhotoScore, PhotoScores
+from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.ops.contingency import count_pairs
-from fuse.photo_scores import PhotoScore, PhotoScores
 from fuse.report.runs import ShownRun
 from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.scenes import SPACE, Scene, disturb
 
 from fuse import write_id_map, write_panoptic_json
-from fuse.io.coco import ImageRecord, annotation_to_json
+from fuse.io.coco.panoptic import ImageRecord, annotation_to_json
 
 PAIRS_EACH = 10  # pairs to score per photo, so that reading two JSONs is a small part
 

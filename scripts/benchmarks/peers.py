@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from fuse.io.coco import PanopticDataset
+from fuse.io.coco.panoptic import PanopticDataset
 
 OVERLAP_THRESHOLD = 0.5
 STUFF_AREA = 4096

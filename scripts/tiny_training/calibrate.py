@@ -11,8 +11,8 @@ import numpy as np
 from tiny_training.photos import Array, Photo, decode_mask, read_image, read_segment_ids
 
 from fuse.fusion import fuse_by_overlap
+from fuse.inference.pipeline import Pipeline
 from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
-from fuse.pipeline import Pipeline
 from fuse.types import Instances, PanopticPrediction, SegmentInfo, SemanticPrediction
 from fuse.types import Photo as Picture
 

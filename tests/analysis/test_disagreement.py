@@ -17,7 +17,7 @@ from fuse.analysis.disagreement import (
     PhotoDisagreement,
     find_regions,
 )
-from fuse.predictions import PhotoPrediction
+from fuse.inference.prediction import PhotoPrediction
 from fuse.types import Instances, SemanticPrediction
 
 CAT, DOG, SKY = 3, 8, 5

@@ -10,8 +10,8 @@ from PIL import Image
 
 from fuse import api
 from fuse.cli import main
-from fuse.config import FusionConfig, change_fusion
 from fuse.errors import CocoFormatError, DataError
+from fuse.inference.presets import FusionConfig, change_fusion
 from fuse.io.pairs import PairCount, read_pairs, write_pairs
 
 PERSON, TIE, TABLE, FORK, SKY = 1, 32, 67, 48, 187  # of COCO panoptic

@@ -12,7 +12,7 @@ from dataset_folders import stored_pixels, write_cityscapes, write_png
 
 from fuse.datasets.convert import convert
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_class_ids, load_space
 
 PHOTO = "gtFine/val/ulm/ulm_000002_000019_gtFine_instanceIds.png"

@@ -8,9 +8,9 @@ from dataset_folders import LAYOUTS, stored_pixels, write_cityscapes, write_voc
 
 from fuse.datasets.convert import DATASETS, convert
 from fuse.errors import ConfigError, DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.evaluation.evaluate import evaluate
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
-from fuse.scoring import evaluate
 
 SPACES = {
     "cityscapes": "cityscapes",

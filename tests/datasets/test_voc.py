@@ -6,7 +6,7 @@ from dataset_folders import stored_pixels, write_png, write_voc
 
 from fuse.datasets.convert import convert
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 
 NAME = "2008_000002"
 

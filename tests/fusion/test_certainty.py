@@ -7,12 +7,12 @@ from factories import TOY_SPACE, box_instances, target_logits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.config import FusionConfig
 from fuse.errors import ConfigError
 from fuse.fusion import drop_unsure_stuff
 from fuse.fusion.certainty import find_probabilities, score_stuff
 from fuse.fusion.evidence import REACH
-from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.inference.prediction import PhotoPrediction, fuse_photo
+from fuse.inference.presets import FusionConfig
 from fuse.types import SemanticLogits, SemanticPrediction, TargetLogits
 
 CAT, SKY, DOG, GRASS, ROAD = (category.category_id for category in TOY_SPACE.categories)

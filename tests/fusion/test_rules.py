@@ -16,9 +16,9 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.config import THRESHOLDS, FusionConfig, change_fusion
 from fuse.fusion import METHODS
-from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.inference.prediction import PhotoPrediction, fuse_photo
+from fuse.inference.presets import THRESHOLDS, FusionConfig, change_fusion
 from fuse.types import SemanticPrediction
 
 DOCS = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from real_data import COCO_ANNOTATIONS, REAL_NETS, needs_real_data
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-from fuse.analysis.anchors import find_anchors
+from fuse.analysis.published_results import find_anchors
 from fuse.errors import LabelSpaceError
 from fuse.labels import (
     contains,

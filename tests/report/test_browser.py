@@ -10,7 +10,7 @@ from factories import TOY_SPACE
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.metrics.segments import list_matches
 from fuse.report.runs import open_runs
 from fuse.types import Category, LabelSpace

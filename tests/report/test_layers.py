@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import draw_predictions, write_run
 
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import read_id_map
 from fuse.metrics.pq import match_segments
 from fuse.report.layers import (

@@ -7,7 +7,7 @@ import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse.errors import DataError, LabelSpaceError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
 from fuse.report.runs import find_photos, open_runs
 from fuse.types import PanopticPrediction, SegmentInfo

@@ -7,7 +7,7 @@ import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.report.runs import open_runs
 from fuse.report.scores import RatedPhoto, choose_photos, rate_photos, summarize_run
 

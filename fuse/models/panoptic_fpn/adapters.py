@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from fuse.models import runtime
-from fuse.models.dense import crop_padding
+from fuse.models.adapters.dense import crop_padding
 from fuse.models.panoptic_fpn.boxes import STRIDES
 from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
 from fuse.models.panoptic_fpn.images import label_pixels
 from fuse.models.panoptic_fpn.net import BUILDERS, PanopticFpnNet
 from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, THING_IDS, share_net
-from fuse.models.sources import NeededWeights
+from fuse.models.weights.sources import NeededWeights
 from fuse.types import Instances, Photo, SemanticLogits, SemanticPrediction
 
 MIN_SIZE = 800  # pixels of the short side in the input
