@@ -40,10 +40,10 @@ from fuse.runs.verify import Verification, verify
 
 @take_text
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
-    """Run the default pipeline over the example photos, score it and draw what it saw.
+    """Run the default pipeline over the example images, score it and draw what it saw.
 
     Raises:
-        DataError: the example photos are not there.
+        DataError: the example images are not there.
     """
     examples = find_examples()
     return run(

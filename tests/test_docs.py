@@ -21,7 +21,7 @@ def list_commands():
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r"^\$ (fuse .*)", text, flags=re.MULTILINE):
-            line = re.sub(r"\$\(.*?\)", "photo.jpg", line).replace("$I", "1")
+            line = re.sub(r"\$\(.*?\)", "image.jpg", line).replace("$I", "1")
             yield pytest.param(shlex.split(line, comments=True)[1:], id=f"{page.stem} {line}")
 
 

@@ -73,7 +73,7 @@ def test_no_json_leads_a_reader_out(files, name):
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "/tmp/secret.jpg", "C:\\secret.jpg"])
-def test_no_photo_list_leads_a_reader_or_writer_out(files, name):
+def test_no_image_list_leads_a_reader_or_writer_out(files, name):
     change("images.json", lambda content: content["images"][0].update(file_name=name))
     change("truth.json", lambda content: content["images"][0].update(file_name=name))
     with pytest.raises(CocoFormatError, match=r"images, entry 0 .* is no path in a folder"):
@@ -120,15 +120,15 @@ def test_a_link_in_an_output_folder_leads_no_writer_out(files, tmp_path):
 
 
 def test_a_link_to_a_folder_below_the_maps_leads_no_writer_out(files, tmp_path):
-    photos, outside = tmp_path / "nested" / "trip", tmp_path / "outside"
-    shutil.copytree("photos", photos)
+    images, outside = tmp_path / "nested" / "trip", tmp_path / "outside"
+    shutil.copytree("photos", images)
     outside.mkdir()
-    api.run([str(photos.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
+    api.run([str(images.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
     shutil.rmtree("out/panoptic/trip")
     Path("out/panoptic/trip").symlink_to(outside)
     Path("out/records.jsonl").write_bytes(b"")
     with pytest.raises(DataError, match="is a link that leads out"):
-        api.run([str(photos.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
+        api.run([str(images.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
     assert not list(outside.iterdir())
 
 
@@ -237,13 +237,13 @@ EVIL = "\x1b[31m[bold red]x[/nothing]\x1b]0;title\x07"
 EVIL_FILE = EVIL.replace("/", "")  # which no file name can hold
 SHOWN_EVIL = r"\x1b[31m[bold red]x["
 SCORED_RUN = (
-    "run photos -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
+    "run images -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
 )
 
 
 @pytest.fixture
 def evil_run(files):
-    """A scored run, ``evil``, in which each category and one photo has an `EVIL` name."""
+    """A scored run, ``evil``, in which each category and one image has an `EVIL` name."""
 
     def rename(content):
         for category in content["categories"]:
@@ -260,7 +260,7 @@ def evil_run(files):
     Path("saved.toml").write_text(preset.replace("coco_super", "evil.csv"))
     for name in ("truth.json", "images.json"):
         change(name, rename)
-    Path("photos/astronaut.jpg").rename(f"photos/{EVIL_FILE}.jpg")
+    Path("images/astronaut.jpg").rename(f"images/{EVIL_FILE}.jpg")
     Path("labels/astronaut.png").rename(f"labels/{EVIL_FILE}.png")
     return CliRunner().invoke(main, SCORED_RUN.split())
 
@@ -302,8 +302,8 @@ def test_printable_leaves_text_of_all_languages_alone():
 def test_a_csv_keeps_names_as_they_are(files):
     change("truth.json", lambda content: content["images"][0].update(file_name='=1+"1",x.jpg'))
     evaluation = api.evaluate(Path("truth.json"), Path("run"))
-    api.write_per_image_csv(Path("photos.csv"), evaluation)
-    with Path("photos.csv").open(newline="") as file:
+    api.write_per_image_csv(Path("images.csv"), evaluation)
+    with Path("images.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["file_name"] == '=1+"1",x.jpg'
 
 

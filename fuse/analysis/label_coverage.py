@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fuse.evaluation.evaluate import Evaluation, TruthScorer
-from fuse.evaluation.image_scores import PhotoScore, PhotoScores
+from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import take_text
@@ -20,7 +20,7 @@ from fuse.labels import (
     draft_label_map,
     find_label_map,
     list_spaces,
-    load_class_ids,
+    load_category_ids,
     load_space,
     map_panoptic,
     read_label_map,
@@ -93,7 +93,7 @@ def list_space_rows() -> list[tuple[str, str, str, str]]:
     """(name, things, stuff, rows of a net that speaks it) of each label space that ships."""
     spaces = [load_space(name) for name in list_spaces()]
     return [
-        (s.name, str(len(s.thing_ids)), str(len(s.stuff_ids)), str(len(load_class_ids(s.name))))
+        (s.name, str(len(s.thing_ids)), str(len(s.stuff_ids)), str(len(load_category_ids(s.name))))
         for s in spaces
     ]
 
@@ -110,7 +110,7 @@ def list_category_rows(name: str) -> list[tuple[str, ...]]:
     >>> list_category_rows("cityscapes")[0]
     ('7', 'road', 'stuff', 'flat', '0')
     """
-    row_of = {category_id: row for row, category_id in enumerate(load_class_ids(name))}
+    row_of = {category_id: row for row, category_id in enumerate(load_category_ids(name))}
     return [
         (
             str(category.category_id),
@@ -177,7 +177,7 @@ def audit(
         gt: COCO panoptic JSON, in the target space or in one that a map leads from.
         map_file: a map of one's own, by default the one that ships.
         gt_dir: folder of the PNGs, by default the JSON's path without its ending.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         LabelSpaceError: a space or map is unknown, or its file is wrong.
@@ -239,7 +239,7 @@ def score_ceiling(
         label_map: leads to the space that is scored.
         gt: COCO panoptic JSON, in the map's target space or in one that a map leads from.
         gt_dir: folder of the PNGs, by default the JSON's path without its ending.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         CocoFormatError: the JSON cannot be read.
@@ -251,16 +251,16 @@ def score_ceiling(
     to_target = find_label_map(truth.space, label_map.target)
     scorer = TruthScorer(truth, None if same else to_target)
 
-    def score(image_id: ImageId) -> PhotoScore:
+    def score(image_id: ImageId) -> ImageScore:
         return scorer.score(image_id, push_truth(scorer.load(image_id), label_map))
 
-    photos = PhotoScores()
+    images = ImageScores()
     with map_threads(score, truth.annotations) as scored:
-        for photo in scored:
-            photos.append(photo)
+        for image in scored:
+            images.append(image)
             if on_progress:
-                on_progress(len(photos), len(truth.annotations))
-    return scorer.evaluation(photos)
+                on_progress(len(images), len(truth.annotations))
+    return scorer.evaluation(images)
 
 
 def push_truth(truth: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:

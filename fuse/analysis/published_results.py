@@ -11,7 +11,7 @@ from fuse.types import LabelSpace
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A published result on the validation photos of a dataset.
+    """A published result on the validation images of a dataset.
 
     Attributes:
         name: of the method.

@@ -1,6 +1,6 @@
 """The command line: parse, call the function of the same name in `fuse.api`, print, exit.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed, 130 stopped.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images failed, 130 stopped.
 An exception that is no `FuseError` is a bug: its traceback ends with a line that says so.
 """
 
@@ -73,7 +73,7 @@ class Group(click.Group):
             message = f"Error: {err}; what is done stays done, so try again"
             exit_code = EXIT_FAILED
         except MemoryError:
-            message = "Error: memory is full; use a machine with more, or smaller photos"
+            message = "Error: memory is full; use a machine with more, or smaller images"
             exit_code = EXIT_FAILED
         except Exception:  # noqa: BLE001 - whatever comes here is a bug of ours
             exit_code, message = EXIT_FAILED, describe_bug()
@@ -106,8 +106,8 @@ def main() -> None:
     """Panoptic segmentation by fusing two independent pretrained nets.
 
     \b
-    fuse demo                          the whole job on the photos that ship
-    fuse run photos/ -o out            panoptic maps of a folder
+    fuse demo                          the whole job on the images that ship
+    fuse run images/ -o out            panoptic maps of a folder
     fuse evaluate --gt gt.json --pred out
     """
 

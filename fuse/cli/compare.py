@@ -26,7 +26,7 @@ from fuse.cli.printing import print_figures
 @click.option(
     "--intersect",
     is_flag=True,
-    help="Where runs have different photos or classes, go on with the common ones.",
+    help="Where runs have different images or classes, go on with the common ones.",
 )
 @seed_option("Of the bootstrap.")
 @workers_option

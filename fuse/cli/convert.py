@@ -40,4 +40,4 @@ def convert(**options: Any) -> None:  # noqa: ANN401
 
     with count_progress() as on_progress:
         result = api.convert(**options, on_progress=on_progress)
-    click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")
+    click.echo(f"{result.images} images, {result.segments} segments -> {result.out}")

@@ -33,10 +33,10 @@ from fuse.cli.printing import print_figures
 @workers_option
 @json_option
 def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Say where the missing PQ went: what each kind of mistake costs, by class and photo.
+    """Say where the missing PQ went: what each kind of mistake costs, by class and image.
 
     \b
-    fuse run photos/ -o out --keep-predictions
+    fuse run images/ -o out --keep-predictions
     fuse diagnose --predictions out --gt gt.json
     """
     from fuse import api

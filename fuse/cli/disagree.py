@@ -10,14 +10,14 @@ from fuse.cli.options import OutFile, json_option, predictions_option, workers_o
 from fuse.cli.printing import print_figures
 
 
-@click.command(short_help="Rank photos by how much the two nets disagree.")
+@click.command(short_help="Rank images by how much the two nets disagree.")
 @predictions_option
 @click.option(
     "--csv",
     "csv_file",
     type=OutFile(),
     metavar="FILE.csv",
-    help="Also write a row per photo.",
+    help="Also write a row per image.",
 )
 @click.option(
     "--coco",
@@ -35,10 +35,10 @@ def disagree(
     workers: int | None,
     json_file: Path | None,
 ) -> None:
-    """Rank photos by how much the two nets disagree, for labelling; needs no ground truth.
+    """Rank images by how much the two nets disagree, for labelling; needs no ground truth.
 
     \b
-    fuse run photos/ -o out --keep-predictions
+    fuse run images/ -o out --keep-predictions
     fuse disagree --predictions out --coco disputed.json
     """
     from fuse import api

@@ -34,7 +34,7 @@ from fuse.cli.printing import print_figures
     "--per-image",
     type=OutFile(),
     metavar="FILE.csv",
-    help="Also write the counts of each photo.",
+    help="Also write the counts of each image.",
 )
 @click.option(
     "--semantic",

@@ -39,7 +39,7 @@ def fetch(
 
     \b
     fuse fetch coco --to weights
-    fuse run photos/ -o out --pipeline coco --weights-dir weights
+    fuse run images/ -o out --pipeline coco --weights-dir weights
 
     What is there already is compared with its published hash and kept.
     """

@@ -28,7 +28,7 @@ SHOWN = 20
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="COCO.json",
-    help="COCO instances of the same photos, whose outlines overlap.",
+    help="COCO instances of the same images, whose outlines overlap.",
 )
 @out_file_option("FILE.csv", "The table, for fusion.pairs.")
 @click.option("--label-space", metavar="SPACE", help="Count in its classes.  [default: the JSON's]")

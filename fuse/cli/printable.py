@@ -1,4 +1,4 @@
-"""Text from files on a terminal: names of photos and categories are chosen by strangers."""
+"""Text from files on a terminal: names of images and categories are chosen by strangers."""
 
 from __future__ import annotations
 

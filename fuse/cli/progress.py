@@ -25,7 +25,7 @@ SECONDS_PER_LINE = 30
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a flag, so that work ends between two photos.
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that work ends between two images.
 
     The second one acts as ever. Job schedulers send SIGTERM some time before they kill.
     """
@@ -34,7 +34,7 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
     def on_signal(number: int, frame: object) -> None:
         asked.append(number)
         restore()
-        print("stopping after this photo; once more stops at once", file=sys.stderr)
+        print("stopping after this image; once more stops at once", file=sys.stderr)
 
     def restore() -> None:
         for number, handler in previous.items():
@@ -48,17 +48,17 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def photo_progress() -> Iterator[Callable[[int, int], None]]:
-    """Yields a function to call after each photo with how many there are, and failed so far.
+def image_progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields a function to call after each image with how many there are, and failed so far.
 
-    On a terminal it moves a bar with photos/s and the time left; in a log it writes a line
+    On a terminal it moves a bar with images/s and the time left; in a log it writes a line
     every half minute.
     """
     console = Console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("photos, {task.fields[rate]}, {task.fields[failed]} failed,"),
+        TextColumn("images, {task.fields[rate]}, {task.fields[failed]} failed,"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
@@ -73,7 +73,7 @@ def photo_progress() -> Iterator[Callable[[int, int], None]]:
             progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
             if not console.is_terminal and time.monotonic() - last_line > SECONDS_PER_LINE:
                 last_line = time.monotonic()
-                line = f"{task.completed:.0f} of {total} photos, {rate}, {failed} failed"
+                line = f"{task.completed:.0f} of {total} images, {rate}, {failed} failed"
                 print(line, file=sys.stderr)
 
         yield on_progress
@@ -81,8 +81,8 @@ def photo_progress() -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def count_progress() -> Iterator[Callable[[int, int], None]]:
-    """`photo_progress` for jobs that tell how many photos are done, of how many."""
-    with photo_progress() as on_progress:
+    """`image_progress` for jobs that tell how many images are done, of how many."""
+    with image_progress() as on_progress:
         yield lambda _done, total: on_progress(total, 0)
 
 

@@ -18,7 +18,7 @@ from fuse.cli.printing import EXIT_FAILED, print_figures
 @click.option(
     "--redo",
     is_flag=True,
-    help="Forget the photos of damaged files; the run's own command does them again.",
+    help="Forget the images of damaged files; the run's own command does them again.",
 )
 @workers_option
 @json_option
@@ -27,7 +27,7 @@ def verify(json_file: Path | None, *, redo: bool, **options: Any) -> None:  # no
 
     \b
     fuse verify out
-    fuse verify out --redo && fuse run photos/ -o out
+    fuse verify out --redo && fuse run images/ -o out
     """
     from fuse import api
     from fuse.cli.progress import count_progress

@@ -24,23 +24,23 @@ def score_semantic(
     load_truth: LoadTruth,
     space: LabelSpace,
 ) -> SemanticResult:
-    """Mean IoU of a result JSON or a folder of label PNGs, over the photos of the ground truth.
+    """Mean IoU of a result JSON or a folder of label PNGs, over the images of the ground truth.
 
     Args:
         predictions: in category ids of `space`.
-        truth: names the photos.
-        load_truth: a photo's ground truth in `space`.
+        truth: names the images.
+        load_truth: an image's ground truth in `space`.
         space: the categories that are scored.
 
     Raises:
         CocoFormatError: a prediction or a true PNG is wrong or missing.
     """
-    photos = ((image_id, load_truth(image_id)) for image_id in truth.annotations)
+    images = ((image_id, load_truth(image_id)) for image_id in truth.annotations)
     stats = [
         count_semantic(
-            photo, predictions.load_semantic(image_id, truth.photo_name(image_id), photo.size)
+            image, predictions.load_semantic(image_id, truth.image_name(image_id), image.size)
         )
-        for image_id, photo in photos
+        for image_id, image in images
     ]
     return summarize_semantic(sum_semantic_stats(stats), space)
 
@@ -48,18 +48,18 @@ def score_semantic(
 def score_instances(
     results: ResultsFile, truth: PanopticDataset, load_truth: LoadTruth, space: LabelSpace
 ) -> MaskAP:
-    """Mask AP of a COCO result file, over the photos of the ground truth.
+    """Mask AP of a COCO result file, over the images of the ground truth.
 
     Args:
         results: the detections, in category ids of `space`.
-        truth: names the photos.
-        load_truth: a photo's ground truth in `space`.
+        truth: names the images.
+        load_truth: an image's ground truth in `space`.
         space: the categories; its things are scored.
 
     Raises:
         CocoFormatError: an entry or a true PNG is wrong or missing.
     """
-    photos = ((image_id, load_truth(image_id)) for image_id in truth.annotations)
+    images = ((image_id, load_truth(image_id)) for image_id in truth.annotations)
     return mask_ap(
-        ((photo, results.load_instances(image_id, photo.size)) for image_id, photo in photos), space
+        ((image, results.load_instances(image_id, image.size)) for image_id, image in images), space
     )

@@ -1,4 +1,4 @@
-"""Score saved or fresh predictions against a ground truth, photo by photo."""
+"""Score saved or fresh predictions against a ground truth, image by image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fuse.evaluation.file_checks import (
     check_truth_segments,
     collect_findings,
 )
-from fuse.evaluation.image_scores import PhotoScore, PhotoScores
-from fuse.io.coco.pairing import match_photos, renumber
+from fuse.evaluation.image_scores import ImageScore, ImageScores
+from fuse.io.coco.pairing import match_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results
 from fuse.io.files import take_text
@@ -52,11 +52,11 @@ NO_SEGMENTS = SegmentTable.from_segments(())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """PQ of a set of photos.
+    """PQ of a set of images.
 
     Attributes:
         result: PQ, SQ and RQ of all, things, stuff and each category.
-        photos: the counts of each photo, in the ground truth's order; they sum to `result`.
+        images: the counts of each image, in the ground truth's order; they sum to `result`.
         findings: what is wrong with the files, and what was done about it.
         space: the categories that were scored.
         mapped: how the ground truth was carried into that space, None where it was not.
@@ -66,7 +66,7 @@ class Evaluation:
     """
 
     result: PQResult
-    photos: PhotoScores
+    images: ImageScores
     findings: tuple[Finding, ...]
     space: LabelSpace
     mapped: str | None
@@ -78,7 +78,7 @@ class Evaluation:
         """As plain values, fractions in 0..1, None where nothing was scored."""
         return {
             **self.result.to_json(),
-            "images": len(self.photos),
+            "images": len(self.images),
             "official": self.official,
             "label_space": self.space.name,
             "mapped": self.mapped,
@@ -89,7 +89,7 @@ class Evaluation:
 
 
 class TruthScorer:
-    """Scores single photos against a ground truth; may be used from several threads.
+    """Scores single images against a ground truth; may be used from several threads.
 
     Attributes:
         truth: the ground truth as read.
@@ -107,10 +107,10 @@ class TruthScorer:
         self._official = official
 
     def load(self, image_id: ImageId, size: tuple[int, int] | None = None) -> PanopticPrediction:
-        """The ground truth of a photo in the space that is scored.
+        """The ground truth of an image in the space that is scored.
 
         Args:
-            image_id: of a photo of the ground truth.
+            image_id: of an image of the ground truth.
             size: (height, width) of what it is held against.
 
         Raises:
@@ -119,12 +119,12 @@ class TruthScorer:
         truth = self.truth.load(image_id)
         if size is not None and truth.size != size:
             raise CocoFormatError(
-                f"image_id {image_id!r}: the photo is {_by(size)}, "
+                f"image_id {image_id!r}: the image is {_by(size)}, "
                 f"the true {self.truth.png_path(image_id)} is {_by(truth.size)}"
             )
         return map_panoptic(truth, self._label_map) if self._label_map else truth
 
-    def score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> PhotoScore:
+    def score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> ImageScore:
         """Score a prediction in memory; None where there is none, so all is missed.
 
         Raises:
@@ -136,29 +136,29 @@ class TruthScorer:
         table = SegmentTable.from_segments(prediction.segments_info)
         return self._score(image_id, find_changes(prediction.panoptic_map), table, [])
 
-    def try_score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> PhotoScore:
+    def try_score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> ImageScore:
         """Score a prediction in memory; what cannot be scored has a note and no counts."""
         try:
             return self.score(image_id, prediction)
         except CocoFormatError as err:
             return self._no_score(image_id, err)
 
-    def score_file(self, image_id: ImageId, predictions: PanopticDataset) -> PhotoScore:
+    def score_file(self, image_id: ImageId, predictions: PanopticDataset) -> ImageScore:
         """Score a prediction from a file; what cannot be scored has a note and no counts."""
         notes: list[Note] = []
         try:
             if image_id not in predictions.annotations:
                 return self.score(image_id, None)
-            pred_map, pred = _read_photo(predictions, image_id, "pred", notes)
+            pred_map, pred = _read_image(predictions, image_id, "pred", notes)
             return self._score(image_id, pred_map, pred, notes)
         except CocoFormatError as err:
             return self._no_score(image_id, err, notes)
 
     def _no_score(
         self, image_id: ImageId, err: CocoFormatError, notes: Sequence[Note] = ()
-    ) -> PhotoScore:
-        name = self.truth.photo_name(image_id)
-        return PhotoScore(image_id, name, sum_stats(()), (*notes, Note("cannot-score", str(err))))
+    ) -> ImageScore:
+        name = self.truth.image_name(image_id)
+        return ImageScore(image_id, name, sum_stats(()), (*notes, Note("cannot-score", str(err))))
 
     def _score(
         self,
@@ -166,9 +166,9 @@ class TruthScorer:
         pred_map: MapChanges | None,
         pred: SegmentTable,
         notes: list[Note],
-    ) -> PhotoScore:
-        """Score one photo; pred_map None means that all is void."""
-        truth_map, truth = _read_photo(self.truth, image_id, "truth", notes)
+    ) -> ImageScore:
+        """Score one image; pred_map None means that all is void."""
+        truth_map, truth = _read_image(self.truth, image_id, "truth", notes)
         if pred_map is None:
             pred_map = find_changes(np.zeros(truth_map.size, dtype=np.int32))
         if pred_map.size != truth_map.size:
@@ -196,32 +196,32 @@ class TruthScorer:
             raise CocoFormatError(
                 f"{self.truth.path}, image_id {image_id!r}: {err}; leave out --official"
             ) from err
-        return PhotoScore(image_id, self.truth.photo_name(image_id), stats, tuple(notes))
+        return ImageScore(image_id, self.truth.image_name(image_id), stats, tuple(notes))
 
     def evaluation(
         self,
-        photos: PhotoScores,
+        images: ImageScores,
         notes: Iterable[Note] = (),
         *,
         strict: bool = False,
     ) -> Evaluation:
-        """Sum up photos, in the order given.
+        """Sum up images, in the order given.
 
         Args:
-            photos: what `score` and `score_file` returned.
+            images: what `score` and `score_file` returned.
             notes: further ones, about whole files.
             strict: make every finding an error.
 
         Raises:
             DataError: a finding is an error; the message lists all of them.
         """
-        findings = collect_findings((*notes, *photos.notes()), official=self._official)
+        findings = collect_findings((*notes, *images.notes()), official=self._official)
         errors = [f for f in findings if strict or f.severity is Severity.ERROR]
         if errors:
             raise DataError("\n".join(["the files cannot be scored:", *map(str, errors)]))
         return Evaluation(
-            result=summarize(photos.sum(), self.space),
-            photos=photos,
+            result=summarize(images.sum(), self.space),
+            images=images,
             findings=findings,
             space=self.space,
             mapped=self.mapped,
@@ -246,8 +246,8 @@ def evaluate(
     """PQ of a COCO panoptic JSON against another, and what is wrong with the two.
 
     Ground truth in another label space is mapped into the predictions' where a map ships.
-    Photos are paired by image_id; those of a run of fuse by their names, where it has other ids.
-    A photo without a prediction counts as missed, predictions of other photos are left out.
+    Images are paired by image_id; those of a run of fuse by their names, where it has other ids.
+    An image without a prediction counts as missed, predictions of other images are left out.
 
     Args:
         gt: ground truth: a JSON, or the output folder of a run.
@@ -261,13 +261,13 @@ def evaluate(
         instances: a COCO result JSON of the instance branch, for its mask AP; category ids in
             the predictions' label space.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         CocoFormatError: a JSON cannot be read.
         LabelSpaceError: the categories differ and no map ships.
-        DataError: photos cannot be scored; the message lists all faults of the files. Or two
-            photos of a run are the same one of the ground truth.
+        DataError: images cannot be scored; the message lists all faults of the files. Or two
+            images of a run are the same one of the ground truth.
     """
     keep_freed_memory()
     truth = read_panoptic_json(gt, gt_dir)
@@ -281,13 +281,13 @@ def evaluate(
     notes += check_heads(truth, predictions, mapped=label_map is not None)
     notes += check_branches(truth, semantic_file, instance_file)
     image_ids = list(truth.annotations)
-    photos = PhotoScores()
+    images = ImageScores()
     with map_threads(lambda i: scorer.score_file(i, predictions), image_ids, workers) as scored:
-        for photo in scored:
-            photos.append(photo)
+        for image in scored:
+            images.append(image)
             if on_progress:
-                on_progress(len(photos), len(image_ids))
-    evaluation = scorer.evaluation(photos, notes, strict=strict)
+                on_progress(len(images), len(image_ids))
+    evaluation = scorer.evaluation(images, notes, strict=strict)
     branch = (truth, scorer.load, scorer.space)
     return replace(
         evaluation,
@@ -299,26 +299,26 @@ def evaluate(
 def _number_as(
     truth: PanopticDataset, predictions: PanopticDataset
 ) -> tuple[PanopticDataset, list[Note]]:
-    """The photos of a run under the ground truth's image ids, and what was done about them.
+    """The images of a run under the ground truth's image ids, and what was done about them.
 
-    A run without ``--gt`` gave its photos ids of its own. It knows their names, and by these
+    A run without ``--gt`` gave its images ids of its own. It knows their names, and by these
     they are found. Files of other tools keep their ids, which COCO's format is about.
 
     Raises:
-        DataError: two photos of the run are the same one of the ground truth.
+        DataError: two images of the run are the same one of the ground truth.
     """
     if not is_run(predictions.path.parent):
         return predictions, []
-    own_ids = match_photos(predictions, truth)
+    own_ids = match_images(predictions, truth)
     moved = [(own_id, true_id) for true_id, own_id in own_ids.items() if own_id != true_id]
     if not moved:
         return predictions, []
     own_id, true_id = moved[0]
-    example = f"{predictions.photo_name(own_id)!r} from {own_id!r} to {true_id!r}"
+    example = f"{predictions.image_name(own_id)!r} from {own_id!r} to {true_id!r}"
     notes = [Note("run-renumbered", example, len(moved))]
     extra = predictions.annotations.keys() - own_ids.values()
     if extra:
-        names = sorted(map(predictions.photo_name, extra))
+        names = sorted(map(predictions.image_name, extra))
         notes.append(Note("pred-extra", repr(names[0]), len(names)))
     return renumber(predictions, own_ids), notes
 
@@ -331,10 +331,10 @@ def _describe_map(label_map: LabelMap) -> str:
     )
 
 
-def _read_photo(
+def _read_image(
     dataset: PanopticDataset, image_id: ImageId, side: str, notes: list[Note]
 ) -> tuple[MapChanges, SegmentTable]:
-    """Read the map and the segments of a photo; faults go to notes."""
+    """Read the map and the segments of an image; faults go to notes."""
     segments = dataset.annotations[image_id].segments_info
     table = _segment_table(segments)
     where = f"image_id {image_id!r}"

@@ -32,7 +32,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something noticed in one place: a photo, or the head of a file.
+    """Something noticed in one place: an image, or the head of a file.
 
     Attributes:
         code: a key of FAULTS.
@@ -54,7 +54,7 @@ class Finding:
         severity: an error stops scoring.
         problem: what is wrong, after a number.
         count: how often.
-        first: the first example, in the order of the ground truth's photos.
+        first: the first example, in the order of the ground truth's images.
         action: what was done about it.
     """
 
@@ -209,11 +209,11 @@ FAULTS = {
 def check_truth_segments(
     where: str, segments: Sequence[SegmentRecord], table: SegmentTable
 ) -> Iterator[Note]:
-    """Notes on what a true photo's segments lack, and on several crowds of a category.
+    """Notes on what a true image's segments lack, and on several crowds of a category.
 
     Args:
-        where: the photo, in words.
-        segments: of the photo.
+        where: the image, in words.
+        segments: of the image.
         table: their columns.
     """
     unclaimed, crowds = np.isnan(table.areas), [segment.iscrowd for segment in segments]
@@ -234,7 +234,7 @@ def check_pixels(
     """Notes on where a PNG and a JSON disagree.
 
     Args:
-        image_id: the photo's.
+        image_id: the image's.
         side: "truth" or "pred".
         unlisted: int32, each id of the PNG that the JSON lacks, void aside.
         areas: int64 (N,), pixels of the segments in the PNG.
@@ -258,10 +258,10 @@ def check_pixels(
 def check_heads(
     truth: PanopticDataset, predictions: PanopticDataset, *, mapped: bool
 ) -> list[Note]:
-    """Notes on what concerns whole files: categories and photos.
+    """Notes on what concerns whole files: categories and images.
 
     Raises:
-        DataError: the two have no photo in common.
+        DataError: the two have no image in common.
     """
     notes = []
     if truth.assumed_things:
@@ -282,7 +282,7 @@ def check_heads(
     if extra:
         if len(extra) == len(predictions.annotations):
             raise DataError(
-                f"{predictions.path}: none of its photos (image_id {extra[0]!r}, ...) "
+                f"{predictions.path}: none of its images (image_id {extra[0]!r}, ...) "
                 f"is in {truth.path} (image_id {next(iter(truth.annotations), None)!r}, ...)"
             )
         notes.append(Note("pred-extra", f"image_id {extra[0]!r}", len(extra)))
@@ -300,7 +300,7 @@ def check_branches(
             extra = [i for i in branch.entries if i not in truth.annotations]
             if extra:
                 yield Note("branch-extra", f"{branch.path}, image_id {extra[0]!r}", len(extra))
-    if isinstance(semantic, ResultsFile):  # without instances a photo may well be
+    if isinstance(semantic, ResultsFile):  # without instances an image may well be
         missing = [i for i in truth.annotations if i not in semantic.entries]
         if missing:
             yield Note("branch-missing", f"{semantic.path}, image_id {missing[0]!r}", len(missing))
@@ -317,9 +317,9 @@ def check_branches(
 
 
 def _check_names(truth: PanopticDataset, predictions: PanopticDataset) -> list[Note]:
-    """A note where photos of one image_id have names that differ by more than their ending."""
+    """A note where images of one image_id have names that differ by more than their ending."""
     both = [i for i in truth.images if i in predictions.images]
-    names = [(truth.photo_name(i), predictions.photo_name(i)) for i in both]
+    names = [(truth.image_name(i), predictions.image_name(i)) for i in both]
     others = [(true, predicted) for true, predicted in names if _stem(true) != _stem(predicted)]
     if not others:
         return []
@@ -328,7 +328,7 @@ def _check_names(truth: PanopticDataset, predictions: PanopticDataset) -> list[N
 
 
 def _stem(file_name: str) -> str:
-    """A photo's name without folder, ending and leading zeros: 139 is 000000000139."""
+    """An image's name without folder, ending and leading zeros: 139 is 000000000139."""
     return PurePosixPath(file_name).stem.lstrip("0")
 
 

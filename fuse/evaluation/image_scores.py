@@ -1,4 +1,4 @@
-"""The counts of each photo of a set, in the memory of their numbers."""
+"""The counts of each image of a set, in the memory of their numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fuse.metrics.pq import PQStats, sum_rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhotoScore:
-    """The counts of one photo, and what was wrong with its files.
+class ImageScore:
+    """The counts of one image, and what was wrong with its files.
 
     Attributes:
         image_id: the ground truth's.
@@ -30,30 +30,30 @@ class PhotoScore:
     notes: tuple[Note, ...] = ()
 
 
-class PhotoScores:
-    """Scores of many photos, in order.
+class ImageScores:
+    """Scores of many images, in order.
 
-    A photo takes 36 bytes per category that it has, a quarter of the objects that come out.
+    An image takes 36 bytes per category that it has, a quarter of the objects that come out.
 
     >>> stats = PQStats(*(np.array([n]) for n in (17, 0.9, 1, 0, 0)))
-    >>> scores = PhotoScores([PhotoScore(139, "139.jpg", stats)])
+    >>> scores = ImageScores([ImageScore(139, "139.jpg", stats)])
     >>> len(scores), [score.stats.iou_sum.tolist() for score in scores]
     (1, [[0.9]])
     """
 
-    def __init__(self, scores: Iterable[PhotoScore] = ()) -> None:
+    def __init__(self, scores: Iterable[ImageScore] = ()) -> None:
         self._image_ids: list[ImageId] = []
         self._file_names: list[str] = []
         self._notes: dict[int, tuple[Note, ...]] = {}
-        self._ends = array("q")  # of each photo's rows
+        self._ends = array("q")  # of each image's rows
         self._category_ids = array("i")
         self._iou_sum = array("d")
         self._tp, self._fp, self._fn = array("q"), array("q"), array("q")
         for score in scores:
             self.append(score)
 
-    def append(self, score: PhotoScore) -> None:
-        """Add a photo behind the others."""
+    def append(self, score: ImageScore) -> None:
+        """Add an image behind the others."""
         if score.notes:
             self._notes[len(self)] = score.notes
         self._image_ids.append(score.image_id)
@@ -69,28 +69,28 @@ class PhotoScores:
     def __len__(self) -> int:
         return len(self._image_ids)
 
-    def __iter__(self) -> Iterator[PhotoScore]:
+    def __iter__(self) -> Iterator[ImageScore]:
         return map(self._get, range(len(self)))
 
-    def in_order_of(self, image_ids: Iterable[ImageId]) -> PhotoScores:
-        """The scores of some photos, in the order given; ids without a score are passed over."""
+    def in_order_of(self, image_ids: Iterable[ImageId]) -> ImageScores:
+        """The scores of some images, in the order given; ids without a score are passed over."""
         places = {image_id: place for place, image_id in enumerate(self._image_ids)}
-        return PhotoScores(self._get(places[i]) for i in image_ids if i in places)
+        return ImageScores(self._get(places[i]) for i in image_ids if i in places)
 
     def sum(self) -> PQStats:
-        """The counts of all photos, added up in their order."""
+        """The counts of all images, added up in their order."""
         return sum_rows(PQStats(*map(np.array, self._columns())))
 
     def notes(self) -> Iterator[Note]:
-        """What was wrong with the files of all photos."""
+        """What was wrong with the files of all images."""
         for notes in self._notes.values():
             yield from notes
 
     def _columns(self) -> tuple[array[int], array[float], array[int], array[int], array[int]]:
         return self._category_ids, self._iou_sum, self._tp, self._fp, self._fn
 
-    def _get(self, place: int) -> PhotoScore:
+    def _get(self, place: int) -> ImageScore:
         rows = slice(self._ends[place - 1] if place else 0, self._ends[place])
         stats = PQStats(*(np.array(column[rows]) for column in self._columns()))
         notes = self._notes.get(place, ())
-        return PhotoScore(self._image_ids[place], self._file_names[place], stats, notes)
+        return ImageScore(self._image_ids[place], self._file_names[place], stats, notes)

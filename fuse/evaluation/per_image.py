@@ -1,4 +1,4 @@
-"""The scores of single photos as a table."""
+"""The scores of single images as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 @take_text
 def write_per_image_csv(path: Path, evaluation: Evaluation) -> None:
-    """Write one line per photo: its counts, and PQ over the categories that it has.
+    """Write one line per image: its counts, and PQ over the categories that it has.
 
     Raises:
         OSError: the folder is missing or not writable.
@@ -23,10 +23,10 @@ def write_per_image_csv(path: Path, evaluation: Evaluation) -> None:
     with open_whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
-        for photo in evaluation.photos:
-            stats = photo.stats
+        for image in evaluation.images:
+            stats = image.stats
             score = summarize(stats, evaluation.space).all
             counts = (int(column.sum()) for column in (stats.tp, stats.fp, stats.fn))
             pq = score.pq if score.n else ""
             iou_sum = float(stats.iou_sum.sum())
-            writer.writerow((photo.image_id, photo.file_name, pq, *counts, iou_sum))
+            writer.writerow((image.image_id, image.file_name, pq, *counts, iou_sum))

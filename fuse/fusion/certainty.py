@@ -52,7 +52,7 @@ def score_stuff(prediction: PanopticPrediction, target: TargetLogits) -> dict[in
 
     Args:
         prediction: its segments with ids 1, 2, 3, ...; those with a score are instances.
-        target: logits of the same photo; stuff of classes that they lack is left out.
+        target: logits of the same image; stuff of classes that they lack is left out.
     """
     row_of = {category_id: row for row, category_id in enumerate(target.category_ids.tolist())}
     rows = np.full(len(prediction.segments_info) + 1, -1, dtype=np.int32)

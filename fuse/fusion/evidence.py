@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuse.ops.evidence import photo_axes, relative_logits, upsample_best, upsample_window
+from fuse.ops.evidence import image_axes, relative_logits, upsample_best, upsample_window
 from fuse.types import Float32Array, Int32Array, LabelSpace, SemanticPrediction
 
 # A class whose logit lies this far below a cell's largest has 2 % of its probability.
@@ -37,7 +37,7 @@ class ClassEvidence:
 
 
 def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassEvidence:
-    """Measure a photo's evidence.
+    """Measure an image's evidence.
 
     It is the height of the logits above a floor (`relative_logits`). A net without logits
     says REACH for the class of its label map and 0 for all others.
@@ -51,7 +51,7 @@ def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassEvide
     planes = relative_logits(target.logits.logits, REACH)
     of_void = planes[target.category_ids == 0].max(axis=0, initial=0)
     by_category = dict(zip(target.category_ids.tolist(), planes, strict=True))
-    axes = photo_axes(target.logits)
+    axes = image_axes(target.logits)
     stuff_rows = np.flatnonzero(np.isin(target.category_ids, space.stuff_ids))
     stuff_labels = np.zeros(target.size, dtype=np.int32)
     stuff = np.zeros(target.size, dtype=np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fuse.fusion.evidence import ClassEvidence, Window, weigh_classes
 from fuse.fusion.orders import contest, is_same_object
-from fuse.fusion.overlap import Int64Array, add_stuff, check_photo, order_by_score
+from fuse.fusion.overlap import Int64Array, add_stuff, check_image, order_by_score
 from fuse.ops.claims import claim_pixels
 from fuse.ops.masks import paste_mask, stretch_mask
 from fuse.ops.segments import measure_segments
@@ -52,9 +52,9 @@ def fuse_by_mask_argmax(
         stuff_area: see `fuse_by_overlap`.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), np.zeros(semantic.size, np.float32)
     for owner, index in enumerate(survivors.tolist(), start=1):
@@ -97,9 +97,9 @@ def fuse_by_upsnet_logits(
         evidence: `weigh_classes` of the same semantic prediction, where it is at hand.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     evidence = evidence or weigh_classes(semantic, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), evidence.stuff.copy()
@@ -147,9 +147,9 @@ def fuse_by_adaptive(
         evidence: as there; semantic logits enter as `ClassEvidence`.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     evidence = evidence or weigh_classes(semantic, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), evidence.stuff.copy()
@@ -197,7 +197,7 @@ def _mask_values(
     """A value per pixel of an instance's box, and where these pixels are.
 
     Args:
-        instances: of the photo.
+        instances: of the image.
         index: which one.
         change: from the probabilities of a soft mask, before it is stretched, to the values.
     """

@@ -1,4 +1,4 @@
-"""From photos to panoptic maps: two nets and a rule."""
+"""From images to panoptic maps: two nets and a rule."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from fuse.errors import LabelSpaceError
 from fuse.inference.fetch import place_weights
 from fuse.inference.prediction import (
-    PhotoPrediction,
+    ImagePrediction,
     find_pairs,
-    fuse_photo,
+    fuse_image,
     map_instances,
     map_labels,
     map_logits,
@@ -28,8 +28,8 @@ from fuse.types import (
     Instances,
     Int32Array,
     LabelSpace,
+    NamedImage,
     PanopticPrediction,
-    Photo,
     SemanticLogits,
     SemanticPrediction,
     TargetLogits,
@@ -39,7 +39,7 @@ from fuse.types import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawPrediction:
-    """What the two nets answered for one photo, each in its own label space.
+    """What the two nets answered for one image, each in its own label space.
 
     Attributes:
         semantic: logits, or the label map of a net that has none.
@@ -54,7 +54,7 @@ class Pipeline:
     """Two nets on a device, and the rule that fuses what they say.
 
     `predict` runs the nets; `to_target` and `fuse` are pure, need no device and may run on any
-    thread. Calling the pipeline does all for one photo.
+    thread. Calling the pipeline does all for one image.
 
     Args:
         config: the preset.
@@ -84,8 +84,8 @@ class Pipeline:
         self.config = config
         self.space: LabelSpace = load_space(config.label_space)
         if config.fusion.class_choice == "overlap":
-            load_partners(self.space)  # where there are none it fails here, not at each photo
-        find_pairs(config.fusion, self.space)  # a wrong name fails here, not at each photo
+            load_partners(self.space)  # where there are none it fails here, not at each image
+        find_pairs(config.fusion, self.space)  # a wrong name fails here, not at each image
         self.device = choose_device(device)
         options = place_weights(config, weights_dir, on_fetch)
         self.semantic_model = create_semantic_model(
@@ -102,8 +102,8 @@ class Pipeline:
                 config.instance, self.instance_model.label_space, self.space
             ),
         }
-        self._class_targets = map_class_ids(
-            self.semantic_model.class_ids, self.label_maps["semantic"]
+        self._class_targets = map_category_ids(
+            self.semantic_model.category_ids, self.label_maps["semantic"]
         )
         self.weights: Mapping[str, str] = {
             "semantic": self.semantic_model.weights_hash,
@@ -127,12 +127,12 @@ class Pipeline:
         return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)
 
     def predict(
-        self, photos: Sequence[Photo], *, score_floor: float | None = None
+        self, images: Sequence[NamedImage], *, score_floor: float | None = None
     ) -> list[RawPrediction]:
-        """Run both nets over photos of any sizes.
+        """Run both nets over images of any sizes.
 
         Args:
-            photos: any number.
+            images: any number.
             score_floor: instances below it need not be found; by default the rule's threshold.
 
         Raises:
@@ -141,11 +141,11 @@ class Pipeline:
         semantic, instance = self.config.semantic, self.config.instance
         if score_floor is None:
             score_floor = self.config.fusion.score_threshold
-        answers = ask_semantic(semantic.model, self.semantic_model, photos)
-        found = ask_instances(instance.model, self.instance_model, photos, score_floor)
+        answers = ask_semantic(semantic.model, self.semantic_model, images)
+        found = ask_instances(instance.model, self.instance_model, images, score_floor)
         return [RawPrediction(*pair) for pair in zip(answers, found, strict=True)]
 
-    def to_target(self, raw: RawPrediction) -> PhotoPrediction:
+    def to_target(self, raw: RawPrediction) -> ImagePrediction:
         """Both answers in the target label space."""
         semantic: TargetLogits | SemanticPrediction
         if isinstance(raw.semantic, SemanticPrediction):
@@ -153,16 +153,16 @@ class Pipeline:
         else:
             semantic = map_logits(raw.semantic, self._class_targets)
         instances = map_instances(raw.instances, self.label_maps["instance"])
-        return PhotoPrediction(semantic, instances)
+        return ImagePrediction(semantic, instances)
 
     def fuse(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
         """The panoptic map by the preset's rule."""
         choices = self.label_maps["instance"].choices
-        return fuse_photo(semantic, instances, self.space, self.config.fusion, choices)
+        return fuse_image(semantic, instances, self.space, self.config.fusion, choices)
 
     def __call__(self, image: UInt8Array) -> PanopticPrediction:
-        """Panoptic map of one RGB photo, uint8 (H, W, 3)."""
-        prediction = self.to_target(*self.predict([Photo(image)]))
+        """Panoptic map of one RGB image, uint8 (H, W, 3)."""
+        prediction = self.to_target(*self.predict([NamedImage(image)]))
         return self.fuse(prediction.label(), prediction.instances)
 
 
@@ -188,8 +188,8 @@ def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace)
         ) from err
 
 
-def map_class_ids(class_ids: Int32Array, label_map: LabelMap) -> Int32Array:
+def map_category_ids(category_ids: Int32Array, label_map: LabelMap) -> Int32Array:
     """int32 (C,), the target category_id of each row of a net's logits, 0 = void."""
     return np.array(
-        [label_map.target_ids[i] if i else 0 for i in class_ids.tolist()], dtype=np.int32
+        [label_map.target_ids[i] if i else 0 for i in category_ids.tolist()], dtype=np.int32
     )

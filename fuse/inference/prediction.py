@@ -1,4 +1,4 @@
-"""What the two nets say about a photo, in the target label space; kept in a small file.
+"""What the two nets say about an image, in the target label space; kept in a small file.
 
 The file holds all that a fusion rule may ask for, so that rules and thresholds can be tried
 without running a net again. Of the logits it keeps those that can win somewhere, which makes
@@ -48,7 +48,7 @@ from fuse.types import (
 Arrays = dict[str, npt.NDArray[Any]]
 
 NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule looks at
-MAX_UNPACKED = 2**31  # bytes of all arrays of a photo; a label map of MAX_PIXELS takes a third
+MAX_UNPACKED = 2**31  # bytes of all arrays of an image; a label map of MAX_PIXELS takes a third
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
 
 KEPT_SCORE = 0.05  # down to which instances are kept; what detectors are customarily scored down to
@@ -60,8 +60,8 @@ def lowest_kept_score(fusion: FusionConfig) -> float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhotoPrediction:
-    """What the two nets say about one photo, in the target label space.
+class ImagePrediction:
+    """What the two nets say about one image, in the target label space.
 
     Attributes:
         semantic: logits, or the label map of a net that has none.
@@ -77,7 +77,7 @@ class PhotoPrediction:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
+        """(height, width) of the image."""
         return self.instances.size
 
     def find_category_ids(self) -> set[int]:
@@ -91,7 +91,7 @@ class PhotoPrediction:
         return {*ids.tolist(), *self.instances.category_ids.tolist()}
 
     def label(self) -> SemanticPrediction:
-        """The label map: logits upsampled to the photo, the best class of each pixel."""
+        """The label map: logits upsampled to the image, the best class of each pixel."""
         if isinstance(self.semantic, SemanticPrediction):
             return self.semantic
         logits = self.semantic.logits
@@ -151,7 +151,7 @@ def map_instances(instances: Instances, label_map: LabelMap) -> Instances:
     return instances.select(np.isin(category_ids, label_map.target.thing_ids), category_ids)
 
 
-def fuse_photo(
+def fuse_image(
     semantic: SemanticPrediction,
     instances: Instances,
     space: LabelSpace,
@@ -160,7 +160,7 @@ def fuse_photo(
     *,
     evidence: ClassEvidence | None = None,
 ) -> PanopticPrediction:
-    """The panoptic map of a photo by a preset's rule.
+    """The panoptic map of an image by a preset's rule.
 
     Args:
         semantic: label map in the space.
@@ -232,7 +232,7 @@ def find_pairs(fusion: FusionConfig, space: LabelSpace) -> frozenset[tuple[int, 
     )
 
 
-def write_prediction(path: Path, prediction: PhotoPrediction) -> str:
+def write_prediction(path: Path, prediction: ImagePrediction) -> str:
     """Write a prediction as a compressed ``.npz``, whole or not at all.
 
     Returns:
@@ -247,7 +247,7 @@ def write_prediction(path: Path, prediction: PhotoPrediction) -> str:
     return write_whole(path, file.getvalue())
 
 
-def read_prediction(path: Path) -> PhotoPrediction:
+def read_prediction(path: Path) -> ImagePrediction:
     """Read what `write_prediction` wrote.
 
     Raises:
@@ -255,13 +255,13 @@ def read_prediction(path: Path) -> PhotoPrediction:
     """
     try:
         arrays = _read_arrays(read_regular(path))
-        return PhotoPrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
+        return ImagePrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
     except Exception as err:  # readers of archives raise almost anything on damaged files
         raise CocoFormatError(f"{path}: not a kept prediction ({err})") from err
 
 
 def _read_arrays(content: bytes) -> Arrays:
-    """The arrays of an ``.npz``; ValueError where they need more room than any photo's."""
+    """The arrays of an ``.npz``; ValueError where they need more room than any image's."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED:
             raise ValueError(f"more than {MAX_UNPACKED} bytes unpacked")
@@ -348,8 +348,8 @@ def _unpack_semantic(arrays: Arrays) -> TargetLogits | SemanticPrediction:
 
 
 def _unpack_size(arrays: Arrays) -> tuple[int, int]:
-    """(height, width) of the photo."""
+    """(height, width) of the image."""
     height, width = map(int, arrays["size"])
     if min(height, width) < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"no photo is {height} x {width}")
+        raise ValueError(f"no image is {height} x {width}")
     return height, width

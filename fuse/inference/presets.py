@@ -18,7 +18,7 @@ from fuse.io.toml_files import read_toml
 from fuse.models.registry import needs_plugin_permission
 
 PACKAGE_DIR = Path(__file__).parents[1]
-# In a wheel the presets and the example photos lie in the package, in a checkout beside it.
+# In a wheel the presets and the example images lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
 CLASS_CHOICES = ("commonest", "evidence", "overlap")
 THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area")
@@ -55,7 +55,7 @@ class FusionConfig:
         score_threshold: instances below it are dropped, 0..1.
         overlap_threshold: instances with more than this share of their pixels taken are
             skipped, 0..1.
-        stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the photo.
+        stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the image.
         stuff_score: stuff segments whose class has a lower mean probability are dropped, 0..1.
         class_choice: of an instance whose label map offers several categories: ``commonest``
             takes the first, ``evidence`` the one that the semantic net sees on its pixels,
@@ -197,14 +197,14 @@ def list_pipelines() -> dict[str, Path]:
 
 
 def find_examples() -> Path:
-    """The folder of the example photos and their ground truth.
+    """The folder of the example images and their ground truth.
 
     Raises:
         DataError: it is not there.
     """
     found = next((folder for folder in EXAMPLES_DIRS if folder.is_dir()), None)
     if found is None:
-        raise DataError("the example photos are missing from this installation")
+        raise DataError("the example images are missing from this installation")
     return found
 
 

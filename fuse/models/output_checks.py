@@ -22,7 +22,7 @@ from fuse.types import (
     Instances,
     Int32Array,
     LabelSpace,
-    Photo,
+    NamedImage,
     RleMasks,
     SemanticLogits,
     SemanticPrediction,
@@ -36,42 +36,42 @@ ANY_FAILURE = (Exception, SystemExit)
 
 
 def ask_semantic(
-    name: str, model: SemanticModel, photos: Sequence[Photo]
+    name: str, model: SemanticModel, images: Sequence[NamedImage]
 ) -> Sequence[SemanticLogits | SemanticPrediction]:
-    """What a semantic model says of photos.
+    """What a semantic model says of images.
 
     Args:
         name: of the model in the preset.
         model: the model.
-        photos: any number.
+        images: any number.
 
     Raises:
         ModelError: the model failed.
         ModelOutputError: it answered with something else than it must.
     """
     who = f"semantic model {name!r}"
-    answers = _ask(who, model.predict, lambda: model.predict(photos))
-    _check_kinds(who, answers, (SemanticLogits, SemanticPrediction), photos)
+    answers = _ask(who, model.predict, lambda: model.predict(images))
+    _check_kinds(who, answers, (SemanticLogits, SemanticPrediction), images)
     for answer in answers:
         if isinstance(answer, SemanticPrediction):
             _check_ids(who, np.unique(answer.label_map), model.label_space)
-        elif len(answer.logits) != len(model.class_ids):
+        elif len(answer.logits) != len(model.category_ids):
             raise ModelOutputError(
                 f"{who}: answered with {len(answer.logits)} classes, "
-                f"but its class_ids has {len(model.class_ids)}"
+                f"but its category_ids has {len(model.category_ids)}"
             )
     return answers
 
 
 def ask_instances(
-    name: str, model: InstanceModel, photos: Sequence[Photo], score_floor: float
+    name: str, model: InstanceModel, images: Sequence[NamedImage], score_floor: float
 ) -> Sequence[Instances]:
-    """What an instance model says of photos.
+    """What an instance model says of images.
 
     Args:
         name: of the model in the preset.
         model: the model.
-        photos: any number.
+        images: any number.
         score_floor: instances below it need not be found.
 
     Raises:
@@ -79,8 +79,8 @@ def ask_instances(
         ModelOutputError: it answered with something else than it must.
     """
     who = f"instance model {name!r}"
-    answers = _ask(who, model.predict, lambda: model.predict(photos, score_floor=score_floor))
-    _check_kinds(who, answers, (Instances,), photos)
+    answers = _ask(who, model.predict, lambda: model.predict(images, score_floor=score_floor))
+    _check_kinds(who, answers, (Instances,), images)
     for answer in answers:
         _check_ids(who, np.unique(answer.category_ids), model.label_space)
         _check_things(who, answer.category_ids, model.label_space)
@@ -124,22 +124,22 @@ def _check_kinds(
     who: str,
     answers: object,
     kinds: tuple[type[Any], ...],
-    photos: Sequence[Photo],
+    images: Sequence[NamedImage],
 ) -> None:
-    """Raise ModelOutputError unless there is one answer of a right kind and size per photo."""
-    if not isinstance(answers, Sequence) or len(answers) != len(photos):
+    """Raise ModelOutputError unless there is one answer of a right kind and size per image."""
+    if not isinstance(answers, Sequence) or len(answers) != len(images):
         got = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
         raise ModelOutputError(
-            f"{who}: predict returned {got} to {len(photos)} photos; it must return a list with "
-            "one answer per photo"
+            f"{who}: predict returned {got} to {len(images)} images; it must return a list with "
+            "one answer per image"
         )
-    for answer, photo in zip(answers, photos, strict=True):
+    for answer, image in zip(answers, images, strict=True):
         if not isinstance(answer, kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise ModelOutputError(f"{who}: answered with {type(answer).__name__}, not {names}")
-        if tuple(answer.size) != photo.size:
+        if tuple(answer.size) != image.size:
             raise ModelOutputError(
-                f"{who}: answered for size {answer.size} to a photo of {photo.size}"
+                f"{who}: answered for size {answer.size} to an image of {image.size}"
             )
 
 
@@ -174,7 +174,7 @@ def _check_corners(who: str, boxes: Float32Array) -> None:
 
 
 def _check_codes(who: str, masks: RleMasks, size: tuple[int, int]) -> None:
-    """Raise ModelOutputError for a run-length code that describes no mask of the photo."""
+    """Raise ModelOutputError for a run-length code that describes no mask of the image."""
     for index, rle in enumerate(masks.rles):
         try:
             count_rle_pixels(rle["counts"], size)

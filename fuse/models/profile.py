@@ -1,4 +1,4 @@
-"""What a net costs: parameters, operations, memory, counted on a photo by torch itself."""
+"""What a net costs: parameters, operations, memory, counted on an image by torch itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What masks of one photo have in common, pair by pair, and what a label map says there."""
+"""What masks of one image have in common, pair by pair, and what a label map says there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def count_shared(
     """Count the pixels that each pair of masks shares, and those labelled as the first.
 
     Args:
-        masks: K masks of one photo.
+        masks: K masks of one image.
         category_ids: int32 (K,), what each mask is.
-        label_map: int32 (H, W) of the photo, a category_id per pixel.
+        label_map: int32 (H, W) of the image, a category_id per pixel.
 
     Returns:
         shared int64 (K, K), pixels in both masks; the diagonal holds the areas. own int64

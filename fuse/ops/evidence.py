@@ -34,8 +34,8 @@ def relative_logits(logits: npt.NDArray[np.float16], reach: float) -> Float32Arr
     return np.maximum(values, np.float32(0), out=values)
 
 
-def photo_axes(logits: SemanticLogits) -> tuple[Axis, Axis]:
-    """Where the photo's pixels lie on the grid of the logits, along y and along x."""
+def image_axes(logits: SemanticLogits) -> tuple[Axis, Axis]:
+    """Where the image's pixels lie on the grid of the logits, along y and along x."""
     (_, height, width), scale, offset = logits.logits.shape, logits.scale, logits.offset
     y = axis_cells(logits.size[0], height, scale[0], offset[0], align_corners=False)
     x = axis_cells(logits.size[1], width, scale[1], offset[1], align_corners=False)
@@ -43,18 +43,18 @@ def photo_axes(logits: SemanticLogits) -> tuple[Axis, Axis]:
 
 
 def upsample_best(planes: Float32Array, logits: SemanticLogits) -> tuple[Int32Array, Float32Array]:
-    """The largest of several planes at each pixel of the photo.
+    """The largest of several planes at each pixel of the image.
 
     Args:
         planes: float32 (K, h, w), K >= 1, on the grid of the logits.
-        logits: whose photo and grid it is.
+        logits: whose image and grid it is.
 
     Returns:
         int32 (H, W), which plane it is; float32 (H, W), its value there, bilinear.
     """
     rows = np.arange(len(planes), dtype=np.int32)
     best = upsample_argmax(planes, logits.size, rows, scale=logits.scale, offset=logits.offset)
-    (row, row_weight), (column, column_weight) = photo_axes(logits)
+    (row, row_weight), (column, column_weight) = image_axes(logits)
     return best, _sample(planes, best, row, row_weight, column, column_weight)
 
 
@@ -66,13 +66,13 @@ def sum_by_segment(
     Args:
         planes: float32 (K, h, w), on the grid of the logits.
         rows: int32 (N,), the plane of each segment_id, below 0 for none.
-        panoptic_map: int32 (H, W), segment ids 0..N - 1 of the photo.
-        logits: whose photo and grid it is.
+        panoptic_map: int32 (H, W), segment ids 0..N - 1 of the image.
+        logits: whose image and grid it is.
 
     Returns:
         float64 (N,), 0 for segments without a plane.
     """
-    (row, row_weight), (column, column_weight) = photo_axes(logits)
+    (row, row_weight), (column, column_weight) = image_axes(logits)
     nearest_row = np.minimum(row + (row_weight > HALF), planes.shape[1] - 1)
     nearest_column = np.minimum(column + (column_weight > HALF), planes.shape[2] - 1)
     return _sum_by_segment(planes, rows, panoptic_map, nearest_row, nearest_column)
@@ -98,12 +98,12 @@ def _sum_by_segment(
 def upsample_window(
     plane: Float32Array, axes: tuple[Axis, Axis], window: tuple[slice, slice]
 ) -> Float32Array:
-    """One plane at the pixels of a window of the photo, bilinear.
+    """One plane at the pixels of a window of the image, bilinear.
 
     Args:
         plane: float32 (h, w).
-        axes: of the whole photo, from `photo_axes`.
-        window: rows and columns of the photo.
+        axes: of the whole image, from `image_axes`.
+        window: rows and columns of the image.
     """
     (row, row_weight), (column, column_weight) = axes
     y, x = window

@@ -19,7 +19,7 @@ Setting = dict[str, float | str | None]
 class _Sweep:
     settings: list[Setting]
     best: Setting
-    photos: int = 0
+    images: int = 0
     held_out: dict[str, dict[str, float | int | None]] | None = None
     interval: tuple[float, float] | None = None
 

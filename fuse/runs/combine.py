@@ -9,9 +9,9 @@ from typing import Any
 
 from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
-from fuse.inference.prediction import find_pairs, fuse_photo
+from fuse.inference.prediction import find_pairs, fuse_image
 from fuse.inference.presets import THRESHOLDS, FusionConfig, change_fusion, parse_fusion_overrides
-from fuse.io.coco.image_list import read_categories, read_photo_list
+from fuse.io.coco.image_list import read_categories, read_image_list
 from fuse.io.coco.panoptic import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.coco.results import LabelFolder, ResultsFile, open_semantic, read_results
 from fuse.io.files import take_text, write_pair_aside
@@ -24,7 +24,7 @@ from fuse.runs.saved_predictions import read_kept_run
 from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
-DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the photo list has categories
+DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the image list has categories
 Fuse = Callable[[ImageRecord], PanopticPrediction]
 
 
@@ -34,42 +34,42 @@ class CombineResult:
 
     Attributes:
         out: folder of panoptic.json and its PNGs.
-        photos: how many have a map.
+        images: how many have a map.
         segments: in all maps together.
-        unlisted: image ids in the predictions that the photo list lacks; left out.
+        unlisted: image ids in the predictions that the image list lacks; left out.
     """
 
     out: Path
-    photos: int
+    images: int
     segments: int
     unlisted: tuple[ImageId, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Inputs:
-    """Two predictions of the same photos, and the rule that fuses them."""
+    """Two predictions of the same images, and the rule that fuses them."""
 
     instances: ResultsFile
     semantic: ResultsFile | LabelFolder
     space: LabelSpace
     fusion: FusionConfig
 
-    def fuse(self, photo: ImageRecord) -> PanopticPrediction:
-        """Fuse one photo.
+    def fuse(self, image: ImageRecord) -> PanopticPrediction:
+        """Fuse one image.
 
         Raises:
-            CocoFormatError: an entry of the photo or its label PNG is wrong.
+            CocoFormatError: an entry of the image or its label PNG is wrong.
         """
-        size = (photo.height or 0, photo.width or 0)  # the photo list has checked both
+        size = (image.height or 0, image.width or 0)  # the image list has checked both
         instances = self.instances.load_instances(
-            photo.image_id, size, score_threshold=self.fusion.score_threshold
+            image.image_id, size, score_threshold=self.fusion.score_threshold
         )
         if isinstance(self.semantic, ResultsFile):
-            stuff_ids, stuff_masks = self.semantic.load_masks(photo.image_id, size, isthing=False)
+            stuff_ids, stuff_masks = self.semantic.load_masks(image.image_id, size, isthing=False)
             thresholds = {key: getattr(self.fusion, key) for key in THRESHOLDS}
             return fuse_stuff_masks(stuff_ids, stuff_masks, instances, **thresholds)
-        semantic = self.semantic.load_semantic(photo.image_id, photo.file_name, size)
-        return fuse_photo(semantic, instances, self.space, self.fusion, {})
+        semantic = self.semantic.load_semantic(image.image_id, image.file_name, size)
+        return fuse_image(semantic, instances, self.space, self.fusion, {})
 
 
 @take_text
@@ -92,7 +92,7 @@ def combine(
     """Fuse instances and stuff of other tools, as COCO's combine script does.
 
     The segments are that script's, pixel for pixel; their ids count up from 1 in paint order,
-    and segments without pixels are left out. A few photos are in memory at a time.
+    and segments without pixels are left out. A few images are in memory at a time.
 
     Args:
         out: folder for panoptic.json and panoptic/*.png; new, empty, or see overwrite.
@@ -100,8 +100,8 @@ def combine(
         semantic: COCO result JSON of stuff masks, or a folder of label PNGs (category ids as
             grey values or palette indices, 0 = void). Entries and pixels of things are
             left out.
-        images: COCO JSON with ``images``; photos without predictions get an empty map.
-        categories: name of a label space, CSV or JSON file; by default the photo list's,
+        images: COCO JSON with ``images``; images without predictions get an empty map.
+        categories: name of a label space, CSV or JSON file; by default the image list's,
             else COCO panoptic.
         rule: a key of `fuse.fusion.METHODS`, by default ``overlap``.
         score_threshold: see `FusionConfig`, and so the next two; None takes the rule's own.
@@ -110,28 +110,28 @@ def combine(
         overrides: ``key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         ConfigError: the rule or a threshold is wrong.
         CocoFormatError: a file is wrong; the message names the entry and the field.
-        DataError: the folder is not empty, or none of a file's photos is in the list.
+        DataError: the folder is not empty, or none of a file's images is in the list.
         LabelSpaceError: there are no such categories.
     """
     given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
     fusion = change_fusion(FusionConfig(), given)
     if fusion.stuff_score > 0:
         raise ConfigError("stuff_score needs logits, which kept predictions have, not result files")
-    photos, listed_space = read_photo_list(images)
+    listed, listed_space = read_image_list(images)
     space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
     inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)
-    unlisted = _find_unlisted(inputs, photos.keys(), images)
+    unlisted = _find_unlisted(inputs, listed.keys(), images)
     find_pairs(fusion, space)
     if isinstance(inputs.semantic, ResultsFile) and METHODS[fusion.rule].fuse != fuse_by_overlap:
         raise ConfigError(f"rule {rule!r} needs a folder of label PNGs; {semantic} is a file")
-    names = png_names([photo.file_name for photo in photos.values()])
-    tasks = list(zip(photos.values(), names, strict=True))
-    segments = _combine_photos(
+    names = png_names([image.file_name for image in listed.values()])
+    tasks = list(zip(listed.values(), names, strict=True))
+    segments = _combine_images(
         out,
         tasks,
         inputs.fuse,
@@ -140,7 +140,7 @@ def combine(
         workers=workers,
         on_progress=on_progress,
     )
-    return CombineResult(out, len(photos), segments, unlisted)
+    return CombineResult(out, len(listed), segments, unlisted)
 
 
 @take_text
@@ -171,7 +171,7 @@ def combine_kept(
         overrides: ``key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         ConfigError: the rule or a threshold is wrong.
@@ -183,10 +183,10 @@ def combine_kept(
     fusion = run.change_rule(given)
     annotations = run.dataset.annotations
     tasks = [(image, annotations[i].file_name) for i, image in run.dataset.images.items()]
-    segments = _combine_photos(
+    segments = _combine_images(
         out,
         tasks,
-        lambda photo: next(run.fuse(photo.image_id, [fusion])),
+        lambda listed: next(run.fuse(listed.image_id, [fusion])),
         run.space,
         overwrite=overwrite,
         workers=workers,
@@ -212,7 +212,7 @@ def _collect_changes(
     return {k: v for k, v in given.items() if v is not None} | parse_fusion_overrides(overrides)
 
 
-def _combine_photos(
+def _combine_images(
     out: Path,
     tasks: list[tuple[ImageRecord, str]],
     fuse: Fuse,
@@ -222,7 +222,7 @@ def _combine_photos(
     workers: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
-    """Fuse photos and write panoptic.json and its PNGs; returns how many segments they have."""
+    """Fuse images and write panoptic.json and its PNGs; returns how many segments they have."""
     _check_folder(out, overwrite=overwrite)
     is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -237,18 +237,18 @@ def _combine_photos(
             yield annotation
 
     def write_map(task: tuple[ImageRecord, str], png_dir: Path) -> dict[str, Any]:
-        photo, name = task
-        fused = fuse(photo)
+        image, name = task
+        fused = fuse(image)
         write_id_map(make_parent(png_dir, name), fused.panoptic_map)
-        return annotation_to_json(photo.image_id, name, fused.segments_info)
+        return annotation_to_json(image.image_id, name, fused.segments_info)
 
     try:
         with write_pair_aside(out / PANOPTIC_FILE) as written:
             png_dir = written.with_suffix("")
             png_dir.mkdir()
             with map_threads(lambda task: write_map(task, png_dir), tasks, workers) as annotations:
-                photos = [photo for photo, _ in tasks]
-                write_panoptic_json(written, photos, count(annotations), space)
+                images = [image for image, _ in tasks]
+                write_panoptic_json(written, images, count(annotations), space)
     except BaseException:
         if is_new:
             out.rmdir()
@@ -267,8 +267,8 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
     check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))
 
 
-def _find_unlisted(inputs: _Inputs, listed: Set[ImageId], photo_list: Path) -> tuple[ImageId, ...]:
-    """Image ids that the predictions speak of and the photo list lacks.
+def _find_unlisted(inputs: _Inputs, listed: Set[ImageId], image_list: Path) -> tuple[ImageId, ...]:
+    """Image ids that the predictions speak of and the image list lacks.
 
     Raises:
         DataError: it lacks all of a file.
@@ -279,8 +279,8 @@ def _find_unlisted(inputs: _Inputs, listed: Set[ImageId], photo_list: Path) -> t
             extra = file.entries.keys() - listed
             if len(extra) == len(file.entries):
                 raise DataError(
-                    f"{file.path}: none of its photos (image_id {next(iter(file.entries))!r}, ...) "
-                    f"is in {photo_list} (image_id {next(iter(listed), None)!r}, ...)"
+                    f"{file.path}: none of its images (image_id {next(iter(file.entries))!r}, ...) "
+                    f"is in {image_list} (image_id {next(iter(listed), None)!r}, ...)"
                 )
             unlisted |= extra
     return tuple(sorted(unlisted, key=str))

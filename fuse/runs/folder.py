@@ -25,7 +25,7 @@ from fuse.io.json_files import parse_object
 from fuse.io.names import check_links
 from fuse.io.run_files import JOURNAL_FILE, PANOPTIC_FILE, RUN_FILE
 from fuse.labels import list_spaces, load_space
-from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
+from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask, JournalRecord
 from fuse.types import LabelSpace
 
 LOCK_FILE = ".lock"
@@ -46,7 +46,7 @@ WRITTEN = (
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Where a photo's record begins in the journal, and whether it says that it failed."""
+    """Where an image's record begins in the journal, and whether it says that it failed."""
 
     offset: int
     failed: bool
@@ -105,26 +105,26 @@ class RunFolder:
         self._lock.release()
 
     def is_done(self, file_name: str) -> bool:
-        """Whether a photo is done, in this run or an earlier one."""
+        """Whether an image is done, in this run or an earlier one."""
         line = self._lines.get(file_name)
         return line is not None and not line.failed
 
-    def find_record(self, file_name: str) -> PhotoRecord | None:
-        """What became of a photo, in this run or an earlier one; None where it was not tried."""
+    def find_record(self, file_name: str) -> JournalRecord | None:
+        """What became of an image, in this run or an earlier one; None where it was not tried."""
         return self.read_record(file_name) if file_name in self._lines else None
 
-    def read_record(self, file_name: str) -> PhotoRecord:
-        """What became of a photo; KeyError where it has not been tried."""
+    def read_record(self, file_name: str) -> JournalRecord:
+        """What became of an image; KeyError where it has not been tried."""
         self._journal.seek(self._lines[file_name].offset)
         return _parse_record(self._journal.readline(), self.path / JOURNAL_FILE)
 
-    def append(self, record: PhotoRecord) -> None:
+    def append(self, record: JournalRecord) -> None:
         """Add a record to the journal; it outlives this process from then on."""
         offset = self._write_line(record.to_json())
         self._lines[record.file_name] = _Line(offset, failed=record.error is not None)
 
     def forget(self, file_name: str) -> None:
-        """Take a photo for one that has not been tried, so that it is done again."""
+        """Take an image for one that has not been tried, so that it is done again."""
         self._write_line({"file_name": file_name, "forgotten": True})
         self._lines.pop(file_name, None)
 
@@ -136,8 +136,8 @@ class RunFolder:
         self._journal.flush()
         return offset
 
-    def write_maps(self, tasks: Sequence[PhotoTask], space: LabelSpace) -> None:
-        """Write panoptic.json over the photos that are done, in order."""
+    def write_maps(self, tasks: Sequence[ImageTask], space: LabelSpace) -> None:
+        """Write panoptic.json over the images that are done, in order."""
         done = [task for task in tasks if self.is_done(task.file_name)]
         path = self.path / PANOPTIC_FILE
         write_panoptic_json(path, self._images(done), self._annotations(done), space)
@@ -149,12 +149,12 @@ class RunFolder:
             self.path / RUN_FILE, {"settings": self._settings, "files": self._files, **summary}
         )
 
-    def _images(self, tasks: Iterable[PhotoTask]) -> Iterator[ImageRecord]:
+    def _images(self, tasks: Iterable[ImageTask]) -> Iterator[ImageRecord]:
         for task in tasks:
             height, width = self.read_record(task.file_name).size or (0, 0)
             yield ImageRecord(task.image_id, task.file_name, height, width)
 
-    def _annotations(self, tasks: Iterable[PhotoTask]) -> Iterator[dict[str, Any]]:
+    def _annotations(self, tasks: Iterable[ImageTask]) -> Iterator[dict[str, Any]]:
         for task in tasks:
             segments = self.read_record(task.file_name).segments_info
             yield annotation_to_json(task.image_id, task.png_name, segments)
@@ -169,8 +169,8 @@ def remove_unfinished(path: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def read_records(path: Path) -> Iterator[PhotoRecord]:
-    """The last record of each photo in a run's folder, in the order of the journal.
+def read_records(path: Path) -> Iterator[JournalRecord]:
+    """The last record of each image in a run's folder, in the order of the journal.
 
     Raises:
         DataError: the folder holds no journal.
@@ -230,11 +230,11 @@ def restore_space(settings: Mapping[str, Any], dataset: PanopticDataset) -> Labe
     return LabelSpace(Path(name).stem, (dataset.own_space or dataset.space).categories)
 
 
-def _parse_record(line: bytes, path: Path) -> PhotoRecord:
-    """The record in a line of a journal; CocoFormatError names the photo where it is none."""
+def _parse_record(line: bytes, path: Path) -> JournalRecord:
+    """The record in a line of a journal; CocoFormatError names the image where it is none."""
     entry = parse_object(line, str(path))
     try:
-        return PhotoRecord.from_json(entry)
+        return JournalRecord.from_json(entry)
     except CocoFormatError as err:
         raise CocoFormatError(f"{path}, {entry.get('file_name')!r}: {err}") from err
 
@@ -303,7 +303,7 @@ def _list_changes(before: list[Any], now: list[Any], key: str) -> Iterator[str]:
 
 
 def _read_lines(path: Path) -> dict[str, _Line]:
-    """Where the last word on each photo stands in a journal; a torn last line is none."""
+    """Where the last word on each image stands in a journal; a torn last line is none."""
     lines: dict[str, _Line] = {}
     if not path.is_file():
         return lines

@@ -21,7 +21,7 @@ from fuse.runs.folder import (
     read_run_file,
     restore_space,
 )
-from fuse.runs.records import PhotoRecord, PhotoTask
+from fuse.runs.records import ImageTask, JournalRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class MergeResult:
     """What a joined run has.
 
     Attributes:
-        done: how many photos have a map.
-        failed: (file name, reason) of each photo without one.
+        done: how many images have a map.
+        failed: (file name, reason) of each image without one.
     """
 
     done: int
@@ -49,14 +49,14 @@ def merge(runs: Sequence[Path], out: Path) -> MergeResult:
 
     Raises:
         DataError: a shard or a file of one is missing, a shard is not finished, of another run
-            or of other photos, or given twice; `out` is one of them; or a link leads out of a
+            or of other images, or given twice; `out` is one of them; or a link leads out of a
             folder.
         CocoFormatError: a file that a shard says of itself is damaged.
     """
     settings = _join_settings(runs)
     if out.resolve() in (run.resolve() for run in runs):
         raise DataError(f"{out} is one of the shards; give a new folder")
-    tasks: list[PhotoTask] = []
+    tasks: list[ImageTask] = []
     failed: dict[str, str] = {}
     owners: dict[tuple[str, ImageId | None], Path] = {}
     with RunFolder(out, settings) as folder:
@@ -73,18 +73,18 @@ def merge(runs: Sequence[Path], out: Path) -> MergeResult:
                 folder.append(record)
         tasks.sort(key=lambda task: task.file_name)
         folder.write_maps(tasks, space)
-        photos = {"done": len(tasks), "failed": len(failed)}
-        folder.write_summary({"photos": photos, "failed": failed, "merged": len(runs)})
+        images = {"done": len(tasks), "failed": len(failed)}
+        folder.write_summary({"photos": images, "failed": failed, "merged": len(runs)})
     return MergeResult(len(tasks), tuple(sorted(failed.items())))
 
 
 def _claim(
     run: Path,
-    record: PhotoRecord,
-    task: PhotoTask | None,
+    record: JournalRecord,
+    task: ImageTask | None,
     owners: dict[tuple[str, ImageId | None], Path],
 ) -> None:
-    """Note what a photo of a shard is called by; DataError where another shard has that, too."""
+    """Note what an image of a shard is called by; DataError where another shard has that, too."""
     claims: list[tuple[str, ImageId | None]] = [("photo", record.file_name)]
     if task:
         claims += [("map", task.png_name), ("image_id", task.image_id)]
@@ -95,10 +95,10 @@ def _claim(
 
 def _read_shard(
     run: Path, dataset: PanopticDataset
-) -> Iterator[tuple[PhotoRecord, PhotoTask | None]]:
-    """Each photo of a finished shard, with the task that it was where it was done.
+) -> Iterator[tuple[JournalRecord, ImageTask | None]]:
+    """Each image of a finished shard, with the task that it was where it was done.
 
-    The journal may also know photos that were gone when the shard was last run.
+    The journal may also know images that were gone when the shard was last run.
     """
     content = read_run_file(run)
     failed = content.get("failed", {})
@@ -116,16 +116,16 @@ def _read_shard(
             raise CocoFormatError(f"{dataset.path}: {record.file_name} has no annotation")
         done += 1
         png_name = dataset.annotations[image_id].file_name
-        yield record, PhotoTask(run, record.file_name, png_name, image_id)
+        yield record, ImageTask(run, record.file_name, png_name, image_id)
     if not done == len(ids) == content["photos"].get("done"):
         raise CocoFormatError(
-            f"{run}: {RUN_FILE} says that {content['photos'].get('done')} photos are done, "
+            f"{run}: {RUN_FILE} says that {content['photos'].get('done')} images are done, "
             f"{dataset.path.name} has {len(ids)} and the journal {done} of these"
         )
 
 
-def _copy_files(run: Path, out: Path, record: PhotoRecord) -> None:
-    """Copy what was written for a photo."""
+def _copy_files(run: Path, out: Path, record: JournalRecord) -> None:
+    """Copy what was written for an image."""
     for name in record.files:
         check_links(run, run / name)
         try:
@@ -154,7 +154,7 @@ def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
     if missing is not None:
         raise DataError(f"shard {missing}/{count} is missing; {len(shards)} of {count} were given")
     joined = {**(common or {}), "shard": "1/1"}
-    joined.pop("listed", None)  # a whole run may get more photos
+    joined.pop("listed", None)  # a whole run may get more images
     return joined
 
 

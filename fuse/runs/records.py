@@ -21,11 +21,11 @@ Value = TypeVar("Value", str, int)
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoTask:
-    """A photo to be done.
+class ImageTask:
+    """An image to be done.
 
     Attributes:
-        path: of the photo; text where it is a URL.
+        path: of the image; text where it is a URL.
         file_name: its relative path, with ``/``; what the JSON calls it.
         png_name: of its map, relative to the PNG folder.
         image_id: in the panoptic JSON.
@@ -38,12 +38,12 @@ class PhotoTask:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoRecord:
-    """What became of a photo: one line of records.jsonl.
+class JournalRecord:
+    """What became of an image: one line of records.jsonl.
 
     Attributes:
-        file_name: the photo's relative path.
-        size: (height, width), None where the photo could not be read.
+        file_name: the image's relative path.
+        size: (height, width), None where the image could not be read.
         segments_info: of its map; empty where it failed.
         error: why it failed, None where it is done.
         files: SHA-256 of each file that was written for it, by path below the output folder.
@@ -74,7 +74,7 @@ class PhotoRecord:
         }
 
     @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> PhotoRecord:
+    def from_json(cls, entry: Mapping[str, Any]) -> JournalRecord:
         """The record that `to_json` wrote.
 
         Raises:
@@ -86,14 +86,14 @@ class PhotoRecord:
                 return cls(file_name, error=_check(entry["error"], str))
             height, width = (_check(side, int) for side in entry["size"])
             if not 1 <= height * width <= MAX_PIXELS or height < 1:
-                raise ValueError(f"no photo is {height} x {width}")
+                raise ValueError(f"no image is {height} x {width}")
             segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
             if len({segment.segment_id for segment in segments}) < len(segments):
                 raise ValueError("a segment id stands twice")
             files = {_check_inside(path): _check(d, str) for path, d in entry["files"].items()}
             return cls(file_name, (height, width), segments, files=files)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
-            raise CocoFormatError(f"not a record of a photo: {err!r}") from err
+            raise CocoFormatError(f"not a record of an image: {err!r}") from err
 
 
 def _check(value: object, kind: type[Value]) -> Value:

@@ -1,4 +1,4 @@
-"""A run over many photos: from inputs to the output folder, continued where it was cut off."""
+"""A run over many images: from inputs to the output folder, continued where it was cut off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from fuse.clock import StageClock
 from fuse.errors import ConfigError, RunStoppedError
 from fuse.evaluation.evaluate import Evaluation, TruthScorer
-from fuse.evaluation.image_scores import PhotoScores
+from fuse.evaluation.image_scores import ImageScores
 from fuse.inference.fetch import place_weights
 from fuse.inference.presets import read_pipeline, refuse_plugins
 from fuse.io.coco.panoptic import read_panoptic_json
@@ -27,13 +27,13 @@ from fuse.runs.engines.local import LocalEngine
 from fuse.runs.engines.ray_data import RayEngine
 from fuse.runs.engines.ray_pool import RayPool
 from fuse.runs.folder import RunFolder
-from fuse.runs.records import PhotoRecord, PhotoTask
+from fuse.runs.records import ImageTask, JournalRecord
 from fuse.runs.tasks import check_truth, describe_tasks, make_tasks
-from fuse.runs.worker import FinishedPhoto, recall_photo
+from fuse.runs.worker import FinishedImage, recall_image
 from fuse.types import LabelSpace
 from fuse.version import __version__
 
-Progress = Callable[[int, int], None]  # after each photo: how many there are, failed so far
+Progress = Callable[[int, int], None]  # after each image: how many there are, failed so far
 
 # Named in run.json besides the weights, as results may depend on them.
 REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
@@ -46,12 +46,12 @@ class RunResult:
 
     Attributes:
         out: the output folder.
-        done: how many photos have a map, those of an earlier run of the same settings too.
-        tried: how many photos this call did, or tried to; its seconds went into them.
-        failed: (file name, reason) of each photo without one.
+        done: how many images have a map, those of an earlier run of the same settings too.
+        tried: how many images this call did, or tried to; its seconds went into them.
+        failed: (file name, reason) of each image without one.
         seconds: by stage, added up over threads; ``total`` is wall-clock.
         evaluation: PQ where ground truth was given.
-        unknown: how many photos that ground truth does not know.
+        unknown: how many images that ground truth does not know.
         pictures: whether pictures were drawn.
     """
 
@@ -103,26 +103,26 @@ def run(
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
-    """Make panoptic maps of photos; score them where there is ground truth.
+    """Make panoptic maps of images; score them where there is ground truth.
 
     A folder that holds a cut-off run of the same settings is continued.
 
     Args:
-        images: folders, files and globs, also behind URLs as ``s3://bucket/photos``; or one.
+        images: folders, files and globs, also behind URLs as ``s3://bucket/images``; or one.
         out: the output folder; the README says what it holds.
         pipeline: name or file of a preset.
         overrides: ``section.key=value`` each, changes to the preset.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         gt: COCO panoptic JSON to score against.
         gt_dir: its PNGs, where they are not in the folder of its name.
-        pictures: also draw each photo with its semantic map, instances and fused map.
+        pictures: also draw each image with its semantic map, instances and fused map.
         keep_predictions: also write what the nets said, for other rules and thresholds; finds
             instances down to a score of `fuse.inference.prediction.KEPT_SCORE`.
-        batch_size: photos per call of the nets; by default one on a CPU, and on a GPU as many
+        batch_size: images per call of the nets; by default one on a CPU, and on a GPU as many
             as fit.
-        timeout: seconds after which a photo that is still being read has failed.
-        retry_failed: try photos again that failed in an earlier run of this folder.
-        shard: (i, n) does the i-th of n equal parts of the photos, counted from 1.
+        timeout: seconds after which an image that is still being read has failed.
+        retry_failed: try images again that failed in an earlier run of this folder.
+        shard: (i, n) does the i-th of n equal parts of the images, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
         weights_dir: where published weights lie, or are put; see `fuse.inference.fetch.fetch`.
@@ -131,8 +131,8 @@ def run(
         ray_address: of a running Ray cluster; by default one is started on this machine.
         workers: processes of the ray engine; by default as many as there is room for.
         gpus_per_worker: what each of them gets, at most 1; 0 runs the nets on the CPU.
-        on_progress: called after each photo.
-        should_stop: asked after each photo; what is done by then stays done.
+        on_progress: called after each image.
+        should_stop: asked after each image; what is done by then stays done.
 
     Raises:
         RunStoppedError: should_stop said so.
@@ -168,9 +168,9 @@ def run(
         folder = RunFolder(out, settings, overwrite=overwrite)
     with folder:
         with clock.time("total"):
-            photos = _do_photos(tasks, carrier, folder, space, scorer, retry_failed=retry_failed)
-            with closing(photos):  # before the folder, into which threads may still write
-                tried, failed, scores = _collect(photos, tasks, on_progress, should_stop)
+            finished = _do_images(tasks, carrier, folder, space, scorer, retry_failed=retry_failed)
+            with closing(finished):  # before the folder, into which threads may still write
+                tried, failed, scores = _collect(finished, tasks, on_progress, should_stop)
             folder.write_maps(tasks, space)
         result = RunResult(
             out=out,
@@ -216,62 +216,62 @@ def _choose_engine(
     return LocalEngine(assignment, clock, scorer, cores=cpu_count() or 1)
 
 
-def _do_photos(
-    tasks: Sequence[PhotoTask],
+def _do_images(
+    tasks: Sequence[ImageTask],
     engine: Engine,
     folder: RunFolder,
     space: LabelSpace,
     scorer: TruthScorer | None,
     *,
     retry_failed: bool,
-) -> Generator[FinishedPhoto, None, None]:
-    """The photos that an earlier run settled, then the others as they are done and journalled."""
-    to_do: list[PhotoTask] = []
+) -> Generator[FinishedImage, None, None]:
+    """The images that an earlier run settled, then the others as they are done and journalled."""
+    to_do: list[ImageTask] = []
     for task in tasks:
         record = folder.find_record(task.file_name)
         if record and _settles(record, task, retry_failed=retry_failed):
-            yield recall_photo(task, record, folder.path, space, scorer)
+            yield recall_image(task, record, folder.path, space, scorer)
         else:
             to_do.append(task)
-    with closing(engine(to_do)) as photos:
-        for photo in photos:
-            folder.append(photo.record)
-            yield photo
+    with closing(engine(to_do)) as images:
+        for image in images:
+            folder.append(image.record)
+            yield image
 
 
-def _settles(record: PhotoRecord, task: PhotoTask, *, retry_failed: bool) -> bool:
-    """Whether what an earlier run made of a photo stands.
+def _settles(record: JournalRecord, task: ImageTask, *, retry_failed: bool) -> bool:
+    """Whether what an earlier run made of an image stands.
 
-    Not where a photo that came or went since gave its map another name (`png_names`).
+    Not where an image that came or went since gave its map another name (`png_names`).
     """
     return not retry_failed if record.error is not None else record.png_name == task.png_name
 
 
 def _collect(
-    photos: Iterable[FinishedPhoto],
-    tasks: Sequence[PhotoTask],
+    images: Iterable[FinishedImage],
+    tasks: Sequence[ImageTask],
     on_progress: Progress | None,
     should_stop: Callable[[], bool],
-) -> tuple[int, tuple[tuple[str, str], ...], PhotoScores]:
-    """How many photos were tried now; which failed and why, and scores, in the tasks' order.
+) -> tuple[int, tuple[tuple[str, str], ...], ImageScores]:
+    """How many images were tried now; which failed and why, and scores, in the tasks' order.
 
     Raises:
         RunStoppedError: should_stop said so.
     """
     tried = 0
     failed: dict[str, str] = {}
-    scores = PhotoScores()
-    for done, photo in enumerate(photos, start=1):
-        tried += not photo.recalled
-        if photo.record.error is not None:
-            failed[photo.task.file_name] = photo.record.error
-        if photo.score:
-            scores.append(photo.score)
+    scores = ImageScores()
+    for done, image in enumerate(images, start=1):
+        tried += not image.recalled
+        if image.record.error is not None:
+            failed[image.task.file_name] = image.record.error
+        if image.score:
+            scores.append(image.score)
         if on_progress:
             on_progress(len(tasks), len(failed))
         if should_stop() and done < len(tasks):
             raise RunStoppedError(
-                f"stopped after {done} of {len(tasks)} photos; the same command goes on from there"
+                f"stopped after {done} of {len(tasks)} images; the same command goes on from there"
             )
     names = (task.file_name for task in tasks)
     return (
@@ -286,12 +286,12 @@ def _conclude(
     folder: RunFolder,
     engine: Engine,
     scorer: TruthScorer | None,
-    scores: PhotoScores,
+    scores: ImageScores,
 ) -> RunResult:
     """Sum up the scores, and write run.json whatever is wrong with the ground truth.
 
     Raises:
-        DataError: a photo could not be scored.
+        DataError: an image could not be scored.
     """
     try:
         if scorer:

@@ -10,14 +10,14 @@ from typing import Any
 from fuse.errors import CocoFormatError, ConfigError, DataError
 from fuse.fusion import METHODS, weigh_classes
 from fuse.inference.prediction import (
-    PhotoPrediction,
+    ImagePrediction,
     find_pairs,
-    fuse_photo,
+    fuse_image,
     lowest_kept_score,
     read_prediction,
 )
 from fuse.inference.presets import BRANCHES, FusionConfig, change_fusion
-from fuse.io.coco.pairing import match_photos
+from fuse.io.coco.pairing import match_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.run_files import RUN_FILE
 from fuse.labels import find_choices, parse_targets
@@ -35,7 +35,7 @@ class KeptRun:
         fusion: the rule and thresholds that it was made with.
         space: its label space.
         targets: by branch, where its net's categories went (`LabelMap.targets`).
-        dataset: its photos and its maps.
+        dataset: its images and its maps.
     """
 
     path: Path
@@ -46,22 +46,22 @@ class KeptRun:
 
     @property
     def choices(self) -> Mapping[int, Sequence[int]]:
-        """What an instance may be instead, for `fuse_photo`."""
+        """What an instance may be instead, for `fuse_image`."""
         return find_choices(self.targets["instance"])
 
-    def load(self, image_id: ImageId) -> PhotoPrediction:
-        """What the nets said of a photo.
+    def load(self, image_id: ImageId) -> ImagePrediction:
+        """What the nets said of an image.
 
         Raises:
-            CocoFormatError: the file is missing, damaged, of a photo of another size, or speaks
+            CocoFormatError: the file is missing, damaged, of an image of another size, or speaks
                 of categories that the run does not have.
         """
         path = self._find_file(image_id)
         prediction = read_prediction(path)
-        photo = self.dataset.images[image_id]
-        if prediction.size != (photo.height, photo.width):
+        image = self.dataset.images[image_id]
+        if prediction.size != (image.height, image.width):
             raise CocoFormatError(
-                f"{path}: of a photo of {prediction.size}, not {(photo.height, photo.width)}"
+                f"{path}: of an image of {prediction.size}, not {(image.height, image.width)}"
             )
         strange = prediction.find_category_ids() - {0, *self.space.by_id}
         if strange:
@@ -69,14 +69,14 @@ class KeptRun:
         return prediction
 
     def match_truth(self, truth: PanopticDataset) -> list[tuple[ImageId, ImageId]]:
-        """(own image_id, the ground truth's) of each photo that it knows.
+        """(own image_id, the ground truth's) of each image that it knows.
 
         Raises:
             DataError: it knows none of them, or two are the same one.
         """
-        pairs = [(own_id, true_id) for true_id, own_id in match_photos(self.dataset, truth).items()]
+        pairs = [(own_id, true_id) for true_id, own_id in match_images(self.dataset, truth).items()]
         if not pairs:
-            raise DataError(f"{truth.path} knows no photo of {self.path}")
+            raise DataError(f"{truth.path} knows no image of {self.path}")
         return pairs
 
     def change_rule(self, changes: Mapping[str, Any]) -> FusionConfig:
@@ -99,7 +99,7 @@ class KeptRun:
     def fuse(
         self, image_id: ImageId, fusions: Sequence[FusionConfig]
     ) -> Iterator[PanopticPrediction]:
-        """The panoptic map of a photo by each of some rules.
+        """The panoptic map of an image by each of some rules.
 
         Raises:
             CocoFormatError: the file is missing or damaged, or its categories are not the run's.
@@ -109,9 +109,9 @@ class KeptRun:
             semantic = kept.label()
             weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
             evidence = weigh_classes(semantic, self.space) if weighs else None
-            photo, choices = (semantic, kept.instances, self.space), self.choices
+            image, choices = (semantic, kept.instances, self.space), self.choices
             for fusion in fusions:
-                yield fuse_photo(*photo, fusion, choices, evidence=evidence)
+                yield fuse_image(*image, fusion, choices, evidence=evidence)
         except ValueError as err:
             raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
 

@@ -1,4 +1,4 @@
-"""What there is to do in a run: photos, the names of their maps and their image ids."""
+"""What there is to do in a run: images, the names of their maps and their image ids."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from pathlib import Path, PurePosixPath
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset
 from fuse.io.images import list_images, png_names
-from fuse.runs.records import PhotoTask
+from fuse.runs.records import ImageTask
 
 
 def make_tasks(
     images: Sequence[str], out: Path, truth: PanopticDataset | None = None
-) -> list[PhotoTask]:
-    """What there is to do: photos with the names of their maps and their image ids.
+) -> list[ImageTask]:
+    """What there is to do: images with the names of their maps and their image ids.
 
     Raises:
-        DataError: there are no photos, or two of them are the same one of the ground truth.
+        DataError: there are no images, or two of them are the same one of the ground truth.
     """
-    photos = list_images(images, leave_out=out)
-    names = [photo.relative_name for photo in photos]
+    files = list_images(images, leave_out=out)
+    names = [file.relative_name for file in files]
     return [
-        PhotoTask(photo.path, photo.relative_name, png_name, image_id)
-        for photo, png_name, image_id in zip(
-            photos, png_names(names), assign_image_ids(names, truth), strict=True
+        ImageTask(file.path, file.relative_name, png_name, image_id)
+        for file, png_name, image_id in zip(
+            files, png_names(names), assign_image_ids(names, truth), strict=True
         )
     ]
 
 
-def describe_tasks(tasks: Sequence[PhotoTask]) -> str:
-    """How many photos there are, and a hash of their names, maps and image ids.
+def describe_tasks(tasks: Sequence[ImageTask]) -> str:
+    """How many images there are, and a hash of their names, maps and image ids.
 
-    Shards are parts of one list; where it changed between two, photos would be lost or doubled.
+    Shards are parts of one list; where it changed between two, images would be lost or doubled.
     """
     names = ([task.file_name, task.png_name, task.image_id] for task in tasks)
     digest = hashlib.sha256()
     for name in names:
         digest.update(json.dumps(name).encode())
-    return f"{len(tasks)} photos ({digest.hexdigest()[:16]})"
+    return f"{len(tasks)} images ({digest.hexdigest()[:16]})"
 
 
-def check_truth(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:
-    """Find out before any work is done that photos cannot be scored.
+def check_truth(tasks: Sequence[ImageTask], truth: PanopticDataset) -> None:
+    """Find out before any work is done that images cannot be scored.
 
     Raises:
-        DataError: the ground truth knows none of the photos.
+        DataError: the ground truth knows none of the images.
         CocoFormatError: a true PNG is missing.
     """
     if not any(task.image_id in truth.annotations for task in tasks):
-        known = next(map(truth.photo_name, truth.annotations), "none")
+        known = next(map(truth.image_name, truth.annotations), "none")
         raise DataError(
-            f"{truth.path} knows none of the photos (first {tasks[0].file_name!r}, its own "
-            f"{known!r}); give the ground truth of these photos, or leave out --gt"
+            f"{truth.path} knows none of the images (first {tasks[0].file_name!r}, its own "
+            f"{known!r}); give the ground truth of these images, or leave out --gt"
         )
     scored = [task.image_id for task in tasks if task.image_id in truth.annotations]
     missing = [png for png in map(truth.png_path, scored) if not png.is_file()]
     if missing:
         raise CocoFormatError(
-            f"{truth.path}: {len(missing)} of {len(scored)} PNGs of the photos are missing, "
+            f"{truth.path}: {len(missing)} of {len(scored)} PNGs of the images are missing, "
             f"first {missing[0]}; name their folder with --gt-dir"
         )
 
@@ -69,14 +69,14 @@ def check_truth(tasks: Sequence[PhotoTask], truth: PanopticDataset) -> None:
 def assign_image_ids(
     file_names: Sequence[str], truth: PanopticDataset | None = None
 ) -> list[ImageId]:
-    """An image_id per photo.
+    """An image_id per image.
 
     The ground truth's where it knows the file name, and numbers above its largest for the
-    other photos. Without ground truth the number that each name is, as in COCO, where every
+    other images. Without ground truth the number that each name is, as in COCO, where every
     name is another number; else 1, 2, 3, ...
 
     Raises:
-        DataError: two photos are the same one of the ground truth.
+        DataError: two images are the same one of the ground truth.
 
     >>> assign_image_ids(["000000000139.jpg", "000000000285.jpg"])
     [139, 285]
@@ -98,7 +98,7 @@ def assign_image_ids(
             image_id = next(unknown_ids)
         if image_id in owners:
             raise DataError(
-                f"{owners[image_id]} and {name} are both photo {image_id!r} of {truth.path}; "
+                f"{owners[image_id]} and {name} are both image {image_id!r} of {truth.path}; "
                 "leave one out, or run them apart"
             )
         owners[image_id] = name

@@ -20,7 +20,7 @@ class Damage:
     Attributes:
         path: below the output folder.
         problem: what is wrong with it.
-        file_name: the photo it belongs to, None for the JSON of all photos.
+        file_name: the image it belongs to, None for the JSON of all images.
     """
 
     path: str
@@ -63,7 +63,7 @@ def verify(
 
     Args:
         run: the output folder.
-        redo: forget the photos of damaged files, so that the command of the run does them again.
+        redo: forget the images of damaged files, so that the command of the run does them again.
         workers: threads; by default all cores.
         on_progress: called after each file with how many are done, of how many.
 
@@ -89,9 +89,9 @@ def verify(
 
 
 def _list_files(run: Path, content: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """Path, hash and photo of each file that a run has written.
+    """Path, hash and image of each file that a run has written.
 
-    A file may have been written again for another photo, when a.png took the place of a.jpg.
+    A file may have been written again for another image, when a.png took the place of a.jpg.
     """
     last = {
         path: (digest, record.file_name)
@@ -115,7 +115,7 @@ def _find_problem(path: Path, digest: str) -> str | None:
 
 
 def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> None:
-    """Take the photos of damaged files for photos that have not been tried."""
+    """Take the images of damaged files for images that have not been tried."""
     with RunFolder(run, settings) as folder:
         for file_name in dict.fromkeys(d.file_name for d in damages if d.file_name is not None):
             folder.forget(file_name)

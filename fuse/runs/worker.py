@@ -1,4 +1,4 @@
-"""One photo's way: read the file, and from what the nets said write its map and its record."""
+"""One image's way: read the file, and from what the nets said write its map and its record."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path, PurePosixPath
 from fuse.clock import StageClock
 from fuse.errors import CocoFormatError, ImageReadError
 from fuse.evaluation.evaluate import TruthScorer
-from fuse.evaluation.image_scores import PhotoScore
+from fuse.evaluation.image_scores import ImageScore
 from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.inference.prediction import write_prediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.images import read_image
 from fuse.io.names import find_name_fault, make_parent
 from fuse.io.png import read_id_map, write_id_map
-from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, PhotoRecord, PhotoTask
+from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask, JournalRecord
 from fuse.types import (
     Instances,
     LabelSpace,
+    NamedImage,
     PanopticPrediction,
-    Photo,
     SemanticPrediction,
     UInt8Array,
 )
@@ -28,44 +28,44 @@ from fuse.viz.render import render_overview, save_picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReadPhoto:
-    """A task with its photo; photo is None where it could not be read, and error says why."""
+class LoadedImage:
+    """A task with its image; image is None where it could not be read, and error says why."""
 
-    task: PhotoTask
-    photo: Photo | None = None
+    task: ImageTask
+    image: NamedImage | None = None
     error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FinishedPhoto:
-    """A photo whose map is written, or that failed; score where there is ground truth.
+class FinishedImage:
+    """An image whose map is written, or that failed; score where there is ground truth.
 
     It is recalled where an earlier run did it.
     """
 
-    task: PhotoTask
-    record: PhotoRecord
-    score: PhotoScore | None = None
+    task: ImageTask
+    record: JournalRecord
+    score: ImageScore | None = None
     recalled: bool = False
 
 
-def score_photo(
-    task: PhotoTask, prediction: PanopticPrediction | None, scorer: TruthScorer | None
-) -> PhotoScore | None:
-    """PQ counts of a photo, None where there is no ground truth that knows it."""
+def score_image(
+    task: ImageTask, prediction: PanopticPrediction | None, scorer: TruthScorer | None
+) -> ImageScore | None:
+    """PQ counts of an image, None where there is no ground truth that knows it."""
     if scorer is None or task.image_id not in scorer.truth.annotations:
         return None
     return scorer.try_score(task.image_id, prediction)
 
 
-def recall_photo(
-    task: PhotoTask,
-    record: PhotoRecord,
+def recall_image(
+    task: ImageTask,
+    record: JournalRecord,
     out: Path,
     space: LabelSpace,
     scorer: TruthScorer | None,
-) -> FinishedPhoto:
-    """A photo of an earlier run; its map is read again only to be scored.
+) -> FinishedImage:
+    """An image of an earlier run; its map is read again only to be scored.
 
     Raises:
         CocoFormatError: the record has categories that the space lacks, or the map that is to
@@ -78,7 +78,7 @@ def recall_photo(
             f"which is not in {space.name}; start anew with --overwrite"
         )
     if scorer is None or record.error is not None:
-        return FinishedPhoto(task, record, score_photo(task, None, scorer), recalled=True)
+        return FinishedImage(task, record, score_image(task, None, scorer), recalled=True)
     try:
         panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
     except CocoFormatError as err:
@@ -86,11 +86,11 @@ def recall_photo(
             f"{err}; fuse verify {out} --redo, and the same command does it again"
         ) from err
     prediction = PanopticPrediction(panoptic_map, record.segments_info)
-    return FinishedPhoto(task, record, score_photo(task, prediction, scorer), recalled=True)
+    return FinishedImage(task, record, score_image(task, prediction, scorer), recalled=True)
 
 
-class PhotoReader:
-    """Reads photos.
+class ImageReader:
+    """Reads images.
 
     It knows no net: a thread that hangs in a file system may hold it to the end of the process,
     when torch's tensors can no longer be freed on that thread.
@@ -99,30 +99,30 @@ class PhotoReader:
     def __init__(self, clock: StageClock) -> None:
         self._clock = clock
 
-    def __call__(self, task: PhotoTask) -> ReadPhoto:
-        """Read a photo; one that cannot be read says why instead of raising."""
+    def __call__(self, task: ImageTask) -> LoadedImage:
+        """Read an image; one that cannot be read says why instead of raising."""
         with self._clock.time("read"):
             try:
                 for name in (task.file_name, task.png_name):
                     if fault := find_name_fault(name):
-                        return ReadPhoto(task, error=f"{task.path}: {fault}; rename it")
-                return ReadPhoto(task, Photo(read_image(task.path), task.file_name))
+                        return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
+                return LoadedImage(task, NamedImage(read_image(task.path), task.file_name))
             except ImageReadError as err:
-                return ReadPhoto(task, error=str(err))
+                return LoadedImage(task, error=str(err))
 
 
-class PhotoWorker:
-    """Reads photos before the nets and finishes them after; any number of threads may call it.
+class ImageWorker:
+    """Reads images before the nets and finishes them after; any number of threads may call it.
 
     Attributes:
-        read: reads a photo.
+        read: reads an image.
 
     Args:
         pipeline: labels and fuses what its nets said.
         out: the run's output folder.
         clock: where the seconds go.
         scorer: ground truth to score against, if any.
-        pictures: whether to write a picture of each photo beside its map.
+        pictures: whether to write a picture of each image beside its map.
         keep_predictions: whether to write what the nets said of it too.
     """
 
@@ -136,7 +136,7 @@ class PhotoWorker:
         pictures: bool = False,
         keep_predictions: bool = False,
     ) -> None:
-        self.read = PhotoReader(clock)
+        self.read = ImageReader(clock)
         self._pipeline = pipeline
         self._out = out
         self._clock = clock
@@ -144,12 +144,12 @@ class PhotoWorker:
         self._pictures = pictures
         self._keep_predictions = keep_predictions
 
-    def finish(self, read: ReadPhoto, raw: RawPrediction | None) -> FinishedPhoto:
-        """Label, fuse, write and score one photo; raw is None where it failed before."""
+    def finish(self, read: LoadedImage, raw: RawPrediction | None) -> FinishedImage:
+        """Label, fuse, write and score one image; raw is None where it failed before."""
         task = read.task
-        if read.photo is None or raw is None:
-            record = PhotoRecord(task.file_name, error=read.error)
-            return FinishedPhoto(task, record, self._score(task, None))
+        if read.image is None or raw is None:
+            record = JournalRecord(task.file_name, error=read.error)
+            return FinishedImage(task, record, self._score(task, None))
         with self._clock.time("fuse"):
             nets_say = self._pipeline.to_target(raw)
             semantic = nets_say.label()
@@ -165,27 +165,29 @@ class PhotoWorker:
             with self._clock.time("pictures"):
                 path, name = self._place(PICTURE_DIR, task.png_name, ".jpg")
                 overview = self._draw(
-                    task, read.photo.image, semantic, nets_say.instances, prediction
+                    task, read.image.pixels, semantic, nets_say.instances, prediction
                 )
                 files[name] = save_picture(path, overview)
-        record = PhotoRecord(task.file_name, prediction.size, prediction.segments_info, files=files)
-        return FinishedPhoto(task, record, self._score(task, prediction))
+        record = JournalRecord(
+            task.file_name, prediction.size, prediction.segments_info, files=files
+        )
+        return FinishedImage(task, record, self._score(task, prediction))
 
-    def _score(self, task: PhotoTask, prediction: PanopticPrediction | None) -> PhotoScore | None:
+    def _score(self, task: ImageTask, prediction: PanopticPrediction | None) -> ImageScore | None:
         if self._scorer is None:
             return None
         with self._clock.time("score"):
-            return score_photo(task, prediction, self._scorer)
+            return score_image(task, prediction, self._scorer)
 
     def _draw(
         self,
-        task: PhotoTask,
+        task: ImageTask,
         image: UInt8Array,
         semantic: SemanticPrediction,
         instances: Instances,
         prediction: PanopticPrediction,
     ) -> UInt8Array:
-        """A picture of all that is known of a photo, side by side."""
+        """A picture of all that is known of an image, side by side."""
         return render_overview(
             image,
             semantic,
@@ -197,7 +199,7 @@ class PhotoWorker:
         )
 
     def _find_truth(self, image_id: ImageId, size: tuple[int, int]) -> PanopticPrediction | None:
-        """The ground truth of a photo, where there is one that fits; else the score says why."""
+        """The ground truth of an image, where there is one that fits; else the score says why."""
         if self._scorer is None or image_id not in self._scorer.truth.annotations:
             return None
         try:
@@ -206,6 +208,6 @@ class PhotoWorker:
             return None
 
     def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
-        """Where a file of a photo goes, its folder made, and the name it has in the record."""
+        """Where a file of an image goes, its folder made, and the name it has in the record."""
         name = PurePosixPath(folder, png_name).with_suffix(ending)
         return make_parent(self._out, str(name)), str(name)

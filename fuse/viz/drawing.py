@@ -1,4 +1,4 @@
-"""Drawing on photos: tinted segments with borders, boxes and names; panels in a row."""
+"""Drawing on images: tinted segments with borders, boxes and names; panels in a row."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Region:
 
 
 def check_size(image: UInt8Array, segment_map: Int32Array) -> None:
-    """Raise ValueError unless the photo and the map have one size."""
+    """Raise ValueError unless the image and the map have one size."""
     if image.shape[:2] != segment_map.shape:
         raise ValueError(f"photo {image.shape[:2]} and map {segment_map.shape} differ in size")
 
@@ -54,7 +54,7 @@ def check_size(image: UInt8Array, segment_map: Int32Array) -> None:
 def draw_regions(
     image: UInt8Array, segment_map: Int32Array, regions: dict[int, Region]
 ) -> UInt8Array:
-    """The photo tinted by its regions, with borders, boxes and names.
+    """The image tinted by its regions, with borders, boxes and names.
 
     Args:
         image: uint8 (H, W, 3).
@@ -62,7 +62,7 @@ def draw_regions(
         regions: named in this order; a name that finds no room is left out.
 
     Raises:
-        ValueError: the photo and the map differ in size.
+        ValueError: the image and the map differ in size.
     """
     check_size(image, segment_map)
     canvas = Image.fromarray(_tint(image, segment_map, regions))
@@ -91,7 +91,7 @@ def side_by_side(panels: dict[str, UInt8Array]) -> UInt8Array:
 
 
 def _tint(image: UInt8Array, segment_map: Int32Array, regions: dict[int, Region]) -> UInt8Array:
-    """The photo blended with the regions' colours, dimmed where there is none, with borders."""
+    """The image blended with the regions' colours, dimmed where there is none, with borders."""
     keys = np.array([0, *sorted(regions)], dtype=np.int32)
     colors = [(0, 0, 0), *(regions[key].color for key in keys[1:].tolist())]
     shares = [1 - DIMMED, *[TINT] * len(regions)]
@@ -179,7 +179,7 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def _inner_box(box: Box, image: UInt8Array) -> Box:
-    """The box inside the photo, with its last row and column for Pillow."""
+    """The box inside the image, with its last row and column for Pillow."""
     height, width = image.shape[:2]
     x1, y1 = min(max(box[0], 0), width - 1), min(max(box[1], 0), height - 1)
     return x1, y1, max(min(box[2], width) - 1, x1), max(min(box[3], height) - 1, y1)
@@ -191,7 +191,7 @@ def _line_width(image: UInt8Array) -> int:
 
 
 def _font_size(height: int, width: int) -> int:
-    """Size of names in pixels for a photo of that size."""
+    """Size of names in pixels for an image of that size."""
     return max(11, round(max(height, width) / 34))
 
 

@@ -23,9 +23,9 @@ from fuse.types import (
 )
 from fuse.viz.drawing import Color, Region, check_size, draw_regions, side_by_side
 
-PANEL_SIDE = 480  # longest side of a photo in an overview, pixels
+PANEL_SIDE = 480  # longest side of an image in an overview, pixels
 # The tones of things of one class in turn: steps of hue (in turns) and of lightness. Steps
-# follow each other far apart, so that neighbours in a list, often neighbours in the photo, differ.
+# follow each other far apart, so that neighbours in a list, often neighbours in the image, differ.
 TONES = (
     (0.0, 0.0),
     (0.05, 0.16),
@@ -38,7 +38,7 @@ TONES = (
 
 
 def render_semantic(image: UInt8Array, label_map: Int32Array, space: LabelSpace) -> UInt8Array:
-    """The photo tinted by the classes of a label map, each class named once.
+    """The image tinted by the classes of a label map, each class named once.
 
     Args:
         image: uint8 (H, W, 3).
@@ -54,7 +54,7 @@ def render_semantic(image: UInt8Array, label_map: Int32Array, space: LabelSpace)
 def render_instances(
     image: UInt8Array, instances: Instances, space: LabelSpace, *, score_threshold: float
 ) -> UInt8Array:
-    """The photo with the masks and boxes of the instances that reach a score, best on top.
+    """The image with the masks and boxes of the instances that reach a score, best on top.
 
     Raises:
         ValueError: the sizes differ, or a category_id is not in the space.
@@ -65,7 +65,7 @@ def render_instances(
 def render_panoptic(
     image: UInt8Array, prediction: PanopticPrediction, space: LabelSpace
 ) -> UInt8Array:
-    """The photo tinted by the segments of a panoptic map; works for ground truth as well.
+    """The image tinted by the segments of a panoptic map; works for ground truth as well.
 
     Raises:
         ValueError: the sizes differ, or a category_id is not in the space.
@@ -83,9 +83,9 @@ def render_overview(
     score_threshold: float,
     truth: PanopticPrediction | None = None,
 ) -> UInt8Array:
-    """Photo, semantic map, instances, fused map (and ground truth) side by side.
+    """Image, semantic map, instances, fused map (and ground truth) side by side.
 
-    Large photos are shrunk so that no panel is longer than PANEL_SIDE.
+    Large images are shrunk so that no panel is longer than PANEL_SIDE.
 
     Raises:
         ValueError: the sizes differ, or a category_id is not in the space.
@@ -225,7 +225,7 @@ def _vary(color: Color, index: int) -> Color:
 
 
 def shrink(image: UInt8Array, scale: float) -> UInt8Array:
-    """The photo at that scale, each pixel an average."""
+    """The image at that scale, each pixel an average."""
     if scale == 1:
         return image
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
@@ -243,7 +243,7 @@ def sample_map(segment_map: Int32Array, size: tuple[int, int]) -> Int32Array:
 
 
 def _scale_box(region: Region, scale: float) -> Region:
-    """The region with its box in a shrunk photo."""
+    """The region with its box in a shrunk image."""
     if region.box is None:
         return region
     x1, y1, x2, y2 = (round(edge * scale) for edge in region.box)

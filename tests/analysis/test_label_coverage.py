@@ -81,9 +81,9 @@ def without_crowds(truth):
     return replace(truth, segments_info=tuple(s for s in truth.segments_info if not s.iscrowd))
 
 
-def categories_by_pixel(photo):
-    category = {s.segment_id: s.category_id for s in photo.segments_info}
-    return [[category.get(i, 0) for i in row] for row in photo.panoptic_map.tolist()]
+def categories_by_pixel(image):
+    category = {s.segment_id: s.category_id for s in image.segments_info}
+    return [[category.get(i, 0) for i in row] for row in image.panoptic_map.tolist()]
 
 
 def test_what_is_left_of_a_truth():

@@ -28,7 +28,7 @@ def call(*arguments):
 
 
 @pytest.fixture
-def photos(tmp_path):
+def images(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder)
@@ -106,20 +106,20 @@ def test_every_command_shows_an_example_of_itself(command):
     assert f"fuse {command}" in result.output.split("Options:")[0].replace("Usage: main", "", 1)
 
 
-def test_run_prints_a_table_and_where_the_maps_are(photos, tmp_path):
-    result = call("run", photos, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
+def test_run_prints_a_table_and_where_the_maps_are(images, tmp_path):
+    result = call("run", images, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["PQ", "SQ", "RQ", "classes"]
     assert [line.split()[0] for line in lines[1:4]] == ["all", "things", "stuff"]
     assert any(line.startswith("animal") for line in lines)
-    assert "1 photos in" in lines[-1]
+    assert "1 images in" in lines[-1]
     assert str(tmp_path / "out" / "panoptic.json") in lines[-1]
 
 
-def test_json_replaces_the_table(photos, tmp_path):
+def test_json_replaces_the_table(images, tmp_path):
     out = tmp_path / "out"
-    result = call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
+    result = call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
     figures = json.loads(result.stdout)
     assert figures["photos"] == {"done": 1, "failed": 0, "tried": 1}
     assert set(figures["pq"]) == {"all", "things", "stuff"}
@@ -131,44 +131,44 @@ def test_json_replaces_the_table(photos, tmp_path):
     assert json.loads(again.stdout)["pq"]["all"]["pq"] == 1
 
 
-def test_evaluate_writes_what_is_asked_for(photos, tmp_path):
+def test_evaluate_writes_what_is_asked_for(images, tmp_path):
     out = tmp_path / "out"
-    call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu")
+    call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu")
     result = call(
         *("evaluate", "--gt", TRUTH, "--pred", out),
-        *("--json", tmp_path / "pq.json", "--per-image", tmp_path / "photos.csv"),
+        *("--json", tmp_path / "pq.json", "--per-image", tmp_path / "images.csv"),
     )
     assert result.exit_code == 0, result.output
     assert "ground truth mapped from coco_panoptic" in result.stdout
     assert "animal" in result.stdout
     assert json.loads((tmp_path / "pq.json").read_text())["images"] == 8
-    assert len((tmp_path / "photos.csv").read_text().splitlines()) == 1 + 8
+    assert len((tmp_path / "images.csv").read_text().splitlines()) == 1 + 8
 
 
-def test_evaluate_says_where_a_run_has_image_ids_of_its_own(photos, tmp_path):
+def test_evaluate_says_where_a_run_has_image_ids_of_its_own(images, tmp_path):
     out = tmp_path / "out"
-    with_truth = call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
-    call("run", photos, "-o", out, "--device", "cpu", "--overwrite")  # its one photo is 1
-    result = call("evaluate", "--gt", TRUTH, "--pred", out, "--per-image", tmp_path / "photos.csv")
+    with_truth = call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
+    call("run", images, "-o", out, "--device", "cpu", "--overwrite")  # its one image is 1
+    result = call("evaluate", "--gt", TRUTH, "--pred", out, "--per-image", tmp_path / "images.csv")
     assert result.exit_code == 0, result.output
     assert "1 photos that the run numbered otherwise than the ground truth" in result.stdout
-    with (tmp_path / "photos.csv").open(newline="") as file:
+    with (tmp_path / "images.csv").open(newline="") as file:
         found = {row["file_name"]: int(row["tp"]) for row in csv.DictReader(file)}
     right = sum(c["tp"] for c in json.loads(with_truth.stdout)["per_class"].values())
     assert {name: tp for name, tp in found.items() if tp} == {"chelsea.jpg": right}
 
 
-def test_a_file_for_figures_needs_its_folder_before_the_work(photos, tmp_path):
+def test_a_file_for_figures_needs_its_folder_before_the_work(images, tmp_path):
     out = tmp_path / "out"
-    result = call("run", photos, "-o", out, "--json", tmp_path / "nowhere" / "figures.json")
+    result = call("run", images, "-o", out, "--json", tmp_path / "nowhere" / "figures.json")
     assert result.exit_code == 2
     assert "there is no folder" in result.stderr
     assert not out.exists()
 
 
-def test_compare_prints_runs_and_differences(photos, tmp_path):
+def test_compare_prints_runs_and_differences(images, tmp_path):
     out = tmp_path / "out"
-    call("run", photos, "-o", out, "--gt", TRUTH, "--device", "cpu")
+    call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu")
     result = call("compare", out, out, "--gt", TRUTH, "--json", tmp_path / "compared.json")
     assert result.exit_code == 0, result.output
     assert f"{out} against {out}:" in result.stdout
@@ -177,21 +177,21 @@ def test_compare_prints_runs_and_differences(photos, tmp_path):
     assert json.loads((tmp_path / "compared.json").read_text())["images"] == 1
 
 
-def test_diagnose_and_disagree_print_tables(photos, tmp_path):
+def test_diagnose_and_disagree_print_tables(images, tmp_path):
     out = tmp_path / "out"
-    call("run", photos, "-o", out, "--keep-predictions", "--device", "cpu")
+    call("run", images, "-o", out, "--keep-predictions", "--device", "cpu")
     result = call("diagnose", "--predictions", out, "--gt", TRUTH, "--orders", 2)
     assert result.exit_code == 0, result.output
     assert "Where the missing" in result.stdout
     assert "missed instances" in result.stdout
     assert "chelsea.jpg" in result.stdout
-    files = ("--csv", tmp_path / "photos.csv", "--coco", tmp_path / "regions.json")
+    files = ("--csv", tmp_path / "images.csv", "--coco", tmp_path / "regions.json")
     result = call("disagree", "--predictions", out, *files)
     assert result.exit_code == 0, result.output
-    assert "the first of 1 photos" in result.stdout
-    assert (tmp_path / "photos.csv").is_file()
+    assert "the first of 1 images" in result.stdout
+    assert (tmp_path / "images.csv").is_file()
     assert json.loads((tmp_path / "regions.json").read_text())["images"][0]["height"] > 0
-    result = call("diagnose", "--predictions", photos, "--gt", TRUTH)
+    result = call("diagnose", "--predictions", images, "--gt", TRUTH)
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
@@ -200,26 +200,26 @@ def test_the_demo_scores_and_draws_the_examples(tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["all", "things", "stuff"]
-    assert "8 photos in" in lines[-2]
+    assert "8 images in" in lines[-2]
     assert lines[-1] == f"pictures: {tmp_path / 'demo/pictures'}"
     drawn = {path.stem for path in (tmp_path / "demo/pictures").glob("*.jpg")}
     assert drawn == {path.stem for path in EXAMPLES.iterdir()}
     assert call("demo", "-o", tmp_path / "demo", "--overwrite").exit_code == 0
 
 
-def test_merged_shards_are_the_run_in_one_piece(photos, tmp_path):
+def test_merged_shards_are_the_run_in_one_piece(images, tmp_path):
     for name in ("astronaut", "hopper"):
-        shutil.copy(EXAMPLES / f"{name}.jpg", photos)
+        shutil.copy(EXAMPLES / f"{name}.jpg", images)
     options = ("--device", "cpu", "--batch-size", 2)
     for part in (1, 2):
         shard = call(
-            "run", photos, "-o", tmp_path / f"part{part}", "--shard", f"{part}/2", *options
+            "run", images, "-o", tmp_path / f"part{part}", "--shard", f"{part}/2", *options
         )
         assert shard.exit_code == 0, shard.output
     joined = call("merge", tmp_path / "part1", tmp_path / "part2", "-o", tmp_path / "joined")
     assert joined.exit_code == 0, joined.output
-    assert joined.stdout == f"3 photos -> {tmp_path / 'joined/panoptic.json'}\n"
-    whole = call("run", photos, "-o", tmp_path / "whole", *options)
+    assert joined.stdout == f"3 images -> {tmp_path / 'joined/panoptic.json'}\n"
+    whole = call("run", images, "-o", tmp_path / "whole", *options)
     assert whole.exit_code == 0, whole.output
     for path in (tmp_path / "whole").rglob("*.png"):
         assert (
@@ -229,12 +229,12 @@ def test_merged_shards_are_the_run_in_one_piece(photos, tmp_path):
     assert call("merge", tmp_path / "part1", "-o", tmp_path / "half").exit_code == 1
 
 
-def test_kept_predictions_are_fused_again(photos, tmp_path):
+def test_kept_predictions_are_fused_again(images, tmp_path):
     out, again = tmp_path / "out", tmp_path / "again"
-    call("run", photos, "-o", out, "--device", "cpu", "--keep-predictions")
+    call("run", images, "-o", out, "--device", "cpu", "--keep-predictions")
     result = call("combine", "--predictions", out, "-o", again)
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"1 photos, 1 segments -> {again}\n"
+    assert result.stdout == f"1 images, 1 segments -> {again}\n"
     map_name = "panoptic/chelsea.png"
     assert (again / map_name).read_bytes() == (out / map_name).read_bytes()
     assert call("combine", "--predictions", out, "-o", again).exit_code == 1  # it is there already
@@ -243,8 +243,8 @@ def test_kept_predictions_are_fused_again(photos, tmp_path):
     assert (again / map_name).read_bytes() != (out / map_name).read_bytes()
 
 
-def test_verify_tells_damage_by_its_exit_code_and_mends_it(photos, tmp_path):
-    run = ("run", photos, "-o", tmp_path / "out", "--device", "cpu")
+def test_verify_tells_damage_by_its_exit_code_and_mends_it(images, tmp_path):
+    run = ("run", images, "-o", tmp_path / "out", "--device", "cpu")
     call(*run)
     map_file = tmp_path / "out/panoptic/chelsea.png"
     content = map_file.read_bytes()
@@ -260,11 +260,11 @@ def test_verify_tells_damage_by_its_exit_code_and_mends_it(photos, tmp_path):
     assert call("verify", tmp_path / "out").exit_code == 0
 
 
-def test_a_truth_of_other_photos_is_refused_before_the_work(photos, tmp_path):
-    (photos / "chelsea.jpg").rename(photos / "cat.jpg")
-    result = call("run", photos, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
+def test_a_truth_of_other_images_is_refused_before_the_work(images, tmp_path):
+    (images / "chelsea.jpg").rename(images / "cat.jpg")
+    result = call("run", images, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
     assert result.exit_code == 1
-    assert "knows none of the photos (first 'cat.jpg', its own 'astronaut.jpg')" in result.stderr
+    assert "knows none of the images (first 'cat.jpg', its own 'astronaut.jpg')" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -275,23 +275,23 @@ def test_a_negative_seed_is_wrong_usage(command):
     assert "-1 is not in the range x>=0" in result.stderr
 
 
-def test_json_goes_into_a_pipe_alone(photos, tmp_path):
-    command = [sys.executable, "-m", "fuse", "run", photos, "-o", tmp_path / "out"]
+def test_json_goes_into_a_pipe_alone(images, tmp_path):
+    command = [sys.executable, "-m", "fuse", "run", images, "-o", tmp_path / "out"]
     done = subprocess.run(
         [*command, "--device", "cpu", "--json", "-"], capture_output=True, check=True, text=True
     )
     assert json.loads(done.stdout)["photos"]["done"] == 1
 
 
-def test_some_photos_failed_is_exit_code_3(photos, tmp_path):
-    (photos / "broken.jpg").write_bytes(b"")
-    result = call("run", photos, "-o", tmp_path / "out", "--device", "cpu")
+def test_some_images_failed_is_exit_code_3(images, tmp_path):
+    (images / "broken.jpg").write_bytes(b"")
+    result = call("run", images, "-o", tmp_path / "out", "--device", "cpu")
     assert result.exit_code == 3
     assert "failed: broken.jpg: " in result.stderr
-    assert "1 photos in" in result.stdout
+    assert "1 images in" in result.stdout
 
 
-def test_all_photos_failed_is_exit_code_1(tmp_path):
+def test_all_images_failed_is_exit_code_1(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"")
     result = call("run", tmp_path / "broken.jpg", "-o", tmp_path / "out", "--device", "cpu")
     assert result.exit_code == 1
@@ -321,9 +321,9 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, arguments, exit_code, mess
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_may_not_be_written_to_is_an_error_line(photos, tmp_path):
+def test_a_folder_that_may_not_be_written_to_is_an_error_line(images, tmp_path):
     (tmp_path / "file").write_text("")
-    result = call("run", photos, "-o", tmp_path / "file" / "out", "--device", "cpu")
+    result = call("run", images, "-o", tmp_path / "file" / "out", "--device", "cpu")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
 
@@ -337,7 +337,7 @@ def test_convert_says_what_it_wrote(tmp_path):
     folder, out = write_voc(tmp_path / "in"), tmp_path / "gt.json"
     result = call("convert", "voc", folder, "-o", out)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("2 photos, ")
+    assert result.stdout.startswith("2 images, ")
     assert result.stdout.endswith(f" segments -> {out}\n")
     again = call("convert", "voc", folder, "-o", out)
     assert again.exit_code == 1

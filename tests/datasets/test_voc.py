@@ -32,7 +32,7 @@ def test_by_hand(tmp_path):
     ]
 
 
-def test_a_photo_listed_twice_counts_once(tmp_path):
+def test_a_image_listed_twice_counts_once(tmp_path):
     folder = write_voc(tmp_path / "in")
     path = folder / "ImageSets/Segmentation/val.txt"
     path.write_text(2 * path.read_text())

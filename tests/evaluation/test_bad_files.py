@@ -26,9 +26,9 @@ COMMANDS = {
     "sweep, truth": "sweep --predictions run --gt truth.json --grid score_threshold=0.3",
     "merge, run.json": "merge shard1 shard2 -o out",
     "verify, journal": "verify run",
-    "run, preset": "run photos -o out --pipeline oracle.toml --device cpu",
-    "run, saved instances": "run photos -o out --pipeline saved.toml --device cpu --gt truth.json",
-    "report, truth": "report run --gt truth.json --images photos",
+    "run, preset": "run images -o out --pipeline oracle.toml --device cpu",
+    "run, saved instances": "run images -o out --pipeline saved.toml --device cpu --gt truth.json",
+    "report, truth": "report run --gt truth.json --images images",
     "compare, prediction": "compare run shard1 --gt truth.json --intersect",
     "diagnose, prediction": "diagnose --predictions run --gt truth.json --orders 2",
     "disagree, prediction": "disagree --predictions run",
@@ -155,7 +155,7 @@ def test_a_shard_that_never_ends_is_refused_at_once(files):
         READERS["merge, run.json"].read(Path("out"))
 
 
-def test_a_photo_in_two_shards_is_refused(files):
+def test_a_image_in_two_shards_is_refused(files):
     lines = Path("shard2/records.jsonl").read_text()
     Path("shard2/records.jsonl").write_text(lines + Path("shard1/records.jsonl").read_text())
     Path("shard2/panoptic.json").write_bytes(Path("run/panoptic.json").read_bytes())

@@ -14,7 +14,7 @@ from real_data import COCO_ANNOTATIONS, needs_real_data
 
 from fuse.errors import CocoFormatError, LabelSpaceError
 from fuse.evaluation.evaluate import TruthScorer, evaluate
-from fuse.evaluation.image_scores import PhotoScores
+from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.per_image import write_per_image_csv
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, find_truth_map, load_space, map_panoptic
@@ -45,24 +45,24 @@ def assert_equals_hotcoco(result, expected):
         assert ours.iou_sum == pytest.approx(theirs["iou"], abs=1e-12)
 
 
-def claim_areas(photo, areas):
-    """The photo with other areas in its segments_info."""
-    categories = {s.segment_id: s.category_id for s in photo.segments_info}
-    crowds = {s.segment_id for s in photo.segments_info if s.iscrowd}
-    return panoptic(photo.panoptic_map, categories, crowds, areas)
+def claim_areas(image, areas):
+    """The image with other areas in its segments_info."""
+    categories = {s.segment_id: s.category_id for s in image.segments_info}
+    crowds = {s.segment_id for s in image.segments_info if s.iscrowd}
+    return panoptic(image.panoptic_map, categories, crowds, areas)
 
 
 @settings(max_examples=150)
 @given(st.lists(pairs(), min_size=1, max_size=3), st.data())
-def test_official_equals_hotcoco(photos, data):
-    wrong = st.integers(0, 3)  # pixels too many, in one photo of four
+def test_official_equals_hotcoco(images, data):
+    wrong = st.integers(0, 3)  # pixels too many, in one image of four
     truth = {}
-    for image_id, (photo, _) in enumerate(photos):
-        areas = {s.segment_id: s.area + data.draw(wrong) for s in photo.segments_info}
-        truth[image_id] = claim_areas(photo, areas if data.draw(wrong) == 0 else {})
+    for image_id, (image, _) in enumerate(images):
+        areas = {s.segment_id: s.area + data.draw(wrong) for s in image.segments_info}
+        truth[image_id] = claim_areas(image, areas if data.draw(wrong) == 0 else {})
     with tempfile.TemporaryDirectory() as folder:
         gt = write_dataset(Path(folder), "gt", truth)
-        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(photos)})
+        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(images)})
         evaluation = evaluate(gt, pred, official=True, workers=1)
         assert_equals_hotcoco(evaluation.result, hotcoco_results(gt, pred))
 
@@ -79,12 +79,12 @@ def perturb(truth, rng):
 
 
 @needs_real_data
-def test_real_photos_equal_hotcoco(tmp_path):
+def test_real_images_equal_hotcoco(tmp_path):
     gt = COCO_ANNOTATIONS / "panoptic_val2017.json"
     truth = read_panoptic_json(gt)
     rng = np.random.default_rng(0)
-    photos = {image_id: perturb(truth.load(image_id), rng) for image_id in truth.annotations}
-    pred = write_dataset(tmp_path, "pred", photos, truth.space)
+    images = {image_id: perturb(truth.load(image_id), rng) for image_id in truth.annotations}
+    pred = write_dataset(tmp_path, "pred", images, truth.space)
     evaluation = evaluate(gt, pred, official=True)
     assert 0.2 < evaluation.result.all.pq < 0.9
     assert_equals_hotcoco(evaluation.result, hotcoco_results(gt, pred))
@@ -97,7 +97,7 @@ def test_evaluate(tmp_path):
     progress = []
     evaluation = evaluate(gt, pred, on_progress=lambda *done: progress.append(done))
     assert evaluation.findings == ()
-    assert [photo.image_id for photo in evaluation.photos] == [3, "b"]
+    assert [image.image_id for image in evaluation.images] == [3, "b"]
     assert evaluation.result.things.pq == pytest.approx((2 / 3 + 1) / 2)
     assert evaluation.result.stuff.pq == 1
     assert progress == [(1, 2), (2, 2)]
@@ -108,19 +108,19 @@ def test_evaluate(tmp_path):
 
 @given(st.lists(pairs(), min_size=1, max_size=4))
 @settings(max_examples=30)
-def test_threads_change_no_bit(photos):
+def test_threads_change_no_bit(images):
     with tempfile.TemporaryDirectory() as folder:
-        gt = write_dataset(Path(folder), "gt", {i: t for i, (t, _) in enumerate(photos)})
-        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(photos)})
+        gt = write_dataset(Path(folder), "gt", {i: t for i, (t, _) in enumerate(images)})
+        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(images)})
         one, three = (evaluate(gt, pred, workers=workers) for workers in (1, 3))
-    expected = summarize(sum_stats(match_segments(*pair) for pair in photos), SPACE)
+    expected = summarize(sum_stats(match_segments(*pair) for pair in images), SPACE)
     assert repr(one.result) == repr(three.result) == repr(expected)
 
 
 COCO, SUPER = load_space("coco_panoptic"), load_space("coco_super")
 
 
-def coco_photo():
+def coco_image():
     """Two stuff classes of one supercategory (grass, tree), two cats and a crowd of them."""
     ids = {COCO.by_name[name].category_id: name for name in ("grass-merged", "tree-merged")}
     grass, tree = ids
@@ -131,7 +131,7 @@ def coco_photo():
 
 @pytest.mark.parametrize("official", [False, True])
 def test_truth_is_mapped_into_the_predictions_space(tmp_path, official):
-    truth = coco_photo()
+    truth = coco_image()
     mapped = map_panoptic(truth, find_label_map(COCO, SUPER))
     pred = panoptic([[1, 1, 1, 0, 3], [4, 4, 4, 4, 4]], {1: 22, 3: 3, 4: 3})
     gt_json = write_dataset(tmp_path, "gt", {5: truth}, COCO)
@@ -186,12 +186,12 @@ def test_find_truth_map_between_spaces_without_a_map(pred, used_ids, official, m
 def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     truth = read_panoptic_json(write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH}))
     scorer = TruthScorer(truth)
-    photo = scorer.score(5, PRED)
-    assert photo.file_name == "5.jpg"
+    image = scorer.score(5, PRED)
+    assert image.file_name == "5.jpg"
     expected = match_segments(TRUTH, PRED)
-    np.testing.assert_array_equal(photo.stats.iou_sum, expected.iou_sum)
-    evaluation = scorer.evaluation(PhotoScores([photo]))
-    assert len(evaluation.photos) == 1
+    np.testing.assert_array_equal(image.stats.iou_sum, expected.iou_sum)
+    evaluation = scorer.evaluation(ImageScores([image]))
+    assert len(evaluation.images) == 1
     assert repr(evaluation.result) == repr(summarize(expected, SPACE))
     with pytest.raises(CocoFormatError, match=r"the prediction is 1x2, the true .*5\.png is 1x6"):
         scorer.score(5, panoptic([1, 1], {1: 1}))
@@ -201,8 +201,8 @@ def test_per_image_csv_adds_up(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: panoptic([0], {})})
     pred = write_dataset(tmp_path, "pred", {5: PRED, 6: panoptic([1], {1: 1})})
     evaluation = evaluate(gt, pred)
-    write_per_image_csv(tmp_path / "photos.csv", evaluation)
-    with (tmp_path / "photos.csv").open(encoding="utf-8", newline="") as file:
+    write_per_image_csv(tmp_path / "images.csv", evaluation)
+    with (tmp_path / "images.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["image_id"] for row in rows] == ["5", "6"]
     assert float(rows[0]["pq"]) == pytest.approx((2 / 3 + 1) / 2)
@@ -242,7 +242,7 @@ def test_branches_are_scored_in_the_space_of_the_truth(tmp_path):
 
 
 def test_branches_are_scored_against_mapped_truth(tmp_path):
-    gt = write_dataset(tmp_path, "gt", {5: coco_photo()}, COCO)
+    gt = write_dataset(tmp_path, "gt", {5: coco_image()}, COCO)
     pred = write_dataset(tmp_path, "pred", {5: panoptic(np.zeros((2, 5)), {})}, SUPER)
     (tmp_path / "labels").mkdir()
     animal, plant = SUPER.by_name["animal"].category_id, SUPER.by_name["plant"].category_id

@@ -142,10 +142,10 @@ def test_missing_predictions_count_as_missed(tmp_path):
     ]
 
 
-def test_predictions_of_other_photos_are_refused(tmp_path):
+def test_predictions_of_other_images_are_refused(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
     pred = write_dataset(tmp_path, "pred", {"5": TRUTH, "6": TRUTH})
-    with pytest.raises(DataError, match=r"none of its photos \(image_id '5', .* \(image_id 5, "):
+    with pytest.raises(DataError, match=r"none of its images \(image_id '5', .* \(image_id 5, "):
         evaluate(gt, pred)
 
 
@@ -159,7 +159,7 @@ def test_no_predictions_at_all_are_all_missed(tmp_path):
 def test_predictions_of_another_size_are_refused(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
     pred = write_dataset(tmp_path, "pred", {5: panoptic([1, 1], {1: 1}), 6: TRUTH})
-    with pytest.raises(DataError, match=r"1 photos .* image_id 5: the prediction is 1x2"):
+    with pytest.raises(DataError, match=r"1 images .* image_id 5: the prediction is 1x2"):
         evaluate(gt, pred)
 
 
@@ -193,7 +193,7 @@ def test_grey_pngs_are_named(tmp_path, side, code):
     assert evaluate(gt, pred).findings == ()
 
 
-def test_results_of_photos_that_the_truth_lacks_are_named(tmp_path):
+def test_results_of_images_that_the_truth_lacks_are_named(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH})
     pred = write_dataset(tmp_path, "pred", {5: PRED})
     results = [

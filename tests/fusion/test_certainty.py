@@ -11,7 +11,7 @@ from fuse.errors import ConfigError
 from fuse.fusion import drop_unsure_stuff
 from fuse.fusion.certainty import find_probabilities, score_stuff
 from fuse.fusion.evidence import REACH
-from fuse.inference.prediction import PhotoPrediction, fuse_photo
+from fuse.inference.prediction import ImagePrediction, fuse_image
 from fuse.inference.presets import FusionConfig
 from fuse.types import SemanticLogits, SemanticPrediction, TargetLogits
 
@@ -23,10 +23,10 @@ def fuse_noise(seed, size, cells, stuff_score=0.0, classes=CLASSES):
     """The map of random logits and instances, with what it was fused from."""
     rng = np.random.default_rng(seed)
     target = target_logits(rng, size, cells, classes)
-    kept = PhotoPrediction(target, box_instances(rng, size, 3))
+    kept = ImagePrediction(target, box_instances(rng, size, 3))
     config = FusionConfig(score_threshold=0.3, stuff_area=0, stuff_score=stuff_score)
     semantic = kept.label()
-    return fuse_photo(semantic, kept.instances, TOY_SPACE, config, {}), semantic
+    return fuse_image(semantic, kept.instances, TOY_SPACE, config, {}), semantic
 
 
 def mean_slowly(prediction, target, segment):

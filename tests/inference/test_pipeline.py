@@ -7,7 +7,7 @@ import pytest
 
 from fuse.errors import LabelSpaceError, ModelOutputError
 from fuse.inference.pipeline import Pipeline
-from fuse.inference.prediction import PhotoPrediction, map_instances, map_labels, map_logits
+from fuse.inference.prediction import ImagePrediction, map_instances, map_labels, map_logits
 from fuse.io.images import read_image
 from fuse.labels import LabelMap
 from fuse.types import (
@@ -15,7 +15,7 @@ from fuse.types import (
     Category,
     Instances,
     LabelSpace,
-    Photo,
+    NamedImage,
     SemanticLogits,
     SemanticPrediction,
 )
@@ -29,9 +29,9 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def photos():
+def images():
     names = ("chelsea.jpg", "china.jpg", "rocket.jpg")  # the last two are of one size
-    return [Photo(read_image(EXAMPLES / name), name) for name in names]
+    return [NamedImage(read_image(EXAMPLES / name), name) for name in names]
 
 
 def test_a_class_choice_that_the_space_cannot_serve_fails_at_once():
@@ -49,7 +49,7 @@ NO_INSTANCES = Instances(
 
 
 def logits_of(probs):
-    """Logits (C, 1, 1) of one cell over a photo of 2 x 3 pixels."""
+    """Logits (C, 1, 1) of one cell over an image of 2 x 3 pixels."""
     values = np.log(np.array(probs)).astype(np.float16)[:, None, None]
     return SemanticLogits.half_pixel(values, (2, 3))
 
@@ -66,7 +66,7 @@ def logits_of(probs):
 )
 def test_label_logits(probs, targets, expected):
     target = map_logits(logits_of(probs), np.array(targets, dtype=np.int32))
-    semantic = PhotoPrediction(target, NO_INSTANCES).label()
+    semantic = ImagePrediction(target, NO_INSTANCES).label()
     assert semantic.label_map.shape == (2, 3)
     assert (semantic.label_map == expected).all()
 
@@ -99,9 +99,9 @@ def test_map_instances_drops_what_has_no_counterpart():
     assert mapped.masks.probs.ravel().tolist() == pytest.approx([0, 2 / 3], abs=1e-3)
 
 
-def test_tiny_finds_the_cat(tiny, photos):
-    prediction = tiny(photos[0].image)
-    assert prediction.size == photos[0].size
+def test_tiny_finds_the_cat(tiny, images):
+    prediction = tiny(images[0].pixels)
+    assert prediction.size == images[0].size
     names = {tiny.space.by_id[s.category_id].name for s in prediction.segments_info if s.score}
     assert names == {"animal"}
     ids, areas = np.unique(prediction.panoptic_map, return_counts=True)
@@ -110,10 +110,10 @@ def test_tiny_finds_the_cat(tiny, photos):
     }
 
 
-def test_a_batch_answers_as_one_by_one(tiny, photos):
-    together = tiny.predict(photos)
-    for photo, raw in zip(photos, together, strict=True):
-        (alone,) = tiny.predict([photo])
+def test_a_batch_answers_as_one_by_one(tiny, images):
+    together = tiny.predict(images)
+    for image, raw in zip(images, together, strict=True):
+        (alone,) = tiny.predict([image])
         assert raw.instances.category_ids.tolist() == alone.instances.category_ids.tolist()
         np.testing.assert_allclose(raw.instances.boxes, alone.instances.boxes, atol=1)
         np.testing.assert_allclose(raw.instances.scores, alone.instances.scores, atol=0.02)
@@ -121,8 +121,8 @@ def test_a_batch_answers_as_one_by_one(tiny, photos):
         assert same.mean() > 0.99
 
 
-def test_the_same_photo_gives_the_same_bytes(tiny, photos):
-    first, second = tiny(photos[1].image), tiny(photos[1].image)
+def test_the_same_image_gives_the_same_bytes(tiny, images):
+    first, second = tiny(images[1].pixels), tiny(images[1].pixels)
     assert first.panoptic_map.tobytes() == second.panoptic_map.tobytes()
     assert first.segments_info == second.segments_info
 
@@ -134,10 +134,10 @@ class Broken:
         self._model = model
         self._answers = answers
         self.label_space = model.label_space
-        self.class_ids = model.class_ids
+        self.category_ids = model.category_ids
 
-    def predict(self, photos, **options):
-        return self._answers(self._model.predict(photos, **options))
+    def predict(self, images, **options):
+        return self._answers(self._model.predict(images, **options))
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ class Broken:
         (
             "semantic_model",
             lambda right: [SemanticLogits.half_pixel(right[0].logits, (5, 5))],
-            r"size \(5, 5\) to a photo of \(300, 451\)",
+            r"size \(5, 5\) to an image of \(300, 451\)",
         ),
     ],
 )
-def test_a_wrong_answer_names_the_model(tiny, photos, monkeypatch, branch, answers, message):
+def test_a_wrong_answer_names_the_model(tiny, images, monkeypatch, branch, answers, message):
     monkeypatch.setattr(tiny, branch, Broken(getattr(tiny, branch), answers))
     with pytest.raises(ModelOutputError, match=message):
-        tiny.predict(photos[:1])
+        tiny.predict(images[:1])

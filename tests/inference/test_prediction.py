@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from fuse.errors import CocoFormatError, ConfigError
 from fuse.fusion import METHODS, weigh_classes
 from fuse.inference.prediction import (
-    PhotoPrediction,
+    ImagePrediction,
     find_pairs,
-    fuse_photo,
+    fuse_image,
     read_prediction,
     write_prediction,
 )
@@ -38,16 +38,16 @@ def float16_instances(rng, count=6):
 
 
 PREDICTIONS = {
-    "logits and soft masks": lambda rng: PhotoPrediction(
+    "logits and soft masks": lambda rng: ImagePrediction(
         target_logits(rng, SIZE, (9, 13)), float16_instances(rng)
     ),
-    "label map and run lengths": lambda rng: PhotoPrediction(
+    "label map and run lengths": lambda rng: ImagePrediction(
         semantic_prediction(rng, SIZE), rle_instances(rng, SIZE, 5)
     ),
-    "no instances": lambda rng: PhotoPrediction(
+    "no instances": lambda rng: ImagePrediction(
         target_logits(rng, SIZE, (9, 13)), float16_instances(rng, 0)
     ),
-    "no run lengths": lambda rng: PhotoPrediction(
+    "no run lengths": lambda rng: ImagePrediction(
         semantic_prediction(rng, SIZE), rle_instances(rng, SIZE, 0)
     ),
 }
@@ -59,11 +59,11 @@ def test_what_is_read_fuses_as_what_was_written(tmp_path, make, rule):
     fusion = FusionConfig(rule=rule, stuff_area=9, pairs=(("dog", "cat"),))
     for seed in range(5):
         prediction = make(np.random.default_rng(seed))
-        write_prediction(tmp_path / "photo.npz", prediction)
-        again = read_prediction(tmp_path / "photo.npz")
+        write_prediction(tmp_path / "image.npz", prediction)
+        again = read_prediction(tmp_path / "image.npz")
         assert (again.label().label_map == prediction.label().label_map).all()
         fused, expected = (
-            fuse_photo(p.label(), p.instances, TOY_SPACE, fusion, {}) for p in (again, prediction)
+            fuse_image(p.label(), p.instances, TOY_SPACE, fusion, {}) for p in (again, prediction)
         )
         assert (fused.panoptic_map == expected.panoptic_map).all()
         assert fused.segments_info == expected.segments_info
@@ -94,15 +94,15 @@ def test_logits_that_cannot_win_do_not_matter(seed, shape, size):
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])
 def test_a_damaged_file_is_named(tmp_path, content):
-    path = tmp_path / "photo.npz"
+    path = tmp_path / "image.npz"
     path.write_bytes(content)
-    with pytest.raises(CocoFormatError, match=r"photo\.npz: not a kept prediction"):
+    with pytest.raises(CocoFormatError, match=r"image\.npz: not a kept prediction"):
         read_prediction(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CocoFormatError, match=r"photo\.npz: not a kept prediction"):
-        read_prediction(tmp_path / "photo.npz")
+    with pytest.raises(CocoFormatError, match=r"image\.npz: not a kept prediction"):
+        read_prediction(tmp_path / "image.npz")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_class_choice_is_carried_out(class_choice, expected):
     )
     label_map = np.full((40, 100), 24, np.int32)
     label_map[:, 65:] = 25
-    fused = fuse_photo(
+    fused = fuse_image(
         SemanticPrediction(label_map),
         instances,
         space,
@@ -138,8 +138,8 @@ def test_evidence_at_hand_changes_nothing():
     prediction = PREDICTIONS["logits and soft masks"](rng)
     semantic, fusion = prediction.label(), FusionConfig(rule="adaptive", stuff_area=9)
     evidence = weigh_classes(semantic, TOY_SPACE)
-    photo = (semantic, prediction.instances, TOY_SPACE, fusion, {})
-    first, second = fuse_photo(*photo), fuse_photo(*photo, evidence=evidence)
+    image = (semantic, prediction.instances, TOY_SPACE, fusion, {})
+    first, second = fuse_image(*image), fuse_image(*image, evidence=evidence)
     assert (first.panoptic_map == second.panoptic_map).all()
 
 
@@ -163,16 +163,16 @@ def test_pairs_must_be_there_and_known(pairs, message):
         ("scale", [-0.2, 1.0], "scale must be two numbers"),
         ("offset", [0.0, np.inf], "offset must be two numbers"),
         ("offset", [0.0, -1e300], "offset must be two numbers"),
-        ("size", [2**30, 2**30], "no photo is 1073741824 x 1073741824"),
-        ("size", [0, 50], "no photo is 0 x 50"),
+        ("size", [2**30, 2**30], "no image is 1073741824 x 1073741824"),
+        ("size", [0, 50], "no image is 0 x 50"),
         ("grid", [6, 9, 14], "has other bits than"),
         ("grid", [6, -9, 13], "has other bits than"),
         ("class_category_ids", [0, 3], r"6 rows of logits, category_ids \(2,\)"),
         ("masks", np.zeros((4, 0, 0)), r"probs must be \(N, m, m\)"),
     ],
 )
-def test_arrays_that_no_photo_has_are_refused(tmp_path, array, value, message):
-    path = tmp_path / "photo.npz"
+def test_arrays_that_no_image_has_are_refused(tmp_path, array, value, message):
+    path = tmp_path / "image.npz"
     write_prediction(path, PREDICTIONS["logits and soft masks"](np.random.default_rng(1)))
     with np.load(path) as file:
         arrays = dict(file)
@@ -182,7 +182,7 @@ def test_arrays_that_no_photo_has_are_refused(tmp_path, array, value, message):
 
 
 def test_an_array_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monkeypatch):
-    path = tmp_path / "photo.npz"
+    path = tmp_path / "image.npz"
     np.savez_compressed(path, label_map=np.zeros((2000, 2000), dtype=np.int32))
     monkeypatch.setattr("fuse.inference.prediction.MAX_UNPACKED", 2**23)
     with pytest.raises(CocoFormatError, match="more than 8388608 bytes unpacked"):
@@ -191,7 +191,7 @@ def test_an_array_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, mon
 
 def test_a_grid_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monkeypatch):
     """Its bits are packed eight to a byte, its logits take two bytes each."""
-    path = tmp_path / "photo.npz"
+    path = tmp_path / "image.npz"
     write_prediction(path, PREDICTIONS["logits and soft masks"](np.random.default_rng(1)))
     monkeypatch.setattr("fuse.inference.prediction.MAX_UNPACKED", 6 * 9 * 13 * 2 - 1)
     monkeypatch.setattr("fuse.inference.prediction._read_arrays", lambda _: dict(np.load(path)))

@@ -1,4 +1,4 @@
-"""A preset with a label space and label maps of one's own, on real photos.
+"""A preset with a label space and label maps of one's own, on real images.
 
 The space numbers and names COCO's supercategories anew, so that the maps must be those of `tiny`,
 category by category.
@@ -60,8 +60,8 @@ stuff_area = 0.04
 
 
 def run(preset, out, **options):
-    photos = [str(EXAMPLES / name) for name in ("chelsea.jpg", "china.jpg", "rocket.jpg")]
-    return api.run(photos, out, pipeline=str(preset), device="cpu", **options)
+    images = [str(EXAMPLES / name) for name in ("chelsea.jpg", "china.jpg", "rocket.jpg")]
+    return api.run(images, out, pipeline=str(preset), device="cpu", **options)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_several_classes_may_become_one_or_none(tmp_path):
         write_csv(preset.parent / f"{branch}.csv", "source,target", rows.items())
     found = {
         category_id
-        for photo in segments(run(preset, tmp_path / "out").out).values()
-        for _, category_id, *_ in photo
+        for image in segments(run(preset, tmp_path / "out").out).values()
+        for _, category_id, *_ in image
     }
     by_name = SUPER.by_name
     assert my_id(by_name["water"].category_id) in found

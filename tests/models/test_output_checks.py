@@ -13,14 +13,14 @@ from fuse.models.output_checks import ask_instances, ask_semantic
 from fuse.types import (
     BoxMasks,
     Instances,
-    Photo,
+    NamedImage,
     RleMasks,
     SemanticLogits,
     SemanticPrediction,
 )
 
 SIZE = (12, 16)
-PHOTOS = [Photo(np.zeros((*SIZE, 3), dtype=np.uint8))]
+IMAGES = [NamedImage(np.zeros((*SIZE, 3), dtype=np.uint8))]
 
 
 def logits(classes=3, size=SIZE):
@@ -30,14 +30,14 @@ def logits(classes=3, size=SIZE):
 def semantic_model(answer):
     ids = np.array([0, 5, 21], dtype=np.int32)
 
-    def predict(photos):
-        return answer(photos) if callable(answer) else answer
+    def predict(images):
+        return answer(images) if callable(answer) else answer
 
-    return SimpleNamespace(label_space=TOY_SPACE, class_ids=ids, predict=predict)
+    return SimpleNamespace(label_space=TOY_SPACE, category_ids=ids, predict=predict)
 
 
 def instance_model(answer):
-    def predict(photos, *, score_floor):
+    def predict(images, *, score_floor):
         return answer(score_floor) if callable(answer) else answer
 
     return SimpleNamespace(label_space=TOY_SPACE, predict=predict)
@@ -56,37 +56,37 @@ def instances(category_id=3, size=SIZE, counts=b"0", box=(0, 0, 0, 0)):
 def test_right_answers_pass():
     rng = np.random.default_rng(0)
     for answer in ([logits()], [semantic_prediction(rng, SIZE)]):
-        assert ask_semantic("net", semantic_model(answer), PHOTOS) is answer
+        assert ask_semantic("net", semantic_model(answer), IMAGES) is answer
     answer = [
         replace(box_instances(rng, SIZE, 4), masks=BoxMasks(np.full((4, 7, 7), 1.00001, "f4")))
     ]
-    assert ask_instances("net", instance_model(answer), PHOTOS, 0.5) is answer
+    assert ask_instances("net", instance_model(answer), IMAGES, 0.5) is answer
     floors = []
-    ask_instances("net", instance_model(lambda floor: floors.append(floor) or answer), PHOTOS, 0.25)
+    ask_instances("net", instance_model(lambda floor: floors.append(floor) or answer), IMAGES, 0.25)
     assert floors == [0.25]
 
 
-def fail(photos):
+def fail(images):
     raise MemoryError("9 GB")
 
 
-def leave(photos):
+def leave(images):
     sys.exit(3)
 
 
-def babble(photos):
+def babble(images):
     raise ValueError("Missing keys:\n\t" + "a\n\t" * 1000)
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        ([], ModelOutputError, "0 answers to 1 photos; it must return a list with one answer per"),
-        (None, ModelOutputError, "predict returned NoneType to 1 photos"),
-        (iter([]), ModelOutputError, "list_iterator to 1 photos"),
+        ([], ModelOutputError, "0 answers to 1 images; it must return a list with one answer per"),
+        (None, ModelOutputError, "predict returned NoneType to 1 images"),
+        (iter([]), ModelOutputError, "list_iterator to 1 images"),
         ([np.zeros(SIZE)], ModelOutputError, "answered with ndarray, not SemanticLogits or"),
-        ([logits(size=(5, 5))], ModelOutputError, r"for size \(5, 5\) to a photo of \(12, 16\)"),
-        ([logits(4)], ModelOutputError, "answered with 4 classes, but its class_ids has 3"),
+        ([logits(size=(5, 5))], ModelOutputError, r"for size \(5, 5\) to an image of \(12, 16\)"),
+        ([logits(4)], ModelOutputError, "answered with 4 classes, but its category_ids has 3"),
         (
             [SemanticPrediction(np.full(SIZE, 7, dtype=np.int32))],
             ModelOutputError,
@@ -96,12 +96,12 @@ def babble(photos):
         (leave, ModelError, r"failed: SystemExit: 3 \(test_boundary"),
         (babble, ModelError, r"failed: ValueError: Missing keys: a a( a)+ \.\.\. \(test_boundary"),
         (
-            lambda photos: [SemanticLogits.half_pixel(np.zeros((2, 2), dtype=np.float16), SIZE)],
+            lambda images: [SemanticLogits.half_pixel(np.zeros((2, 2), dtype=np.float16), SIZE)],
             ModelError,
             r"failed: ValueError: logits must have 3 axes, got shape \(2, 2\) \(test_boundary",
         ),
         (
-            lambda photos: [
+            lambda images: [
                 SemanticLogits.half_pixel(np.full((3, 2, 2), np.nan, dtype=np.float16), SIZE)
             ],
             ModelError,
@@ -111,13 +111,13 @@ def babble(photos):
 )
 def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
     with pytest.raises(error, match=f"semantic model 'net'.*{message}"):
-        ask_semantic("net", semantic_model(answer), PHOTOS)
+        ask_semantic("net", semantic_model(answer), IMAGES)
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        ([instances()] * 2, ModelOutputError, "2 answers to 1 photos"),
+        ([instances()] * 2, ModelOutputError, "2 answers to 1 images"),
         ([{"boxes": []}], ModelOutputError, "answered with dict, not Instances"),
         ([instances(size=(5, 5))], ModelOutputError, r"for size \(5, 5\)"),
         ([instances(category_id=4)], ModelOutputError, "category_id 4, which is not in toy"),
@@ -143,12 +143,12 @@ def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
 )
 def test_a_wrong_instance_answer_names_the_model(answer, error, message):
     with pytest.raises(error, match=f"instance model 'net'.*{message}"):
-        ask_instances("net", instance_model(answer), PHOTOS, 0.5)
+        ask_instances("net", instance_model(answer), IMAGES, 0.5)
 
 
 def test_an_error_that_a_user_can_mend_keeps_its_own_words():
-    def refuse(photos):
-        raise DataError("truth.json: knows no photo 'a.jpg'")
+    def refuse(images):
+        raise DataError("truth.json: knows no image 'a.jpg'")
 
-    with pytest.raises(DataError, match=r"^truth\.json: knows no photo"):
-        ask_semantic("oracle", semantic_model(refuse), PHOTOS)
+    with pytest.raises(DataError, match=r"^truth\.json: knows no image"):
+        ask_semantic("oracle", semantic_model(refuse), IMAGES)

@@ -5,7 +5,7 @@ from factories import target_logits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.evidence import photo_axes, relative_logits, upsample_best, upsample_window
+from fuse.ops.evidence import image_axes, relative_logits, upsample_best, upsample_window
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 9))
@@ -32,8 +32,8 @@ def test_the_best_plane_is_that_of_all_windows(seed, grid, size):
     planes = relative_logits(logits.logits, 4.0)
     best, values = upsample_best(planes, logits)
     whole = (slice(0, size[0]), slice(0, size[1]))
-    each = np.array([upsample_window(plane, photo_axes(logits), whole) for plane in planes])
+    each = np.array([upsample_window(plane, image_axes(logits), whole) for plane in planes])
     np.testing.assert_allclose(values, each.max(axis=0), atol=1e-5)
     np.testing.assert_allclose(np.take_along_axis(each, best[None], 0)[0], values, atol=1e-6)
     part = (slice(size[0] // 2, size[0]), slice(size[1] // 3, size[1]))
-    assert (upsample_window(planes[0], photo_axes(logits), part) == each[0][part]).all()
+    assert (upsample_window(planes[0], image_axes(logits), part) == each[0][part]).all()

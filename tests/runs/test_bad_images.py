@@ -1,4 +1,4 @@
-"""Spoilt and hostile photos: each becomes a picture or a failure with its reason, never more."""
+"""Spoilt and hostile images: each becomes a picture or a failure with its reason, never more."""
 
 import json
 import random
@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from bad_photos import BOMBS, EXAMPLE, FORMATS, HOSTILE_NAMES, REFUSED_NAMES, encode, spoil
+from bad_images import BOMBS, EXAMPLE, FORMATS, HOSTILE_NAMES, REFUSED_NAMES, encode, spoil
 from click.testing import CliRunner
 from PIL import Image
 
@@ -25,15 +25,15 @@ from fuse import BoxMasks, Instances, SemanticPrediction, load_space
 class Ground:
     def __init__(self, device):
         self.label_space, self.weights_hash = load_space("coco_super"), "none"
-        self.class_ids = np.array([16], dtype=np.int32)
-    def predict(self, photos):
-        return [SemanticPrediction(np.full(p.size, 16, dtype=np.int32)) for p in photos]
+        self.category_ids = np.array([16], dtype=np.int32)
+    def predict(self, images):
+        return [SemanticPrediction(np.full(p.size, 16, dtype=np.int32)) for p in images]
 
 class Nothing(Ground):
-    def predict(self, photos, *, score_floor):
+    def predict(self, images, *, score_floor):
         none = np.zeros((0, 28, 28), dtype=np.float32)
         boxes, scores, ids = none[:, 0, :4].copy(), np.zeros(0), np.zeros(0, np.int32)
-        return [Instances(boxes, scores, ids, BoxMasks(none), p.size) for p in photos]
+        return [Instances(boxes, scores, ids, BoxMasks(none), p.size) for p in images]
 """
 PRESET = """label_space = "coco_super"
 [semantic]
@@ -46,8 +46,8 @@ stuff_area = 1
 
 
 @pytest.fixture
-def photos(tmp_path, monkeypatch):
-    """A folder for photos beside a preset of flat nets, in the current folder."""
+def images(tmp_path, monkeypatch):
+    """A folder for images beside a preset of flat nets, in the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flat.py").write_text(FLAT_NETS)
     (tmp_path / "flat.toml").write_text(PRESET)
@@ -110,28 +110,28 @@ def test_the_largest_picture_takes_no_more_than_sixteen_bytes_a_pixel(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_run_over_spoilt_pictures_records_each(photos):
+def test_a_run_over_spoilt_pictures_records_each(images):
     for number, name in enumerate(FORMATS):
         for seed in range(2):
             rng = random.Random(f"run {name} {seed}")
-            (photos / f"{number}_{seed}.jpg").write_bytes(spoil(rng, name, encode(name)))
+            (images / f"{number}_{seed}.jpg").write_bytes(spoil(rng, name, encode(name)))
     for name, bomb in BOMBS.items():
-        (photos / f"bomb {name}.png").write_bytes(bomb)
-    (photos / "good.jpg").write_bytes(EXAMPLE.read_bytes())
+        (images / f"bomb {name}.png").write_bytes(bomb)
+    (images / "good.jpg").write_bytes(EXAMPLE.read_bytes())
     result = run()
     assert result.exit_code == 3, result.output
     assert "Traceback" not in result.output
-    counts = json.loads((photos.parent / "out" / "run.json").read_bytes())["photos"]
+    counts = json.loads((images.parent / "out" / "run.json").read_bytes())["photos"]
     assert counts["done"] + counts["failed"] == 2 * len(FORMATS) + len(BOMBS) + 1
     assert counts["failed"] == result.stderr.count("failed: ")
-    assert api.verify(photos.parent / "out").damages == ()
+    assert api.verify(images.parent / "out").damages == ()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse most of these names")
-def test_hostile_names_get_maps_or_reasons_and_never_reach_a_terminal(photos):
+def test_hostile_names_get_maps_or_reasons_and_never_reach_a_terminal(images):
     for name in (*HOSTILE_NAMES, *REFUSED_NAMES):
-        (photos / name).write_bytes(encode("jpeg"))
-    (photos / "\x1b[2Jempty\n.jpg").write_bytes(b"")
+        (images / name).write_bytes(encode("jpeg"))
+    (images / "\x1b[2Jempty\n.jpg").write_bytes(b"")
     result = run("--pictures", "--keep-predictions")
     assert result.exit_code == 3, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
@@ -141,9 +141,9 @@ def test_hostile_names_get_maps_or_reasons_and_never_reach_a_terminal(photos):
     assert any(r"failed: \x1b[2Jempty\n.jpg: " in line for line in lines)
     assert "\x1b" not in result.output
     assert "\x9b" not in result.output
-    out = photos.parent / "out"
-    images = json.loads((out / "panoptic.json").read_text())["images"]
-    assert {image["file_name"] for image in images} == set(HOSTILE_NAMES)
+    out = images.parent / "out"
+    listed = json.loads((out / "panoptic.json").read_text())["images"]
+    assert {image["file_name"] for image in listed} == set(HOSTILE_NAMES)
     assert api.verify(out).damages == ()
     evaluation = api.evaluate(out, out)
     assert evaluation.result.all.pq == 1
@@ -153,27 +153,27 @@ def test_hostile_names_get_maps_or_reasons_and_never_reach_a_terminal(photos):
     assert r"damaged: panoptic/\x1b[31mred\x1b[0m.png is missing" in verified.stdout
 
 
-def test_links_that_go_round_or_nowhere(photos):
-    (photos / "good.jpg").write_bytes(EXAMPLE.read_bytes())
-    (photos / "loop").symlink_to(photos, target_is_directory=True)
-    (photos / "self.jpg").symlink_to(photos / "self.jpg")
-    (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+def test_links_that_go_round_or_nowhere(images):
+    (images / "good.jpg").write_bytes(EXAMPLE.read_bytes())
+    (images / "loop").symlink_to(images, target_is_directory=True)
+    (images / "self.jpg").symlink_to(images / "self.jpg")
+    (images / "gone.jpg").symlink_to(images / "nowhere.jpg")
     result = run()
     assert result.exit_code == 3, result.output
     assert result.stderr.count("there is no such file") == 2
-    assert [p.name for p in (photos.parent / "out" / "panoptic").rglob("*.png")] == ["good.png"]
+    assert [p.name for p in (images.parent / "out" / "panoptic").rglob("*.png")] == ["good.png"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20_000), (20_000, 1), (2, 3), (1, 7)])
-def test_the_nets_take_photos_of_any_shape(tmp_path, size):
+def test_the_nets_take_images_of_any_shape(tmp_path, size):
     Image.effect_noise(size, 80).save(tmp_path / "odd.png")
     result = api.run([str(tmp_path / "odd.png")], tmp_path / "out", device="cpu")
     assert (result.done, result.failed) == (1, ())
 
 
-def test_a_name_too_long_for_its_map_fails_alone(photos):
+def test_a_name_too_long_for_its_map_fails_alone(images):
     for name in ("x" * 252 + ".gif", "y" * 251 + ".jpg", "y" * 251 + ".png"):
-        (photos / name[-255:]).write_bytes(encode("png"))
+        (images / name[-255:]).write_bytes(encode("png"))
     result = run()
     assert result.exit_code == 3, result.output
     assert result.stderr.count("its map's name is longer than 255 bytes; rename it") == 2

@@ -30,7 +30,7 @@ THINGS = set(TOY_SPACE.thing_ids)
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """One photo with one cat and one sky."""
+    """One image with one cat and one sky."""
     return write_cat_and_sky(tmp_path)
 
 
@@ -64,7 +64,7 @@ def test_segments_are_those_of_the_combine_script(
     expected = combine_slowly(images, instances, stuff, THINGS, *thresholds)
     combined = read_panoptic_json(folder / "out")
     assert list(combined.annotations) == [image["id"] for image in images]
-    assert result.photos == len(images)
+    assert result.images == len(images)
     assert result.segments == sum(len(segments) for _, segments in expected.values())
     for image_id, (panoptic_map, segments) in expected.items():
         found = combined.load(image_id)
@@ -115,7 +115,7 @@ def test_stuff_masks_of_a_category_are_one_segment_wherever_they_stand(tmp_path:
 @pytest.mark.parametrize("mode", ["L", "P", "I;16"])
 def test_label_pngs_fuse_as_the_same_map_in_memory(tmp_path: Path, mode: str) -> None:
     rng = np.random.default_rng(3)
-    images, instances, _ = random_files(rng, photos=5)
+    images, instances, _ = random_files(rng, images=5)
     paths = write_files(tmp_path, images, instances, None)
     labels = tmp_path / "labels"
     labels.mkdir()
@@ -170,7 +170,7 @@ def segment(
 
 
 def test_any_number_of_threads_gives_the_same_bytes(tmp_path: Path) -> None:
-    paths = write_files(tmp_path, *random_files(np.random.default_rng(8), photos=70))
+    paths = write_files(tmp_path, *random_files(np.random.default_rng(8), images=70))
     done = []
     for workers in (1, 3):
         out = tmp_path / f"out{workers}"
@@ -196,16 +196,16 @@ def test_output_is_named_and_described_as_a_run_is(files: dict[str, Path], tmp_p
         }
     ]
     assert [c["id"] for c in content["categories"]] == list(TOY_SPACE.by_id)
-    assert (result.photos, result.segments, result.unlisted) == (1, 2, ())
+    assert (result.images, result.segments, result.unlisted) == (1, 2, ())
 
 
-def test_a_photo_without_predictions_is_void(files: dict[str, Path], tmp_path: Path) -> None:
-    photos, results = (json.loads(files[name].read_text()) for name in ("images", "instances"))
-    photos["images"].append({**photos["images"][0], "id": 6, "file_name": "other.jpg"})
-    files["images"].write_text(json.dumps(photos))
+def test_a_image_without_predictions_is_void(files: dict[str, Path], tmp_path: Path) -> None:
+    images, results = (json.loads(files[name].read_text()) for name in ("images", "instances"))
+    images["images"].append({**images["images"][0], "id": 6, "file_name": "other.jpg"})
+    files["images"].write_text(json.dumps(images))
     files["instances"].write_text(json.dumps([*results, {**results[0], "image_id": 77}]))
     result = combine(tmp_path / "out", **files)
-    assert (result.photos, result.unlisted) == (2, (77,))
+    assert (result.images, result.unlisted) == (2, (77,))
     found = read_panoptic_json(tmp_path / "out").load(6)
     assert found.segments_info == ()
     assert not found.panoptic_map.any()

@@ -16,7 +16,7 @@ from fuse.runs.combine import combine
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """One photo with one cat and one sky."""
+    """One image with one cat and one sky."""
     return write_cat_and_sky(tmp_path)
 
 
@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
         (
             "instances",
             {"segmentation": {"size": [17, 12], "counts": "0"}},
-            r"entry 0: segmentation: the RLE has size \(17, 12\), the photo \(12, 17\)",
+            r"entry 0: segmentation: the RLE has size \(17, 12\), the image \(12, 17\)",
         ),
         (
             "semantic",
@@ -65,7 +65,7 @@ def test_wrong_entries_are_named_and_leave_nothing(
     assert not out.exists()
 
 
-def test_a_photo_that_stands_twice_is_named(files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_image_that_stands_twice_is_named(files: dict[str, Path], tmp_path: Path) -> None:
     content = json.loads(files["images"].read_text())
     content["images"] *= 2
     files["images"].write_text(json.dumps(content))
@@ -93,7 +93,7 @@ def test_files_that_are_no_json_are_named(
     ("picture", "message"),
     [
         (None, r"image_id 5 has no a/b\.png"),
-        (np.zeros((12, 16), np.uint8), r"b\.png: its size is \(12, 16\), the photo's \(12, 17\)"),
+        (np.zeros((12, 16), np.uint8), r"b\.png: its size is \(12, 16\), the image's \(12, 17\)"),
         (np.full(SIZE, 6, np.uint8), r"b\.png: 6 is no category_id of"),
         (
             np.zeros((*SIZE, 3), np.uint8),
@@ -137,16 +137,16 @@ def test_only_the_painter_of_overlap_takes_stuff_masks(
     files: dict[str, Path], tmp_path: Path, rule: str
 ) -> None:
     if METHODS[rule].fuse is fuse_by_overlap:
-        assert combine(tmp_path / "out", **files, rule=rule).photos == 1
+        assert combine(tmp_path / "out", **files, rule=rule).images == 1
     else:
         with pytest.raises(ConfigError, match=f"rule '{rule}' needs a folder of label PNGs"):
             combine(tmp_path / "out", **files, rule=rule)
 
 
 @pytest.mark.parametrize("name", ["instances", "semantic"])
-def test_results_of_other_photos_are_refused(files: dict, tmp_path: Path, name: str) -> None:
+def test_results_of_other_images_are_refused(files: dict, tmp_path: Path, name: str) -> None:
     change(files[name], image_id=77)
-    with pytest.raises(DataError, match=rf"{name}.json: none of its photos \(image_id 77, ...\)"):
+    with pytest.raises(DataError, match=rf"{name}.json: none of its images \(image_id 77, ...\)"):
         combine(tmp_path / "out", **files)
     assert not (tmp_path / "out").exists()
 

@@ -22,8 +22,8 @@ KILLS = 50
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """Each example photo a few times, in folders."""
+def images(tmp_path_factory):
+    """Each example image a few times, in folders."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(COPIES):
         shutil.copytree(EXAMPLES, folder / str(number))
@@ -31,9 +31,9 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(photos, tmp_path_factory):
+def undisturbed(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    api.run([str(photos)], out, device="cpu", keep_predictions=True)
+    api.run([str(images)], out, device="cpu", keep_predictions=True)
     return out
 
 
@@ -46,19 +46,19 @@ def read_files(out):
     }
 
 
-def run_once(photos, out):
-    api.run([str(photos)], Path(out), device="cpu", keep_predictions=True)
+def run_once(images, out):
+    api.run([str(images)], Path(out), device="cpu", keep_predictions=True)
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(photos, undisturbed, tmp_path):
+def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(images, undisturbed, tmp_path):
     rng = random.Random(20261125)
     forks = multiprocessing.get_context("forkserver")  # imports once, then forks in milliseconds
     forks.set_forkserver_preload(["fuse.api", "fuse.models.weights.tiny"])
     out = tmp_path / "out"
     kills = 0
     while kills < KILLS:
-        child = forks.Process(target=run_once, args=(photos, out))
+        child = forks.Process(target=run_once, args=(images, out))
         child.start()
         child.join(rng.uniform(0.05, 3.0))
         if child.is_alive():
@@ -69,7 +69,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(photos, undisturb
             assert child.exitcode == 0
             assert read_files(out) == read_files(undisturbed)
             shutil.rmtree(out)  # that one came through: begin again
-    run_once(photos, out)
+    run_once(images, out)
     assert read_files(out) == read_files(undisturbed)
     lines = (out / "records.jsonl").read_text().splitlines()
     names = [json.loads(line)["file_name"] for line in lines]
@@ -83,12 +83,12 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(photos, undisturb
     [("local", signal.SIGINT), ("local", signal.SIGTERM), ("ray", signal.SIGTERM)],
 )
 def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
-    photos, undisturbed, tmp_path, engine, number
+    images, undisturbed, tmp_path, engine, number
 ):
     if engine == "ray":
         pytest.importorskip("ray")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "fuse", "run", str(photos), "-o", str(out)]
+    command = [sys.executable, "-m", "fuse", "run", str(images), "-o", str(out)]
     command += ["--device", "cpu", "--keep-predictions", "--engine", engine]
     journal = out / "records.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
@@ -98,8 +98,8 @@ def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
         _, said = run.communicate()
     done = len(journal.read_text().splitlines())
     assert run.returncode == 130
-    assert "stopping after this photo; once more stops at once" in said
-    assert f"stopped after {done} of {COPIES * 8} photos; the same command goes on" in said
+    assert "stopping after this image; once more stops at once" in said
+    assert f"stopped after {done} of {COPIES * 8} images; the same command goes on" in said
     assert "Traceback" not in said
     subprocess.run(command, capture_output=True, check=True)
     assert read_files(out) == read_files(undisturbed)
@@ -126,9 +126,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(photos, undisturbed, small_disk):
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(images, undisturbed, small_disk):
     out = small_disk / "out"
-    command = [sys.executable, "-m", "fuse", "run", str(photos / "0"), "-o", str(out)]
+    command = [sys.executable, "-m", "fuse", "run", str(images / "0"), "-o", str(out)]
     command += ["--device", "cpu", "--keep-predictions"]
     fill_up(small_disk)
     full = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -146,21 +146,21 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(photos, undisturbed, sm
 
 @pytest.mark.skipif(os.name == "nt", reason="folders there cannot be made read-only")
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_one_line(photos, tmp_path):
+def test_a_read_only_folder_is_one_line(images, tmp_path):
     out = tmp_path / "out"
     out.mkdir(mode=0o500)
     with pytest.raises((DataError, PermissionError)):
-        run_once(photos, out)
+        run_once(images, out)
 
 
-def test_a_photo_that_vanishes_after_listing_fails_alone(tmp_path):
+def test_a_image_that_vanishes_after_listing_fails_alone(tmp_path):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         shutil.copy(EXAMPLES / "chelsea.jpg", tmp_path / name)
 
     def vanish(total, failed):
         (tmp_path / "c.jpg").unlink(missing_ok=True)
 
-    # One photo is read ahead at most per thread, so the last of many copies is still unread.
+    # One image is read ahead at most per thread, so the last of many copies is still unread.
     for number in range(40):
         shutil.copy(EXAMPLES / "chelsea.jpg", tmp_path / f"b{number:02}.jpg")
     result = api.run([str(tmp_path)], tmp_path / "out", device="cpu", on_progress=vanish)
@@ -170,17 +170,17 @@ def test_a_photo_that_vanishes_after_listing_fails_alone(tmp_path):
     assert "there is no such file" in reason
 
 
-def test_failed_photos_are_tried_again_only_when_asked(tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    shutil.copy(EXAMPLES / "chelsea.jpg", photos / "a.jpg")
-    (photos / "b.jpg").write_bytes(b"")
+def test_failed_images_are_tried_again_only_when_asked(tmp_path):
+    images = tmp_path / "photos"
+    images.mkdir()
+    shutil.copy(EXAMPLES / "chelsea.jpg", images / "a.jpg")
+    (images / "b.jpg").write_bytes(b"")
     out = tmp_path / "out"
-    assert len(api.run([str(photos)], out, device="cpu").failed) == 1
-    shutil.copy(EXAMPLES / "chelsea.jpg", photos / "b.jpg")
-    again = api.run([str(photos)], out, device="cpu")
+    assert len(api.run([str(images)], out, device="cpu").failed) == 1
+    shutil.copy(EXAMPLES / "chelsea.jpg", images / "b.jpg")
+    again = api.run([str(images)], out, device="cpu")
     assert (again.done, len(again.failed)) == (1, 1)
-    retried = api.run([str(photos)], out, device="cpu", retry_failed=True)
+    retried = api.run([str(images)], out, device="cpu", retry_failed=True)
     assert (retried.done, retried.failed) == (2, ())
     pngs = [(out / "panoptic" / name).read_bytes() for name in ("a.png", "b.png")]
     assert pngs[0] == pngs[1]
@@ -207,10 +207,10 @@ def test_a_folder_that_is_being_written_to_cannot_be_verified_with_redo(tmp_path
 @pytest.mark.parametrize(
     ("option", "name"), [("pictures", "pictures"), ("keep_predictions", "predictions")]
 )
-def test_a_run_goes_on_with_the_same_files_per_photo_or_not_at_all(option, name, tmp_path):
-    photo, out = str(EXAMPLES / "rocket.jpg"), tmp_path / "out"
-    api.run([photo], out, device="cpu")
+def test_a_run_goes_on_with_the_same_files_per_image_or_not_at_all(option, name, tmp_path):
+    image, out = str(EXAMPLES / "rocket.jpg"), tmp_path / "out"
+    api.run([image], out, device="cpu")
     before = read_files(out)
     with pytest.raises(DataError, match=rf"other settings: {name} was False, is True"):
-        api.run([photo], out, device="cpu", **{option: True})
+        api.run([image], out, device="cpu", **{option: True})
     assert read_files(out) == before

@@ -13,14 +13,14 @@ from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
 from fuse.runs.folder import RunFolder, read_records
-from fuse.runs.records import PhotoRecord, PhotoTask
+from fuse.runs.records import ImageTask, JournalRecord
 from fuse.types import SegmentInfo
 
 SETTINGS = {"pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.5}}, "fuse": "0.1.0"}
 SPACE = load_space("coco_panoptic")
 SEGMENT = SegmentInfo(1, 17, area=12, bbox=(0, 0, 4, 3), score=0.123456789012345678)
-DONE = PhotoRecord("cats/ä.jpg", (3, 4), (SEGMENT,), files={"panoptic/cats/ä.png": "0" * 64})
-FAILED = PhotoRecord('b\n".jpg', error="cut short")
+DONE = JournalRecord("cats/ä.jpg", (3, 4), (SEGMENT,), files={"panoptic/cats/ä.png": "0" * 64})
+FAILED = JournalRecord('b\n".jpg', error="cut short")
 
 
 @pytest.mark.parametrize("record", [DONE, FAILED], ids=["done", "failed"])
@@ -38,9 +38,9 @@ def test_a_folder_without_a_journal_is_no_run(tmp_path):
         list(read_records(tmp_path))
 
 
-def test_the_last_record_of_a_photo_counts(tmp_path):
+def test_the_last_record_of_a_image_counts(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(PhotoRecord(DONE.file_name, error="vanished"))
+        folder.append(JournalRecord(DONE.file_name, error="vanished"))
         assert not folder.is_done(DONE.file_name)
         folder.append(DONE)
         assert folder.is_done(DONE.file_name)
@@ -118,11 +118,11 @@ def test_a_broken_journal_names_the_line(tmp_path):
 
 
 def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path):
-    tasks = [PhotoTask(None, f"{n}.jpg", f"{n}.png", n) for n in (1, 2, 3)]
+    tasks = [ImageTask(None, f"{n}.jpg", f"{n}.png", n) for n in (1, 2, 3)]
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(PhotoRecord("3.jpg", (3, 4), (SEGMENT,)))
-        folder.append(PhotoRecord("2.jpg", error="cut short"))
-        folder.append(PhotoRecord("1.jpg", (3, 4)))
+        folder.append(JournalRecord("3.jpg", (3, 4), (SEGMENT,)))
+        folder.append(JournalRecord("2.jpg", error="cut short"))
+        folder.append(JournalRecord("1.jpg", (3, 4)))
         folder.write_maps(tasks, SPACE)
         folder.write_summary({"photos": 2})
     dataset = read_panoptic_json(tmp_path)
@@ -137,7 +137,7 @@ def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path
     }
 
 
-def test_a_forgotten_photo_is_neither_done_nor_failed(tmp_path):
+def test_a_forgotten_image_is_neither_done_nor_failed(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
         folder.append(DONE)
         folder.append(FAILED)
@@ -156,7 +156,7 @@ def test_a_forgotten_photo_is_neither_done_nor_failed(tmp_path):
 PART = f".{'0123456789abcdef' * 2}.part"
 
 
-@pytest.mark.parametrize("record", [DONE, None], ids=["a photo is done", "none is done"])
+@pytest.mark.parametrize("record", [DONE, None], ids=["an image is done", "none is done"])
 @pytest.mark.parametrize("place", [".", "panoptic/cats", "pictures", "predictions/cats"])
 def test_what_a_killed_process_had_begun_is_cleared_away(tmp_path, record, place):
     with RunFolder(tmp_path, SETTINGS) as folder:
@@ -192,7 +192,7 @@ def test_overwriting_may_be_cut_off_at_any_deletion(tmp_path, monkeypatch, calls
     out = tmp_path / "out"
     with RunFolder(out, SETTINGS) as folder:
         folder.append(DONE)
-        folder.write_maps([PhotoTask(None, DONE.file_name, "cats/ä.png", 1)], SPACE)
+        folder.write_maps([ImageTask(None, DONE.file_name, "cats/ä.png", 1)], SPACE)
     for name in ("panoptic", "pictures", "predictions"):
         (out / name).mkdir(exist_ok=True)
         (out / name / "a").write_bytes(b"png")

@@ -27,12 +27,12 @@ SIZE = (30, 40)
 
 
 class Job:
-    """Photos, their ground truth, and a preset whose nets know it."""
+    """Images, their ground truth, and a preset whose nets know it."""
 
     def __init__(self, folder, names):
         rng = np.random.default_rng(1)
-        self.photos, self.out = folder / "photos", folder / "out"
-        self.photos.mkdir()
+        self.images, self.out = folder / "photos", folder / "out"
+        self.images.mkdir()
         self.truths = {name: panoptic_truth(rng, SIZE, SUPER, crowds=False) for name in names}
         self.gt = write_maps(folder / "gt.json", self.truths, SUPER, first_id=100)
         self.preset = folder / "oracle.toml"
@@ -46,12 +46,12 @@ class Job:
 
     def add(self, *names):
         for name in names:
-            (self.photos / name).parent.mkdir(exist_ok=True)
-            Image.new("RGB", SIZE[::-1]).save(self.photos / name)
+            (self.images / name).parent.mkdir(exist_ok=True)
+            Image.new("RGB", SIZE[::-1]).save(self.images / name)
 
     def run(self, out=None, **options):
         given = {"pipeline": str(self.preset), "device": "cpu"} | options
-        return api.run([str(self.photos)], out or self.out, **given)
+        return api.run([str(self.images)], out or self.out, **given)
 
     def run_shards(self, folder, count=2):
         outs = [folder / f"part{i}" for i in range(1, count + 1)]
@@ -65,24 +65,24 @@ def job(tmp_path):
     return Job(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
 
 
-def test_a_photo_that_comes_or_goes_and_gives_another_s_map_another_name(tmp_path):
+def test_a_image_that_comes_or_goes_and_gives_another_s_map_another_name(tmp_path):
     """a.jpg beside a.png: their maps are a.jpg.png and a.png.png, but a.png of a.jpg alone."""
     job = Job(tmp_path, ["a.jpg", "a.png"])
     job.add("a.jpg")
     job.run()
     for names in (["a.jpg", "a.png"], ["a.png"]):
         job.add("a.png")
-        for photo in job.photos.iterdir():
-            if photo.name not in names:
-                photo.unlink()
+        for image in job.images.iterdir():
+            if image.name not in names:
+                image.unlink()
         result = job.run(gt=job.gt)
         assert result.done == len(names)
         assert result.evaluation.result.things.pq == 1
         dataset = read_panoptic_json(job.out)
-        assert [image.file_name for image in dataset.images.values()] == names
-        for image_id, image in dataset.images.items():
+        assert [pixels.file_name for pixels in dataset.images.values()] == names
+        for image_id, pixels in dataset.images.items():
             assert {s.category_id for s in dataset.load(image_id).segments_info} == {
-                s.category_id for s in job.truths[image.file_name].segments_info
+                s.category_id for s in job.truths[pixels.file_name].segments_info
             }
         assert api.verify(job.out).damages == ()
 
@@ -105,23 +105,23 @@ def test_a_true_png_of_another_size_costs_no_map(job, tmp_path, pictures):
     assert api.verify(job.out).damages == ()
 
 
-def test_the_seconds_of_a_run_are_of_the_photos_that_it_did_in_them(job):
+def test_the_seconds_of_a_run_are_of_the_images_that_it_did_in_them(job):
     job.add("a.jpg")
     assert job.run().tried == 1
     job.add("b.jpg", "c.jpg")
-    (job.photos / "broken.jpg").write_bytes(b"no photo")
+    (job.images / "broken.jpg").write_bytes(b"no image")
     result = job.run()
     assert (result.done, result.tried, len(result.failed)) == (3, 3, 1)
     again = job.run()
     assert (again.done, again.tried, len(again.failed)) == (3, 0, 1)
-    photos = json.loads((job.out / "run.json").read_text())["photos"]
-    assert photos == {"done": 3, "failed": 1, "tried": 0}
+    images = json.loads((job.out / "run.json").read_text())["photos"]
+    assert images == {"done": 3, "failed": 1, "tried": 0}
 
 
 def test_a_stopped_run_leaves_no_thread_in_its_folder(job):
     job.add(*(f"{number}/a.jpg" for number in range(40)))
     before = set(threading.enumerate())
-    with pytest.raises(RunStoppedError, match="stopped after 1 of 40 photos") as stopped:
+    with pytest.raises(RunStoppedError, match="stopped after 1 of 40 images") as stopped:
         job.run(should_stop=lambda: True)
     deadline = time.monotonic() + 10  # readers end by themselves
     while set(threading.enumerate()) - before and time.monotonic() < deadline:
@@ -131,17 +131,17 @@ def test_a_stopped_run_leaves_no_thread_in_its_folder(job):
     assert job.run().done == 40
 
 
-def test_a_run_inside_its_input_is_no_photo_of_the_next(job):
+def test_a_run_inside_its_input_is_no_image_of_the_next(job):
     job.add("a.jpg", "b.jpg")
-    job.out = job.photos / "one"
+    job.out = job.images / "one"
     first = job.run(pictures=True)
-    job.out = job.photos / "two"
+    job.out = job.images / "two"
     assert job.run().done == first.done == 2
     names = [image.file_name for image in read_panoptic_json(job.out).images.values()]
     assert names == ["a.jpg", "b.jpg"]
 
 
-def test_a_run_without_ground_truth_is_scored_by_the_names_of_its_photos(tmp_path):
+def test_a_run_without_ground_truth_is_scored_by_the_names_of_its_images(tmp_path):
     job = Job(tmp_path, ["a.jpg", "b.jpg", "c.jpg", "unknown.jpg"])
     job.add("a.jpg", "b.jpg", "c.jpg", "unknown.jpg")
     job.run()
@@ -165,7 +165,7 @@ def test_files_of_other_tools_are_paired_by_image_id(tmp_path):
     assert [finding.code for finding in evaluation.findings] == ["other-photo"]
 
 
-def test_two_photos_that_are_one_of_the_truth_are_not_swept_twice(tmp_path):
+def test_two_images_that_are_one_of_the_truth_are_not_swept_twice(tmp_path):
     job = Job(tmp_path, ["day/a.jpg", "night/a.jpg"])
     job.add("day/a.jpg", "night/a.jpg")
     job.run(keep_predictions=True)
@@ -174,11 +174,11 @@ def test_two_photos_that_are_one_of_the_truth_are_not_swept_twice(tmp_path):
         lambda: api.sweep(job.out, gt, ["score_threshold=0.5"]),
         lambda: api.diagnose(job.out, gt, orders=2),
     ):
-        with pytest.raises(DataError, match=r"day/a\.jpg and night/a\.jpg are both photo 1 of"):
+        with pytest.raises(DataError, match=r"day/a\.jpg and night/a\.jpg are both image 1 of"):
             analysis()
 
 
-def test_a_sweep_over_photos_with_nothing_to_score_has_no_interval(job, tmp_path):
+def test_a_sweep_over_images_with_nothing_to_score_has_no_interval(job, tmp_path):
     job.add("a.jpg")
     job.run(keep_predictions=True)
     void = PanopticPrediction(np.zeros(SIZE, np.int32), ())
@@ -199,11 +199,11 @@ def test_a_map_that_is_gone_is_missed_with_what_to_do(job):
     assert job.run(gt=job.gt).evaluation.result.things.pq == 1
 
 
-def test_a_map_that_was_written_again_for_another_photo_is_whole(tmp_path):
+def test_a_map_that_was_written_again_for_another_image_is_whole(tmp_path):
     job = Job(tmp_path, ["a.jpg", "a.png"])
     job.add("a.jpg")
     job.run()
-    (job.photos / "a.jpg").unlink()
+    (job.images / "a.jpg").unlink()
     job.add("a.png")
     job.run()
     assert api.verify(job.out) == api.Verification(2, ())
@@ -226,7 +226,7 @@ def test_an_option_that_makes_no_sense_is_refused(job, options, message):
     assert not job.out.exists()
 
 
-def test_without_a_timeout_a_photo_is_waited_for(job):
+def test_without_a_timeout_a_image_is_waited_for(job):
     job.add("a.jpg")
     assert job.run(timeout=float("inf")).done == 1
 
@@ -236,40 +236,40 @@ def test_nothing_is_written_to_a_url(job, tmp_path, monkeypatch):
     job.add("a.jpg")
     with pytest.raises(DataError, match="s3://bucket/out is a URL"):
         job.run("s3://bucket/out")
-    result = CliRunner().invoke(main, ["run", str(job.photos), "-o", "s3://bucket/out"])
+    result = CliRunner().invoke(main, ["run", str(job.images), "-o", "s3://bucket/out"])
     assert result.exit_code == 2
     assert "is a URL" in result.stderr
     assert not (tmp_path / "s3:").exists()
 
 
-def test_photos_that_all_lie_in_the_output_folder_are_said_to(job):
+def test_images_that_all_lie_in_the_output_folder_are_said_to(job):
     job.add("a.jpg", "b.jpg")
-    with pytest.raises(DataError, match=r"all 2 photos of .* lie in the output folder"):
-        job.run(job.photos)
+    with pytest.raises(DataError, match=r"all 2 images of .* lie in the output folder"):
+        job.run(job.images)
 
 
 def test_a_difference_between_long_lists_is_short(job):
     job.add("a.jpg", "b.jpg", "c.jpg")
-    names = [str(job.photos / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    names = [str(job.images / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
     options = {"pipeline": str(job.preset), "device": "cpu"}
     api.run(names[:2], job.out, **options)
     with pytest.raises(DataError, match=r"inputs \(2 before, 3 now\) was None, is \S*c\.jpg; give"):
         api.run(names, job.out, **options)
 
 
-def test_shards_of_different_lists_of_photos_are_not_joined(job, tmp_path):
+def test_shards_of_different_lists_of_images_are_not_joined(job, tmp_path):
     job.add("a.jpg", "b.jpg")
     first = tmp_path / "part1"
     job.run(first, shard=(1, 2))
     job.add("c.jpg")
     job.run(tmp_path / "part2", shard=(2, 2))
-    with pytest.raises(DataError, match=r"listed was 2 photos \(\w+\), is 3 photos"):
+    with pytest.raises(DataError, match=r"listed was 2 images \(\w+\), is 3 images"):
         api.merge([first, tmp_path / "part2"], job.out)
     with pytest.raises(DataError, match="other settings: listed was"):
         job.run(first, shard=(1, 2))
 
 
-def test_a_joined_run_goes_on_with_more_photos(job, tmp_path):
+def test_a_joined_run_goes_on_with_more_images(job, tmp_path):
     job.add("a.jpg", "b.jpg")
     api.merge(job.run_shards(tmp_path), job.out)
     job.add("c.jpg")
@@ -296,18 +296,18 @@ def test_what_two_shards_both_have_is_named(job, tmp_path):
         api.merge(parts, job.out)
 
 
-def test_failed_photos_of_shards_are_told(job, tmp_path):
+def test_failed_images_of_shards_are_told(job, tmp_path):
     job.add("a.jpg", "b.jpg")
-    (job.photos / "c.jpg").write_bytes(b"no photo")
+    (job.images / "c.jpg").write_bytes(b"no image")
     parts = job.run_shards(tmp_path)
     result = CliRunner().invoke(main, ["merge", *map(str, parts), "-o", str(job.out)])
     assert result.exit_code == 3
-    assert result.stdout.startswith("2 photos -> ")
+    assert result.stdout.startswith("2 images -> ")
     assert "failed: c.jpg: " in result.stderr
     assert json.loads((job.out / "run.json").read_text())["photos"] == {"done": 2, "failed": 1}
 
 
-def test_photos_that_the_journal_knows_of_earlier_are_not_joined(job, tmp_path):
+def test_images_that_the_journal_knows_of_earlier_are_not_joined(job, tmp_path):
     job.add("a.jpg", "b.jpg")
     parts = job.run_shards(tmp_path)
     journal = parts[0] / "records.jsonl"
@@ -316,7 +316,7 @@ def test_photos_that_the_journal_knows_of_earlier_are_not_joined(job, tmp_path):
     assert api.merge(parts, job.out).done == 2
     journal.write_text("")
     with pytest.raises(
-        CocoFormatError, match=r"1 photos are done, panoptic\.json has 1 and the jou"
+        CocoFormatError, match=r"1 images are done, panoptic\.json has 1 and the jou"
     ):
         api.merge(parts, tmp_path / "again")
 

@@ -16,7 +16,7 @@ OPTIONS = {"device": "cpu", "keep_predictions": True, "pictures": True}
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for name in NAMES:
         shutil.copy(EXAMPLES / name, folder)
@@ -24,9 +24,9 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(photos, tmp_path_factory):
+def finished(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "out"
-    api.run([str(photos)], out, **OPTIONS)
+    api.run([str(images)], out, **OPTIONS)
     return out
 
 
@@ -63,13 +63,13 @@ DAMAGES = {
     "path",
     ["panoptic/chelsea.png", "predictions/hopper.npz", "pictures/astronaut.jpg", "panoptic.json"],
 )
-def test_damage_is_found_and_done_again(run, finished, photos, path, damage, problem):
+def test_damage_is_found_and_done_again(run, finished, images, path, damage, problem):
     damage(run / path)
     (found,) = api.verify(run).damages
     assert (found.path, found.problem) == (path, problem)
 
     api.verify(run, redo=True)
-    api.run([str(photos)], run, **OPTIONS)
+    api.run([str(images)], run, **OPTIONS)
     assert api.verify(run).damages == ()
     for file in finished.rglob("*"):
         if file.suffix in (".png", ".npz") or file.name == "panoptic.json":
@@ -88,11 +88,11 @@ def test_a_named_pipe_in_place_of_a_map_is_damage(run):
     )
 
 
-def test_only_the_damaged_photo_is_done_again(run, photos):
+def test_only_the_damaged_image_is_done_again(run, images):
     (run / "panoptic/chelsea.png").unlink()
     before = (run / "panoptic/hopper.png").stat().st_mtime_ns
     api.verify(run, redo=True)
-    api.run([str(photos)], run, **OPTIONS)
+    api.run([str(images)], run, **OPTIONS)
     assert (run / "panoptic/chelsea.png").is_file()
     assert (run / "panoptic/hopper.png").stat().st_mtime_ns == before
 

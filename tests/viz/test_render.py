@@ -58,7 +58,7 @@ def segment(segment_id: int, category_id: int, score: float | None = None) -> Se
     return SegmentInfo(segment_id, category_id, 1, (0, 0, 1, 1), score=score)
 
 
-# Corners of the photo stay clear of borders and of names, which lie in the segments' middle.
+# Corners of the image stay clear of borders and of names, which lie in the segments' middle.
 CORNER = (slice(0, 8), slice(0, 8))
 OTHER_CORNER = (slice(-8, None), slice(-8, None))
 
@@ -73,7 +73,7 @@ def test_semantic_map_tints_classes_and_dims_void(image):
     assert (picture[44] == BORDER).all()
 
 
-def test_void_alone_is_a_dimmed_photo(image):
+def test_void_alone_is_a_dimmed_image(image):
     picture = render_semantic(image, np.zeros((90, 120), dtype=np.int32), SPACE)
     assert_close(picture, DIMMED * image)
 
@@ -245,7 +245,7 @@ def test_overview_of_any_size(size, panel_size):
     assert width <= max(5 * panel_size[1] + 6 * MARGIN, 1000)
 
 
-def test_photo_with_nothing_on_it(image):
+def test_image_with_nothing_on_it(image):
     void = np.zeros((90, 120), dtype=np.int32)
     instances = rle_instances(np.random.default_rng(0), (90, 120), 0)
     picture = render_instances(image, instances, TOY_SPACE, score_threshold=0.5)

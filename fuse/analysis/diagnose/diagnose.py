@@ -10,15 +10,15 @@ from typing import cast
 
 import numpy as np
 
-from fuse.analysis.diagnose.diagnosis import ClassLedger, Counts, Diagnosis, Entry, PhotoLedger
+from fuse.analysis.diagnose.diagnosis import ClassLedger, Counts, Diagnosis, Entry, ImageLedger
 from fuse.analysis.diagnose.error_types import (
     BAND_NAMES,
     LINES,
     PARTS,
     Answers,
-    PhotoStudy,
+    ImageStudy,
     Reach,
-    study_photo,
+    study_image,
 )
 from fuse.analysis.diagnose.oracle_swaps import swap
 from fuse.analysis.diagnose.shapley import (
@@ -32,7 +32,7 @@ from fuse.analysis.diagnose.shapley import (
 from fuse.analysis.disagreement import find_regions
 from fuse.evaluation.evaluate import TruthScorer
 from fuse.fusion import least_stuff_pixels
-from fuse.inference.prediction import PhotoPrediction, choose_classes, fuse_photo
+from fuse.inference.prediction import ImagePrediction, choose_classes, fuse_image
 from fuse.inference.presets import FusionConfig
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import take_text
@@ -65,7 +65,7 @@ ALONE = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
-    """What all photos of a run have in common.
+    """What all images of a run have in common.
 
     Attributes:
         space: the label space.
@@ -102,10 +102,10 @@ def diagnose(
         orders: in how many orders the mistakes are made right; odd numbers are rounded up.
         seed: which orders.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
-        DataError: the ground truth knows none of the photos, or one of them twice.
+        DataError: the ground truth knows none of the images, or one of them twice.
         FuseError: see `read_kept_run` and `read_panoptic_json`.
     """
     keep_freed_memory()
@@ -116,23 +116,23 @@ def diagnose(
     drawn = draw_orders(PARTS, ALONE, pairs=(orders + 1) // 2, seed=seed)
     bench = Bench(run.space, run.fusion, run.choices, find_reach(run), drawn)
 
-    def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, PhotoLedger]:
+    def look(pair: tuple[ImageId, ImageId]) -> tuple[Trials, ImageLedger]:
         own_id, true_id = pair
         kept = run.load(own_id)
         truth = scorer.load(true_id, kept.size)
-        file_name = run.dataset.photo_name(own_id)
-        return diagnose_photo(kept, truth, bench, image_id=true_id, file_name=file_name)
+        file_name = run.dataset.image_name(own_id)
+        return diagnose_image(kept, truth, bench, image_id=true_id, file_name=file_name)
 
     tried: list[Trials] = []
-    photos: list[PhotoLedger] = []
+    images: list[ImageLedger] = []
     with map_threads(look, pairs, workers) as looked:
-        for trials, photo in looked:
+        for trials, image in looked:
             tried = [tried[0] + trials] if tried else [trials]
-            photos.append(photo)
+            images.append(image)
             if on_progress:
-                on_progress(len(photos), len(pairs))
+                on_progress(len(images), len(pairs))
     return replace(
-        sum_up(tried[0], photos, bench, mapped=scorer.mapped),
+        sum_up(tried[0], images, bench, mapped=scorer.mapped),
         unknown=len(run.dataset.annotations) - len(pairs),
         lacking=len(truth.annotations) - len(pairs),
     )
@@ -151,25 +151,25 @@ def find_reach(run: KeptRun) -> Reach:
     return Reach(frozenset(things) - {0}, frozenset(said) - {0})
 
 
-def diagnose_photo(
-    kept: PhotoPrediction,
+def diagnose_image(
+    kept: ImagePrediction,
     truth: PanopticPrediction,
     bench: Bench,
     *,
     image_id: ImageId,
     file_name: str,
-) -> tuple[Trials, PhotoLedger]:
-    """Try all orders on one photo.
+) -> tuple[Trials, ImageLedger]:
+    """Try all orders on one image.
 
     Args:
         kept: what the nets said.
-        truth: ground truth of the photo, in the same label space.
-        bench: what the photos have in common.
+        truth: ground truth of the image, in the same label space.
+        bench: what the images have in common.
         image_id: the ground truth's.
-        file_name: of the photo.
+        file_name: of the image.
 
     Returns:
-        Counts with parts made right, and the ledger of the photo alone.
+        Counts with parts made right, and the ledger of the image alone.
     """
     space, fusion = bench.space, bench.fusion
     study = _study(kept, truth, bench)
@@ -182,9 +182,9 @@ def diagnose_photo(
     trials = try_orders(bench.orders, study.parts, count)
     split = split_loss(trials, bench.orders, _isthing(space))
     fused = fuse_answers(study.answers, truth, space, fusion)
-    said = PhotoPrediction(study.answers.semantic, study.answers.instances)
+    said = ImagePrediction(study.answers.semantic, study.answers.instances)
     regions = find_regions(said, space, score_threshold=fusion.score_threshold)
-    return trials, PhotoLedger(
+    return trials, ImageLedger(
         image_id=image_id,
         file_name=file_name,
         pq=float(split.before[0]),
@@ -196,10 +196,10 @@ def diagnose_photo(
     )
 
 
-def _study(kept: PhotoPrediction, truth: PanopticPrediction, bench: Bench) -> PhotoStudy:
+def _study(kept: ImagePrediction, truth: PanopticPrediction, bench: Bench) -> ImageStudy:
     """The mistakes in a kept prediction, after the instances' classes are chosen."""
     semantic = kept.label()
-    return study_photo(
+    return study_image(
         semantic,
         choose_classes(semantic, kept.instances, bench.space, bench.fusion, bench.choices),
         truth,
@@ -219,9 +219,9 @@ def fuse_answers(
     """
     plain = replace(fusion, class_choice="commonest")
     if not answers.keeps_small:
-        return fuse_photo(answers.semantic, answers.instances, space, plain, {})
+        return fuse_image(answers.semantic, answers.instances, space, plain, {})
     every = replace(plain, stuff_area=0)
-    fused = fuse_photo(answers.semantic, answers.instances, space, every, {})
+    fused = fuse_image(answers.semantic, answers.instances, space, every, {})
     least = least_stuff_pixels(fusion.stuff_area, fused.panoptic_map.size)
     small = {s.segment_id for s in fused.segments_info if s.area < least and s.score is None}
     right = {m.pred_id for m in list_matches(truth, fused) if m.kind == "tp"} if small else set()
@@ -230,19 +230,19 @@ def fuse_answers(
 
 
 def sum_up(
-    trials: Trials, photos: Sequence[PhotoLedger], bench: Bench, *, mapped: str | None = None
+    trials: Trials, images: Sequence[ImageLedger], bench: Bench, *, mapped: str | None = None
 ) -> Diagnosis:
-    """The diagnosis of all photos.
+    """The diagnosis of all images.
 
     Args:
-        trials: summed over the photos.
-        photos: their own ledgers.
+        trials: summed over the images.
+        images: their own ledgers.
         bench: what they have in common.
         mapped: how the ground truth was carried into the run's label space.
     """
     space = bench.space
     split = split_loss(trials, bench.orders, _isthing(space))
-    result = summarize(sum_stats(photo.stats for photo in photos), space)
+    result = summarize(sum_stats(image.stats for image in images), space)
     classes = [
         ClassLedger(
             category_id=category_id,
@@ -263,9 +263,9 @@ def sum_up(
         rest=float(split.rest[0]),
         borders=tuple(_make_entry(split, key, parts) for key, parts in BORDERS.items()),
         classes=tuple(classes),
-        photos=tuple(photos),
-        counts=_count_unmatched(photos),
-        disputed=float(np.mean([photo.disputed for photo in photos])),
+        images=tuple(images),
+        counts=_count_unmatched(images),
+        disputed=float(np.mean([image.disputed for image in images])),
         mapped=mapped,
     )
 
@@ -298,12 +298,12 @@ def _make_entry(split: Split, key: str, parts: Iterable[str]) -> Entry:
     )
 
 
-def _count_unmatched(photos: Iterable[PhotoLedger]) -> Counts:
+def _count_unmatched(images: Iterable[ImageLedger]) -> Counts:
     """Segments without a match, by their best IoU and by what they were taken for."""
     by_iou = {kind: [0] * IOU_BINS for kind in ("fn", "fp")}
     confusions: Counter[tuple[int, int]] = Counter()
-    for photo in photos:
-        for segment in photo.segments:
+    for image in images:
+        for segment in image.segments:
             if segment.kind not in by_iou:
                 continue
             step = min(int(segment.iou * 2 * IOU_BINS), IOU_BINS - 1)

@@ -1,4 +1,4 @@
-"""What a diagnosis says: a ledger of the missing PQ, by class and photo too, and counts."""
+"""What a diagnosis says: a ledger of the missing PQ, by class and image too, and counts."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ class ClassLedger:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhotoLedger:
-    """What the PQ of one photo is missing, over the classes that it has.
+class ImageLedger:
+    """What the PQ of one image is missing, over the classes that it has.
 
     Attributes:
         image_id: the ground truth's.
-        file_name: of the photo.
-        pq: of the photo alone.
+        file_name: of the image.
+        pq: of the image alone.
         shares: by line; with `rest` they add up to 1 - pq.
         rest: what stays missing with all made right.
         stats: the counts.
@@ -173,12 +173,12 @@ class Diagnosis:
         rest: what stays missing with every line made right: the rule's own.
         borders: of all lines what lies within 2, and within 5 pixels of a true border.
         classes: those that occur.
-        photos: in the order of the run.
+        images: in the order of the run.
         counts: of segments without a match.
-        disputed: share of a photo's pixels that the two nets disagree on, on average.
+        disputed: share of an image's pixels that the two nets disagree on, on average.
         mapped: how the ground truth was carried into the run's label space, None where not.
-        unknown: how many photos of the run the ground truth lacks; they are left out.
-        lacking: how many photos of the ground truth the run lacks; they are left out, too.
+        unknown: how many images of the run the ground truth lacks; they are left out.
+        lacking: how many images of the ground truth the run lacks; they are left out, too.
     """
 
     space: LabelSpace
@@ -188,7 +188,7 @@ class Diagnosis:
     rest: float
     borders: tuple[Entry, ...]
     classes: tuple[ClassLedger, ...]
-    photos: tuple[PhotoLedger, ...]
+    images: tuple[ImageLedger, ...]
     counts: Counts
     disputed: float
     mapped: str | None
@@ -200,7 +200,7 @@ class Diagnosis:
         return {
             "label_space": self.space.name,
             "mapped": self.mapped,
-            "images": len(self.photos),
+            "images": len(self.images),
             "unknown": self.unknown,
             "lacking": self.lacking,
             **self.result.to_json(),
@@ -210,5 +210,5 @@ class Diagnosis:
             "classes": [c.to_json() for c in self.classes],
             "counts": self.counts.to_json(),
             "disputed": self.disputed,
-            "photos": [photo.to_json() for photo in self.photos],
+            "photos": [image.to_json() for image in self.images],
         }

@@ -1,4 +1,4 @@
-"""The mistakes in what two nets said of a photo, sorted into kinds by the ground truth.
+"""The mistakes in what two nets said of an image, sorted into kinds by the ground truth.
 
 `docs/diagnose.md` says what each kind means; `oracle_swaps` beside this file makes them right.
 """
@@ -86,8 +86,8 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhotoStudy:
-    """The mistakes in what the nets said of one photo; N detections that score enough.
+class ImageStudy:
+    """The mistakes in what the nets said of one image; N detections that score enough.
 
     Attributes:
         answers: what they said.
@@ -124,7 +124,7 @@ class PhotoStudy:
     codes: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
 
-def study_photo(
+def study_image(
     semantic: SemanticPrediction,
     instances: Instances,
     truth: PanopticPrediction,
@@ -133,13 +133,13 @@ def study_photo(
     *,
     score_threshold: float,
     stuff_pixels: float,
-) -> PhotoStudy:
+) -> ImageStudy:
     """Find the mistakes.
 
     Args:
         semantic: label map of the semantic net.
         instances: all that were kept; those below the threshold say why objects are missed.
-        truth: of the same photo, in the same label space.
+        truth: of the same image, in the same label space.
         space: the label space.
         reach: what the nets can say.
         score_threshold: of the rule.
@@ -158,7 +158,7 @@ def study_photo(
     faults, true_labels = _find_label_faults(semantic.label_map, true, bands, space, reach)
     unseen = instances.select(~counted, instances.category_ids)
     mask_parts = tuple(_list_mask_parts(masks, right_masks, in_front, bands))
-    study = PhotoStudy(
+    study = ImageStudy(
         answers=Answers(semantic, found),
         true=true,
         links=links,
@@ -328,7 +328,7 @@ def _list_mask_parts(
         yield frozenset(parts | {"order"} if in_front[:, index].any() else parts)
 
 
-def _list_parts(study: PhotoStudy, stuff_pixels: float) -> Iterator[str]:
+def _list_parts(study: ImageStudy, stuff_pixels: float) -> Iterator[str]:
     """The parts that change anything but masks, some of them more than once."""
     yield from study.class_part.values()
     yield from study.false_part.values()

@@ -26,7 +26,7 @@ class Window:
 
     Attributes:
         mask: bool (h, w).
-        top, left: where the cut lies in the photo.
+        top, left: where the cut lies in the image.
     """
 
     mask: BoolArray
@@ -35,7 +35,7 @@ class Window:
 
     @property
     def place(self) -> Place:
-        """The cut as an index into a map of the photo."""
+        """The cut as an index into a map of the image."""
         height, width = self.mask.shape
         return np.s_[self.top : self.top + height], np.s_[self.left : self.left + width]
 
@@ -53,7 +53,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrueSegments:
-    """Ground truth of a photo with its segments numbered 1..S in their order.
+    """Ground truth of an image with its segments numbered 1..S in their order.
 
     Attributes:
         index_map: int32 (H, W), the number per pixel, 0 = void.
@@ -113,7 +113,7 @@ def link_instances(
     Args:
         windows: masks of N detections.
         category_ids: int32 (N,).
-        truth: of the same photo.
+        truth: of the same image.
 
     Returns:
         int32 (N,), numbers of true segments, 0 = none.
@@ -159,7 +159,7 @@ def count_fronts(
     Args:
         windows: masks of N detections.
         links: int32 (N,), see `link_instances`.
-        truth: of the same photo.
+        truth: of the same image.
         is_rim: bool (H, W).
 
     Returns:
@@ -188,7 +188,7 @@ def measure_depths(window: Window, number: int, truth: TrueSegments) -> Int64Arr
     Args:
         window: the mask.
         number: of the true object.
-        truth: of the same photo.
+        truth: of the same image.
 
     Returns:
         int64 (S + 1,), the largest distance of a pixel that the mask claims of each segment; of
@@ -209,7 +209,7 @@ def measure_depths(window: Window, number: int, truth: TrueSegments) -> Int64Arr
 
 
 def meet(a: Window, b: Window) -> tuple[Place, Place, Place]:
-    """Where two cuts overlap: as an index into a map of the photo, into a and into b."""
+    """Where two cuts overlap: as an index into a map of the image, into a and into b."""
     top, left = max(a.top, b.top), max(a.left, b.left)
     bottom = max(top, min(a.top + a.mask.shape[0], b.top + b.mask.shape[0]))
     right = max(left, min(a.left + a.mask.shape[1], b.left + b.mask.shape[1]))

@@ -1,4 +1,4 @@
-"""Swaps: what the nets said of a photo, with some of the mistakes taken out.
+"""Swaps: what the nets said of an image, with some of the mistakes taken out.
 
 A swap leaves all else as it is; the run's own rule then fuses what it gives. With every part
 right, the paper's rule gives the ground truth itself, where each stuff class is one segment.
@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fuse.analysis.diagnose.error_types import FAULTS, LINES, Answers, PhotoStudy
+from fuse.analysis.diagnose.error_types import FAULTS, LINES, Answers, ImageStudy
 from fuse.analysis.diagnose.matching import TrueSegments, Window, meet
 from fuse.ops.choose import choose_by_code
 from fuse.ops.rle import encode_crop
 from fuse.types import Float32Array, Instances, RleMasks, SemanticPrediction
 
 
-def swap(study: PhotoStudy, parts: Collection[str]) -> Answers:
+def swap(study: ImageStudy, parts: Collection[str]) -> Answers:
     """What the nets said, with the given parts right and the others as they were."""
     chosen = study.parts.intersection(parts)
     return Answers(
@@ -28,7 +28,7 @@ def swap(study: PhotoStudy, parts: Collection[str]) -> Answers:
     )
 
 
-def _swap_labels(study: PhotoStudy, chosen: frozenset[str]) -> SemanticPrediction:
+def _swap_labels(study: ImageStudy, chosen: frozenset[str]) -> SemanticPrediction:
     """The label map without the chosen faults; with its logits where none is chosen."""
     said = study.answers.semantic
     mended = np.array([part in chosen for part in FAULTS])
@@ -39,7 +39,7 @@ def _swap_labels(study: PhotoStudy, chosen: frozenset[str]) -> SemanticPredictio
     )
 
 
-def _swap_instances(study: PhotoStudy, chosen: frozenset[str]) -> Instances:
+def _swap_instances(study: ImageStudy, chosen: frozenset[str]) -> Instances:
     """The instances without the chosen mistakes; those that were missed come first."""
     found, true = study.answers.instances, study.true
     category_ids = found.category_ids.copy()
@@ -62,7 +62,7 @@ def _swap_instances(study: PhotoStudy, chosen: frozenset[str]) -> Instances:
     )
 
 
-def _encode_object(study: PhotoStudy, number: int) -> dict[str, Any]:
+def _encode_object(study: ImageStudy, number: int) -> dict[str, Any]:
     """The mask of a true object, encoded once."""
     key = ("object", number)
     if key not in study.codes:
@@ -70,7 +70,7 @@ def _encode_object(study: PhotoStudy, number: int) -> dict[str, Any]:
     return study.codes[key]
 
 
-def _encode_mask(study: PhotoStudy, index: int, reshaping: frozenset[str]) -> dict[str, Any]:
+def _encode_mask(study: ImageStudy, index: int, reshaping: frozenset[str]) -> dict[str, Any]:
     """A mask with the chosen bands right and, with ``order``, cut by those in front of it."""
     relevant = reshaping & study.mask_parts[index]
     if "order" in relevant:
@@ -87,7 +87,7 @@ def _encode_mask(study: PhotoStudy, index: int, reshaping: frozenset[str]) -> di
     return study.codes[key]
 
 
-def _reshape(study: PhotoStudy, index: int, reshaping: frozenset[str]) -> Window:
+def _reshape(study: ImageStudy, index: int, reshaping: frozenset[str]) -> Window:
     """A mask with the chosen bands right, whoever is in front."""
     old, new = study.masks[index], study.right_masks[index]
     mended = np.array([part in reshaping for part in LINES["masks"]])
@@ -95,7 +95,7 @@ def _reshape(study: PhotoStudy, index: int, reshaping: frozenset[str]) -> Window
     return Window(mask, old.top, old.left)
 
 
-def _encode(study: PhotoStudy, window: Window) -> dict[str, Any]:
+def _encode(study: ImageStudy, window: Window) -> dict[str, Any]:
     return encode_crop(window.mask, (window.top, window.left), study.answers.semantic.size)
 
 

@@ -1,4 +1,4 @@
-"""Who owes how much of the missing PQ: a fair split over swaps, photo by photo and in sum.
+"""Who owes how much of the missing PQ: a fair split over swaps, image by image and in sum.
 
 The split is the Shapley value: a part's share is what making it right gains, averaged over all
 orders in which the parts may be made right (Shapley 1953). There are too many orders to try, so
@@ -47,7 +47,7 @@ def draw_orders(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trials:
-    """Counts of a photo, or summed over photos, with parts made right.
+    """Counts of an image, or summed over images, with parts made right.
 
     Attributes:
         paths: float64 (O, parts + 1, 3, K), after each step of each order.
@@ -62,12 +62,12 @@ class Trials:
 
 
 def try_orders(orders: Orders, present: Parts, count: Callable[[Parts], Float64Array]) -> Trials:
-    """Fuse and score one photo along all orders; the same set of parts is fused once.
+    """Fuse and score one image along all orders; the same set of parts is fused once.
 
     Args:
         orders: what to try.
-        present: the parts that change anything in this photo; others cost nothing.
-        count: PQ counts (3, K) of the photo with these parts right.
+        present: the parts that change anything in this image; others cost nothing.
+        count: PQ counts (3, K) of the image with these parts right.
     """
     known: dict[Parts, Float64Array] = {}
 
@@ -118,7 +118,7 @@ def split_loss(trials: Trials, orders: Orders, isthing: npt.NDArray[np.bool_]) -
     """Split the missing PQ of counts.
 
     Args:
-        trials: of one photo, or summed over photos.
+        trials: of one image, or summed over images.
         orders: what was tried.
         isthing: bool (K,).
     """

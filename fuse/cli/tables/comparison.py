@@ -21,17 +21,17 @@ def print_comparison(comparison: Comparison) -> None:
         print_line(console, f"{run.name} against {first}:")
         console.print(_make_difference_table(difference))
         console.print(_make_moved_table(difference))
-    photos, classes = len(comparison.photos), len(comparison.space.categories)
+    images, classes = len(comparison.images), len(comparison.space.categories)
     print(
-        f"over {photos} photos and the {classes} classes of {comparison.space.name}; in brackets "
-        f"95 % of {comparison.resamples} paired resamples of the photos (mask AP: of the first "
+        f"over {images} images and the {classes} classes of {comparison.space.name}; in brackets "
+        f"95 % of {comparison.resamples} paired resamples of the images (mask AP: of the first "
         f"{AP_RESAMPLES}), * where they leave out 0"
     )
     for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
         print_line(console, f"note: {mapped}")
     for run in comparison.runs:
         if run.unknown:
-            note = f"note: {run.name}: the ground truth lacks {run.unknown} photos, left out"
+            note = f"note: {run.name}: the ground truth lacks {run.unknown} images, left out"
             print_line(console, note)
 
 
@@ -55,13 +55,13 @@ def _make_runs_table(comparison: Comparison) -> Table:
 
 
 def _make_stage_table(comparison: Comparison) -> Table:
-    """What each run took: milliseconds per photo and stage, and peak memory."""
+    """What each run took: milliseconds per image and stage, and peak memory."""
     stages = list(dict.fromkeys(stage for run in comparison.runs for stage in run.seconds))
-    table = make_table("ms/photo", (*stages, "peak MiB"))
+    table = make_table("ms/image", (*stages, "peak MiB"))
     for run in comparison.runs:
-        per_photo = {key: 1000 * s / run.photos_run for key, s in run.seconds.items()}
+        per_image = {key: 1000 * s / run.images_run for key, s in run.seconds.items()}
         memory = run.peak_memory_mib.get("process")
-        times = (f"{per_photo[stage]:.1f}" if stage in per_photo else "" for stage in stages)
+        times = (f"{per_image[stage]:.1f}" if stage in per_image else "" for stage in stages)
         table.add_row(run.name, *times, "" if memory is None else str(memory))
     return table
 

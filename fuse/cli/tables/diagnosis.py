@@ -18,18 +18,18 @@ from fuse.cli.tables.layout import (
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """The ledger, the classes and photos that lose most, and counts."""
+    """The ledger, the classes and images that lose most, and counts."""
     console = open_console()
     pq = diagnosis.result.all.pq
-    photos = len(diagnosis.photos)
+    images = len(diagnosis.images)
     print(
-        f"PQ of {photos} photos is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:"
+        f"PQ of {images} images is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:"
     )
     console.print(_make_ledger_table(diagnosis))
     console.print()
     console.print(_make_class_ledger(diagnosis))
     console.print()
-    console.print(_make_photo_ledger(diagnosis))
+    console.print(_make_image_ledger(diagnosis))
     print("\nsegments without a match, by their best IoU with one of their class:")
     steps = [
         f"{step / 10:.1f} to {(step + 1) / 10:.1f}" for step in range(len(diagnosis.counts.missed))
@@ -44,11 +44,11 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     found = "; ".join(confusions) or "none"
     print_line(console, f"found under another name: {found}")
     disputed = as_percent(diagnosis.disputed)
-    print(f"the two nets disagree on {disputed} % of a photo's pixels on average")
+    print(f"the two nets disagree on {disputed} % of an image's pixels on average")
     if diagnosis.unknown:
-        print(f"note: left out, as the ground truth lacks them: {diagnosis.unknown} photos")
+        print(f"note: left out, as the ground truth lacks them: {diagnosis.unknown} images")
     if diagnosis.lacking:
-        print(f"note: left out, as the run lacks them: {diagnosis.lacking} photos")
+        print(f"note: left out, as the run lacks them: {diagnosis.lacking} images")
     if diagnosis.mapped:
         print_line(console, f"note: {diagnosis.mapped}")
 
@@ -88,12 +88,12 @@ def _make_class_ledger(diagnosis: Diagnosis) -> Table:
     return table
 
 
-def _make_photo_ledger(diagnosis: Diagnosis) -> Table:
-    """The photos of the lowest PQ, and on which lines they lose."""
+def _make_image_ledger(diagnosis: Diagnosis) -> Table:
+    """The images of the lowest PQ, and on which lines they lose."""
     table = make_table("photo", ("PQ",))
     table.add_column("lost to")
-    for photo in sorted(diagnosis.photos, key=lambda photo: photo.pq)[:SHOWN]:
-        table.add_row(photo.file_name, as_percent(photo.pq), _name_shares(photo.shares))
+    for image in sorted(diagnosis.images, key=lambda image: image.pq)[:SHOWN]:
+        table.add_row(image.file_name, as_percent(image.pq), _name_shares(image.shares))
     return table
 
 

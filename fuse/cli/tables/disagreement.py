@@ -7,17 +7,17 @@ from fuse.cli.tables.layout import SHOWN, as_percent, print_rows
 
 
 def print_disagreement(disagreement: Disagreement) -> None:
-    """The photos on which the two nets disagree most."""
+    """The images on which the two nets disagree most."""
     print_rows(
         ("photo", "disagree on", *KINDS, "regions"),
         [
             (
-                photo.file_name,
-                f"{as_percent(photo.share)} %",
-                *(str(photo.pixels[kind]) for kind in KINDS),
-                str(len(photo.regions)),
+                image.file_name,
+                f"{as_percent(image.share)} %",
+                *(str(image.pixels[kind]) for kind in KINDS),
+                str(len(image.regions)),
             )
-            for photo in disagreement.photos[:SHOWN]
+            for image in disagreement.images[:SHOWN]
         ],
     )
-    print(f"the first of {len(disagreement.photos)} photos; pixels of each kind")
+    print(f"the first of {len(disagreement.images)} images; pixels of each kind")

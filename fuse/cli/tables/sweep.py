@@ -25,7 +25,7 @@ def print_sweep(result: SweepResult) -> None:
         interval = " ({} to {})".format(*map(as_percent, result.interval))
     if result.held_out:
         held_out = as_percent(result.held_out.all.pq)
-        print(f"chosen by {result.photos} photos; on the others PQ {held_out}{interval}")
+        print(f"chosen by {result.images} images; on the others PQ {held_out}{interval}")
     else:
         best = as_percent(result.best.result.all.pq)
-        print(f"best PQ {best}{interval} over {result.photos} photos")
+        print(f"best PQ {best}{interval} over {result.images} images")

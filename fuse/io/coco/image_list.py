@@ -1,4 +1,4 @@
-"""What photos there are and what categories, as COCO's image and category files say."""
+"""What images there are and what categories, as COCO's image and category files say."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ class _CategoriesFile(msgspec.Struct, frozen=True):
     categories: tuple[CategoryRecord, ...]
 
 
-def read_photo_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace | None]:
+def read_image_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace | None]:
     """Read a COCO JSON with ``images``, such as image_info or any ground truth.
 
     Returns:
-        The photos by image_id in the order of the file, each with its name and size; and the
+        The images by image_id in the order of the file, each with its name and size; and the
         label space of the file's categories, None where it has none.
 
     Raises:
-        CocoFormatError: the file is missing or wrong, a photo has no name or size, or one
+        CocoFormatError: the file is missing or wrong, an image has no name or size, or one
             that leads out of a folder, or too many pixels, or an image_id stands twice; the
             message names the entry.
     """
     content = read_json(path, _ImagesFile, "COCO JSON with images")
-    photos: dict[ImageId, ImageRecord] = {}
-    for place, photo in enumerate(content.images):
-        where = f"{path}, images, entry {place} (id {photo.image_id!r})"
-        if photo.image_id in photos:
+    images: dict[ImageId, ImageRecord] = {}
+    for place, image in enumerate(content.images):
+        where = f"{path}, images, entry {place} (id {image.image_id!r})"
+        if image.image_id in images:
             raise CocoFormatError(f"{where}: the id stands twice")
-        if not photo.file_name or photo.height is None or photo.width is None:
+        if not image.file_name or image.height is None or image.width is None:
             raise CocoFormatError(f"{where}: needs file_name, height and width")
-        if leads_out(photo.file_name):
-            raise CocoFormatError(f"{where}: file_name {photo.file_name!r} is no path in a folder")
-        if photo.height * photo.width > MAX_PIXELS:
+        if leads_out(image.file_name):
+            raise CocoFormatError(f"{where}: file_name {image.file_name!r} is no path in a folder")
+        if image.height * image.width > MAX_PIXELS:
             raise CocoFormatError(f"{where}: has more than {MAX_PIXELS:,} pixels")
-        photos[photo.image_id] = photo
-    return photos, make_space(content.categories, path) if content.categories else None
+        images[image.image_id] = image
+    return images, make_space(content.categories, path) if content.categories else None
 
 
 def read_categories(given: str) -> LabelSpace:

@@ -1,4 +1,4 @@
-"""Photos of one dataset found in another, and called by its image ids."""
+"""Images of one dataset found in another, and called by its image ids."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset
 
 
-def match_photos(dataset: PanopticDataset, known: PanopticDataset) -> dict[ImageId, ImageId]:
-    """A dataset's own image_id of each photo that another one knows, by the other's image_id.
+def match_images(dataset: PanopticDataset, known: PanopticDataset) -> dict[ImageId, ImageId]:
+    """A dataset's own image_id of each image that another one knows, by the other's image_id.
 
-    Photos are found by their names; where no name is known, by their image ids.
+    Images are found by their names; where no name is known, by their image ids.
 
     Raises:
-        DataError: two photos are the same one of the other dataset.
+        DataError: two images are the same one of the other dataset.
     """
     own_ids: dict[ImageId, ImageId] = {}
     for own_id in dataset.annotations:
-        name = dataset.photo_name(own_id)
+        name = dataset.image_name(own_id)
         image_id = known.find_image(name)
         if image_id is None:
             continue
         if image_id in own_ids:
-            other = dataset.photo_name(own_ids[image_id])
+            other = dataset.image_name(own_ids[image_id])
             raise DataError(
-                f"{dataset.path}: {other} and {name} are both photo {image_id!r} of {known.path}"
+                f"{dataset.path}: {other} and {name} are both image {image_id!r} of {known.path}"
             )
         own_ids[image_id] = own_id
     return own_ids or {i: i for i in dataset.annotations if i in known.annotations}
 
 
 def renumber(dataset: PanopticDataset, own_ids: Mapping[ImageId, ImageId]) -> PanopticDataset:
-    """The photos of a dataset that have another image_id, under that one."""
+    """The images of a dataset that have another image_id, under that one."""
     return replace(
         dataset,
         images={i: dataset.images[own] for i, own in own_ids.items() if own in dataset.images},

@@ -1,4 +1,4 @@
-"""COCO's panoptic format both ways: one JSON of segments and one PNG of ids per photo."""
+"""COCO's panoptic format both ways: one JSON of segments and one PNG of ids per image."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from fuse.types import (
     SegmentInfo,
 )
 
-ImageId = int | str  # COCO numbers its photos, Cityscapes names them
+ImageId = int | str  # COCO numbers its images, Cityscapes names them
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class ImageRecord(msgspec.Struct, frozen=True, gc=False):
-    """One photo of a panoptic JSON.
+    """One image of a panoptic JSON.
 
     Attributes:
         image_id: ``id`` in files.
-        file_name: of the photo, as the JSON has it.
+        file_name: of the image, as the JSON has it.
         height: pixels, None where the JSON does not say.
         width: pixels, None where the JSON does not say.
     """
@@ -67,10 +67,10 @@ class SegmentRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class AnnotationRecord(msgspec.Struct, frozen=True, gc=False):
-    """The segments of one photo as a JSON claims them.
+    """The segments of one image as a JSON claims them.
 
     Attributes:
-        image_id: the photo's.
+        image_id: the image's.
         file_name: of the PNG, relative to the dataset's PNG folder.
         segments_info: in the order of the file.
     """
@@ -112,7 +112,7 @@ class PanopticDataset:
         path: the JSON, for messages.
         png_dir: folder that the file names of annotations are relative to.
         space: its categories; a shipped space where they are that, or are a part of it.
-        images: photos by image_id, in the order of the file; may lack some or all.
+        images: images by image_id, in the order of the file; may lack some or all.
         annotations: segments by image_id, in the order of the file.
         assumed_things: category ids whose isthing the JSON does not give.
         own_space: its categories as the JSON has them; None where it has none, and `space` is
@@ -128,18 +128,18 @@ class PanopticDataset:
     own_space: LabelSpace | None = None
 
     def png_path(self, image_id: ImageId) -> Path:
-        """The PNG that holds a photo's ids."""
+        """The PNG that holds an image's ids."""
         return self.png_dir / self.annotations[image_id].file_name
 
-    def photo_name(self, image_id: ImageId) -> str:
-        """File name of a photo; its PNG's where the JSON does not say."""
+    def image_name(self, image_id: ImageId) -> str:
+        """File name of an image; its PNG's where the JSON does not say."""
         image = self.images.get(image_id)
         return (
             image.file_name if image and image.file_name else self.annotations[image_id].file_name
         )
 
     def load(self, image_id: ImageId) -> PanopticPrediction:
-        """Read one photo's panoptic map; areas and boxes are counted from its pixels.
+        """Read one image's panoptic map; areas and boxes are counted from its pixels.
 
         Segments without pixels are left out, pixels of ids that the JSON lacks are void.
 
@@ -173,10 +173,10 @@ class PanopticDataset:
         return PanopticPrediction(panoptic_map, segments)
 
     def find_image(self, file_name: str) -> ImageId | None:
-        """The image_id of a photo by its relative path, else by its name, else by its stem.
+        """The image_id of an image by its relative path, else by its name, else by its stem.
 
         The ending may differ (the JSON says .jpg, the file is .png). A name or stem that
-        several annotated photos share finds none of them.
+        several annotated images share finds none of them.
         """
         path = PurePosixPath(file_name.replace("\\", "/"))
         by_path, by_name, by_stem = self._ids_by_file_name
@@ -187,10 +187,10 @@ class PanopticDataset:
 
     @cached_property
     def _ids_by_file_name(self) -> tuple[dict[str, ImageId | None], ...]:
-        """image_id of annotated photos by path, name and stem; None where several share it."""
+        """image_id of annotated images by path, name and stem; None where several share it."""
         tables: tuple[dict[str, ImageId | None], ...] = ({}, {}, {})
         for image_id in self.annotations:
-            path = PurePosixPath(self.photo_name(image_id).replace("\\", "/"))
+            path = PurePosixPath(self.image_name(image_id).replace("\\", "/"))
             for table, key in zip(tables, (str(path), path.name, path.stem), strict=True):
                 table[key] = image_id if key not in table else None
         return tables
@@ -306,7 +306,7 @@ def _write_entries(file: BinaryIO, entries: Iterable[Any]) -> None:
 def annotation_to_json(
     image_id: ImageId, file_name: str, segments_info: Iterable[SegmentInfo]
 ) -> dict[str, Any]:
-    """One photo's segments as an entry of ``annotations``; file_name is the PNG's."""
+    """One image's segments as an entry of ``annotations``; file_name is the PNG's."""
     return {
         "image_id": image_id,
         "file_name": file_name,

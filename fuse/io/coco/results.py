@@ -21,7 +21,7 @@ from fuse.io.names import leads_out
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
 
-REACH = 10  # photo sizes that a polygon may reach over the border
+REACH = 10  # image sizes that a polygon may reach over the border
 
 
 class RleRecord(msgspec.Struct, frozen=True, gc=False):
@@ -35,7 +35,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     """One entry of a COCO result file.
 
     Attributes:
-        image_id: of the photo.
+        image_id: of the image.
         category_id: in the label space of the file.
         segmentation: a `Shape`; it stays a view of the file until it is asked for, so a file
             with millions of masks takes little memory.
@@ -70,7 +70,7 @@ class ResultsFile:
     Attributes:
         path: the JSON, for messages.
         space: what its category ids belong to.
-        entries: (place in the file, entry) of each photo, in the order of the file.
+        entries: (place in the file, entry) of each image, in the order of the file.
     """
 
     path: Path
@@ -80,7 +80,7 @@ class ResultsFile:
     def load_instances(
         self, image_id: ImageId, size: tuple[int, int], *, score_threshold: float = 0.0
     ) -> Instances:
-        """The instances of a photo of (height, width), boxes drawn around their masks.
+        """The instances of an image of (height, width), boxes drawn around their masks.
 
         Those that score less than the threshold are left out, and their masks not looked at.
 
@@ -107,7 +107,7 @@ class ResultsFile:
     def load_masks(
         self, image_id: ImageId, size: tuple[int, int], *, isthing: bool
     ) -> tuple[list[int], RleMasks]:
-        """Category ids and masks of a photo's things or stuff in the order of the file.
+        """Category ids and masks of an image's things or stuff in the order of the file.
 
         Crowds are left out.
 
@@ -125,7 +125,7 @@ class ResultsFile:
     def load_semantic(
         self, image_id: ImageId, file_name: str, size: tuple[int, int]
     ) -> SemanticPrediction:
-        """The label map of a photo of (height, width); where masks overlap, the first counts.
+        """The label map of an image of (height, width); where masks overlap, the first counts.
 
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
@@ -158,16 +158,16 @@ class ResultsFile:
 
 
 def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
-    """An RLE or polygons over a photo of (height, width) as compressed RLE.
+    """An RLE or polygons over an image of (height, width) as compressed RLE.
 
     Raises:
-        ValueError: the RLE is of another size, cut short, or has more pixels than the photo;
+        ValueError: the RLE is of another size, cut short, or has more pixels than the image;
             or a polygon has fewer than three points, or one far outside.
     """
     height, width = size
     if isinstance(shape, RleRecord):
         if shape.size != size:
-            raise ValueError(f"the RLE has size {shape.size}, the photo {size}")
+            raise ValueError(f"the RLE has size {shape.size}, the image {size}")
         if isinstance(shape.counts, str):
             counts = shape.counts.encode()
             # Of a code that ends early some scorers never find the end.
@@ -225,7 +225,7 @@ def _check_categories(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelFolder:
-    """A folder of label PNGs, one per photo, whose grey values are category ids; 0 = void.
+    """A folder of label PNGs, one per image, whose grey values are category ids; 0 = void.
 
     Attributes:
         path: the folder.
@@ -238,7 +238,7 @@ class LabelFolder:
     def load_semantic(
         self, image_id: ImageId, file_name: str, size: tuple[int, int]
     ) -> SemanticPrediction:
-        """The label map of a photo of (height, width), found by the photo's name.
+        """The label map of an image of (height, width), found by the image's name.
 
         Raises:
             CocoFormatError: there is no such PNG, it is no label map, or of another size.
@@ -252,7 +252,7 @@ class LabelFolder:
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
         label_map = read_labels(path, bits=(8, 16))
         if label_map.shape != size:
-            raise CocoFormatError(f"{path}: its size is {label_map.shape}, the photo's {size}")
+            raise CocoFormatError(f"{path}: its size is {label_map.shape}, the image's {size}")
         unknown = set(np.unique(label_map).tolist()) - {0, *self.space.by_id}
         if unknown:
             raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {self.space.name}")

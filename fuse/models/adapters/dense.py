@@ -1,7 +1,7 @@
-"""Nets that answer with one score per class and cell: photos in, logits at the net's stride out.
+"""Nets that answer with one score per class and cell: images in, logits at the net's stride out.
 
 Every such net, whatever library it comes from, is a function from a batch of images to a grid
-of logits. What differs is how it wants its photos, which is an `ImageInput`, and what its
+of logits. What differs is how it wants its images, which is an `ImageInput`, and what its
 classes are. `DenseSemantic` holds these together as a semantic model.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelOutputError
 from fuse.models import runtime
-from fuse.types import Float16Array, Int32Array, LabelSpace, Photo, SemanticLogits
+from fuse.types import Float16Array, Int32Array, LabelSpace, NamedImage, SemanticLogits
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,14 +25,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """How a net wants its photos.
+    """How a net wants its images.
 
     Attributes:
         mean, std: per channel on RGB in 0..1.
-        min_size, max_size: the photo's short side becomes min_size pixels unless its long side
-            would exceed max_size; min_size None leaves the photo as it is.
+        min_size, max_size: the image's short side becomes min_size pixels unless its long side
+            would exceed max_size; min_size None leaves the image as it is.
         size: (height, width) for a net that takes one size only, in place of these two.
-        letterbox: with size: keep the photo's shape and fill up with zeros at the right and
+        letterbox: with size: keep the image's shape and fill up with zeros at the right and
             bottom, rather than stretch it.
         divisor: both sides are filled up with zeros to a multiple of it; not with size.
         antialias: whether shrinking blurs first, as PIL does and OpenCV does not.
@@ -63,7 +63,7 @@ class ImageInput:
             raise ConfigError(f"divisor must be at least 1 pixel, got {self.divisor}")
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of a photo of that size inside the input.
+        """(height, width) of an image of that size inside the input.
 
         >>> ImageInput(min_size=300, max_size=500).resized_size((400, 600))
         (300, 450)
@@ -85,27 +85,27 @@ class ImageInput:
         return (short, long) if height <= width else (long, short)
 
     def padded_size(self, resized: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the input that holds a photo of the resized size."""
+        """(height, width) of the input that holds an image of the resized size."""
         if self.size is not None:
             return self.size
         height, width = (-(-side // self.divisor) * self.divisor for side in resized)
         return height, width
 
-    def prepare(self, photos: Sequence[Photo], device: str) -> Tensor:
-        """Photos of one size as a batch, float32 (N, 3, H, W), normalised, resized and padded."""
+    def prepare(self, images: Sequence[NamedImage], device: str) -> Tensor:
+        """Images of one size as a batch, float32 (N, 3, H, W), normalised, resized and padded."""
         # Bytes cross the bus. The channels stay last in memory: torch resizes that far faster.
-        batch = torch.from_numpy(np.stack([photo.image for photo in photos])).to(device)
-        images = batch.permute(0, 3, 1, 2).float()
-        resized = self.resized_size(photos[0].size)
-        if resized != photos[0].size:
-            images = F.interpolate(
-                images, resized, mode="bilinear", align_corners=False, antialias=self.antialias
+        stacked = torch.from_numpy(np.stack([image.pixels for image in images])).to(device)
+        batch = stacked.permute(0, 3, 1, 2).float()
+        resized = self.resized_size(images[0].size)
+        if resized != images[0].size:
+            batch = F.interpolate(
+                batch, resized, mode="bilinear", align_corners=False, antialias=self.antialias
             )
         mean = 255 * torch.tensor(self.mean, device=device)[:, None, None]
         std = 255 * torch.tensor(self.std, device=device)[:, None, None]
         padded = self.padded_size(resized)
-        images.sub_(mean).div_(std)
-        return F.pad(images, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
+        batch.sub_(mean).div_(std)
+        return F.pad(batch, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
 
 
 def to_size(size: Sequence[int] | None) -> tuple[int, int] | None:
@@ -127,13 +127,13 @@ class DenseSemantic:
     Args:
         name: in words, for messages.
         forward: from float32 (N, 3, H, W) to logits (N, C, h, w) that cover the input.
-        image_input: how photos become that input.
+        image_input: how images become that input.
         label_space: categories of the net.
-        class_ids: int32 (C,), see `fuse.models.protocols.SemanticModel`.
+        category_ids: int32 (C,), see `fuse.models.protocols.SemanticModel`.
         weights_hash: SHA-256 of the weights.
         align_corners: whether the net learned with the centres of the corner cells on the
             centres of the corner pixels (True), or with edges on edges.
-        batches: whether forward takes more than one photo at a time.
+        batches: whether forward takes more than one image at a time.
 
     Attributes:
         net: forward, where it is a module of torch.
@@ -148,7 +148,7 @@ class DenseSemantic:
         image_input: ImageInput,
         *,
         label_space: LabelSpace,
-        class_ids: Int32Array,
+        category_ids: Int32Array,
         weights_hash: str,
         align_corners: bool,
         device: str,
@@ -156,7 +156,7 @@ class DenseSemantic:
         batches: bool = True,
     ) -> None:
         self.label_space = label_space
-        self.class_ids = class_ids
+        self.category_ids = category_ids
         self.weights_hash = weights_hash
         self.net = forward if isinstance(forward, nn.Module) else None
         if self.net is not None:
@@ -169,26 +169,26 @@ class DenseSemantic:
         self._autocast = runtime.autocast(device, precision)
         self._batches = batches
 
-    def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits]:
-        """Logits of each photo at the net's own stride, the padding cut off."""
+    def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits]:
+        """Logits of each image at the net's own stride, the padding cut off."""
         if not self._batches:
-            return [answer for photo in photos for answer in self._predict_same_size([photo])]
-        return runtime.predict_by_size(photos, self._predict_same_size)
+            return [answer for image in images for answer in self._predict_same_size([image])]
+        return runtime.predict_by_size(images, self._predict_same_size)
 
-    def _predict_same_size(self, photos: list[Photo]) -> list[SemanticLogits]:
+    def _predict_same_size(self, images: list[NamedImage]) -> list[SemanticLogits]:
         with torch.inference_mode():
-            inputs = self._image_input.prepare(photos, self._device)
+            inputs = self._image_input.prepare(images, self._device)
             with self._autocast:
                 answer = self._forward(inputs.contiguous(memory_format=torch.channels_last))
-            self._check(answer, len(photos))
+            self._check(answer, len(images))
             logits = answer.to(torch.float16).contiguous().cpu().numpy()
-        size = photos[0].size
+        size = images[0].size
         resized, padded = self._image_input.resized_size(size), inputs.shape[2:]
         return [crop_padding(one, size, resized, padded, self._align_corners) for one in logits]
 
     def _check(self, answer: object, count: int) -> None:
         """Raise ModelOutputError unless the net's answer is (count, C, h, w)."""
-        wanted = (count, len(self.class_ids))
+        wanted = (count, len(self.category_ids))
         if not isinstance(answer, Tensor) or answer.ndim != 4 or answer.shape[:2] != wanted:
             got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise ModelOutputError(
@@ -204,19 +204,19 @@ def crop_padding(
     padded: Sequence[int],
     align_corners: bool,
 ) -> SemanticLogits:
-    """Logits of a photo that was resized and padded at the right and bottom.
+    """Logits of an image that was resized and padded at the right and bottom.
 
     Args:
         logits: float16 (C, h, w) over the padded input.
-        size: of the photo.
-        resized: of the photo inside the input.
+        size: of the image.
+        resized: of the image inside the input.
         padded: of the input.
         align_corners: the net's convention, see `DenseSemantic`.
     """
     cells, scale, offset = [], [], []
     for axis in (0, 1):
         grid = logits.shape[1 + axis]
-        ratio = resized[axis] / size[axis]  # input pixels per photo pixel
+        ratio = resized[axis] / size[axis]  # input pixels per image pixel
         if align_corners:
             step = (grid - 1) / max(padded[axis] - 1, 1)  # cells per input pixel
             scale.append(ratio * step)

@@ -18,7 +18,7 @@ from torch import Tensor
 from fuse.errors import ConfigError, ModelError
 from fuse.io.files import resolve_path
 from fuse.io.toml_files import read_toml
-from fuse.labels import load_class_ids
+from fuse.labels import load_category_ids
 from fuse.models.adapters.dense import DenseSemantic, ImageInput, to_size
 from fuse.models.classes import resolve_classes
 from fuse.models.options import check_options
@@ -39,8 +39,8 @@ class NetDescription:
         value_range: what white is before mean and std are taken: 1 or 255.
         mean, std: per channel in the net's own order, in that range.
         size: [height, width] of the input; by default the file's, or as min_size says.
-        letterbox: keep the photo's shape within size and pad, rather than stretch it.
-        min_size, max_size: for nets that take any size: the photo's short side becomes
+        letterbox: keep the image's shape within size and pad, rather than stretch it.
+        min_size, max_size: for nets that take any size: the image's short side becomes
             min_size pixels unless its long side would exceed max_size.
         divisor: for nets that take any size: both sides are padded to a multiple of it.
         input, output: names in the file, where it has several.
@@ -145,7 +145,7 @@ def load_net_file(
     forward = _make_forward(about, net)
     shape = _try_out(path, forward, image_input, device)
     classes_last = shape[1] != _expected_classes(about) == shape[3]
-    space, class_ids = resolve_classes(
+    space, category_ids = resolve_classes(
         str(path), shape[3 if classes_last else 1], about.label_space, about.class_ids
     )
     return DenseSemantic(
@@ -153,7 +153,7 @@ def load_net_file(
         (lambda images: forward(images).permute(0, 3, 1, 2)) if classes_last else forward,
         image_input,
         label_space=space,
-        class_ids=class_ids,
+        category_ids=category_ids,
         weights_hash=hash_files(net.files),
         align_corners=about.align_corners,
         device=device,
@@ -226,4 +226,4 @@ def _try_out(
 def _expected_classes(about: NetDescription) -> int | None:
     if about.class_ids is not None:
         return len(about.class_ids)
-    return len(load_class_ids(about.label_space)) if about.label_space else None
+    return len(load_category_ids(about.label_space)) if about.label_space else None

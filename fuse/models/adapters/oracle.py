@@ -14,8 +14,8 @@ from fuse.models.weights.hashes import hash_files
 from fuse.ops.segments import label_segments
 from fuse.types import (
     Instances,
+    NamedImage,
     PanopticPrediction,
-    Photo,
     RleMasks,
     SemanticPrediction,
 )
@@ -36,16 +36,16 @@ class SemanticOracle:
     def __init__(self, device: str, *, gt: str, gt_dir: str | None = None) -> None:
         self._truth = _read_truth(gt, gt_dir)
         self.label_space = self._truth.space
-        self.class_ids = np.array(list(self.label_space.by_id), dtype=np.int32)
+        self.category_ids = np.array(list(self.label_space.by_id), dtype=np.int32)
         self.weights_hash = hash_files([self._truth.path])
 
-    def predict(self, photos: Sequence[Photo]) -> list[SemanticPrediction]:
+    def predict(self, images: Sequence[NamedImage]) -> list[SemanticPrediction]:
         """The category of each pixel, crowds included.
 
         Raises:
-            DataError: the truth lacks the photo, or is of another size.
+            DataError: the truth lacks the image, or is of another size.
         """
-        return [_label_map(_find_truth(self._truth, photo)) for photo in photos]
+        return [_label_map(_find_truth(self._truth, image)) for image in images]
 
 
 class InstanceOracle:
@@ -65,14 +65,14 @@ class InstanceOracle:
         self.label_space = self._truth.space
         self.weights_hash = hash_files([self._truth.path])
 
-    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
-        """Every thing of a photo with score 1; crowds are none.
+    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
+        """Every thing of an image with score 1; crowds are none.
 
         Raises:
-            DataError: the truth lacks the photo, or is of another size.
+            DataError: the truth lacks the image, or is of another size.
         """
         thing_ids = self.label_space.thing_ids
-        return [_instances(_find_truth(self._truth, photo), thing_ids) for photo in photos]
+        return [_instances(_find_truth(self._truth, image), thing_ids) for image in images]
 
 
 def _read_truth(gt: str, gt_dir: str | None) -> PanopticDataset:
@@ -80,14 +80,14 @@ def _read_truth(gt: str, gt_dir: str | None) -> PanopticDataset:
     return read_panoptic_json(Path(gt).expanduser(), png_dir)
 
 
-def _find_truth(truth: PanopticDataset, photo: Photo) -> PanopticPrediction:
-    image_id = truth.find_image(photo.file_name)
+def _find_truth(truth: PanopticDataset, image: NamedImage) -> PanopticPrediction:
+    image_id = truth.find_image(image.file_name)
     if image_id is None:
-        raise DataError(f"{truth.path}: knows no photo {photo.file_name!r}")
+        raise DataError(f"{truth.path}: knows no image {image.file_name!r}")
     prediction = truth.load(image_id)
-    if prediction.size != photo.size:
+    if prediction.size != image.size:
         raise DataError(
-            f"{truth.png_path(image_id)}: its size is {prediction.size}, the photo's {photo.size}"
+            f"{truth.png_path(image_id)}: its size is {prediction.size}, the image's {image.size}"
         )
     return prediction
 

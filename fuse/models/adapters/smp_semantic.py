@@ -1,7 +1,7 @@
 """Nets of segmentation-models-pytorch as a semantic model.
 
 Such a net ends in an upsampling by 2 to 8; here that step is taken off, so that logits leave at
-the net's own stride and are upsampled once, straight to the photo's size.
+the net's own stride and are upsampled once, straight to the image's size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fuse.errors import CocoFormatError, ConfigError, ModelError
 from fuse.io.json_files import parse_object
-from fuse.labels import load_class_ids
+from fuse.labels import load_category_ids
 from fuse.models import runtime
 from fuse.models.adapters.dense import (
     IMAGENET_MEAN,
@@ -101,9 +101,9 @@ def load_smp_semantic(
         class_ids: category_id of each class, 0 = none; by default label_space's own rows.
         mean: per channel on RGB in 0..1; by default that beside the weights, or ImageNet's.
         std: likewise.
-        min_size: pixels of the photo's short side in the input.
+        min_size: pixels of the image's short side in the input.
         max_size: pixels that its long side may not exceed.
-        size: [height, width] for an encoder that takes one size only; photos are stretched.
+        size: [height, width] for an encoder that takes one size only; images are stretched.
         align_corners: the convention the net was trained with. By default that of its own last
             upsampling; nets that were trained elsewhere may need another.
         precision: see `runtime.autocast`.
@@ -136,7 +136,7 @@ def load_smp_semantic(
         runtime.place(net, device),
         _make_input(about, to_size(size), _stride(net)),
         label_space=space,
-        class_ids=ids,
+        category_ids=ids,
         weights_hash=hash_files([checkpoint.path]),
         align_corners=own_align_corners if align_corners is None else align_corners,
         device=device,
@@ -156,7 +156,7 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A state dict of the net that the options name; None where only the weights name it."""
     if not {"architecture", "encoder", "label_space"} <= options.keys():
         return None
-    classes = len(options.get("class_ids") or load_class_ids(options["label_space"]))
+    classes = len(options.get("class_ids") or load_category_ids(options["label_space"]))
     net = smp.create_model(
         options["architecture"],
         encoder_name=options["encoder"],
@@ -185,7 +185,7 @@ def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
             f"{folder}: config.json is missing or names no _model_class, so this is no folder of "
             "segmentation-models-pytorch"
         ) from err
-    # A classifier of whole photos may hang on the net; neither it nor an activation is used.
+    # A classifier of whole images may hang on the net; neither it nor an activation is used.
     arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
     arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
     state, _ = read_weights(path)
@@ -262,7 +262,7 @@ def _explain(architecture: str, encoder: str, err: Exception) -> str:
 
 
 def _make_input(about: Mapping[str, Any], size: tuple[int, int] | None, divisor: int) -> ImageInput:
-    """How the net wants its photos, by what is known of it and else as ImageNet's encoders do."""
+    """How the net wants its images, by what is known of it and else as ImageNet's encoders do."""
     return ImageInput(
         mean=tuple(about.get("mean", IMAGENET_MEAN)),
         std=tuple(about.get("std", IMAGENET_STD)),

@@ -29,7 +29,7 @@ from fuse.models.weights.published import (
 )
 from fuse.models.weights.sources import NeededWeights
 from fuse.models.weights.tiny import build_instance_net
-from fuse.types import BoxMasks, Instances, Photo
+from fuse.types import BoxMasks, Instances, NamedImage
 
 TINY = "tiny_instance"
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
@@ -51,7 +51,7 @@ class TorchvisionMaskRCNN:
             needed where the weights file names it.
         label_space: categories of the net; not needed for COCO's and shipped weights.
         class_ids: category_id of each class of the net, background (0) first.
-        min_size, max_size: the photo's short side becomes min_size pixels unless its long side
+        min_size, max_size: the image's short side becomes min_size pixels unless its long side
             would exceed max_size; None keeps the net's own.
         norm_eps: what batch norms add to the variance; by default 1e-5, and 0 for the file of
             COCO_V1 of maskrcnn_resnet50_fpn. Nets fine-tuned from that need 0, too.
@@ -84,7 +84,7 @@ class TorchvisionMaskRCNN:
         if norm_eps is not None:
             _set_norm_eps(net, norm_eps)
         self.weights_hash = hash_files([path])
-        self.label_space, self.class_ids = resolve_classes(
+        self.label_space, self.category_ids = resolve_classes(
             f"{path} (background included)",
             net.roi_heads.box_predictor.cls_score.out_features,
             label_space or about.get("label_space"),
@@ -96,38 +96,38 @@ class TorchvisionMaskRCNN:
         self.net = _speed_up(runtime.place(net, device), device, precision)
         self._device = device
 
-    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
-        """Instances of each photo in the net's order, best score first.
+    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
+        """Instances of each image in the net's order, best score first.
 
         Detections below score_floor get no mask and are not returned.
         """
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
         above = np.nextafter(np.float32(score_floor), np.float32(-1))
         self.net.roi_heads.score_thresh = float(above)
-        return runtime.predict_by_size(photos, self._predict_same_size)
+        return runtime.predict_by_size(images, self._predict_same_size)
 
-    def _predict_same_size(self, photos: list[Photo]) -> list[Instances]:
-        net, size = self.net, photos[0].size
+    def _predict_same_size(self, images: list[NamedImage]) -> list[Instances]:
+        net, size = self.net, images[0].size
         if min(size) * net.transform.max_size < max(size):
             # The short side would have no pixel left in the input.
-            return [_no_instances(size) for _ in photos]
+            return [_no_instances(size) for _ in images]
         with torch.inference_mode():
             batch, _ = net.transform(
-                [runtime.to_tensor(photo.image, self._device) for photo in photos]
+                [runtime.to_tensor(image.pixels, self._device) for image in images]
             )
             features = net.backbone(batch.tensors.contiguous(memory_format=torch.channels_last))
             proposals, _ = net.rpn(batch, features)
             detections, _ = net.roi_heads(features, proposals, batch.image_sizes)
         return [
-            self._to_instances(found, photo.size, resized)
-            for found, photo, resized in zip(detections, photos, batch.image_sizes, strict=True)
+            self._to_instances(found, image.size, resized)
+            for found, image, resized in zip(detections, images, batch.image_sizes, strict=True)
         ]
 
     def _to_instances(
         self, found: dict[str, Tensor], size: tuple[int, int], resized: tuple[int, int]
     ) -> Instances:
-        """One photo's detections in pixels of the photo; classes without a category are dropped."""
-        category_ids = self.class_ids[found["labels"].cpu().numpy()]
+        """One image's detections in pixels of the image; classes without a category are dropped."""
+        category_ids = self.category_ids[found["labels"].cpu().numpy()]
         known = category_ids > 0
         boxes = resize_boxes(found["boxes"], list(resized), list(size)).cpu().numpy()
         return Instances(

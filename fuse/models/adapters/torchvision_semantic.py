@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
-from fuse.labels import load_class_ids
+from fuse.labels import load_category_ids
 from fuse.models import runtime
 from fuse.models.adapters.dense import DenseSemantic, ImageInput
 from fuse.models.classes import resolve_classes
@@ -68,7 +68,7 @@ def load_torchvision_semantic(
             (``COCO_WITH_VOC_LABELS_V1``, ``DEFAULT``; downloaded to TORCH_HOME), or a file.
         label_space: categories of the net; not needed for published weights.
         class_ids: category_id of each class, 0 = none; by default label_space's own rows.
-        min_size: pixels of the photo's short side in the input.
+        min_size: pixels of the image's short side in the input.
         max_size: pixels that its long side may not exceed.
         precision: see `runtime.autocast`.
 
@@ -89,7 +89,7 @@ def load_torchvision_semantic(
         runtime.place(_WithoutUpsampling(net), device),
         ImageInput(min_size=min_size, max_size=max_size, antialias=True),
         label_space=space,
-        class_ids=ids,
+        category_ids=ids,
         weights_hash=hash_files([path]),
         align_corners=False,
         device=device,
@@ -106,7 +106,7 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict in the layout of torchvision's published weights."""
     class_ids, label_space = options.get("class_ids"), options.get("label_space")
     if class_ids is None and label_space is not None:
-        class_ids = load_class_ids(label_space)
+        class_ids = load_category_ids(label_space)
     net = getattr(segmentation, options["architecture"])(
         weights=None, weights_backbone=None, num_classes=len(class_ids) if class_ids else None
     )

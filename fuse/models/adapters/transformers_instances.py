@@ -15,9 +15,9 @@ from fuse.errors import ModelError
 from fuse.models.adapters.transformers_net import TransformersNet
 from fuse.models.adapters.transformers_net import describe_transformers_weights as describe_weights
 from fuse.models.classes import resolve_classes
-from fuse.types import Instances, Photo, RleMasks
+from fuse.types import Instances, NamedImage, RleMasks
 
-MOST_INSTANCES = 100  # per photo, as in COCO's evaluation
+MOST_INSTANCES = 100  # per image, as in COCO's evaluation
 
 
 class TransformersInstances:
@@ -51,24 +51,24 @@ class TransformersInstances:
         self._net = TransformersNet(weights, revision, device, precision)
         if not self._net.has_queries:
             raise ModelError(f"{weights}: a semantic net, which finds no instances")
-        self.label_space, self.class_ids = resolve_classes(
+        self.label_space, self.category_ids = resolve_classes(
             weights, self._net.classes, label_space, class_ids
         )
         self.weights_hash = self._net.weights_hash
         self.net = self._net.net
-        self._is_thing = np.isin(self.class_ids, self.label_space.thing_ids)
+        self._is_thing = np.isin(self.category_ids, self.label_space.thing_ids)
 
-    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
-        """Instances of each photo that score at least score_floor, best class score first."""
-        return [self._predict(photo, score_floor) for photo in photos]
+    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
+        """Instances of each image that score at least score_floor, best class score first."""
+        return [self._predict(image, score_floor) for image in images]
 
-    def _predict(self, photo: Photo, score_floor: float) -> Instances:
-        answer, resized, padded = self._net(photo)
+    def _predict(self, image: NamedImage, score_floor: float) -> Instances:
+        answer, resized, padded = self._net(image)
         with torch.inference_mode():
             classes = answer.class_queries_logits[0].float().softmax(-1)[:, :-1]
             masks = answer.masks_queries_logits[0].float()
             found = list(self._rank(classes, masks, score_floor))
-            rles = [_encode(masks[query], photo.size, resized, padded) for query, _, _ in found]
+            rles = [_encode(masks[query], image.size, resized, padded) for query, _, _ in found]
         kept = [place for place, rle in enumerate(rles) if coco_mask.area(rle)]
         boxes = np.array(
             [coco_mask.toBbox(rles[place]) for place in kept], dtype=np.float32
@@ -77,9 +77,9 @@ class TransformersInstances:
         return Instances(
             boxes=boxes,
             scores=np.array([found[place][2] for place in kept], dtype=np.float64),
-            category_ids=self.class_ids[[found[place][1] for place in kept]].astype(np.int32),
+            category_ids=self.category_ids[[found[place][1] for place in kept]].astype(np.int32),
             masks=RleMasks(tuple(rles[place] for place in kept)),
-            size=photo.size,
+            size=image.size,
         )
 
     def _rank(
@@ -106,12 +106,12 @@ class TransformersInstances:
 def _encode(
     mask_logits: Tensor, size: tuple[int, int], resized: tuple[int, int], padded: tuple[int, int]
 ) -> dict[str, Any]:
-    """One mask at the net's stride (h, w) as RLE over the photo: never more than one in full."""
+    """One mask at the net's stride (h, w) as RLE over the image: never more than one in full."""
     whole = F.interpolate(mask_logits[None, None], padded, mode="bilinear", align_corners=False)
-    photo = F.interpolate(
+    image = F.interpolate(
         whole[..., : resized[0], : resized[1]], size, mode="bilinear", align_corners=False
     )
-    mask = (photo[0, 0] > 0).cpu().numpy()
+    mask = (image[0, 0] > 0).cpu().numpy()
     rle: dict[str, Any] = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return rle
 

@@ -29,13 +29,13 @@ from fuse.models.weights.hashes import (
     refuse_pickle,
 )
 from fuse.models.weights.sources import NeededWeights, describe_repository
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
 # checkpoints of Mask2Former lack it.
 UNREAD = ".encoder.swin.layernorm."
 
-# Nets that answer a photo alone with class_queries_logits and masks_queries_logits. Others of
+# Nets that answer an image alone with class_queries_logits and masks_queries_logits. Others of
 # transformers' universal nets want a written task (OneFormer) or a video, or answer otherwise.
 QUERY_KINDS = ("maskformer", "mask2former", "eomt", "eomt_dinov3")
 
@@ -78,40 +78,40 @@ class TransformersNet:
         self._device = device
         self._autocast = runtime.autocast(device, precision)
 
-    def __call__(self, photo: Photo) -> tuple[Any, tuple[int, int], tuple[int, int]]:
-        """Run the net on one photo, inside torch.inference_mode.
+    def __call__(self, image: NamedImage) -> tuple[Any, tuple[int, int], tuple[int, int]]:
+        """Run the net on one image, inside torch.inference_mode.
 
         Returns:
-            The net's answer, the size of the photo inside the input, and that of the input.
+            The net's answer, the size of the image inside the input, and that of the input.
         """
-        inputs = self._prepare(photo)
+        inputs = self._prepare(image)
         pixels: Tensor = inputs["pixel_values"]
         padded = (int(pixels.shape[2]), int(pixels.shape[3]))
         mask = inputs.get("pixel_mask")
         resized = padded
-        if mask is not None:  # 1 on the photo, 0 on the padding at its right and bottom
+        if mask is not None:  # 1 on the image, 0 on the padding at its right and bottom
             resized = (int(mask[0, :, 0].sum()), int(mask[0, 0].sum()))
         elif getattr(self._processor, "do_pad", False):  # EoMT's pads there too, without a mask
-            resized = tuple(self._prepare(photo, do_pad=False)["pixel_values"].shape[2:])
+            resized = tuple(self._prepare(image, do_pad=False)["pixel_values"].shape[2:])
         with torch.inference_mode(), self._autocast:
             return self.net(pixels.to(self._device)), resized, padded
 
-    def _prepare(self, photo: Photo, **options: bool) -> Any:  # noqa: ANN401 - tensors by name
-        """The photo as the net wants it.
+    def _prepare(self, image: NamedImage, **options: bool) -> Any:  # noqa: ANN401 - tensors by name
+        """The image as the net wants it.
 
         Raises:
             ModelError: it is so thin that no pixel of its short side would be left.
         """
         try:
             return self._processor(
-                images=photo.image,
+                images=image.pixels,
                 return_tensors="pt",
                 input_data_format="channels_last",
                 **options,
             )
         except (ValueError, RuntimeError) as err:  # processors check no size themselves
             raise ModelError(
-                f"{self.weights}: its preprocessing takes no photo of {photo.size} ({err})"
+                f"{self.weights}: its preprocessing takes no image of {image.size} ({err})"
             ) from err
 
 
@@ -125,21 +125,21 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architect
 
 
 def _read_processor(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
-    """The preprocessing of a folder, made to leave the photo whole.
+    """The preprocessing of a folder, made to leave the image whole.
 
     Raises:
-        ModelError: it cannot be read, cuts photos into pieces, or pads where it does not say.
+        ModelError: it cannot be read, cuts images into pieces, or pads where it does not say.
     """
     processor = _from_folder(AutoImageProcessor, folder)
-    # Some cut the middle out of a photo, which suits a classifier of whole photos.
+    # Some cut the middle out of an image, which suits a classifier of whole images.
     processor.do_center_crop = False
     if getattr(processor, "do_split_image", False):
         raise ModelError(
-            f"{folder}: its preprocessing cuts a photo into pieces (do_split_image), whose answers "
-            "are not joined here; take a checkpoint for whole photos"
+            f"{folder}: its preprocessing cuts an image into pieces (do_split_image), whose "
+            "answers are not joined here; take a checkpoint for whole images"
         )
     if isinstance(processor, DPTImageProcessor) and processor.do_pad:
-        raise ModelError(f"{folder}: pads photos on all sides (do_pad), which is not undone here")
+        raise ModelError(f"{folder}: pads images on all sides (do_pad), which is not undone here")
     return processor
 
 

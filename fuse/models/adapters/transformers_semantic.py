@@ -11,7 +11,7 @@ from fuse.models.adapters.dense import crop_padding
 from fuse.models.adapters.transformers_net import TransformersNet
 from fuse.models.adapters.transformers_net import describe_transformers_weights as describe_weights
 from fuse.models.classes import resolve_classes
-from fuse.types import Photo, SemanticLogits
+from fuse.types import NamedImage, SemanticLogits
 
 LEAST_SCORE = 1e-6  # whose logarithm is still far from float16's smallest
 
@@ -45,18 +45,18 @@ class TransformersSemantic:
         precision: str = "auto",
     ) -> None:
         self._net = TransformersNet(weights, revision, device, precision)
-        self.label_space, self.class_ids = resolve_classes(
+        self.label_space, self.category_ids = resolve_classes(
             weights, self._net.classes, label_space, class_ids
         )
         self.weights_hash = self._net.weights_hash
         self.net = self._net.net
 
-    def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits]:
-        """Logits of each photo at the net's own stride, the padding cut off."""
-        return [self._predict(photo) for photo in photos]
+    def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits]:
+        """Logits of each image at the net's own stride, the padding cut off."""
+        return [self._predict(image) for image in images]
 
-    def _predict(self, photo: Photo) -> SemanticLogits:
-        answer, resized, padded = self._net(photo)
+    def _predict(self, image: NamedImage) -> SemanticLogits:
+        answer, resized, padded = self._net(image)
         with torch.inference_mode():
             if self._net.has_queries:
                 logits = sum_queries(
@@ -65,7 +65,7 @@ class TransformersSemantic:
             else:
                 logits = answer.logits[0]
             values = logits.to(torch.float16).contiguous().cpu().numpy()
-        return crop_padding(values, photo.size, resized, padded, align_corners=False)
+        return crop_padding(values, image.size, resized, padded, align_corners=False)
 
 
 def sum_queries(class_logits: Tensor, mask_logits: Tensor) -> Tensor:

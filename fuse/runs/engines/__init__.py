@@ -1,1 +1,1 @@
-"""Ways to carry a pipeline over many photos."""
+"""Ways to carry a pipeline over many images."""

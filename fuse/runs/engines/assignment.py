@@ -1,4 +1,4 @@
-"""What the processes that do photos are told once, before they are given any."""
+"""What the processes that do images are told once, before they are given any."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Protocol
 from fuse.inference.pipeline import Pipeline
 from fuse.inference.presets import PipelineConfig
 from fuse.labels import name_targets
-from fuse.runs.records import PhotoTask
-from fuse.runs.worker import FinishedPhoto
+from fuse.runs.records import ImageTask
+from fuse.runs.worker import FinishedImage
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which nets, and what to make of photos: plain values, which may go to another process.
+    """Which nets, and what to make of images: plain values, which may go to another process.
 
     Attributes:
         config: the preset.
@@ -25,11 +25,11 @@ class Assignment:
         out: the run's output folder.
         gt: COCO panoptic JSON to score against, if any.
         gt_dir: its PNGs, where they are not in the folder of its name.
-        pictures: whether to write a picture of each photo beside its map.
+        pictures: whether to write a picture of each image beside its map.
         keep_predictions: whether to write what the nets said of it too.
-        batch_size: photos per call of the nets; None takes one on a CPU, and on a GPU as many
+        batch_size: images per call of the nets; None takes one on a CPU, and on a GPU as many
             as fit.
-        timeout: seconds after which a photo that is still being read has failed.
+        timeout: seconds after which an image that is still being read has failed.
     """
 
     config: PipelineConfig
@@ -45,14 +45,14 @@ class Assignment:
 
 
 class Engine(Protocol):
-    """Carries an assignment over photos. Its results do not depend on which one it is."""
+    """Carries an assignment over images. Its results do not depend on which one it is."""
 
     @property
     def nets(self) -> dict[str, Any]:
         """What maps depend on besides the preset: see `describe_nets`."""
 
-    def __call__(self, tasks: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
-        """Do the photos, each once, in any order."""
+    def __call__(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+        """Do the images, each once, in any order."""
 
     def describe(self) -> dict[str, Any]:
         """How it did them, for run.json: the engine, the device, peak memory."""

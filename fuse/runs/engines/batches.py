@@ -1,4 +1,4 @@
-"""How many photos the nets get at a time, also where nobody knows how many fit."""
+"""How many images the nets get at a time, also where nobody knows how many fit."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from fuse.clock import StageClock
 from fuse.errors import FuseError
 from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.models.runtime import is_out_of_memory
-from fuse.runs.worker import ReadPhoto
+from fuse.runs.worker import LoadedImage
 
 MAX_AUTO_BATCH = 64  # beyond it no GPU gains
 
-Predicted = tuple[ReadPhoto, RawPrediction | None]
+Predicted = tuple[LoadedImage, RawPrediction | None]
 
 
 class BatchPredictor:
-    """Runs the nets over photos, a batch at a time.
+    """Runs the nets over images, a batch at a time.
 
     Where a batch does not fit the device's memory it is done in halves, and later batches are
-    not larger than what did fit. Where the nets raise anything else, each photo is tried alone,
-    so that one photo does not take its batch mates with it; where none fails then, later batches
-    are smaller, too. Neither changes an answer: a photo's answer does not depend on its batch.
+    not larger than what did fit. Where the nets raise anything else, each image is tried alone,
+    so that one image does not take its batch mates with it; where none fails then, later batches
+    are smaller, too. Neither changes an answer: an image's answer does not depend on its batch.
 
     Args:
         pipeline: the nets.
         clock: where the seconds go.
-        batch_size: photos per call of the nets; None starts with one and doubles as long as
+        batch_size: images per call of the nets; None starts with one and doubles as long as
             the batches fit.
         score_floor: see `Pipeline.predict`.
         lanes: how many batches the nets get at once, each on a thread of its own.
@@ -51,8 +51,8 @@ class BatchPredictor:
         self.batch_size = batch_size or 1
         self.lanes = lanes
 
-    def predict_all(self, reads: Iterable[ReadPhoto]) -> Iterator[Predicted]:
-        """Each photo with what the nets say of it, in order."""
+    def predict_all(self, reads: Iterable[LoadedImage]) -> Iterator[Predicted]:
+        """Each image with what the nets say of it, in order."""
         pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="nets")
         pending: deque[Future[list[Predicted]]] = deque()
         try:
@@ -67,9 +67,9 @@ class BatchPredictor:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _cut(self, reads: Iterable[ReadPhoto]) -> Iterator[list[ReadPhoto]]:
-        """The photos in batches."""
-        batch: list[ReadPhoto] = []
+    def _cut(self, reads: Iterable[LoadedImage]) -> Iterator[list[LoadedImage]]:
+        """The images in batches."""
+        batch: list[LoadedImage] = []
         for read in reads:
             batch.append(read)
             if len(batch) >= self.batch_size:
@@ -79,27 +79,27 @@ class BatchPredictor:
         if batch:
             yield batch
 
-    def predict(self, batch: Sequence[ReadPhoto]) -> list[Predicted]:
-        """A batch with what the nets say; photos that could not be read pass through."""
-        photos = [read.photo for read in batch if read.photo is not None]
-        if not photos:
+    def predict(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
+        """A batch with what the nets say; images that could not be read pass through."""
+        images = [read.image for read in batch if read.image is not None]
+        if not images:
             return [(read, None) for read in batch]
         try:
             with self._clock.time("nets"):
-                answers = iter(self._pipeline.predict(photos, score_floor=self._score_floor))
+                answers = iter(self._pipeline.predict(images, score_floor=self._score_floor))
         except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
             if len(batch) == 1:
-                return [(replace(batch[0], photo=None, error=_describe(err)), None)]
+                return [(replace(batch[0], image=None, error=_describe(err)), None)]
             if not is_out_of_memory(err):
                 return self._predict_alone(batch)
             part = self._shrink(len(batch))
         else:
-            return [(read, None if read.photo is None else next(answers)) for read in batch]
+            return [(read, None if read.image is None else next(answers)) for read in batch]
         parts = (batch[first : first + part] for first in range(0, len(batch), part))
         return [pair for smaller in parts for pair in self.predict(smaller)]
 
-    def _predict_alone(self, batch: Sequence[ReadPhoto]) -> list[Predicted]:
-        """Each photo by itself; where none fails, it is their number that the nets do not take."""
+    def _predict_alone(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
+        """Each image by itself; where none fails, it is their number that the nets do not take."""
         answers = [pair for read in batch for pair in self.predict([read])]
         if [read.error for read, _ in answers] == [read.error for read in batch]:
             self._shrink(len(batch))

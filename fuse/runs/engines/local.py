@@ -16,8 +16,8 @@ from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
 from fuse.runs.engines.assignment import Assignment, describe_nets
 from fuse.runs.engines.batches import BatchPredictor, Predicted
 from fuse.runs.engines.reading import read_ahead
-from fuse.runs.records import PhotoTask
-from fuse.runs.worker import FinishedPhoto, PhotoWorker
+from fuse.runs.records import ImageTask
+from fuse.runs.worker import FinishedImage, ImageWorker
 
 MAX_THREADS = 8  # for reading, and as many for finishing
 # Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
@@ -26,10 +26,10 @@ LANE_CORES = 4
 
 
 class LocalEngine:
-    """Does photos in this process, in order.
+    """Does images in this process, in order.
 
     Args:
-        assignment: which nets, and what to make of photos.
+        assignment: which nets, and what to make of images.
         clock: where the seconds go.
         scorer: the assignment's ground truth, if any.
         cores: how many processor cores there are for it.
@@ -55,7 +55,7 @@ class LocalEngine:
             score_floor=floor,
             lanes=lanes,
         )
-        self._worker = PhotoWorker(
+        self._worker = ImageWorker(
             pipeline,
             assignment.out,
             clock,
@@ -66,15 +66,15 @@ class LocalEngine:
         self._threads = min(cores, MAX_THREADS)
         self._timeout = assignment.timeout
 
-    def __call__(self, tasks: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
-        """Do the photos in order; see `run_local`."""
+    def __call__(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+        """Do the images in order; see `run_local`."""
         with limit_threads(self._threads_per_lane):
             yield from run_local(
                 tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
             )
 
     def describe(self) -> dict[str, Any]:
-        """How photos are done, for run.json."""
+        """How images are done, for run.json."""
         peak = to_mebibytes(self.peak_memory())
         return {"engine": "local", "device": self._device, "peak_memory_mib": peak}
 
@@ -86,7 +86,7 @@ class LocalEngine:
 def plan_lanes(pipeline: Pipeline) -> tuple[int, int]:
     """How many batches the nets get at once, and the threads that each has.
 
-    Two photos on a core each are done sooner than two photos one after the other on both: cores
+    Two images on a core each are done sooner than two images one after the other on both: cores
     that share a layer's sums wait for each other at its end. And a net's last bits depend on how
     its sums are shared, so that up to `LANE_CORES` cores all give the same bytes.
     """
@@ -98,24 +98,24 @@ def plan_lanes(pipeline: Pipeline) -> tuple[int, int]:
 
 
 def run_local(
-    tasks: Iterable[PhotoTask],
+    tasks: Iterable[ImageTask],
     predictor: BatchPredictor,
-    worker: PhotoWorker,
+    worker: ImageWorker,
     *,
     threads: int,
     timeout: float,
-) -> Generator[FinishedPhoto, None, None]:
-    """Do the photos in order.
+) -> Generator[FinishedImage, None, None]:
+    """Do the images in order.
 
-    While the nets have a few batches, threads read the next photos and finish the last ones.
-    A few batches are in memory at any time, however many photos there are.
+    While the nets have a few batches, threads read the next images and finish the last ones.
+    A few batches are in memory at any time, however many images there are.
 
     Args:
         tasks: what to do.
         predictor: runs the nets.
-        worker: reads and finishes photos.
+        worker: reads and finishes images.
         threads: for reading, and as many for finishing.
-        timeout: seconds after which a photo that is still being read has failed.
+        timeout: seconds after which an image that is still being read has failed.
     """
 
     def ahead() -> int:
@@ -132,12 +132,12 @@ def run_local(
 
 def _finish_ahead(
     finishers: Executor,
-    worker: PhotoWorker,
+    worker: ImageWorker,
     predicted: Iterable[Predicted],
     ahead: Callable[[], int],
-) -> Iterator[FinishedPhoto]:
-    """Photos finished on other threads, in order, at most ``ahead()`` of them in flight."""
-    pending: deque[Future[FinishedPhoto]] = deque()
+) -> Iterator[FinishedImage]:
+    """Images finished on other threads, in order, at most ``ahead()`` of them in flight."""
+    pending: deque[Future[FinishedImage]] = deque()
     for read, raw in predicted:
         pending.append(finishers.submit(worker.finish, read, raw))
         while len(pending) >= ahead():

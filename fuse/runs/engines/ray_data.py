@@ -1,7 +1,7 @@
-"""Many processes, on one machine or many: Ray Data hands photos to a pool of workers.
+"""Many processes, on one machine or many: Ray Data hands images to a pool of workers.
 
 Only small records cross processes: tasks go out a few dozen at a time, and what became of each
-photo comes back. Maps are written where they are made, so all workers must share the output
+image comes back. Maps are written where they are made, so all workers must share the output
 folder.
 """
 
@@ -31,12 +31,12 @@ from fuse.runs.engines.batches import MAX_AUTO_BATCH
 from fuse.runs.engines.ray_pool import Machine, RayPool, fit_workers
 from fuse.runs.engines.ray_worker import Answer, Worker
 from fuse.runs.folder import remove_unfinished
-from fuse.runs.records import PhotoRecord, PhotoTask
-from fuse.runs.worker import FinishedPhoto, score_photo
+from fuse.runs.records import ImageTask, JournalRecord
+from fuse.runs.worker import FinishedImage, score_image
 
-MAX_LOSSES = 3  # a photo whose worker dies so often has failed
-MAX_CALL = 32  # photos per call: what a dying worker loses, and some 5 ms of the driver's time
-CALLS_PER_WORKER = 8  # at least, where there are photos enough, so that all end together
+MAX_LOSSES = 3  # an image whose worker dies so often has failed
+MAX_CALL = 32  # images per call: what a dying worker loses, and some 5 ms of the driver's time
+CALLS_PER_WORKER = 8  # at least, where there are images enough, so that all end together
 BATCHES_PER_CALL = 4  # at least, so that reading and finishing overlap with the nets
 MAY_BE_LOST = 20  # calls of a short run, before it ends; of a long one a tenth
 KNOCK_TIMEOUT = 10.0  # seconds
@@ -44,14 +44,14 @@ OBJECT_STORE = 256 << 20  # bytes; a million tasks are about half of it
 
 
 class RayEngine:
-    """Does photos in a pool of processes, in the order in which they come back.
+    """Does images in a pool of processes, in the order in which they come back.
 
-    A worker that dies is replaced. The photos it had are given out again one by one, and one
+    A worker that dies is replaced. The images it had are given out again one by one, and one
     whose worker has died MAX_LOSSES times has failed. Any other error ends the run, as it does
     with the local engine.
 
     Args:
-        assignment: which nets, and what to make of photos.
+        assignment: which nets, and what to make of images.
         clock: where the seconds go, those of the workers too.
         scorer: the assignment's ground truth, if any.
         pool: where workers run, and how many.
@@ -79,8 +79,8 @@ class RayEngine:
         self._workers = self._cores = 0  # until there is something to do
         self._memory: dict[str, int] = {}
 
-    def __call__(self, tasks: Sequence[PhotoTask]) -> Generator[FinishedPhoto, None, None]:
-        """Do the photos, each once.
+    def __call__(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+        """Do the images, each once.
 
         Raises:
             EngineError: there is no cluster, no room in it, or its workers die all the time.
@@ -99,7 +99,7 @@ class RayEngine:
             yield from self._do_until_settled(tasks)
 
     def describe(self) -> dict[str, Any]:
-        """How photos are done, for run.json."""
+        """How images are done, for run.json."""
         memory = {"process": peak_memory(), "worker": None, "device": None} | self._memory
         return {
             "engine": "ray",
@@ -109,27 +109,27 @@ class RayEngine:
             "peak_memory_mib": to_mebibytes(memory),
         }
 
-    def _do_until_settled(self, tasks: Sequence[PhotoTask]) -> Iterator[FinishedPhoto]:
-        """The photos in calls, then those of lost calls alone, then those that are lost again."""
+    def _do_until_settled(self, tasks: Sequence[ImageTask]) -> Iterator[FinishedImage]:
+        """The images in calls, then those of lost calls alone, then those that are lost again."""
         left = {task.file_name: task for task in tasks}
         for attempt in range(MAX_LOSSES):
             size = 1 if attempt else choose_call(len(tasks), self._workers, self._batch)
             for answer in self._answers(list(left.values()), size, may_all_die=attempt > 0):
-                for photo in answer.photos:
-                    if left.pop(photo.task.file_name, None):
-                        yield photo
+                for image in answer.images:
+                    if left.pop(image.task.file_name, None):
+                        yield image
             remove_unfinished(self._assignment.out)  # of workers that died
             if not left:
                 return
         for task in left.values():
             error = f"its worker died {MAX_LOSSES} times; does it have the memory that it needs?"
-            record = PhotoRecord(task.file_name, error=error)
-            yield FinishedPhoto(task, record, score_photo(task, None, self._scorer))
+            record = JournalRecord(task.file_name, error=error)
+            yield FinishedImage(task, record, score_image(task, None, self._scorer))
 
     def _answers(
-        self, tasks: Sequence[PhotoTask], size: int, *, may_all_die: bool
+        self, tasks: Sequence[ImageTask], size: int, *, may_all_die: bool
     ) -> Iterator[Answer]:
-        """What workers say of calls with so many photos each; nothing of calls that are lost."""
+        """What workers say of calls with so many images each; nothing of calls that are lost."""
         parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
         dataset = self._plan(parts)
         may_be_lost = -1 if may_all_die else max(MAY_BE_LOST, len(parts) // 10)
@@ -150,7 +150,7 @@ class RayEngine:
                 "the same command goes on from there"
             ) from err
 
-    def _plan(self, parts: Sequence[Sequence[PhotoTask]]) -> Any:  # noqa: ANN401 - a Ray dataset
+    def _plan(self, parts: Sequence[Sequence[ImageTask]]) -> Any:  # noqa: ANN401 - a Ray dataset
         """A dataset with an answer for each part; nothing runs yet."""
         data = self._ray.data
         rows = [{"tasks": pickle.dumps(part)} for part in parts]
@@ -183,14 +183,14 @@ class RayEngine:
                 self._memory[name] = max(size, self._memory.get(name, 0))
 
 
-def choose_call(photos: int, workers: int, batch: int = 1) -> int:
-    """Photos per call: batches enough to overlap, few enough for all workers to end together.
+def choose_call(images: int, workers: int, batch: int = 1) -> int:
+    """Images per call: batches enough to overlap, few enough for all workers to end together.
 
     >>> choose_call(1_000_000, 100), choose_call(1_000_000, 100, batch=64), choose_call(50, 2)
     (32, 256, 3)
     """
     most = max(MAX_CALL, BATCHES_PER_CALL * batch)
-    return max(1, min(most, photos // (CALLS_PER_WORKER * workers)))
+    return max(1, min(most, images // (CALLS_PER_WORKER * workers)))
 
 
 def _import_ray() -> ModuleType:
@@ -209,7 +209,7 @@ def _import_ray() -> ModuleType:
             f"the ray engine needs a package that is not installed ({err}); "
             "pip install 'panoptic-fuse[ray]'"
         ) from err
-    # A lost call is logged with pages of traceback; what became of its photos stands in ours.
+    # A lost call is logged with pages of traceback; what became of its images stands in ours.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     module: ModuleType = ray
     return module

@@ -1,4 +1,4 @@
-"""What runs in each process of the Ray engine: a local engine, told its photos call by call."""
+"""What runs in each process of the Ray engine: a local engine, told its images call by call."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fuse.io.run_files import RUN_FILE
 from fuse.labels import find_truth_map, load_space
 from fuse.runs.engines.assignment import Assignment
 from fuse.runs.engines.local import LocalEngine
-from fuse.runs.records import PhotoTask
-from fuse.runs.worker import FinishedPhoto
+from fuse.runs.records import ImageTask
+from fuse.runs.worker import FinishedImage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,23 +28,23 @@ class Answer:
     """What a worker says after a call.
 
     Attributes:
-        photos: all of the call; none where there is an error.
+        images: all of the call; none where there is an error.
         seconds: by stage, since the worker's last answer.
         memory: most bytes so far, see `LocalEngine.peak_memory`.
         error: what would have ended the run of a local engine too.
     """
 
-    photos: Sequence[FinishedPhoto] = ()
+    images: Sequence[FinishedImage] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory: Mapping[str, int | None] = field(default_factory=dict)
     error: Exception | None = None
 
 
 class Worker:
-    """Does the photos of one call after the other; builds its nets at the first.
+    """Does the images of one call after the other; builds its nets at the first.
 
     Args:
-        assignment: which nets, and what to make of photos.
+        assignment: which nets, and what to make of images.
         folder: where the command was given; paths in the assignment and the preset may be
             relative to it.
         cores: how many processor cores it has.
@@ -65,13 +65,13 @@ class Worker:
         tasks = pickle.loads(batch["tasks"][0])  # noqa: S301  # nosec B301 - the driver's
         return {"answer": [pickle.dumps(self.answer(tasks))]}
 
-    def answer(self, tasks: Sequence[PhotoTask]) -> Answer:
-        """Do photos."""
+    def answer(self, tasks: Sequence[ImageTask]) -> Answer:
+        """Do images."""
         try:
             if self._engine is None:
                 self._engine = self._start()
-            photos = list(self._engine(tasks))
-            return Answer(photos, self._clock.take(), self._engine.peak_memory())
+            images = list(self._engine(tasks))
+            return Answer(images, self._clock.take(), self._engine.peak_memory())
         except FuseError as err:
             return Answer(error=err)
         except OSError as err:

@@ -1,4 +1,4 @@
-"""Reading photos ahead of the nets, and giving up on one that never arrives."""
+"""Reading images ahead of the nets, and giving up on one that never arrives."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import TIMEOUT_MAX, Thread
 
-from fuse.runs.records import PhotoTask
-from fuse.runs.worker import ReadPhoto
+from fuse.runs.records import ImageTask
+from fuse.runs.worker import LoadedImage
 
-Read = Callable[[PhotoTask], ReadPhoto]
-Job = tuple[PhotoTask, "Future[ReadPhoto]"]
+Read = Callable[[ImageTask], LoadedImage]
+Job = tuple[ImageTask, "Future[LoadedImage]"]
 
 
 def read_ahead(
     read: Read,
-    tasks: Iterable[PhotoTask],
+    tasks: Iterable[ImageTask],
     *,
     ahead: Callable[[], int],
     threads: int,
     timeout: float,
-) -> Generator[ReadPhoto, None, None]:
-    """Photos in order, at most ``ahead()`` of them in memory.
+) -> Generator[LoadedImage, None, None]:
+    """Images in order, at most ``ahead()`` of them in memory.
 
     A thread that hangs in the file system cannot be ended. So the readers are daemons, which
     no interpreter waits for, and one that hangs is replaced.
 
     Args:
-        read: reads one photo; called on other threads.
+        read: reads one image; called on other threads.
         tasks: what to read.
-        ahead: how many photos may be in flight; asked before each.
+        ahead: how many images may be in flight; asked before each.
         threads: how many readers there are.
-        timeout: seconds to wait for a photo whose turn it is; infinity waits as long as can be.
+        timeout: seconds to wait for an image whose turn it is; infinity waits as long as can be.
     """
     jobs: SimpleQueue[Job | None] = SimpleQueue()
     pending: deque[Job] = deque()
@@ -41,7 +41,7 @@ def read_ahead(
     def start_reader() -> None:
         Thread(target=_serve, args=(jobs, read), name="read", daemon=True).start()
 
-    def take() -> ReadPhoto:
+    def take() -> LoadedImage:
         task, future = pending.popleft()
         try:
             return future.result(min(timeout, TIMEOUT_MAX))
@@ -49,7 +49,7 @@ def read_ahead(
             if future.done():  # just now, or the error is the reader's own
                 return future.result()
             start_reader()
-            return ReadPhoto(task, error=f"{task.path}: not read within {timeout:g} s")
+            return LoadedImage(task, error=f"{task.path}: not read within {timeout:g} s")
 
     for _ in range(threads):
         start_reader()
@@ -69,11 +69,11 @@ def read_ahead(
 
 
 def _serve(jobs: SimpleQueue[Job | None], read: Read) -> None:
-    """Read photo after photo until there is no job left."""
+    """Read image after image until there is no job left."""
     while (job := jobs.get()) is not None:
         task, future = job
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result(read(task))
-            except BaseException as err:  # noqa: BLE001 - whoever takes the photo sees it
+            except BaseException as err:  # noqa: BLE001 - whoever takes the image sees it
                 future.set_exception(err)

@@ -12,12 +12,12 @@ from factories import TOY_SPACE
 from scenes import CAT, DOG, SIZE, make_scene
 
 from fuse import api
-from fuse.analysis.diagnose.diagnose import ALONE, Bench, diagnose_photo, sum_up
+from fuse.analysis.diagnose.diagnose import ALONE, Bench, diagnose_image, sum_up
 from fuse.analysis.diagnose.error_types import LINES, PARTS, Reach
 from fuse.analysis.diagnose.shapley import draw_orders
 from fuse.errors import DataError
 from fuse.evaluation.evaluate import TruthScorer
-from fuse.inference.prediction import PhotoPrediction, fuse_photo
+from fuse.inference.prediction import ImagePrediction, fuse_image
 from fuse.inference.presets import FusionConfig
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, load_space
@@ -31,21 +31,21 @@ SKY, GRASS, ROAD = 5, 21, 200
 EVERYTHING = Reach(frozenset(TOY_SPACE.thing_ids), frozenset(TOY_SPACE.by_id))
 
 
-def diagnose_scenes(plant, *, reach=EVERYTHING, photos=3, **fusion):
+def diagnose_scenes(plant, *, reach=EVERYTHING, images=3, **fusion):
     """The diagnosis of perfect answers in which something was planted."""
     config = FusionConfig(**({"stuff_area": 20} | fusion))
     bench = Bench(TOY_SPACE, config, {}, reach, draw_orders(PARTS, ALONE, pairs=2, seed=1))
     looked = []
-    for seed in range(photos):
+    for seed in range(images):
         scene = make_scene(seed)
         said = plant(scene, np.random.default_rng(seed))
-        kept = PhotoPrediction(said.semantic(), said.instances())
+        kept = ImagePrediction(said.semantic(), said.instances())
         name = f"{seed}.jpg"
-        looked.append(diagnose_photo(kept, scene.truth(), bench, image_id=seed, file_name=name))
+        looked.append(diagnose_image(kept, scene.truth(), bench, image_id=seed, file_name=name))
     trials = looked[0][0]
     for more, _ in looked[1:]:
         trials = trials + more
-    return sum_up(trials, [photo for _, photo in looked], bench)
+    return sum_up(trials, [image for _, image in looked], bench)
 
 
 def shares_of(diagnosis):
@@ -218,14 +218,14 @@ def test_nothing_wrong_is_nothing_missing():
     assert sum(diagnosis.counts.missed) == sum(diagnosis.counts.false) == 0
 
 
-def test_each_class_and_photo_adds_up_to_its_own_gap():
+def test_each_class_and_image_adds_up_to_its_own_gap():
     def plant(scene, rng):
         for one in (wrong_order, shifted_masks, missed_instances, relabel((GRASS, ROAD, 0.5))):
             scene = one(scene, rng)
         return scene
 
     diagnosis = diagnose_scenes(plant)
-    for ledger in (*diagnosis.classes, *diagnosis.photos):
+    for ledger in (*diagnosis.classes, *diagnosis.images):
         assert sum(ledger.shares.values()) + ledger.rest == pytest.approx(1 - ledger.pq, abs=1e-12)
     by_name = {c.name: c for c in diagnosis.classes}
     assert by_name["grass"].shares["missed"] == 0
@@ -233,9 +233,9 @@ def test_each_class_and_photo_adds_up_to_its_own_gap():
 
 
 def test_counts_say_how_near_a_miss_was_and_what_it_was_taken_for():
-    counts = diagnose_scenes(wrong_classes, photos=1).counts
+    counts = diagnose_scenes(wrong_classes, images=1).counts
     assert {(t, p): n for t, p, n in counts.confusions} == {(CAT, DOG): 4, (DOG, CAT): 4}
-    shifted = diagnose_scenes(shifted_masks, photos=1)
+    shifted = diagnose_scenes(shifted_masks, images=1)
     assert sum(shifted.counts.missed) == sum(c.fn for c in shifted.result.per_category.values())
     assert sum(shifted.counts.false) == sum(c.fp for c in shifted.result.per_category.values())
     assert sum(shifted.counts.missed[1:]) > 0
@@ -249,12 +249,12 @@ def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
     assert sum(line.share for line in diagnosis.lines) == pytest.approx(loss, abs=1e-12)
     assert diagnosis.rest == pytest.approx(0, abs=1e-12)
     figures = json.loads(json.dumps(diagnosis.to_json(), allow_nan=False))
-    assert [photo["file_name"] for photo in figures["photos"]] == [
+    assert [image["file_name"] for image in figures["photos"]] == [
         "astronaut.jpg",
         "chelsea.jpg",
         "hopper.jpg",
     ]
-    kinds = [s["kind"] for photo in figures["photos"] for s in photo["segments"]]
+    kinds = [s["kind"] for image in figures["photos"] for s in image["segments"]]
     assert kinds.count("tp") == sum(c["tp"] for c in figures["per_class"].values())
     assert api.diagnose(kept_run, TRUTH, orders=3, workers=1).to_json() == diagnosis.to_json()
 
@@ -280,16 +280,16 @@ def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     assert shares + diagnosis.rest == pytest.approx(1 - pq, abs=1e-12)
 
 
-def test_photos_left_out_are_counted(kept_run):
+def test_images_left_out_are_counted(kept_run):
     diagnosis = api.diagnose(kept_run, TRUTH, orders=1)
     assert (diagnosis.unknown, diagnosis.lacking) == (0, 5)
 
 
-def test_photos_that_the_truth_lacks_are_an_error(kept_run, tmp_path):
+def test_images_that_the_truth_lacks_are_an_error(kept_run, tmp_path):
     gt = json.loads(TRUTH.read_text()) | {"images": [], "annotations": []}
     (tmp_path / "gt.json").write_text(json.dumps(gt))
     (tmp_path / "gt").mkdir()
-    with pytest.raises(DataError, match="knows no photo of"):
+    with pytest.raises(DataError, match="knows no image of"):
         api.diagnose(kept_run, tmp_path / "gt.json")
 
 
@@ -305,11 +305,11 @@ def test_classes_by_overlap_are_those_of_the_run():
         size=(40, 100),
     )
     fusion = FusionConfig(class_choice="overlap", overlap_threshold=0.9)
-    kept = PhotoPrediction(SemanticPrediction(np.full((40, 100), 24, np.int32)), instances)
-    truth = fuse_photo(kept.semantic, instances, space, fusion, label_map.choices)
+    kept = ImagePrediction(SemanticPrediction(np.full((40, 100), 24, np.int32)), instances)
+    truth = fuse_image(kept.semantic, instances, space, fusion, label_map.choices)
     assert [s.category_id for s in truth.segments_info] == [25, 33]
     said = frozenset([24, 25, 33])
     orders = draw_orders(PARTS, ALONE, pairs=1, seed=1)
     bench = Bench(space, fusion, label_map.choices, Reach(said, said), orders)
-    trials, photo = diagnose_photo(kept, truth, bench, image_id=1, file_name="a.jpg")
-    assert sum_up(trials, [photo], bench).result.all.pq == 1
+    trials, image = diagnose_image(kept, truth, bench, image_id=1, file_name="a.jpg")
+    assert sum_up(trials, [image], bench).result.all.pq == 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from panoptic_maps import panoptic
 
 from fuse.analysis.diagnose.diagnose import fuse_answers
-from fuse.analysis.diagnose.error_types import LINES, PARTS, Reach, study_photo
+from fuse.analysis.diagnose.error_types import LINES, PARTS, Reach, study_image
 from fuse.analysis.diagnose.matching import (
     TrueSegments,
     count_fronts,
@@ -25,7 +25,7 @@ from fuse.analysis.diagnose.matching import (
     order_by_occlusion,
 )
 from fuse.analysis.diagnose.oracle_swaps import swap
-from fuse.inference.prediction import fuse_photo
+from fuse.inference.prediction import fuse_image
 from fuse.inference.presets import FusionConfig
 from fuse.labels import LabelMap, map_panoptic
 from fuse.metrics.pq import match_segments
@@ -50,7 +50,7 @@ def study(seed, reach=EVERYTHING, make_instances=box_instances, fusion=None):
     truth = join_stuff(panoptic_truth(rng, SIZE, segments=10, block=6))
     semantic = semantic_prediction(rng, SIZE)
     instances = make_instances(rng, SIZE, 8)
-    studied = study_photo(
+    studied = study_image(
         semantic,
         instances,
         truth,
@@ -81,7 +81,7 @@ def test_with_no_part_right_nothing_changes(seed):
     studied, truth, semantic, instances, fusion = study(seed)
     scores, labels = instances.scores.copy(), semantic.label_map.copy()
     ours = fuse_answers(swap(studied, ()), truth, TOY_SPACE, fusion)
-    theirs = fuse_photo(semantic, instances, TOY_SPACE, fusion, {})
+    theirs = fuse_image(semantic, instances, TOY_SPACE, fusion, {})
     np.testing.assert_array_equal(ours.panoptic_map, theirs.panoptic_map)
     assert ours.segments_info == theirs.segments_info
     swap(studied, PARTS)
@@ -181,7 +181,7 @@ def test_a_mask_that_spills_as_far_elsewhere_hides_nothing(left, right, is_hidde
     cat = np.tile((10 - left <= columns) & (columns < 22 + right), (12, 1))
     dog = np.tile(columns >= 22, (12, 1))
     labels = SemanticPrediction(np.full((12, 34), SKY, dtype=np.int32))
-    studied = study_photo(
+    studied = study_image(
         labels,
         instances_of([cat, dog], [CAT, DOG], [0.9, 0.8]),
         truth,
@@ -203,7 +203,7 @@ def test_a_right_mask_still_claims_what_is_in_front_of_it():
         [0.9, 0.8],
     )
     labels = SemanticPrediction(np.array([[CAT] * 8 + [SKY] * 2], dtype=np.int32))
-    studied = study_photo(
+    studied = study_image(
         labels, found, truth, TOY_SPACE, EVERYTHING, score_threshold=0.5, stuff_pixels=1
     )
     assert studied.parts == {"order", "masks/2px"}
@@ -228,7 +228,7 @@ def test_a_right_mask_still_claims_what_is_in_front_of_it():
     ],
 )
 def test_context_is_what_the_semantic_net_says_of_a_false_instance(labels, reach, part):
-    studied = study_photo(
+    studied = study_image(
         SemanticPrediction(np.array([labels], dtype=np.int32)),
         instances_of([[[1, 1, 1, 1]]], [CAT], [0.9]),
         panoptic([[1, 1, 1, 1]], {1: SKY}),

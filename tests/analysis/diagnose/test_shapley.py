@@ -77,7 +77,7 @@ def test_a_part_that_changes_nothing_owes_nothing_and_costs_nothing():
     assert len(asked) == len(set(asked)) == 4
 
 
-def test_trials_of_photos_add_up():
+def test_trials_of_images_add_up():
     orders = draw_orders(PARTS, {"a": frozenset("a")}, pairs=2, seed=1)
     counts = [np.array([[0.5 * n], [n], [1.0]]) for n in (1, 2)]
     first, second = (try_orders(orders, frozenset(), lambda _, c=c: c) for c in counts)

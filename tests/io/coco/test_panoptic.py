@@ -19,7 +19,7 @@ from fuse.io.png import write_id_map
 from fuse.labels import load_space
 from fuse.types import MAX_SEGMENT_ID, SegmentInfo
 
-PHOTO = panoptic([[1, 1, 0], [5, 1, 0]], {1: 1, 5: 7}, crowds={5})
+IMAGE = panoptic([[1, 1, 0], [5, 1, 0]], {1: 1, 5: 7}, crowds={5})
 
 
 @st.composite
@@ -55,27 +55,27 @@ def test_segment_from_json_refuses(change):
         segment_from_json(entry)
 
 
-def write_photo(folder, image_id=139):
-    """Write PHOTO with `write_panoptic_json`; the path of the JSON."""
+def write_image(folder, image_id=139):
+    """Write IMAGE with `write_panoptic_json`; the path of the JSON."""
     write_panoptic_json(
         folder / "panoptic.json",
         (ImageRecord(image_id, "a/b.jpg", height=2, width=3) for _ in range(1)),
-        (annotation_to_json(image_id, "a/b.png", PHOTO.segments_info) for _ in range(1)),
+        (annotation_to_json(image_id, "a/b.png", IMAGE.segments_info) for _ in range(1)),
         SPACE,
     )
     (folder / "panoptic/a").mkdir(parents=True, exist_ok=True)
-    write_id_map(folder / "panoptic/a/b.png", PHOTO.panoptic_map)
+    write_id_map(folder / "panoptic/a/b.png", IMAGE.panoptic_map)
     return folder / "panoptic.json"
 
 
 def test_written_json(tmp_path):
-    assert json.loads(write_photo(tmp_path).read_text()) == {
+    assert json.loads(write_image(tmp_path).read_text()) == {
         "images": [{"id": 139, "file_name": "a/b.jpg", "height": 2, "width": 3}],
         "annotations": [
             {
                 "image_id": 139,
                 "file_name": "a/b.png",
-                "segments_info": [segment_to_json(segment) for segment in PHOTO.segments_info],
+                "segments_info": [segment_to_json(segment) for segment in IMAGE.segments_info],
             }
         ],
         "categories": [
@@ -98,7 +98,7 @@ def test_write_empty(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = write_photo(tmp_path)
+    path = write_image(tmp_path)
     before = path.read_bytes()
     with pytest.raises(TypeError):
         write_panoptic_json(path, (), [{"image_id": np.int64(1)}], SPACE)
@@ -109,13 +109,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize("image_id", [139, "frankfurt_000000_000294"])
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_read_back(tmp_path, image_id, as_folder):
-    path = write_photo(tmp_path, image_id)
+    path = write_image(tmp_path, image_id)
     dataset = read_panoptic_json(tmp_path if as_folder else path)
     assert dataset.space.categories == SPACE.categories
     assert dataset.images == {image_id: ImageRecord(image_id, "a/b.jpg", 2, 3)}
-    photo = dataset.load(image_id)
-    np.testing.assert_array_equal(photo.panoptic_map, PHOTO.panoptic_map)
-    assert photo.segments_info == (
+    image = dataset.load(image_id)
+    np.testing.assert_array_equal(image.panoptic_map, IMAGE.panoptic_map)
+    assert image.segments_info == (
         SegmentInfo(1, 1, area=3, bbox=(0, 0, 2, 2)),
         SegmentInfo(5, 7, area=1, bbox=(0, 1, 1, 1), iscrowd=True),
     )
@@ -129,10 +129,10 @@ def test_load_counts_from_the_png_alone(tmp_path):
         {"id": 33, "category_id": 1},  # no pixels
     ]
     annotations = [{"image_id": 1, "file_name": "1.png", "segments_info": segments}]
-    path = write_dataset(tmp_path, "gt", {1: PHOTO}, annotations=annotations)
-    photo = read_panoptic_json(path).load(1)
-    assert photo.segments_info == (SegmentInfo(1, 1, area=3, bbox=(0, 0, 2, 2)),)
-    np.testing.assert_array_equal(photo.panoptic_map, [[1, 1, 0], [0, 1, 0]])
+    path = write_dataset(tmp_path, "gt", {1: IMAGE}, annotations=annotations)
+    image = read_panoptic_json(path).load(1)
+    assert image.segments_info == (SegmentInfo(1, 1, area=3, bbox=(0, 0, 2, 2)),)
+    np.testing.assert_array_equal(image.panoptic_map, [[1, 1, 0], [0, 1, 0]])
 
 
 def test_shipped_spaces_are_recognised(tmp_path):
@@ -155,12 +155,12 @@ def test_custom_categories(tmp_path):
 
 
 def test_no_images_and_no_categories(tmp_path):
-    path = write_dataset(tmp_path, "pred", {7: PHOTO}, images=None, categories=None)
+    path = write_dataset(tmp_path, "pred", {7: IMAGE}, images=None, categories=None)
     with pytest.raises(CocoFormatError, match="there is no 'categories'"):
         read_panoptic_json(path)
     dataset = read_panoptic_json(path, default_space=SPACE)
     assert dataset.own_space is None
-    assert dataset.photo_name(7) == "7.png"
+    assert dataset.image_name(7) == "7.png"
 
 
 SEGMENT = {"id": 1, "category_id": 1}
@@ -243,10 +243,10 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_png_dir_elsewhere(tmp_path):
-    path = write_dataset(tmp_path, "gt", {1: PHOTO})
+    path = write_dataset(tmp_path, "gt", {1: IMAGE})
     (tmp_path / "gt").rename(tmp_path / "pngs")
-    photo = read_panoptic_json(path, tmp_path / "pngs").load(1)
-    np.testing.assert_array_equal(photo.panoptic_map, PHOTO.panoptic_map)
+    image = read_panoptic_json(path, tmp_path / "pngs").load(1)
+    np.testing.assert_array_equal(image.panoptic_map, IMAGE.panoptic_map)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +255,11 @@ def test_png_dir_elsewhere(tmp_path):
         ("val2017/139.jpg", 139),
         ("139.jpg", 139),
         ("139.png", 139),
-        ("my/photos/139.JPEG", 139),
-        ("my\\photos\\139.jpg", 139),
+        ("my/images/139.JPEG", 139),
+        ("my\\images\\139.jpg", 139),
         ("a/x.jpg", 1),
         ("b/x.jpg", 2),
-        ("x.jpg", None),  # two photos have that name
+        ("x.jpg", None),  # two images have that name
         ("c/y.png", 4),
         ("y.webp", None),  # two have that stem
         ("z.jpg", None),

@@ -33,7 +33,7 @@ def text_rle(mask):
 
 
 def frame(instances, index):
-    """One instance's mask over the whole photo."""
+    """One instance's mask over the whole image."""
     full = np.zeros(instances.size, dtype=bool)
     crop, (y, x) = paste_mask(instances, index)
     full[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
@@ -84,7 +84,7 @@ def test_forms_of_segmentation(tmp_path, segmentation, wrapped):
         ({"score": 1.5}, r"entry 1: score 1\.5 must lie in 0\.\.1"),
         ({"score": None}, "entry 1: score None must lie"),
         ({"category_id": 4}, "entry 1: category_id 4 is not in toy"),
-        ({"segmentation": BOX | {"size": [14, 9]}}, r"the RLE has size \(14, 9\), the photo \(9"),
+        ({"segmentation": BOX | {"size": [14, 9]}}, r"the RLE has size \(14, 9\), the image \(9"),
         ({"segmentation": {"size": [9, 14], "counts": [9, 3]}}, "the counts describe 12 pixels"),
         ({"segmentation": {"size": [9, 14], "counts": "aaaaaaaaaaa"}}, "RLE is cut short or"),
         ({"segmentation": [[1, 0, 3, 0]]}, "at least three points"),
@@ -169,7 +169,7 @@ def test_a_palette_gives_its_indices(tmp_path):
     ("pixels", "message"),
     [
         (None, "image_id 5 has no b.png"),
-        (LABELS.T, r"its size is \(3, 2\), the photo's \(2, 3\)"),
+        (LABELS.T, r"its size is \(3, 2\), the image's \(2, 3\)"),
         (np.full((2, 3), 255, np.uint8), "255 is no category_id of toy"),
         (
             np.zeros((2, 3, 3), np.uint8),

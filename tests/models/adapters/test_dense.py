@@ -1,4 +1,4 @@
-"""Photos in, grids of logits out: sizes, padding and the two corner conventions."""
+"""Images in, grids of logits out: sizes, padding and the two corner conventions."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fuse.errors import ConfigError, ModelOutputError
 from fuse.labels import load_space
 from fuse.models.adapters.dense import DenseSemantic, ImageInput, crop_padding, to_size
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 
 def read_logits(semantic):
@@ -52,13 +52,13 @@ def test_padding_is_cut_as_if_the_whole_input_had_been_upsampled(size, align_cor
     top = np.sort(expected, axis=0)
     clear = top[-1] - top[-2] > 1e-5
     assert (label_map == ids[expected.argmax(0)])[clear].all()
-    # No more cells than the photo's last pixel reads.
+    # No more cells than the image's last pixel reads.
     assert semantic.logits.shape[1] <= size[0] // 4 + 2
 
 
 @pytest.mark.parametrize("align_corners", [False, True], ids=["half-pixel", "align_corners"])
-def test_a_resized_photo_reads_the_logits_at_its_own_pixel_centres(align_corners):
-    """One interpolation straight to the photo, not one to the input and a second one."""
+def test_a_resized_image_reads_the_logits_at_its_own_pixel_centres(align_corners):
+    """One interpolation straight to the image, not one to the input and a second one."""
     size, resized, padded = (30, 45), (40, 60), (64, 64)
     logits = random_logits((2, 16, 16))
     semantic = crop_padding(logits, size, resized, padded, align_corners)
@@ -95,8 +95,8 @@ def test_sizes(options, size, resized, padded):
     image_input = ImageInput(**options)
     assert image_input.resized_size(size) == resized
     assert image_input.padded_size(resized) == padded
-    photo = Photo(np.full((*size, 3), 255, dtype=np.uint8))
-    inputs = image_input.prepare([photo, photo], "cpu")
+    image = NamedImage(np.full((*size, 3), 255, dtype=np.uint8))
+    inputs = image_input.prepare([image, image], "cpu")
     assert inputs.shape == (2, 3, *padded)
     # White, normalised, then zeros.
     white = (1 - 0.485) / 0.229
@@ -108,12 +108,12 @@ def test_sizes(options, size, resized, padded):
 def test_antialias_is_torchvisions():
     from torchvision.transforms.functional import resize
 
-    photo = Photo(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
-    image = torch.from_numpy(photo.image).permute(2, 0, 1).float() / 255
+    image = NamedImage(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    pixels = torch.from_numpy(image.pixels).permute(2, 0, 1).float() / 255
     for antialias in (True, False):
         image_input = ImageInput((0, 0, 0), (1, 1, 1), min_size=40, antialias=antialias)
-        (prepared,) = image_input.prepare([photo], "cpu")
-        expected = resize(image, [40], antialias=antialias)
+        (prepared,) = image_input.prepare([image], "cpu")
+        expected = resize(pixels, [40], antialias=antialias)
         np.testing.assert_allclose(prepared, expected, atol=1e-6)
 
 
@@ -146,7 +146,7 @@ def make_model(forward, **options):
         forward,
         ImageInput(**options),
         label_space=space,
-        class_ids=np.array([0, 13], dtype=np.int32),
+        category_ids=np.array([0, 13], dtype=np.int32),
         weights_hash="0",
         align_corners=False,
         device="cpu",
@@ -165,15 +165,15 @@ def make_model(forward, **options):
 def test_an_answer_of_another_shape_is_refused(answer, got):
     model = make_model(lambda images: answer)
     with pytest.raises(ModelOutputError, match=f"toy net: must answer .*2 classes.*{got}"):
-        model.predict([Photo(np.zeros((8, 8, 3), dtype=np.uint8))])
+        model.predict([NamedImage(np.zeros((8, 8, 3), dtype=np.uint8))])
 
 
-def test_a_read_only_photo_is_taken_and_left_as_it_is():
+def test_a_read_only_image_is_taken_and_left_as_it_is():
     image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     image.flags.writeable = False
     before = image.copy()
     model = make_model(lambda images: images[:, :2])
-    (semantic,) = model.predict([Photo(image[:, ::-1])])  # not contiguous either
+    (semantic,) = model.predict([NamedImage(image[:, ::-1])])  # not contiguous either
     assert (image == before).all()
     expected = (image[:, ::-1, 0] / 255 - 0.485) / 0.229
     np.testing.assert_allclose(semantic.logits[0], expected, atol=2e-3)

@@ -12,7 +12,7 @@ from fuse.errors import ConfigError, ModelError
 from fuse.models.adapters.exported_semantic import _open
 from fuse.models.adapters.net_file import NetDescription
 from fuse.models.registry import create_semantic_model, needs_plugin_permission
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 SPACE = {"label_space": "coco_super", "class_ids": [0, 13, 14, 15]}
 
@@ -40,15 +40,15 @@ def load(path, **options):
     return create_semantic_model("exported", "cpu", {"weights": path, **SPACE, **options})
 
 
-def make_photo(height, width):
+def make_image(height, width):
     rng = np.random.default_rng(0)
-    return Photo(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return NamedImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def answer_by_hand(photo):
-    image = torch.from_numpy(photo.image).permute(2, 0, 1) / 255
+def answer_by_hand(image):
+    pixels = torch.from_numpy(image.pixels).permute(2, 0, 1) / 255
     with torch.inference_mode():
-        return Net().conv(image[None] * 2 - 1)[0].numpy()
+        return Net().conv(pixels[None] * 2 - 1)[0].numpy()
 
 
 NORMALISED = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
@@ -61,18 +61,18 @@ NORMALISED = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 )
 def test_an_export_of_one_size(tmp_path, wrap):
     model = load(save_export(Net(wrap), tmp_path / "net.pt2"), **NORMALISED)
-    photo = make_photo(32, 48)
-    (semantic,) = model.predict([photo])
-    np.testing.assert_allclose(semantic.logits, answer_by_hand(photo), atol=2e-3)
-    (other,) = model.predict([make_photo(50, 50)])  # stretched to the one size it takes
+    image = make_image(32, 48)
+    (semantic,) = model.predict([image])
+    np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
+    (other,) = model.predict([make_image(50, 50)])  # stretched to the one size it takes
     assert other.logits.shape == (4, 8, 12)
 
 
 def test_an_entry_of_a_dict_by_its_name(tmp_path):
     path = save_export(Net(lambda x: {"aux": x[:, :1], "seg": x}), tmp_path / "net.pt2")
-    photo = make_photo(32, 48)
-    (semantic,) = load(path, output="seg", **NORMALISED).predict([photo])
-    np.testing.assert_allclose(semantic.logits, answer_by_hand(photo), atol=2e-3)
+    image = make_image(32, 48)
+    (semantic,) = load(path, output="seg", **NORMALISED).predict([image])
+    np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
     with pytest.raises(ModelError, match="it returns no entry 'mask'"):
         load(path, output="mask")
     with pytest.raises(ConfigError, match="leave out input"):
@@ -91,19 +91,19 @@ def test_tensors_that_a_graph_makes_go_to_the_device_too(tmp_path):
 def test_an_export_of_any_size_with_a_toml_beside_it(tmp_path):
     path = save_export(Net(), tmp_path / "net.pt2", dynamic=True)
     (tmp_path / "net.toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\ndivisor = 4")
-    photo = make_photo(60, 40)
+    image = make_image(60, 40)
     with pytest.raises(ModelError, match=r"does not run on an image of \(512, 512\)"):
         load(path)
-    (semantic,) = load(path, min_size=40).predict([photo])
-    np.testing.assert_allclose(semantic.logits, answer_by_hand(photo), atol=2e-3)
+    (semantic,) = load(path, min_size=40).predict([image])
+    np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
 
 
 def test_torchscript(tmp_path):
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         torch.jit.trace(Net().eval(), torch.zeros(1, 3, 32, 48)).save(tmp_path / "net.pt")
-    photo = make_photo(32, 48)
-    (semantic,) = load(str(tmp_path / "net.pt"), **NORMALISED).predict([photo])
-    np.testing.assert_allclose(semantic.logits, answer_by_hand(photo), atol=2e-3)
+    image = make_image(32, 48)
+    (semantic,) = load(str(tmp_path / "net.pt"), **NORMALISED).predict([image])
+    np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
 
 
 def test_what_does_not_fit_is_named(tmp_path):

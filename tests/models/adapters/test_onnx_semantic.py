@@ -15,7 +15,7 @@ from fuse.errors import ConfigError, LabelSpaceError, ModelError, ModelNotFoundE
 from fuse.inference.pipeline import Pipeline
 from fuse.io.images import read_image
 from fuse.models.registry import create_semantic_model
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 ROOT = Path(__file__).parents[3]
 MOSAIC = REAL_NETS / "mosaic_r4_ade20k32_logits.onnx"
@@ -52,15 +52,15 @@ def write_net(path, *, size=(32, 48), dtype=TensorProto.FLOAT, nhwc=False, out_n
     return str(path)
 
 
-def make_photo(height=64, width=96, seed=0):
+def make_image(height=64, width=96, seed=0):
     rng = np.random.default_rng(seed)
-    return Photo(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return NamedImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def resize(photo, size):
+def resize(image, size):
     """float32 (3, h, w), 0..255."""
-    image = torch.from_numpy(np.array(photo.image)).permute(2, 0, 1).float()[None]
-    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)[0]
+    pixels = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1).float()[None]
+    return F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def convolve(image):
@@ -72,8 +72,8 @@ def load(path, **options):
     return create_semantic_model("onnx", "cpu", {"weights": path, **SPACE, **options})
 
 
-def check(model, photo, expected):
-    (semantic,) = model.predict([photo])
+def check(model, image, expected):
+    (semantic,) = model.predict([image])
     np.testing.assert_allclose(
         semantic.logits, expected, rtol=2e-3, atol=2e-3 * abs(expected).max()
     )
@@ -85,10 +85,10 @@ def test_floats_normalised_in_the_nets_own_range_and_order(tmp_path):
     model = load(
         write_net(tmp_path / "net.onnx"), channels="bgr", value_range=255, mean=mean, std=std
     )
-    photo = make_photo()
-    bgr = resize(photo, (32, 48)).flip(0)
+    image = make_image()
+    bgr = resize(image, (32, 48)).flip(0)
     by_hand = (bgr - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    semantic = check(model, photo, convolve(by_hand))
+    semantic = check(model, image, convolve(by_hand))
     assert semantic.scale == (8 / 64, 12 / 96)
     assert semantic.offset == (-0.4375, -0.4375)
     # onnxruntime called by hand gives the same.
@@ -96,49 +96,49 @@ def test_floats_normalised_in_the_nets_own_range_and_order(tmp_path):
         tmp_path / "net.onnx", providers=["CPUExecutionProvider"]
     )
     (answer,) = session.run(None, {"image": by_hand[None].numpy()})
-    check(model, photo, answer[0])
+    check(model, image, answer[0])
 
 
 def test_bytes_in_channels_last_as_the_file_says(tmp_path):
     path = write_net(tmp_path / "net.onnx", dtype=TensorProto.UINT8, nhwc=True, out_nhwc=True)
-    photo = make_photo()
-    check(load(path), photo, convolve(resize(photo, (32, 48)).round().clamp(0, 255)))
+    image = make_image()
+    check(load(path), image, convolve(resize(image, (32, 48)).round().clamp(0, 255)))
 
 
 def test_bytes_are_bytes_whatever_white_is_called(tmp_path):
     path = write_net(tmp_path / "net.onnx", dtype=TensorProto.UINT8, nhwc=True, out_nhwc=True)
-    photo = make_photo()
+    image = make_image()
     answers = [
-        load(path, **options).predict([photo])[0].logits for options in ({}, {"value_range": 255})
+        load(path, **options).predict([image])[0].logits for options in ({}, {"value_range": 255})
     ]
     np.testing.assert_array_equal(*answers)
 
 
 def test_half_precision_files(tmp_path):
     path = write_net(tmp_path / "net.onnx", dtype=TensorProto.FLOAT16)
-    photo = make_photo()
-    check(load(path), photo, convolve(resize(photo, (32, 48)) / 255))
+    image = make_image()
+    check(load(path), image, convolve(resize(image, (32, 48)) / 255))
 
 
 def test_letterbox_pads_at_the_right_and_bottom(tmp_path):
-    photo = make_photo(64, 64)
-    image = F.pad(resize(photo, (32, 32)) / 255, (0, 16))
-    (semantic,) = load(write_net(tmp_path / "net.onnx"), letterbox=True).predict([photo])
+    image = make_image(64, 64)
+    pixels = F.pad(resize(image, (32, 32)) / 255, (0, 16))
+    (semantic,) = load(write_net(tmp_path / "net.onnx"), letterbox=True).predict([image])
     width = semantic.logits.shape[2]
-    assert width == 9  # eight cells of photo, and one that its last pixel reads a part of
-    np.testing.assert_allclose(semantic.logits, convolve(image)[:, :, :width], atol=2e-2)
+    assert width == 9  # eight cells of image, and one that its last pixel reads a part of
+    np.testing.assert_allclose(semantic.logits, convolve(pixels)[:, :, :width], atol=2e-2)
     assert semantic.scale == (8 / 64, 8 / 64)
 
 
 def test_any_size_with_align_corners(tmp_path):
     path = write_net(tmp_path / "net.onnx", size=("height", "width"))
-    photo = make_photo(30, 50)
-    image = F.pad(resize(photo, (60, 100)) / 255, (0, 28, 0, 4))
+    image = make_image(30, 50)
+    pixels = F.pad(resize(image, (60, 100)) / 255, (0, 28, 0, 4))
     model = load(path, min_size=60, divisor=64, align_corners=True)
-    (semantic,) = model.predict([photo])
+    (semantic,) = model.predict([image])
     assert semantic.scale == pytest.approx((2 * 15 / 63, 2 * 31 / 127))
     rows, columns = semantic.logits.shape[1:]
-    np.testing.assert_allclose(semantic.logits, convolve(image)[:, :rows, :columns], atol=2e-2)
+    np.testing.assert_allclose(semantic.logits, convolve(pixels)[:, :rows, :columns], atol=2e-2)
 
 
 def test_a_toml_beside_the_file_and_a_preset_on_top(tmp_path):
@@ -147,21 +147,21 @@ def test_a_toml_beside_the_file_and_a_preset_on_top(tmp_path):
         'label_space = "coco_super"\nclass_ids = [0, 13, 14, 15]\nvalue_range = 255.0\n'
         "mean = [128, 128, 128]\n"
     )
-    photo = make_photo()
-    image = resize(photo, (32, 48))
-    check(create_semantic_model("onnx", "cpu", {"weights": path}), photo, convolve(image - 128))
+    image = make_image()
+    pixels = resize(image, (32, 48))
+    check(create_semantic_model("onnx", "cpu", {"weights": path}), image, convolve(pixels - 128))
     model = create_semantic_model("onnx", "cpu", {"weights": path, "mean": [0, 0, 0]})
-    check(model, photo, convolve(image))
-    assert model.class_ids.tolist() == IDS
+    check(model, image, convolve(pixels))
+    assert model.category_ids.tolist() == IDS
 
 
-def test_each_photo_of_a_batch_is_answered_alone(tmp_path):
+def test_each_image_of_a_batch_is_answered_alone(tmp_path):
     model = load(write_net(tmp_path / "net.onnx"))
-    photos = [make_photo(seed=1), make_photo(40, 20, seed=2), make_photo(seed=3)]
-    answers = model.predict(photos)
-    assert [answer.size for answer in answers] == [photo.size for photo in photos]
+    images = [make_image(seed=1), make_image(40, 20, seed=2), make_image(seed=3)]
+    answers = model.predict(images)
+    assert [answer.size for answer in answers] == [image.size for image in images]
     assert [a.logits.tolist() for a in answers] == [
-        model.predict([photo])[0].logits.tolist() for photo in photos
+        model.predict([image])[0].logits.tolist() for image in images
     ]
 
 

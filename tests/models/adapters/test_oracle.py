@@ -1,4 +1,4 @@
-"""Ground truth replayed: the label map and the things of a photo, and the PQ it reaches."""
+"""Ground truth replayed: the label map and the things of an image, and the PQ it reaches."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from fuse.api import run
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.png import write_id_map
 from fuse.models.adapters.oracle import InstanceOracle, SemanticOracle
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SIZE = (24, 30)
 
 
-def photo_of(name="trip/a.jpg", size=SIZE):
-    return Photo(np.zeros((*size, 3), dtype=np.uint8), name)
+def image_of(name="trip/a.jpg", size=SIZE):
+    return NamedImage(np.zeros((*size, 3), dtype=np.uint8), name)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def truth(tmp_path):
 def test_every_pixel_has_its_segments_category(truth):
     prediction, options = truth
     model = SemanticOracle("cpu", **options)
-    (semantic,) = model.predict([photo_of()])
+    (semantic,) = model.predict([image_of()])
     category_of = {s.segment_id: s.category_id for s in prediction.segments_info} | {0: 0}
     assert len(category_of) > 5
     for y, x in np.ndindex(SIZE):
@@ -66,7 +66,7 @@ def test_every_pixel_has_its_segments_category(truth):
 
 def test_things_are_instances_and_crowds_are_not(truth):
     prediction, options = truth
-    (instances,) = InstanceOracle("cpu", **options).predict([photo_of()], score_floor=0.5)
+    (instances,) = InstanceOracle("cpu", **options).predict([image_of()], score_floor=0.5)
     things = [
         s
         for s in prediction.segments_info
@@ -86,17 +86,17 @@ def test_things_are_instances_and_crowds_are_not(truth):
 def test_what_the_truth_does_not_know_is_named(truth, tmp_path):
     _, options = truth
     model = SemanticOracle("cpu", **options)
-    with pytest.raises(DataError, match=r"gt\.json: knows no photo 'b\.jpg'"):
-        model.predict([photo_of("b.jpg")])
-    with pytest.raises(DataError, match=r"a\.png: its size is \(24, 30\), the photo's \(5, 5\)"):
-        model.predict([photo_of(size=(5, 5))])
+    with pytest.raises(DataError, match=r"gt\.json: knows no image 'b\.jpg'"):
+        model.predict([image_of("b.jpg")])
+    with pytest.raises(DataError, match=r"a\.png: its size is \(24, 30\), the image's \(5, 5\)"):
+        model.predict([image_of(size=(5, 5))])
     with pytest.raises(CocoFormatError, match=r"none\.json"):
         InstanceOracle("cpu", gt=str(tmp_path / "none.json"))
 
 
 @pytest.mark.parametrize(("stuff_area", "reaches_all"), [(0, True), (0.3, False)])
 def test_a_run_of_the_oracle_reaches_all_that_its_rule_allows(tmp_path, stuff_area, reaches_all):
-    """The whole job, from photos to PQ, loses nothing but the stuff that the rule drops."""
+    """The whole job, from images to PQ, loses nothing but the stuff that the rule drops."""
     gt = EXAMPLES / "annotations.json"
     preset = tmp_path / "oracle.toml"
     preset.write_text(

@@ -1,4 +1,4 @@
-"""Predictions of other tools in place of a net, found by the photo's name."""
+"""Predictions of other tools in place of a net, found by the image's name."""
 
 import json
 
@@ -11,14 +11,14 @@ from pycocotools import mask as coco_mask
 from fuse.errors import CocoFormatError, DataError
 from fuse.labels import load_space
 from fuse.models.adapters.saved import SavedInstances, SavedLabelMaps
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 SIZE = (20, 28)
 SPACE = "coco_super"
 
 
-def photo_of(name):
-    return Photo(np.zeros((*SIZE, 3), dtype=np.uint8), name)
+def image_of(name):
+    return NamedImage(np.zeros((*SIZE, 3), dtype=np.uint8), name)
 
 
 def rle_of(mask):
@@ -33,7 +33,7 @@ def label_map():
 
 @pytest.fixture
 def instance_file(tmp_path):
-    """Two photos; the first has three instances."""
+    """Two images; the first has three instances."""
     masks = full_masks(np.random.default_rng(3), SIZE, 4)
     masks[:, 5:9, 5:9] = True
     entries = [
@@ -52,12 +52,12 @@ def test_label_maps_from_pngs(tmp_path, label_map):
     Image.fromarray(label_map).save(tmp_path / "trip" / "a.png")
     Image.fromarray(label_map[::-1]).save(tmp_path / "b.png")
     model = SavedLabelMaps("cpu", path=str(tmp_path), label_space=SPACE)
-    first, second = model.predict([photo_of("trip/a.jpg"), photo_of("deep/b.jpeg")])
+    first, second = model.predict([image_of("trip/a.jpg"), image_of("deep/b.jpeg")])
     assert (first.label_map == label_map).all()
     assert (second.label_map == label_map[::-1]).all()
     assert model.label_space == load_space(SPACE)
     with pytest.raises(CocoFormatError, match=r"has no c\.png"):
-        model.predict([photo_of("c.jpg")])
+        model.predict([image_of("c.jpg")])
     before = model.weights_hash
     Image.fromarray(label_map).save(tmp_path / "b.png")
     assert SavedLabelMaps("cpu", path=str(tmp_path), label_space=SPACE).weights_hash != before
@@ -71,7 +71,7 @@ def test_label_maps_from_a_result_file(tmp_path, label_map):
     ]
     (tmp_path / "stuff.json").write_text(json.dumps(entries))
     model = SavedLabelMaps("cpu", path=str(tmp_path / "stuff.json"), label_space=SPACE)
-    known, empty = model.predict([photo_of("val/000000000012.jpg"), photo_of("13.jpg")])
+    known, empty = model.predict([image_of("val/000000000012.jpg"), image_of("13.jpg")])
     assert (known.label_map == label_map).all()
     assert not empty.label_map.any()
 
@@ -79,7 +79,7 @@ def test_label_maps_from_a_result_file(tmp_path, label_map):
 def test_instances_by_the_number_in_the_name(instance_file):
     path, masks = instance_file
     model = SavedInstances("cpu", path=str(path), label_space=SPACE)
-    found, none = model.predict([photo_of("000000000012.jpg"), photo_of("99.jpg")], score_floor=0.5)
+    found, none = model.predict([image_of("000000000012.jpg"), image_of("99.jpg")], score_floor=0.5)
     assert found.scores.tolist() == [0.9, 0.5]
     assert found.category_ids.tolist() == [1, 1]
     for rle, mask in zip(found.masks.rles, masks[[0, 3]], strict=True):
@@ -88,7 +88,7 @@ def test_instances_by_the_number_in_the_name(instance_file):
     assert none.size == SIZE
 
 
-def test_instances_by_a_list_of_photos(instance_file, tmp_path):
+def test_instances_by_a_list_of_images(instance_file, tmp_path):
     path, _ = instance_file
     images = [
         {"id": 12, "file_name": "trip/a.jpg", "height": SIZE[0], "width": SIZE[1]},
@@ -98,16 +98,16 @@ def test_instances_by_a_list_of_photos(instance_file, tmp_path):
     model = SavedInstances(
         "cpu", path=str(path), label_space=SPACE, images=str(tmp_path / "images.json")
     )
-    found = model.predict([photo_of("trip/a.jpg"), photo_of("sub/b.jpg")], score_floor=0.0)
+    found = model.predict([image_of("trip/a.jpg"), image_of("sub/b.jpg")], score_floor=0.0)
     assert [len(instances) for instances in found] == [3, 1]
     with pytest.raises(DataError, match=r"images\.json: does not list c\.jpg"):
-        model.predict([photo_of("c.jpg")], score_floor=0.0)
+        model.predict([image_of("c.jpg")], score_floor=0.0)
 
 
 def test_a_name_without_a_number_needs_a_list(instance_file):
     path, _ = instance_file
     model = SavedInstances("cpu", path=str(path), label_space=SPACE)
     with pytest.raises(DataError, match=r"cat\.jpg: is no number; set images"):
-        model.predict([photo_of("cat.jpg")], score_floor=0.5)
+        model.predict([image_of("cat.jpg")], score_floor=0.5)
     with pytest.raises(CocoFormatError, match=r"none\.json"):
         SavedInstances("cpu", path="none.json", label_space=SPACE)

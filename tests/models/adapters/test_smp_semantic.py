@@ -13,7 +13,7 @@ from fuse.errors import ConfigError, ModelError
 from fuse.models.adapters.dense import IMAGENET_MEAN, IMAGENET_STD
 from fuse.models.adapters.smp_semantic import describe_weights, load_smp_semantic
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 CLASSES = 5
 IDS = [13, 14, 0, 16, 17]
@@ -47,19 +47,19 @@ def make_net(name):
     return net.eval()
 
 
-def make_photo(height, width, seed=0):
+def make_image(height, width, seed=0):
     """Patches of colour, so that a random net sees different things in different places."""
     rng = np.random.default_rng(seed)
     patches = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-    return Photo(patches.repeat(16, 0).repeat(16, 1)[:height, :width])
+    return NamedImage(patches.repeat(16, 0).repeat(16, 1)[:height, :width])
 
 
-def answer_by_hand(net, photo, mean=IMAGENET_MEAN, std=IMAGENET_STD):
-    """float32 (C, H, W): the library's own forward on the photo, padded to strides of 32."""
-    height, width = photo.size
-    image = torch.from_numpy(np.array(photo.image)).permute(2, 0, 1) / 255
-    image = (image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    padded = F.pad(image, (0, -width % 32, 0, -height % 32))
+def answer_by_hand(net, image, mean=IMAGENET_MEAN, std=IMAGENET_STD):
+    """float32 (C, H, W): the library's own forward on the image, padded to strides of 32."""
+    height, width = image.size
+    pixels = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1) / 255
+    pixels = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    padded = F.pad(pixels, (0, -width % 32, 0, -height % 32))
     with torch.inference_mode():
         return net(padded[None])[0, :, :height, :width].numpy()
 
@@ -80,7 +80,7 @@ def check_equal(semantic, by_hand):
 
 @pytest.mark.parametrize("name", NETS)
 def test_answers_as_the_library_does(name, tmp_path):
-    net, photo = make_net(name), make_photo(72, 90)
+    net, image = make_net(name), make_image(72, 90)
     architecture, encoder, arguments = NETS[name]
     torch.save({"state_dict": net.state_dict()}, tmp_path / "net.pth")
     model = load_smp_semantic(
@@ -93,8 +93,8 @@ def test_answers_as_the_library_does(name, tmp_path):
         precision="float32",
         **SPACE,
     )
-    (semantic,) = model.predict([photo])
-    by_hand = answer_by_hand(net, photo)
+    (semantic,) = model.predict([image])
+    by_hand = answer_by_hand(net, image)
     check_equal(semantic, by_hand)
     stride = by_hand.shape[1] / semantic.logits.shape[1]
     assert name == "Unet" or stride > 1.5  # logits leave before the upsampling
@@ -119,19 +119,19 @@ def load_fpn(fpn_file, **options):
 
 def test_a_batch_of_mixed_sizes_answers_as_one_by_one(fpn_file):
     model = load_fpn(fpn_file, min_size=64)
-    photos = [make_photo(72, 90, 1), make_photo(100, 64, 2), make_photo(72, 90, 3)]
-    for photo, together in zip(photos, model.predict(photos), strict=True):
-        (alone,) = model.predict([photo])
-        assert together.size == photo.size
+    images = [make_image(72, 90, 1), make_image(100, 64, 2), make_image(72, 90, 3)]
+    for image, together in zip(images, model.predict(images), strict=True):
+        (alone,) = model.predict([image])
+        assert together.size == image.size
         assert (together.scale, together.offset) == (alone.scale, alone.offset)
         np.testing.assert_allclose(together.logits, alone.logits, atol=1e-2)
 
 
-def test_a_fixed_size_stretches_the_photo(fpn, fpn_file):
-    photo = make_photo(72, 90)
-    (semantic,) = load_fpn(fpn_file, size=[64, 128]).predict([photo])
-    image = torch.from_numpy(np.array(photo.image)).permute(2, 0, 1) / 255
-    stretched = F.interpolate(image[None], (64, 128), mode="bilinear", align_corners=False)[0]
+def test_a_fixed_size_stretches_the_image(fpn, fpn_file):
+    image = make_image(72, 90)
+    (semantic,) = load_fpn(fpn_file, size=[64, 128]).predict([image])
+    pixels = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1) / 255
+    stretched = F.interpolate(pixels[None], (64, 128), mode="bilinear", align_corners=False)[0]
     with torch.inference_mode():
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         inputs = (stretched - mean[:, None, None]) / std[:, None, None]
@@ -143,7 +143,7 @@ def test_a_fixed_size_stretches_the_photo(fpn, fpn_file):
 
 def test_align_corners_can_be_that_of_other_training_code(fpn_file):
     (semantic,) = load_fpn(fpn_file, size=[64, 64], align_corners=False).predict(
-        [make_photo(64, 64)]
+        [make_image(64, 64)]
     )
     assert semantic.scale == (0.25, 0.25)
     assert semantic.offset == (-0.375, -0.375)
@@ -192,9 +192,9 @@ def test_a_folder_of_the_hub_names_its_net_and_preprocessing(folder):
     path, net = folder
     model = load_smp_semantic("cpu", weights=str(path), precision="float32", **SPACE)
     net.segmentation_head[2], net.classification_head = torch.nn.Identity(), None
-    photo = make_photo(64, 96)
-    (semantic,) = model.predict([photo])
-    check_equal(semantic, answer_by_hand(net, photo, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5)))
+    image = make_image(64, 96)
+    (semantic,) = model.predict([image])
+    check_equal(semantic, answer_by_hand(net, image, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5)))
     assert len(model.weights_hash) == 64
     needed = describe_weights({"weights": str(path)})
     assert needed.is_present
@@ -254,8 +254,8 @@ def test_what_does_not_fit_is_named(fpn_file, options, error, message):
 def test_the_shipped_weights_load():
     model = load_smp_semantic("cpu", weights="tiny_semantic", precision="float32")
     assert model.label_space.name == "coco_super"
-    assert model.class_ids.tolist() == [0, *range(13, 28)]
-    (semantic,) = model.predict([make_photo(120, 160)])
+    assert model.category_ids.tolist() == [0, *range(13, 28)]
+    (semantic,) = model.predict([make_image(120, 160)])
     assert semantic.logits.shape == (16, 96, 128)
     assert semantic.scale[0] == pytest.approx(0.8)
     assert semantic.offset[0] == pytest.approx(0.8 / 2 - 0.5)  # half-pixel centres

@@ -9,12 +9,12 @@ from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.labels import load_space
 from fuse.models.adapters.torchvision_maskrcnn import TorchvisionMaskRCNN, describe_weights
 from fuse.ops.masks import paste_mask
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 V1 = "maskrcnn_resnet50_fpn"
 V2 = "maskrcnn_resnet50_fpn_v2"
 V1_FILE = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
-# A random net finds many instances, and each costs time: small photos, few classes.
+# A random net finds many instances, and each costs time: small images, few classes.
 SIZES = {"min_size": 32, "max_size": 48}
 CLASSES = {"label_space": "coco_super", "class_ids": [0, 7, 0, 3]}
 
@@ -28,14 +28,14 @@ def make_net(architecture, classes=4, **arguments):
     return net.eval()
 
 
-def make_photo(height, width, seed=0):
+def make_image(height, width, seed=0):
     rng = np.random.default_rng(seed)
-    return Photo(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return NamedImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def answer_by_hand(net, photo):
+def answer_by_hand(net, image):
     with torch.inference_mode():
-        return net([torch.from_numpy(photo.image).permute(2, 0, 1).float() / 255])[0]
+        return net([torch.from_numpy(image.pixels).permute(2, 0, 1).float() / 255])[0]
 
 
 def full_masks(instances):
@@ -83,21 +83,21 @@ def v1_model(v1_file):
 
 
 @pytest.fixture(scope="module")
-def photos():
-    return [make_photo(64, 80, 1), make_photo(90, 60, 2), make_photo(64, 80, 3)]
+def images():
+    return [make_image(64, 80, 1), make_image(90, 60, 2), make_image(64, 80, 3)]
 
 
 @pytest.fixture(scope="module")
-def answers(v1_model, photos):
-    return v1_model.predict(photos, score_floor=0.05)
+def answers(v1_model, images):
+    return v1_model.predict(images, score_floor=0.05)
 
 
-def test_v1_answers_as_torchvision_does(v1_net, answers, photos):
-    check_equal(answers[0], answer_by_hand(v1_net, photos[0]), CLASSES["class_ids"])
+def test_v1_answers_as_torchvision_does(v1_net, answers, images):
+    check_equal(answers[0], answer_by_hand(v1_net, images[0]), CLASSES["class_ids"])
 
 
 def test_v2_answers_as_torchvision_does(tmp_path):
-    net, photo = make_net(V2), make_photo(64, 80)
+    net, image = make_net(V2), make_image(64, 80)
     torch.save(net.state_dict(), tmp_path / "v2.pth")
     model = TorchvisionMaskRCNN(
         "cpu",
@@ -108,14 +108,14 @@ def test_v2_answers_as_torchvision_does(tmp_path):
         precision="float32",
         **SIZES,
     )
-    (instances,) = model.predict([photo], score_floor=0.05)
-    check_equal(instances, answer_by_hand(net, photo), [0, 1, 2, 3])
+    (instances,) = model.predict([image], score_floor=0.05)
+    check_equal(instances, answer_by_hand(net, image), [0, 1, 2, 3])
 
 
-def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, photos):
-    for photo, together in zip(photos[1:], answers[1:], strict=True):
-        (alone,) = v1_model.predict([photo], score_floor=0.05)
-        assert together.size == photo.size
+def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, images):
+    for image, together in zip(images[1:], answers[1:], strict=True):
+        (alone,) = v1_model.predict([image], score_floor=0.05)
+        assert together.size == image.size
         assert together.category_ids.tolist() == alone.category_ids.tolist()
         np.testing.assert_allclose(together.boxes, alone.boxes, rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(together.scores, alone.scores, rtol=1e-4)
@@ -123,26 +123,26 @@ def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, photos)
         np.testing.assert_allclose(together.masks.probs, alone.masks.probs, atol=1e-3)
 
 
-def test_the_score_floor_cuts_and_changes_nothing_else(v1_model, answers, photos):
+def test_the_score_floor_cuts_and_changes_nothing_else(v1_model, answers, images):
     scores = answers[0].scores
     gaps = scores[:-1] - scores[1:]
     last = int(gaps.argmax())  # the largest step, so that float noise stays on its side
     floor = float(scores[last] - gaps[last] / 2)
-    (above,) = v1_model.predict(photos[:1], score_floor=floor)
+    (above,) = v1_model.predict(images[:1], score_floor=floor)
     assert above.category_ids.tolist() == answers[0].category_ids[: last + 1].tolist()
     np.testing.assert_allclose(above.scores, scores[: last + 1], rtol=1e-4)
     np.testing.assert_allclose(above.boxes, answers[0].boxes[: last + 1], rtol=1e-4, atol=1e-3)
 
 
-def test_no_instances_is_an_answer(v1_model, photos):
-    (none,) = v1_model.predict(photos[:1], score_floor=1.0)
+def test_no_instances_is_an_answer(v1_model, images):
+    (none,) = v1_model.predict(images[:1], score_floor=1.0)
     assert len(none) == 0
     assert none.masks.probs.shape == (0, 28, 28)
 
 
 @pytest.mark.parametrize("size", [(1, 49), (49, 1), (1, 48), (1, 1)], ids=str)
-def test_photos_thinner_than_a_pixel_of_the_input(v1_model, size):
-    (instances,) = v1_model.predict([make_photo(*size)], score_floor=0.05)
+def test_images_thinner_than_a_pixel_of_the_input(v1_model, size):
+    (instances,) = v1_model.predict([make_image(*size)], score_floor=0.05)
     assert instances.size == size
     if max(size) > 48:
         assert len(instances) == 0
@@ -168,20 +168,20 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
         "cpu", weights="COCO_V1", architecture=V1, precision="float32", **SIZES
     )
     coco = load_space("coco_things")
-    assert set(model.class_ids.tolist()) == {0, *coco.by_id}
+    assert set(model.category_ids.tolist()) == {0, *coco.by_id}
     assert model.label_space == coco
-    photo = make_photo(64, 80)
+    image = make_image(64, 80)
     by_hand = getattr(detection, V1)(weights="COCO_V1", weights_backbone=None).eval()
     by_hand.transform.min_size, by_hand.transform.max_size = (32,), 48
-    (instances,) = model.predict([photo], score_floor=0.05)
-    check_equal(instances, answer_by_hand(by_hand, photo), model.class_ids)
+    (instances,) = model.predict([image], score_floor=0.05)
+    check_equal(instances, answer_by_hand(by_hand, image), model.category_ids)
     torch.save(kept, tmp_path / "tuned.pth")
     tuned = TorchvisionMaskRCNN(
         **{"device": "cpu", "weights": str(tmp_path / "tuned.pth"), "architecture": V1},
         **{"norm_eps": 0.0, "precision": "float32"},
         **SIZES,
     )
-    (same,) = tuned.predict([photo], score_floor=0.05)
+    (same,) = tuned.predict([image], score_floor=0.05)
     np.testing.assert_array_equal(same.boxes, instances.boxes)
 
 
@@ -259,7 +259,7 @@ def test_what_does_not_fit_is_named(v1_file, options, error, message):
 def test_the_shipped_weights_load():
     model = TorchvisionMaskRCNN("cpu", weights="tiny_instance")
     assert model.label_space.name == "coco_super"
-    assert model.class_ids.tolist() == list(range(13))
-    (instances,) = model.predict([make_photo(48, 64)], score_floor=0.0)
+    assert model.category_ids.tolist() == list(range(13))
+    (instances,) = model.predict([make_image(48, 64)], score_floor=0.0)
     assert instances.size == (48, 64)
     assert len(model.weights_hash) == 64

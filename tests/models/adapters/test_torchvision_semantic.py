@@ -9,18 +9,18 @@ from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.labels import load_space
 from fuse.models.adapters.torchvision_semantic import describe_weights, load_torchvision_semantic
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 LRASPP = "lraspp_mobilenet_v3_large"
 LRASPP_FILE = "lraspp_mobilenet_v3_large-d234d4ea.pth"
 WEIGHTS = segmentation.LRASPP_MobileNet_V3_Large_Weights.DEFAULT
 
 
-def make_photo(height, width, seed=0):
+def make_image(height, width, seed=0):
     """Patches of colour, so that a random net sees different things in different places."""
     rng = np.random.default_rng(seed)
     patches = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-    return Photo(patches.repeat(16, 0).repeat(16, 1)[:height, :width])
+    return NamedImage(patches.repeat(16, 0).repeat(16, 1)[:height, :width])
 
 
 def make_net(architecture, classes, **arguments):
@@ -31,11 +31,11 @@ def make_net(architecture, classes, **arguments):
     return net.eval()
 
 
-def answer_by_hand(net, photo, size=None):
-    """float32 (C, H, W) over the photo, through torchvision's own preprocessing and forward."""
-    image = torch.from_numpy(np.array(photo.image)).permute(2, 0, 1)
+def answer_by_hand(net, image, size=None):
+    """float32 (C, H, W) over the image, through torchvision's own preprocessing and forward."""
+    pixels = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1)
     with torch.inference_mode():
-        return net(WEIGHTS.transforms(resize_size=size)(image)[None])["out"][0].numpy()
+        return net(WEIGHTS.transforms(resize_size=size)(pixels)[None])["out"][0].numpy()
 
 
 def check_equal(semantic, by_hand, ids):
@@ -51,7 +51,7 @@ def check_equal(semantic, by_hand, ids):
 
 def test_a_file_answers_as_torchvision_does(tmp_path):
     """Published files hold an auxiliary head; it is read over."""
-    net, photo = make_net("deeplabv3_resnet50", 5, aux_loss=True), make_photo(48, 70)
+    net, image = make_net("deeplabv3_resnet50", 5, aux_loss=True), make_image(48, 70)
     torch.save(net.state_dict(), tmp_path / "net.pth")
     model = load_torchvision_semantic(
         "cpu",
@@ -62,8 +62,8 @@ def test_a_file_answers_as_torchvision_does(tmp_path):
         min_size=48,
         precision="float32",
     )
-    (semantic,) = model.predict([photo])
-    check_equal(semantic, answer_by_hand(net, photo), model.class_ids)
+    (semantic,) = model.predict([image])
+    check_equal(semantic, answer_by_hand(net, image), model.category_ids)
 
 
 @pytest.fixture
@@ -82,17 +82,17 @@ def test_weights_by_name_come_from_torch_home_and_speak_voc(torch_home):
     assert describe_weights(options).is_present
     model = load_torchvision_semantic("cpu", precision="float32", **options)
     assert model.label_space == load_space("voc")
-    assert model.class_ids.tolist() == [21, *range(1, 21)]
+    assert model.category_ids.tolist() == [21, *range(1, 21)]
     placed = {**options, "weights": str(checkpoints / LRASPP_FILE)}
     by_path = load_torchvision_semantic("cpu", precision="float32", **placed)
     assert by_path.label_space == load_space("voc")
 
-    photo = make_photo(260, 300)  # resized to 520 on its short side, as torchvision does
-    (semantic,) = model.predict([photo])
+    image = make_image(260, 300)  # resized to 520 on its short side, as torchvision does
+    (semantic,) = model.predict([image])
     assert semantic.logits.shape == (21, 65, 75)
-    image = torch.from_numpy(np.array(photo.image)).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1)
     with torch.inference_mode():
-        inputs = WEIGHTS.transforms()(image)[None]
+        inputs = WEIGHTS.transforms()(pixels)[None]
         features = net.classifier(net.backbone(inputs))[0].numpy()
     np.testing.assert_allclose(semantic.logits, features, atol=4e-3 * abs(features).max())
 

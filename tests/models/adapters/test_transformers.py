@@ -22,8 +22,8 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 from transformers_nets import (
     make_eomt,
+    make_image,
     make_maskformer,
-    make_photo,
     make_swin,
     make_upernet,
     save,
@@ -97,16 +97,16 @@ def label(semantic, ids):
 def test_a_semantic_net_answers_as_transformers_does(segformer):
     folder, net = segformer
     model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
-    photo = make_photo()
-    (semantic,) = model.predict([photo])
+    image = make_image()
+    (semantic,) = model.predict([image])
     processor = SegformerImageProcessor.from_pretrained(folder)
     with torch.inference_mode():
-        answer = net(**processor(images=photo.image, return_tensors="pt"))
+        answer = net(**processor(images=image.pixels, return_tensors="pt"))
     np.testing.assert_allclose(semantic.logits, answer.logits[0], rtol=2e-3, atol=2e-2)
-    (by_hand,) = processor.post_process_semantic_segmentation(answer, target_sizes=[photo.size])
-    by_hand = model.class_ids[by_hand.numpy()]
+    (by_hand,) = processor.post_process_semantic_segmentation(answer, target_sizes=[image.size])
+    by_hand = model.category_ids[by_hand.numpy()]
     assert len(np.unique(by_hand)) > 1
-    assert (label(semantic, model.class_ids) == by_hand).mean() > 0.99
+    assert (label(semantic, model.category_ids) == by_hand).mean() > 0.99
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_a_semantic_net_answers_as_transformers_does(segformer):
     ids=["upernet", "maskformer", "eomt"],
 )
 def test_scores_are_those_of_the_library(tmp_path, make, inside):
-    """By hand: the net's answer to what its processor makes, where the photo lies in that."""
+    """By hand: the net's answer to what its processor makes, where the image lies in that."""
     torch.manual_seed(0)
     net, processor = make()
     weights = save(tmp_path, net.eval(), processor)
     model = TransformersSemantic("cpu", weights=weights, precision="float32", **SPACE)
-    photo = make_photo(64, 96)
-    (semantic,) = model.predict([photo])
-    pixels = processor(images=photo.image, return_tensors="pt")["pixel_values"]
+    image = make_image(64, 96)
+    (semantic,) = model.predict([image])
+    pixels = processor(images=image.pixels, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         answer = net(pixels)
     if hasattr(answer, "logits"):
@@ -134,36 +134,36 @@ def test_scores_are_those_of_the_library(tmp_path, make, inside):
     rows, columns = semantic.logits.shape[1:]
     np.testing.assert_allclose(found, by_hand[:, :rows, :columns], rtol=2e-2, atol=1e-3)
     assert by_hand.std() > 0.01
-    # The photo's edge lies where the photo ends on the grid, not where the padding does.
+    # The image's edge lies where the image ends on the grid, not where the padding does.
     for axis in (0, 1):
         cells = inside[axis] * by_hand.shape[1 + axis] / pixels.shape[2 + axis]
-        edge = semantic.scale[axis] * (photo.size[axis] - 0.5) + semantic.offset[axis] + 0.5
+        edge = semantic.scale[axis] * (image.size[axis] - 0.5) + semantic.offset[axis] + 0.5
         assert edge == pytest.approx(cells)
 
 
 @pytest.mark.parametrize("size", [(1, 500), (500, 1)], ids=str)
-def test_a_photo_too_thin_for_the_preprocessing_is_named(mask2former, size):
+def test_a_image_too_thin_for_the_preprocessing_is_named(mask2former, size):
     model = TransformersSemantic("cpu", weights=str(mask2former[0]), **SPACE)
-    with pytest.raises(ModelError, match=r"its preprocessing takes no photo of \(\d+, \d+\)"):
-        model.predict([make_photo(*size)])
+    with pytest.raises(ModelError, match=r"its preprocessing takes no image of \(\d+, \d+\)"):
+        model.predict([make_image(*size)])
 
 
 def test_preprocessing_that_cannot_be_undone_is_refused(segformer, tmp_path):
     weights = save(tmp_path / "pieces", *make_eomt(do_split_image=True))
-    with pytest.raises(ModelError, match="cuts a photo into pieces"):
+    with pytest.raises(ModelError, match="cuts an image into pieces"):
         TransformersSemantic("cpu", weights=weights, **SPACE)
     weights = save(tmp_path / "sides", segformer[1], DPTImageProcessor(do_pad=True))
-    with pytest.raises(ModelError, match="pads photos on all sides"):
+    with pytest.raises(ModelError, match="pads images on all sides"):
         TransformersSemantic("cpu", weights=weights, **SPACE)
 
 
 def test_queries_are_summed(mask2former):
     folder, net, processor = mask2former
     model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
-    photo = make_photo(64, 96)
-    (semantic,) = model.predict([photo])
+    image = make_image(64, 96)
+    (semantic,) = model.predict([image])
     with torch.inference_mode():
-        answer = net(**processor(images=photo.image, return_tensors="pt"))
+        answer = net(**processor(images=image.pixels, return_tensors="pt"))
         classes = answer.class_queries_logits.softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, answer.masks_queries_logits.sigmoid())
     np.testing.assert_allclose(np.exp(semantic.logits), scores[0], rtol=2e-2, atol=1e-3)
@@ -207,10 +207,10 @@ def test_the_softmax_of_summed_queries_is_each_class_share():
 def test_instances_are_the_things_among_the_queries(mask2former):
     folder, net, processor = mask2former
     model = TransformersInstances("cpu", weights=str(folder), precision="float32", **SPACE)
-    photo = make_photo(64, 96)
-    (instances,) = model.predict([photo], score_floor=0.05)
+    image = make_image(64, 96)
+    (instances,) = model.predict([image], score_floor=0.05)
     with torch.inference_mode():
-        answer = net(**processor(images=photo.image, return_tensors="pt"))
+        answer = net(**processor(images=image.pixels, return_tensors="pt"))
     classes = answer.class_queries_logits[0].softmax(-1)[:, :-1].numpy()
     masks = answer.masks_queries_logits[0].numpy()
     expected = []
@@ -226,7 +226,7 @@ def test_instances_are_the_things_among_the_queries(mask2former):
     assert [i for _, i in found] == [i for _, i in expected]
     assert (instances.boxes[:, 2:] > instances.boxes[:, :2]).all()
     assert (instances.boxes[:, 2] <= 96).all()
-    (none,) = model.predict([photo], score_floor=1.0)
+    (none,) = model.predict([image], score_floor=1.0)
     assert len(none) == 0
 
 
@@ -238,23 +238,23 @@ def test_published_mask2former_files_lack_a_norm_that_nothing_reads(mask2former,
     shutil.copytree(folder, tmp_path / "published")
     kept = {key: state[key] for key in state if key not in unread}
     save_file(kept, tmp_path / "published" / "model.safetensors", metadata={"format": "pt"})
-    photo = make_photo(64, 96)
+    image = make_image(64, 96)
     answers = [
         TransformersSemantic("cpu", weights=str(path), precision="float32", **SPACE)
-        .predict([photo])[0]
+        .predict([image])[0]
         .logits
         for path in (folder, tmp_path / "published")
     ]
     np.testing.assert_array_equal(*answers)
 
 
-def test_each_photo_of_a_batch_is_answered_alone(mask2former):
+def test_each_image_of_a_batch_is_answered_alone(mask2former):
     folder, _, _ = mask2former
     model = TransformersSemantic("cpu", weights=str(folder), precision="float32", **SPACE)
-    photos = [make_photo(64, 96, 1), make_photo(40, 30, 2)]
-    answers = model.predict(photos)
+    images = [make_image(64, 96, 1), make_image(40, 30, 2)]
+    answers = model.predict(images)
     assert [answer.size for answer in answers] == [(64, 96), (40, 30)]
-    assert answers[1].logits.tolist() == model.predict(photos[1:])[0].logits.tolist()
+    assert answers[1].logits.tolist() == model.predict(images[1:])[0].logits.tolist()
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_no_boxes_pool_to_nothing():
     assert pool_regions(features, torch.zeros(0, 4), cells=7).shape == (0, 2, 7, 7)
 
 
-def test_boxes_are_carried_to_the_photo_and_clipped_there():
+def test_boxes_are_carried_to_the_image_and_clipped_there():
     boxes = torch.tensor([[10.0, 20, 30, 40], [-4, 0, 99, 200]])
     found = rescale_boxes(boxes, (200, 100), (100, 25))
     assert found.tolist() == [[2.5, 10, 7.5, 20], [0, 0, 24.75, 100]]

@@ -1,4 +1,4 @@
-"""Photos into the net's input, label maps and masks back, against full-size arithmetic."""
+"""Images into the net's input, label maps and masks back, against full-size arithmetic."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from fuse.models.panoptic_fpn.images import (
     prepare_images,
     resized_size,
 )
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 MEAN = torch.tensor([103.53, 116.28, 123.675])[:, None, None]
 STD = torch.tensor([1.0, 57.0, 58.0])[:, None, None]
 
 
-def make_photo(rng, height, width):
-    return Photo(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+def make_image(rng, height, width):
+    return NamedImage(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,21 @@ def test_sizes_are_rounded_as_detectron2_does(size, resized):
     assert resized_size(size, 800, 1333) == resized
 
 
-def test_photos_become_blue_green_red_resized_by_pil_and_padded_after_normalisation():
+def test_images_become_blue_green_red_resized_by_pil_and_padded_after_normalisation():
     rng = np.random.default_rng(0)
-    photos = [make_photo(rng, 50, 61), make_photo(rng, 50, 61)]
-    images = prepare_images(photos, (33, 40), MEAN, STD)
-    assert images.shape == (2, 3, 64, 64)
-    for image, photo in zip(images, photos, strict=True):
-        small = np.asarray(Image.fromarray(photo.image).resize((40, 33), Image.Resampling.BILINEAR))
+    images = [make_image(rng, 50, 61), make_image(rng, 50, 61)]
+    listed = prepare_images(images, (33, 40), MEAN, STD)
+    assert listed.shape == (2, 3, 64, 64)
+    for pixels, image in zip(listed, images, strict=True):
+        small = np.asarray(
+            Image.fromarray(image.pixels).resize((40, 33), Image.Resampling.BILINEAR)
+        )
         expected = (small[:, :, ::-1].astype(np.float32) - MEAN[:, 0, 0].numpy()) / STD[
             :, 0, 0
         ].numpy()
-        np.testing.assert_array_equal(image[:, :33, :40].permute(1, 2, 0), expected)
-        assert (image[:, 33:] == 0).all()
-        assert (image[:, :, 40:] == 0).all()
+        np.testing.assert_array_equal(pixels[:, :33, :40].permute(1, 2, 0), expected)
+        assert (pixels[:, 33:] == 0).all()
+        assert (pixels[:, :, 40:] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_labels_of_one_step_would_differ():
     assert 0.9 < (one_step == two_steps).float().mean() < 0.999
 
 
-def test_masks_are_those_of_a_grid_sample_over_the_photo():
+def test_masks_are_those_of_a_grid_sample_over_the_image():
     rng = np.random.default_rng(3)
     size, count = (70, 90), 40
     corners = np.sort(rng.random((count, 2, 2)) * [size[1], size[0]], axis=1)

@@ -10,7 +10,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
-from panoptic_fpn_weights import MEAN, SIZES, make_images, make_photos, make_state
+from panoptic_fpn_weights import MEAN, SIZES, make_images, make_input, make_state
 from pycocotools import mask as coco_mask
 from reference import panoptic_fpn as slow
 from torch.nn.modules.module import register_module_forward_hook
@@ -32,13 +32,13 @@ OPTIONS = {"precision": "float32", **SIZES}
 
 
 @pytest.fixture(scope="module")
-def photos():
-    return make_photos()
+def images():
+    return make_images()
 
 
 @pytest.fixture(scope="module")
-def state(photos):
-    return make_state(photos)
+def state(images):
+    return make_state(images)
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,11 @@ def count_backbone_runs():
 
 
 @torch.inference_mode()
-def test_labels_are_those_of_the_plain_functions(state, semantic, photos):
-    images, resized = make_images(photos[1])
-    logits = slow.predict_stuff(state, slow.extract_features(state, images))
-    expected = slow.label_pixels(logits[0], resized, photos[1].size)
-    (found,) = semantic.predict([photos[1]])
+def test_labels_are_those_of_the_plain_functions(state, semantic, images):
+    batch, resized = make_input(images[1])
+    logits = slow.predict_stuff(state, slow.extract_features(state, batch))
+    expected = slow.label_pixels(logits[0], resized, images[1].size)
+    (found,) = semantic.predict([images[1]])
     assert isinstance(found, SemanticPrediction)
     assert len(np.unique(expected)) > 10
     category_ids = np.array([0, *SPACE.stuff_ids])  # class 0 is any thing
@@ -90,17 +90,17 @@ def test_labels_are_those_of_the_plain_functions(state, semantic, photos):
 
 
 @pytest.fixture(scope="module")
-def every_instance(instance, photos):
-    (every,) = instance.predict(photos[:1], score_floor=0.0)
+def every_instance(instance, images):
+    (every,) = instance.predict(images[:1], score_floor=0.0)
     return every
 
 
 @torch.inference_mode()
-def test_instances_are_those_of_the_plain_functions(state, every_instance, photos):
+def test_instances_are_those_of_the_plain_functions(state, every_instance, images):
     """Float noise may turn a tie: nearly all must have their twin."""
-    images, resized = make_images(photos[0])
-    features = slow.extract_features(state, images)
-    boxes, scores, classes, masks = slow.find_things(state, features, resized, photos[0].size)
+    batch, resized = make_input(images[0])
+    features = slow.extract_features(state, batch)
+    boxes, scores, classes, masks = slow.find_things(state, features, resized, images[0].size)
     found = every_instance
     assert len(found) == len(boxes) > 30
     assert len(set(classes)) > 5
@@ -120,33 +120,33 @@ def test_instances_are_those_of_the_plain_functions(state, every_instance, photo
     assert wrong < 0.03 * pixels
 
 
-def test_a_score_floor_cuts_and_changes_nothing_else(instance, every_instance, photos):
+def test_a_score_floor_cuts_and_changes_nothing_else(instance, every_instance, images):
     every, count = every_instance, len(every_instance) // 5
     floor = float(every.scores[count - 1 : count + 1].mean())
-    (above,) = instance.predict(photos[:1], score_floor=floor)
+    (above,) = instance.predict(images[:1], score_floor=floor)
     np.testing.assert_allclose(above.scores, every.scores[:count], rtol=1e-5)
     np.testing.assert_allclose(above.boxes, every.boxes[:count], atol=1e-3)
-    (none,) = instance.predict(photos[:1], score_floor=1.0)
+    (none,) = instance.predict(images[:1], score_floor=1.0)
     assert len(none) == 0
-    assert none.size == photos[0].size
+    assert none.size == images[0].size
 
 
 @torch.inference_mode()
-def test_logits_leave_at_stride_4_without_the_padding(state, weights, photos):
+def test_logits_leave_at_stride_4_without_the_padding(state, weights, images):
     model = PanopticFpnSemantic("cpu", weights=weights, **OPTIONS)
-    (found,) = model.predict(photos[:1])
-    images, _ = make_images(photos[0])
-    expected = slow.predict_stuff(state, slow.extract_features(state, images))[0]
+    (found,) = model.predict(images[:1])
+    batch, _ = make_input(images[0])
+    expected = slow.predict_stuff(state, slow.extract_features(state, batch))[0]
     assert isinstance(found, SemanticLogits)
     assert found.logits.shape == (54, 16, 20 + 1)  # of 24; one cell beyond for the border
     assert found.scale == (0.125, 0.125)
     np.testing.assert_allclose(found.logits, expected[:, :, :21], rtol=2e-3, atol=2e-3)
 
 
-def test_bfloat16_answers_nearly_the_same(weights, photos):
+def test_bfloat16_answers_nearly_the_same(weights, images):
     float32, bfloat16 = (
         PanopticFpnSemantic("cpu", weights=weights, precision=precision, **SIZES)
-        .predict(photos[:1])[0]
+        .predict(images[:1])[0]
         .logits.astype(np.float32)
         for precision in ("float32", "bfloat16")
     )
@@ -154,16 +154,16 @@ def test_bfloat16_answers_nearly_the_same(weights, photos):
     assert 1e-4 < noise < 0.05
 
 
-def test_both_branches_run_one_backbone_once_per_photo(semantic, instance, every_instance, photos):
+def test_both_branches_run_one_backbone_once_per_image(semantic, instance, every_instance, images):
     floor = float(every_instance.scores[5])  # few masks, to save time
     with count_backbone_runs() as runs:
-        labels = semantic.predict(photos)
-        instances = instance.predict(photos, score_floor=floor)
-    assert runs == [2, 1]  # two photos of one size, one of another
+        labels = semantic.predict(images)
+        instances = instance.predict(images, score_floor=floor)
+    assert runs == [2, 1]  # two images of one size, one of another
     with count_backbone_runs() as runs:
-        alone = [instance.predict([photo], score_floor=floor)[0] for photo in photos]
-        alone_labels = [semantic.predict([photo])[0] for photo in reversed(photos)]
-    assert len(runs) == 5  # the last photo's features were at hand
+        alone = [instance.predict([image], score_floor=floor)[0] for image in images]
+        alone_labels = [semantic.predict([image])[0] for image in reversed(images)]
+    assert len(runs) == 5  # the last image's features were at hand
     assert len(instances[0]) >= 5
     for together, one in zip(instances, alone, strict=True):
         assert together.category_ids.tolist() == one.category_ids.tolist()
@@ -172,30 +172,30 @@ def test_both_branches_run_one_backbone_once_per_photo(semantic, instance, every
         assert (together.label_map == one.label_map).mean() > 0.999
 
 
-def test_threads_keep_their_features_to_themselves(semantic, instance, every_instance, photos):
+def test_threads_keep_their_features_to_themselves(semantic, instance, every_instance, images):
     floor = float(every_instance.scores[0])
-    alone = [semantic.predict([photo])[0].label_map for photo in photos]
-    everyone_asked_once = Barrier(len(photos))
+    alone = [semantic.predict([image])[0].label_map for image in images]
+    everyone_asked_once = Barrier(len(images))
 
-    def ask(photo):
-        (labels,) = semantic.predict([photo])
+    def ask(image):
+        (labels,) = semantic.predict([image])
         everyone_asked_once.wait(60)
-        instance.predict([photo], score_floor=floor)
+        instance.predict([image], score_floor=floor)
         return labels.label_map
 
-    with count_backbone_runs() as runs, ThreadPoolExecutor(len(photos)) as pool:
-        together = list(pool.map(ask, photos))
-    assert len(runs) == len(photos)  # each thread's second branch had the features of its first
+    with count_backbone_runs() as runs, ThreadPoolExecutor(len(images)) as pool:
+        together = list(pool.map(ask, images))
+    assert len(runs) == len(images)  # each thread's second branch had the features of its first
     for labels, expected in zip(together, alone, strict=True):
         assert (labels == expected).mean() > 0.999
 
 
-def test_a_branch_alone_or_of_another_size_keeps_nothing(weights, photos):
+def test_a_branch_alone_or_of_another_size_keeps_nothing(weights, images):
     gc.collect()
     small = PanopticFpnSemantic("cpu", weights=weights, precision="float32", min_size=32)
     with count_backbone_runs() as runs:
-        small.predict(photos[:1])
-        small.predict(photos[:1])
+        small.predict(images[:1])
+        small.predict(images[:1])
     assert len(runs) == 2
 
 
@@ -208,10 +208,10 @@ def load_preset(weights):
     return Pipeline(read_pipeline("panoptic-fpn", [*overrides, "fusion.stuff_area=100"]), "cpu")
 
 
-def test_the_preset_runs_one_net(weights, semantic, photos):
+def test_the_preset_runs_one_net(weights, semantic, images):
     pipeline = load_preset(weights)
     with count_backbone_runs() as runs:
-        panoptic = pipeline(photos[0].image)
+        panoptic = pipeline(images[0].pixels)
     assert len(runs) == 1
     assert pipeline.weights["semantic"] == pipeline.weights["instance"] == semantic.weights_hash
     isthing = {SPACE.by_id[segment.category_id].isthing for segment in panoptic.segments_info}
@@ -220,7 +220,7 @@ def test_the_preset_runs_one_net(weights, semantic, photos):
 
 @pytest.fixture(scope="module")
 def detectron2(state):
-    """What detectron2's own code said to the same weights and photos."""
+    """What detectron2's own code said to the same weights and images."""
     with np.load(DETECTRON2) as answers:
         found = dict(answers)
     total = sum(float(tensor.double().abs().sum()) for tensor in state.values())
@@ -231,17 +231,17 @@ def detectron2(state):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_labels_are_detectron2s(detectron2, semantic, photos, place):
-    (found,) = semantic.predict([photos[place]])
+def test_labels_are_detectron2s(detectron2, semantic, images, place):
+    (found,) = semantic.predict([images[place]])
     expected = np.array([0, *SPACE.stuff_ids])[detectron2[f"labels{place}"]]
     assert len(np.unique(expected)) > 10
     assert (found.label_map == expected).mean() > 0.9999
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_instances_are_detectron2s(detectron2, instance, photos, place):
+def test_instances_are_detectron2s(detectron2, instance, images, place):
     """Float noise may turn a tie of another machine: nearly all must have their twin."""
-    (found,) = instance.predict([photos[place]], score_floor=0.05)
+    (found,) = instance.predict([images[place]], score_floor=0.05)
     boxes, scores = detectron2[f"boxes{place}"], detectron2[f"scores{place}"]
     masks = np.unpackbits(detectron2[f"masks{place}"], axis=-1).astype(bool)
     category_ids = np.array(SPACE.thing_ids)[detectron2[f"classes{place}"]]
@@ -258,8 +258,8 @@ def test_instances_are_detectron2s(detectron2, instance, photos, place):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_the_panoptic_map_is_detectron2s(detectron2, weights, photos, place):
-    found = load_preset(weights)(photos[place].image)
+def test_the_panoptic_map_is_detectron2s(detectron2, weights, images, place):
+    found = load_preset(weights)(images[place].pixels)
     segment_ids, things, classes = detectron2[f"segments{place}"]
     ids = {
         int(number): (SPACE.thing_ids[row] if isthing else SPACE.stuff_ids[row - 1])

@@ -86,7 +86,7 @@ def test_a_safetensors_header_tells_of_the_file(tmp_path):
         ("page.pth", b"\n<!DOCTYPE html><p>Not found", "page.pth: is a web page, not weights"),
         ("lfs.safetensors", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git"),
         ("half.pth", b"PK\x03\x04 and no end", "half.pth: is cut short or damaged; fetch it"),
-        ("photo.pth", b"\xff\xd8\xff\xe0 no net", "photo.pth: refused"),
+        ("image.pth", b"\xff\xd8\xff\xe0 no net", "image.pth: refused"),
     ],
 )
 def test_what_is_no_weights_file_is_named(tmp_path, name, content, message):

@@ -1,4 +1,4 @@
-"""The local engine: order, bounds, and one photo's failure."""
+"""The local engine: order, bounds, and one image's failure."""
 
 import gc
 import threading
@@ -14,28 +14,28 @@ from fuse import Pipeline, api
 from fuse.clock import StageClock
 from fuse.runs.engines.batches import BatchPredictor
 from fuse.runs.engines.local import LANE_CORES, plan_lanes, run_local
-from fuse.runs.records import PhotoRecord, PhotoTask
-from fuse.runs.worker import FinishedPhoto, PhotoWorker, ReadPhoto
-from fuse.types import Photo
+from fuse.runs.records import ImageTask, JournalRecord
+from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage
+from fuse.types import NamedImage
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
 
 
 class Nets:
-    """Stands for two nets; fails on photos whose first pixel is 255."""
+    """Stands for two nets; fails on images whose first pixel is 255."""
 
     def __init__(self):
         self.calls = []
 
-    def predict(self, photos, *, score_floor):
-        self.calls.append([photo.file_name for photo in photos])
-        if any(photo.image[0, 0, 0] == 255 for photo in photos):
+    def predict(self, images, *, score_floor):
+        self.calls.append([image.file_name for image in images])
+        if any(image.pixels[0, 0, 0] == 255 for image in images):
             raise RuntimeError("no memory left")
-        return [photo.file_name for photo in photos]
+        return [image.file_name for image in images]
 
 
 class Worker:
-    """Makes photos up instead of reading files, and counts those in memory."""
+    """Makes images up instead of reading files, and counts those in memory."""
 
     def __init__(self, unreadable=(), poisoned=()):
         self.unreadable = unreadable
@@ -49,19 +49,19 @@ class Worker:
             self.in_memory += 1
             self.most_in_memory = max(self.most_in_memory, self.in_memory)
         if task.file_name in self.unreadable:
-            return ReadPhoto(task, error="cut short")
+            return LoadedImage(task, error="cut short")
         value = 255 if task.file_name in self.poisoned else 0
-        return ReadPhoto(task, Photo(np.full((2, 2, 3), value, np.uint8), task.file_name))
+        return LoadedImage(task, NamedImage(np.full((2, 2, 3), value, np.uint8), task.file_name))
 
     def finish(self, read, raw):
         with self.lock:
             self.in_memory -= 1
         assert raw in (None, read.task.file_name)
-        return FinishedPhoto(read.task, PhotoRecord(read.task.file_name, error=read.error))
+        return FinishedImage(read.task, JournalRecord(read.task.file_name, error=read.error))
 
 
 def make_tasks(count):
-    return [PhotoTask(None, f"{number}.jpg", f"{number}.png", number) for number in range(count)]
+    return [ImageTask(None, f"{number}.jpg", f"{number}.png", number) for number in range(count)]
 
 
 def do(tasks, nets, worker, *, batch_size, threads, timeout=60.0):
@@ -70,30 +70,30 @@ def do(tasks, nets, worker, *, batch_size, threads, timeout=60.0):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, None])
-def test_every_photo_comes_out_once_and_in_order(batch_size):
+def test_every_image_comes_out_once_and_in_order(batch_size):
     nets, worker = Nets(), Worker()
     done = do(make_tasks(40), nets, worker, batch_size=batch_size, threads=3)
-    assert [photo.task.image_id for photo in done] == list(range(40))
+    assert [image.task.image_id for image in done] == list(range(40))
     assert all(len(call) <= (batch_size or 64) for call in nets.calls)
 
 
-def test_memory_does_not_grow_with_the_number_of_photos():
+def test_memory_does_not_grow_with_the_number_of_images():
     worker = Worker()
     for _ in do(make_tasks(300), Nets(), worker, batch_size=2, threads=2):
         pass
     assert worker.most_in_memory <= 2 * (2 * 2 + 2) + 2
 
 
-def test_a_photo_that_cannot_be_read_fails_alone():
+def test_a_image_that_cannot_be_read_fails_alone():
     worker = Worker(unreadable={"1.jpg", "3.jpg"})
     done = list(do(make_tasks(5), Nets(), worker, batch_size=2, threads=2))
-    assert [photo.record.error for photo in done] == [None, "cut short", None, "cut short", None]
+    assert [image.record.error for image in done] == [None, "cut short", None, "cut short", None]
 
 
-def test_a_photo_the_nets_fail_on_does_not_take_its_batch_along():
+def test_a_image_the_nets_fail_on_does_not_take_its_batch_along():
     nets, worker = Nets(), Worker(poisoned={"2.jpg"})
     done = list(do(make_tasks(6), nets, worker, batch_size=4, threads=2))
-    errors = [photo.record.error for photo in done]
+    errors = [image.record.error for image in done]
     assert errors[2] == "RuntimeError: no memory left"
     assert [error for index, error in enumerate(errors) if index != 2] == [None] * 5
 
@@ -105,7 +105,7 @@ def test_an_error_in_finishing_ends_the_run():
         list(do(make_tasks(9), Nets(), worker, batch_size=2, threads=2))
 
 
-def test_a_photo_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
+def test_a_image_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
     release = threading.Event()
 
     class Hanging(Worker):
@@ -114,10 +114,10 @@ def test_a_photo_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
                 release.wait(30)
             return super().read(task)
 
-    tasks = [PhotoTask(f"{n}.jpg", f"{n}.jpg", f"{n}.png", n) for n in range(20)]
+    tasks = [ImageTask(f"{n}.jpg", f"{n}.jpg", f"{n}.png", n) for n in range(20)]
     done = list(do(tasks, Nets(), Hanging(), batch_size=2, threads=1, timeout=1.0))
     release.set()
-    errors = [photo.record.error for photo in done]
+    errors = [image.record.error for image in done]
     assert errors[2] == "2.jpg: not read within 1 s"
     assert errors[5] == "5.jpg: not read within 1 s"
     assert [error for n, error in enumerate(errors) if n not in (2, 5)] == [None] * 18
@@ -176,10 +176,10 @@ def test_a_reader_holds_no_net(tmp_path):
         pass
 
     nets = Nets()
-    read = PhotoWorker(nets, tmp_path, StageClock()).read
+    read = ImageWorker(nets, tmp_path, StageClock()).read
     alive = weakref.ref(nets)
     del nets
     gc.collect()
     assert alive() is None
     path = tmp_path / "none.jpg"
-    assert "none.jpg" in read(PhotoTask(path, "none.jpg", "none.png", 1)).error
+    assert "none.jpg" in read(ImageTask(path, "none.jpg", "none.png", 1)).error

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples" / "images"
 TRUTH = ROOT / "examples" / "annotations.json"
 
-# Nets that cost nothing. The semantic one kills its process at photos that are called so: each
-# time, or once. It knows photos by name, so it works in whichever process it is.
+# Nets that cost nothing. The semantic one kills its process at images that are called so: each
+# time, or once. It knows images by name, so it works in whichever process it is.
 NETS = """
 import os, signal
 from pathlib import Path
@@ -31,33 +31,33 @@ class Sky:
         self.label_space = load_space("coco_super")
         names = self.label_space.by_name
         ids = [names["sky"].category_id, names["ground"].category_id]
-        self.class_ids = np.array(ids, dtype=np.int32)
+        self.category_ids = np.array(ids, dtype=np.int32)
         self.weights_hash = ""
         self.marks = marks
 
-    def predict(self, photos):
-        return [self.label(photo) for photo in photos]
+    def predict(self, images):
+        return [self.label(image) for image in images]
 
-    def label(self, photo):
+    def label(self, image):
         mark = Path(self.marks, "killed")
-        if self.marks and "once" in photo.file_name and not mark.exists():
+        if self.marks and "once" in image.file_name and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.marks and "always" in photo.file_name:
+        if self.marks and "always" in image.file_name:
             os.kill(os.getpid(), signal.SIGKILL)
-        rows = np.linspace(-1, 1, 32, dtype=np.float16) * photo.image[0, 0, 0]
+        rows = np.linspace(-1, 1, 32, dtype=np.float16) * image.pixels[0, 0, 0]
         ground = np.repeat(rows[:, None], 32, axis=1)
-        return SemanticLogits.half_pixel(np.stack([-ground, ground]), photo.size)
+        return SemanticLogits.half_pixel(np.stack([-ground, ground]), image.size)
 
 class Nobody:
     def __init__(self, device):
         self.label_space = load_space("coco_super")
         self.weights_hash = ""
 
-    def predict(self, photos, *, score_floor):
+    def predict(self, images, *, score_floor):
         masks = BoxMasks(np.zeros((0, 28, 28), np.float32))
         boxes, scores, ids = np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32)
-        return [Instances(boxes, scores, ids, masks, photo.size) for photo in photos]
+        return [Instances(boxes, scores, ids, masks, image.size) for image in images]
 """
 PRESET = """
 label_space = "coco_super"
@@ -88,8 +88,8 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """Small photos, one of them broken."""
+def images(tmp_path_factory):
+    """Small images, one of them broken."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(40):
@@ -108,8 +108,8 @@ def preset(tmp_path_factory):
     return str(path)
 
 
-def run(photos, out, preset, **options):
-    return api.run([str(photos)], out, pipeline=preset, allow_plugins=True, **options)
+def run(images, out, preset, **options):
+    return api.run([str(images)], out, pipeline=preset, allow_plugins=True, **options)
 
 
 def read_files(out):
@@ -122,7 +122,7 @@ def read_files(out):
 
 
 def read_journal(out):
-    """The journal's lines in the order of photos."""
+    """The journal's lines in the order of images."""
     return sorted((out / "records.jsonl").read_bytes().splitlines())
 
 
@@ -150,8 +150,8 @@ def test_two_workers_give_the_bytes_and_the_score_of_the_local_engine(cluster, t
     assert ray.failed == local.failed
     assert [name for name, _ in ray.failed] == ["rocket.jpg"]
     assert ray.evaluation.to_json() == local.evaluation.to_json()
-    assert [p.image_id for p in ray.evaluation.photos] == [
-        p.image_id for p in local.evaluation.photos
+    assert [p.image_id for p in ray.evaluation.images] == [
+        p.image_id for p in local.evaluation.images
     ]
     assert api.verify(ray.out).damages == ()
     said = json.loads((ray.out / "run.json").read_text())
@@ -161,12 +161,12 @@ def test_two_workers_give_the_bytes_and_the_score_of_the_local_engine(cluster, t
 
 
 @pytest.mark.ray
-def test_a_run_that_is_stopped_goes_on_with_either_engine(cluster, photos, preset, tmp_path):
+def test_a_run_that_is_stopped_goes_on_with_either_engine(cluster, images, preset, tmp_path):
     out = tmp_path / "ray"
     seen = []
-    with pytest.raises(RunStoppedError, match="stopped after 7 of 40 photos"):
+    with pytest.raises(RunStoppedError, match="stopped after 7 of 40 images"):
         run(
-            *(photos, out, preset),
+            *(images, out, preset),
             engine="ray",
             workers=1,
             on_progress=lambda total, failed: seen.append(total),
@@ -174,27 +174,27 @@ def test_a_run_that_is_stopped_goes_on_with_either_engine(cluster, photos, prese
         )
     assert len(read_journal(out)) == 7
     seen.clear()
-    with pytest.raises(RunStoppedError, match="stopped after 11 of 40 photos"):
+    with pytest.raises(RunStoppedError, match="stopped after 11 of 40 images"):
         run(
-            *(photos, out, preset),
+            *(images, out, preset),
             on_progress=lambda total, failed: seen.append(total),
             should_stop=lambda: len(seen) == 11,
         )
     assert len(read_journal(out)) == 11
-    result = run(photos, out, preset, engine="ray", workers=1)
+    result = run(images, out, preset, engine="ray", workers=1)
     assert (result.done, [name for name, _ in result.failed]) == (39, ["17.png"])
-    run(photos, tmp_path / "local", preset)
+    run(images, tmp_path / "local", preset)
     assert read_files(out) == read_files(tmp_path / "local")
     assert read_journal(out) == read_journal(tmp_path / "local")
 
 
 @pytest.mark.ray
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_killed_workers_lose_and_double_nothing(cluster, photos, preset, tmp_path, capsys):
+def test_killed_workers_lose_and_double_nothing(cluster, images, preset, tmp_path, capsys):
     folder = tmp_path / "photos"
-    shutil.copytree(photos, folder)
+    shutil.copytree(images, folder)
     for name in ("20-once.png", "30-always.png"):
-        shutil.copy(photos / "00.png", folder / name)
+        shutil.copy(images / "00.png", folder / name)
     marks = tmp_path / "marks"
     marks.mkdir()
     result = run(
@@ -210,43 +210,43 @@ def test_killed_workers_lose_and_double_nothing(cluster, photos, preset, tmp_pat
     names = [json.loads(line)["file_name"] for line in read_journal(tmp_path / "ray")]
     assert names == sorted(path.name for path in folder.iterdir())
 
-    # It is as if that photo could not be read.
+    # It is as if that image could not be read.
     (folder / "30-always.png").write_bytes(b"")
     run(folder, tmp_path / "local", preset)
     assert read_files(tmp_path / "ray") == read_files(tmp_path / "local")
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
-def test_photos_behind_a_url_give_the_same_bytes(request, photos, preset, tmp_path, engine):
+def test_images_behind_a_url_give_the_same_bytes(request, images, preset, tmp_path, engine):
     options = {}
     if engine == "ray":
         request.getfixturevalue("cluster")
         options = {"engine": "ray", "workers": 1}
-    run(photos, tmp_path / "path", preset)
-    result = run(photos.as_uri(), tmp_path / "url", preset, **options)
+    run(images, tmp_path / "path", preset)
+    result = run(images.as_uri(), tmp_path / "url", preset, **options)
     assert read_files(tmp_path / "url") == read_files(tmp_path / "path")
     ((name, reason),) = result.failed
     assert name == "17.png"
-    assert f"{photos.as_uri()}/17.png: the file is empty" in reason
+    assert f"{images.as_uri()}/17.png: the file is empty" in reason
 
 
 @pytest.mark.ray
-def test_more_workers_than_there_is_room_for_is_one_line(cluster, photos, preset, tmp_path):
+def test_more_workers_than_there_is_room_for_is_one_line(cluster, images, preset, tmp_path):
     with pytest.raises(EngineError, match=r"room for 2 workers, not for 3: Ray has 2 CPUs"):
-        run(photos, tmp_path / "out", preset, engine="ray", workers=3)
+        run(images, tmp_path / "out", preset, engine="ray", workers=3)
 
 
 @pytest.mark.ray
-def test_an_address_where_no_cluster_is_fails_at_once(photos, preset, tmp_path):
+def test_an_address_where_no_cluster_is_fails_at_once(images, preset, tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(EngineError, match=r"no Ray cluster can be used at 127\.0\.0\.1:1: "):
-        run(photos, tmp_path / "out", preset, engine="ray", ray_address="127.0.0.1:1")
+        run(images, tmp_path / "out", preset, engine="ray", ray_address="127.0.0.1:1")
 
 
-def test_without_ray_the_error_says_how_to_get_it(monkeypatch, photos, preset, tmp_path):
+def test_without_ray_the_error_says_how_to_get_it(monkeypatch, images, preset, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngineError, match=r"pip install 'panoptic-fuse\[ray\]'"):
-        run(photos, tmp_path / "out", preset, engine="ray")
+        run(images, tmp_path / "out", preset, engine="ray")
     assert not (tmp_path / "out").exists()
 
 
@@ -264,7 +264,7 @@ def test_without_ray_the_error_says_how_to_get_it(monkeypatch, photos, preset, t
     ],
     ids=str,
 )
-def test_options_that_do_not_go_together_say_so(photos, preset, tmp_path, options, message):
+def test_options_that_do_not_go_together_say_so(images, preset, tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
-        run(photos, tmp_path / "out", preset, **options)
+        run(images, tmp_path / "out", preset, **options)
     assert not (tmp_path / "out").exists()

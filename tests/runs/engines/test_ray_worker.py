@@ -8,9 +8,9 @@ import pytest
 from fuse.inference.presets import read_pipeline
 from fuse.runs.engines.assignment import Assignment
 from fuse.runs.engines.ray_worker import Worker
-from fuse.runs.records import PhotoTask
+from fuse.runs.records import ImageTask
 
-PHOTO = Path(__file__).parents[3] / "examples" / "images" / "rocket.jpg"
+IMAGE = Path(__file__).parents[3] / "examples" / "images" / "rocket.jpg"
 
 
 def ask(out, folder, task):
@@ -26,12 +26,12 @@ def ask(out, folder, task):
     return pickle.loads(row["answer"][0])  # noqa: S301 - our own
 
 
-@pytest.mark.parametrize("path", [PHOTO, PHOTO.as_uri()], ids=["path", "url"])
+@pytest.mark.parametrize("path", [IMAGE, IMAGE.as_uri()], ids=["path", "url"])
 def test_it_answers_with_records_and_its_seconds(tmp_path, path):
     (tmp_path / "run.json").touch()
-    answer = ask(tmp_path, Path.cwd(), PhotoTask(path, "rocket.jpg", "rocket.png", 1))
-    (photo,) = answer.photos
-    assert photo.record.error is None
+    answer = ask(tmp_path, Path.cwd(), ImageTask(path, "rocket.jpg", "rocket.png", 1))
+    (image,) = answer.images
+    assert image.record.error is None
     assert (tmp_path / "panoptic" / "rocket.png").is_file()
     assert answer.seconds["nets"] > 0
     assert answer.memory["process"] > 0
@@ -52,11 +52,11 @@ def test_what_it_cannot_reach_is_an_answer(tmp_path, monkeypatch, out, folder, m
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "run.json").touch()
     (tmp_path / "blocked" / "panoptic").write_text("a file where the maps should go")
-    task = PhotoTask(PHOTO, "rocket.jpg", "rocket.png", 1)
+    task = ImageTask(IMAGE, "rocket.jpg", "rocket.png", 1)
     answer = ask(tmp_path / out, tmp_path / folder, task)
     with pytest.raises(type(answer.error), match=message):
         raise answer.error
-    assert answer.photos == ()
+    assert answer.images == ()
     assert type(answer.error).__name__ == "EngineError"
 
 

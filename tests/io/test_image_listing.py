@@ -1,4 +1,4 @@
-"""Which photos are meant, and what their maps are called."""
+"""Which images are meant, and what their maps are called."""
 
 import os
 from pathlib import Path
@@ -21,11 +21,11 @@ def make_files(root: Path, *names: str) -> None:
 
 def names_of(*inputs: object, leave_out: Path | None = None) -> list[str]:
     return [
-        photo.relative_name for photo in list_images(list(map(str, inputs)), leave_out=leave_out)
+        image.relative_name for image in list_images(list(map(str, inputs)), leave_out=leave_out)
     ]
 
 
-def test_folder_is_searched_to_any_depth_for_photos_alone(tmp_path):
+def test_folder_is_searched_to_any_depth_for_images_alone(tmp_path):
     make_files(tmp_path, "b.JPG", "a.jpeg", "deep/er/c.PnG", "notes.txt", "mask.npy", "jpg")
     make_files(tmp_path, ".hidden.jpg", ".cache/d.jpg", "._b.JPG")
     assert names_of(tmp_path) == ["a.jpeg", "b.JPG", "deep/er/c.PnG"]
@@ -36,15 +36,15 @@ def test_folder_is_searched_to_any_depth_for_photos_alone(tmp_path):
     ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "JPG", "Tif"],
 )
 def test_usual_endings_count_in_any_case(tmp_path, ending):
-    make_files(tmp_path, f"photo.{ending}")
-    assert names_of(tmp_path) == [f"photo.{ending}"]
+    make_files(tmp_path, f"image.{ending}")
+    assert names_of(tmp_path) == [f"image.{ending}"]
 
 
 def test_file_given_by_name_is_taken_whatever_its_ending(tmp_path):
-    make_files(tmp_path, "photo.dat", ".hidden.jpg")
-    assert names_of(tmp_path / "photo.dat", tmp_path / ".hidden.jpg") == [
+    make_files(tmp_path, "image.dat", ".hidden.jpg")
+    assert names_of(tmp_path / "image.dat", tmp_path / ".hidden.jpg") == [
         ".hidden.jpg",
-        "photo.dat",
+        "image.dat",
     ]
 
 
@@ -70,7 +70,7 @@ def test_existing_name_with_brackets_is_no_glob(tmp_path):
     assert names_of(tmp_path / "album [2]") == ["a.jpg"]
 
 
-def test_photo_reached_twice_counts_once_and_keeps_the_first_name(tmp_path):
+def test_image_reached_twice_counts_once_and_keeps_the_first_name(tmp_path):
     make_files(tmp_path, "sub/a.jpg", "b.jpg")
     assert names_of(tmp_path, tmp_path / "sub", tmp_path / "sub/a.jpg", f"{tmp_path}/*.jpg") == [
         "b.jpg",
@@ -78,29 +78,29 @@ def test_photo_reached_twice_counts_once_and_keeps_the_first_name(tmp_path):
     ]
 
 
-def test_photos_that_would_share_a_name_are_named_from_their_common_folder(tmp_path):
+def test_images_that_would_share_a_name_are_named_from_their_common_folder(tmp_path):
     make_files(tmp_path, "train/1.jpg", "val/1.jpg", "val/x/2.jpg")
-    photos = list_images([str(tmp_path / "train"), str(tmp_path / "val")])
-    assert [(photo.relative_name, photo.path) for photo in photos] == [
+    images = list_images([str(tmp_path / "train"), str(tmp_path / "val")])
+    assert [(image.relative_name, image.path) for image in images] == [
         (name, tmp_path / name) for name in ("train/1.jpg", "val/1.jpg", "val/x/2.jpg")
     ]
 
 
-def test_order_of_inputs_does_not_change_the_order_of_photos(tmp_path):
+def test_order_of_inputs_does_not_change_the_order_of_images(tmp_path):
     make_files(tmp_path, "one/b.jpg", "two/a.jpg", "c.jpg")
     inputs = [tmp_path / "two", tmp_path / "c.jpg", tmp_path / "one"]
     assert names_of(*inputs) == names_of(*reversed(inputs)) == ["a.jpg", "b.jpg", "c.jpg"]
 
 
 def test_link_loops_end_and_linked_folders_count_once(tmp_path):
-    make_files(tmp_path, "photos/a/1.jpg", "elsewhere/2.jpg")
-    (tmp_path / "photos/a/loop").symlink_to(tmp_path / "photos")
-    (tmp_path / "photos/0_link").symlink_to(tmp_path / "photos/a")
-    (tmp_path / "photos/far").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "photos/broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    (tmp_path / "photos/itself").symlink_to(tmp_path / "photos/itself")
+    make_files(tmp_path, "images/a/1.jpg", "elsewhere/2.jpg")
+    (tmp_path / "images/a/loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "images/0_link").symlink_to(tmp_path / "images/a")
+    (tmp_path / "images/far").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images/broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "images/itself").symlink_to(tmp_path / "images/itself")
     assert names_of(tmp_path / "photos") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
-    assert names_of(f"{tmp_path}/photos/**/*.jpg") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
+    assert names_of(f"{tmp_path}/images/**/*.jpg") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
 
 
 def test_output_folder_inside_an_input_is_left_out(tmp_path):
@@ -113,7 +113,7 @@ def test_output_folder_inside_an_input_is_left_out(tmp_path):
     ]
 
 
-def test_a_glob_takes_no_run_for_photos(tmp_path):
+def test_a_glob_takes_no_run_for_images(tmp_path):
     make_files(tmp_path, "a.jpg", "sub/b.jpg", *(f"out/{n}" for n in ("run.json", "records.jsonl")))
     make_files(tmp_path, "out/panoptic/a.png")
     assert names_of(f"{tmp_path}/*") == ["a.jpg", "sub/b.jpg"]
@@ -125,12 +125,12 @@ def test_a_glob_takes_no_run_for_photos(tmp_path):
     [
         ("missing", r"missing: there is no such file or folder"),
         ("missing*.jpg", r"missing\*\.jpg: no file or folder matches"),
-        ("empty", r"no photos in .*empty: looked for files ending in .*\.jpeg .*hidden"),
-        ("*.txt", r"no photos in .*: looked for"),
+        ("empty", r"no images in .*empty: looked for files ending in .*\.jpeg .*hidden"),
+        ("*.txt", r"no images in .*: looked for"),
         ("**/*.webp", r"webp: no file or folder matches"),
     ],
 )
-def test_inputs_without_photos_are_named(tmp_path, given, message):
+def test_inputs_without_images_are_named(tmp_path, given, message):
     make_files(tmp_path, "notes.txt", "empty/notes.txt")
     with pytest.raises(DataError, match=message):
         list_images([str(tmp_path / given)])
@@ -171,8 +171,8 @@ def test_unreadable_folder_is_an_error_instead_of_a_gap(tmp_path):
         pytest.param(["x.png", "x.npz/b.jpg"], ["x.png.png", "x.npz/b.png"], id="folder as kept"),
     ],
 )
-def test_map_names(photos, expected):
-    assert png_names(photos) == expected
+def test_map_names(images, expected):
+    assert png_names(images) == expected
 
 
 @given(
@@ -182,16 +182,16 @@ def test_map_names(photos, expected):
         max_size=12,
     )
 )
-def test_no_two_photos_share_a_map_and_folders_stay(photos):
-    folders = {str(folder).casefold() for photo in photos for folder in Path(photo).parents}
-    taken = (f"{photo}{ending}".casefold() for photo in photos for ending in ("", ".png"))
+def test_no_two_images_share_a_map_and_folders_stay(images):
+    folders = {str(folder).casefold() for image in images for folder in Path(image).parents}
+    taken = (f"{image}{ending}".casefold() for image in images for ending in ("", ".png"))
     assume(not folders & set(taken))  # no disk has the first, and the second leaves no name
-    names = png_names(photos)
-    assert len({name.casefold() for name in names}) == len(photos)
+    names = png_names(images)
+    assert len({name.casefold() for name in names}) == len(images)
     assert not folders & {name.casefold() for name in names}
-    for photo, name in zip(photos, names, strict=True):
-        assert Path(name).parent == Path(photo).parent
-        assert name in (f"{photo}.png", Path(photo).with_suffix(".png").as_posix())
+    for image, name in zip(images, names, strict=True):
+        assert Path(name).parent == Path(image).parent
+        assert name in (f"{image}.png", Path(image).with_suffix(".png").as_posix())
 
 
 def test_a_map_without_a_name_left_is_refused():

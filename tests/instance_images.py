@@ -1,4 +1,4 @@
-"""Photos with true things and detections, and what pycocotools says of them."""
+"""Images with true things and detections, and what pycocotools says of them."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from fuse.types import Instances
 SIZE = (150, 140)  # room for small, medium and large instances
 
 
-def random_photo(rng):
+def random_image(rng):
     """Ground truth of large blocks, and detections: its things, shifted, and other shapes."""
     truth = panoptic_truth(rng, SIZE, segments=12, block=int(rng.choice([12, 40, 130])))
     things = [s for s in truth.segments_info if s.category_id in TOY_SPACE.thing_ids]
@@ -40,11 +40,11 @@ def detect(masks, category_ids, scores, size=SIZE):
     )
 
 
-def official_stats(photos):
+def official_stats(images):
     """The figures of pycocotools, and its AP per category."""
-    images, annotations, results = [], [], []
-    for image_id, (truth, detections) in enumerate(photos, start=1):
-        images.append({"id": image_id, "height": SIZE[0], "width": SIZE[1]})
+    listed, annotations, results = [], [], []
+    for image_id, (truth, detections) in enumerate(images, start=1):
+        listed.append({"id": image_id, "height": SIZE[0], "width": SIZE[1]})
         for segment in truth.segments_info:
             if not TOY_SPACE.by_id[segment.category_id].isthing:
                 continue
@@ -70,7 +70,7 @@ def official_stats(photos):
             )
     coco = COCO()
     coco.dataset = {
-        "images": images,
+        "images": listed,
         "annotations": annotations,
         "categories": [{"id": category_id} for category_id in TOY_SPACE.thing_ids],
     }

@@ -1,4 +1,4 @@
-"""Pictures of every kind that is read, spoilt; and names that no photo should have."""
+"""Pictures of every kind that is read, spoilt; and names that no image should have."""
 
 import io
 import random
@@ -41,10 +41,10 @@ REFUSED_NAMES = ("a\\..\\..\\x.jpg", "C:x.jpg", "\\x.jpg", "\udcff.jpg", "a\udce
 
 
 def encode(name: str) -> bytes:
-    """A crop of a real photo in one of FORMATS."""
+    """A crop of a real image in one of FORMATS."""
     mode, kind, options = FORMATS[name]
-    with Image.open(EXAMPLE) as photo:
-        crop = photo.crop((100, 50, 100 + SIZE[0], 50 + SIZE[1]))
+    with Image.open(EXAMPLE) as image:
+        crop = image.crop((100, 50, 100 + SIZE[0], 50 + SIZE[1]))
     if mode == "I;16":
         crop = Image.fromarray(np.asarray(crop.convert("L")).astype(np.uint16) * 257)
     elif mode != "RGB":
