@@ -32,7 +32,7 @@ from fuse.io.files import take_text
 from fuse.labels import list_maps
 from fuse.models.registry import list_models
 from fuse.report.build import Report, report
-from fuse.runs.combine import CombineResult, combine, combine_kept
+from fuse.runs.combine import CombineResult, combine, combine_saved
 from fuse.runs.merge import MergeResult, merge
 from fuse.runs.run import Progress, RunResult, run
 from fuse.runs.verify import Verification, verify
@@ -74,7 +74,7 @@ __all__ = [
     "audit",
     "check_plot_path",
     "combine",
-    "combine_kept",
+    "combine_saved",
     "compare",
     "convert",
     "demo",

@@ -48,7 +48,9 @@ def copy_examples(folder: Path) -> Path:
 def run_nets(pipeline: Pipeline, images: list[LoadedImage]) -> None:
     """The two forward passes of each image, in the lanes of a run."""
     lanes, threads = plan_lanes(pipeline)
-    predictor = BatchPredictor(pipeline, StageClock(), batch_size=1, score_floor=None, lanes=lanes)
+    predictor = BatchPredictor(
+        pipeline, StageClock(), batch_size=1, score_threshold=None, lanes=lanes
+    )
     with limit_threads(threads):
         for _ in predictor.predict_all(images):
             pass

@@ -22,7 +22,7 @@ from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, sum
 from fuse.metrics.semantic import SemanticStats, count_semantic
 from fuse.runs.folder import read_run_file
 from fuse.runs.records import PREDICTION_DIR
-from fuse.runs.saved_predictions import KeptRun, read_kept_run
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import Instances, LabelSpace, PanopticPrediction
 
@@ -82,7 +82,7 @@ class RunSource:
     unknown: int
     scorer: TruthScorer
     run_file: Mapping[str, Any]
-    kept: KeptRun | None
+    kept: SavedPredictions | None
 
     def class_names(self) -> dict[tuple[str, bool], int]:
         """category_id by name and kind, in the order of the label space."""
@@ -110,7 +110,7 @@ def open_source(path: Path, truth: PanopticDataset) -> RunSource:
         unknown=len(dataset.annotations) - len(own_ids),
         scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)),
         run_file=run_file,
-        kept=read_kept_run(path) if has_kept else None,
+        kept=open_saved_predictions(path) if has_kept else None,
     )
 
 
@@ -259,7 +259,7 @@ def score_source(
 
 def _score_nets(
     source: RunSource,
-    kept: KeptRun,
+    kept: SavedPredictions,
     image_ids: Sequence[ImageId],
     new_ids: Mapping[int, int],
     workers: int | None,

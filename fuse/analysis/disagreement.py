@@ -29,7 +29,7 @@ from fuse.io.coco.panoptic import ImageId, ImageRecord
 from fuse.io.files import take_text, write_whole
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
-from fuse.runs.saved_predictions import KeptRun, read_kept_run
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
@@ -173,9 +173,9 @@ def disagree(
         on_progress: called with the images done and the images in all.
 
     Raises:
-        FuseError: see `read_kept_run`.
+        FuseError: see `open_saved_predictions`.
     """
-    run = read_kept_run(predictions)
+    run = open_saved_predictions(predictions)
     listed = run.dataset.images.values()
     found: list[ImageDisagreement] = []
     with map_threads(lambda image: _look_at(run, image), listed, workers) as looked:
@@ -186,7 +186,7 @@ def disagree(
     return Disagreement(run.space, tuple(sorted(found, key=lambda one: -one.share)))
 
 
-def _look_at(run: KeptRun, image: ImageRecord) -> ImageDisagreement:
+def _look_at(run: SavedPredictions, image: ImageRecord) -> ImageDisagreement:
     kept = run.load(image.image_id)
     labels = kept.label()
     instances = choose_classes(labels, kept.instances, run.space, run.fusion, run.choices)

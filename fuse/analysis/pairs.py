@@ -17,7 +17,7 @@ from fuse.io.coco.results import ResultsFile, read_results
 from fuse.io.files import take_text
 from fuse.io.pairs import PairCount, write_pairs
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
-from fuse.ops.contest import count_shared
+from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import MaskRuns
 from fuse.ops.rle import rle_runs
 from fuse.ops.segments import label_segments

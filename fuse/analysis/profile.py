@@ -26,7 +26,7 @@ from fuse.inference.presets import (
 from fuse.io.files import take_text
 from fuse.io.images import list_images, read_image
 from fuse.io.png import write_id_map
-from fuse.models.output_checks import ask_instances, ask_semantic
+from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.profile import (
     count_flops,
     list_parameters,
@@ -188,10 +188,10 @@ def _open(
     semantic, instance = config.semantic, config.instance
 
     def ask_first(model: SemanticModel, image: NamedImage) -> object:
-        return ask_semantic(semantic.model, model, [image])[0]
+        return predict_semantic(semantic.model, model, [image])[0]
 
     def ask_second(model: InstanceModel, image: NamedImage) -> object:
-        return ask_instances(instance.model, model, [image], config.fusion.score_threshold)[0]
+        return predict_instances(instance.model, model, [image], config.fusion.score_threshold)[0]
 
     if len(branches) > 1:
         pair = Pipeline(config, device, weights_dir=folder)

@@ -22,7 +22,7 @@ from fuse.io.files import take_text, write_whole
 from fuse.labels import find_truth_map
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
-from fuse.runs.saved_predictions import KeptRun, read_kept_run
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import PanopticPrediction
 
@@ -122,9 +122,9 @@ def sweep(
         ConfigError: the grid, or a value in it, is wrong.
         DataError: the ground truth knows none of the images, one of them twice, or too few for a
             holdout.
-        FuseError: see `read_kept_run` and `read_panoptic_json`.
+        FuseError: see `open_saved_predictions` and `read_panoptic_json`.
     """
-    run = read_kept_run(predictions)
+    run = open_saved_predictions(predictions)
     values = parse_grid(grid)
     points = list_points(values, run.fusion.rule)
     fusions = [run.change_rule(point) for point in points]
@@ -238,7 +238,7 @@ def _parse_numbers(axis: str, text: str) -> list[float]:
 def _score_image(
     image_id: ImageId,
     true_id: ImageId,
-    run: KeptRun,
+    run: SavedPredictions,
     scorer: TruthScorer,
     fusions: Sequence[FusionConfig],
 ) -> list[PQStats]:

@@ -85,7 +85,7 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     with count_progress() as on_progress:
         given["on_progress"] = on_progress
         if predictions:
-            result = api.combine_kept(predictions=predictions, **given)
+            result = api.combine_saved(predictions=predictions, **given)
         else:
             result = api.combine(**given)
     if result.unlisted:

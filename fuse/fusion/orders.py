@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.fusion.overlap import Int64Array, check_image, fuse_in_order, order_by_score
-from fuse.ops.contest import count_shared
+from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import mask_runs
 from fuse.types import Instances, LabelSpace, PanopticPrediction, SemanticPrediction
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fuse.fusion.evidence import ClassEvidence, Window, weigh_classes
+from fuse.fusion.class_logits import ClassLogits, Window, weigh_classes
 from fuse.fusion.orders import contest, is_same_object
 from fuse.fusion.overlap import Int64Array, add_stuff, check_image, order_by_score
 from fuse.ops.claims import claim_pixels
@@ -73,7 +73,7 @@ def fuse_by_upsnet_logits(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
     temperature: float = 1.0,
-    evidence: ClassEvidence | None = None,
+    evidence: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """UPSNet's parameter-free panoptic head (Xiong et al. 2019, section 3.1).
 
@@ -83,7 +83,7 @@ def fuse_by_upsnet_logits(
     found. The largest wins, first stuff, then instances by score; unknown pixels stay void.
 
     UPSNet trains both heads together. Two independent nets have logits of different scale
-    and origin, so class logits enter as `ClassEvidence` (0 = nothing, UPSNet's padding) and
+    and origin, so class logits enter as `ClassLogits` (0 = nothing, UPSNet's padding) and
     a mask's logits are divided by a temperature. Classes stay as the instances have them.
 
     Args:
@@ -126,7 +126,7 @@ def fuse_by_adaptive(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
     temperature: float = 1.0,
-    evidence: ClassEvidence | None = None,
+    evidence: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """EfficientPS's adaptive fusion (Mohan and Valada 2021, section 3.4).
 
@@ -144,7 +144,7 @@ def fuse_by_adaptive(
         stuff_area: see `fuse_by_overlap`.
         temperature: as in `fuse_by_upsnet_logits`; the authors' code has mask logits times 4,
             which is a temperature of 0.25.
-        evidence: as there; semantic logits enter as `ClassEvidence`.
+        evidence: as there; semantic logits enter as `ClassLogits`.
 
     Raises:
         ValueError: the image sizes differ, or a category id is not in the space.

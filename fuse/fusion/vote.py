@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fuse.fusion.overlap import check_image, fuse_by_overlap
-from fuse.ops.contest import majority_labels
+from fuse.ops.mask_overlaps import majority_labels
 from fuse.ops.masks import mask_runs
 from fuse.types import Instances, LabelSpace, PanopticPrediction, SemanticPrediction
 

@@ -20,7 +20,7 @@ from fuse.inference.prediction import (
 )
 from fuse.inference.presets import ModelConfig, PipelineConfig, read_pipeline
 from fuse.labels import LabelMap, find_label_map, load_partners, load_space, read_label_map
-from fuse.models.output_checks import ask_instances, ask_semantic
+from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
 from fuse.models.weights.fetching import Progress as FetchProgress
@@ -127,22 +127,22 @@ class Pipeline:
         return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)
 
     def predict(
-        self, images: Sequence[NamedImage], *, score_floor: float | None = None
+        self, images: Sequence[NamedImage], *, score_threshold: float | None = None
     ) -> list[RawPrediction]:
         """Run both nets over images of any sizes.
 
         Args:
             images: any number.
-            score_floor: instances below it need not be found; by default the rule's threshold.
+            score_threshold: instances below it need not be found; by default the rule's threshold.
 
         Raises:
             ModelError: a net failed, or answered with something else than it must; names it.
         """
         semantic, instance = self.config.semantic, self.config.instance
-        if score_floor is None:
-            score_floor = self.config.fusion.score_threshold
-        answers = ask_semantic(semantic.model, self.semantic_model, images)
-        found = ask_instances(instance.model, self.instance_model, images, score_floor)
+        if score_threshold is None:
+            score_threshold = self.config.fusion.score_threshold
+        answers = predict_semantic(semantic.model, self.semantic_model, images)
+        found = predict_instances(instance.model, self.instance_model, images, score_threshold)
         return [RawPrediction(*pair) for pair in zip(answers, found, strict=True)]
 
     def to_target(self, raw: RawPrediction) -> ImagePrediction:

@@ -23,10 +23,10 @@ from fuse.errors import CocoFormatError, ConfigError
 from fuse.fusion import (
     METHODS,
     REACH,
-    ClassEvidence,
+    ClassLogits,
     choose_by_evidence,
     choose_by_overlap,
-    drop_unsure_stuff,
+    drop_by_stuff_score,
 )
 from fuse.inference.presets import THRESHOLDS, FusionConfig
 from fuse.io.files import read_regular, write_whole
@@ -51,12 +51,14 @@ NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule
 MAX_UNPACKED = 2**31  # bytes of all arrays of an image; a label map of MAX_PIXELS takes a third
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
 
-KEPT_SCORE = 0.05  # down to which instances are kept; what detectors are customarily scored down to
+LOWEST_SAVED_SCORE = (
+    0.05  # down to which instances are kept; what detectors are customarily scored down to
+)
 
 
-def lowest_kept_score(fusion: FusionConfig) -> float:
+def lowest_saved_score(fusion: FusionConfig) -> float:
     """Down to which score a run by this rule keeps instances."""
-    return min(KEPT_SCORE, fusion.score_threshold)
+    return min(LOWEST_SAVED_SCORE, fusion.score_threshold)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +160,7 @@ def fuse_image(
     fusion: FusionConfig,
     choices: Mapping[int, Sequence[int]],
     *,
-    evidence: ClassEvidence | None = None,
+    evidence: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """The panoptic map of an image by a preset's rule.
 
@@ -184,7 +186,7 @@ def fuse_image(
     if rule.weighs_classes:
         settings["evidence"] = evidence
     fused: PanopticPrediction = rule.fuse(semantic, instances, space, **settings)
-    return drop_unsure_stuff(fused, semantic, fusion.stuff_score)
+    return drop_by_stuff_score(fused, semantic, fusion.stuff_score)
 
 
 def choose_classes(

@@ -35,7 +35,7 @@ LONGEST_REASON = 400  # characters; some errors of torch list every key of a net
 ANY_FAILURE = (Exception, SystemExit)
 
 
-def ask_semantic(
+def predict_semantic(
     name: str, model: SemanticModel, images: Sequence[NamedImage]
 ) -> Sequence[SemanticLogits | SemanticPrediction]:
     """What a semantic model says of images.
@@ -63,8 +63,8 @@ def ask_semantic(
     return answers
 
 
-def ask_instances(
-    name: str, model: InstanceModel, images: Sequence[NamedImage], score_floor: float
+def predict_instances(
+    name: str, model: InstanceModel, images: Sequence[NamedImage], score_threshold: float
 ) -> Sequence[Instances]:
     """What an instance model says of images.
 
@@ -72,14 +72,16 @@ def ask_instances(
         name: of the model in the preset.
         model: the model.
         images: any number.
-        score_floor: instances below it need not be found.
+        score_threshold: instances below it need not be found.
 
     Raises:
         ModelError: the model failed.
         ModelOutputError: it answered with something else than it must.
     """
     who = f"instance model {name!r}"
-    answers = _ask(who, model.predict, lambda: model.predict(images, score_floor=score_floor))
+    answers = _ask(
+        who, model.predict, lambda: model.predict(images, score_threshold=score_threshold)
+    )
     _check_kinds(who, answers, (Instances,), images)
     for answer in answers:
         _check_ids(who, np.unique(answer.category_ids), model.label_space)
@@ -97,7 +99,7 @@ def describe_failure(err: BaseException, code: object) -> str:
         err: as caught.
         code: a class or function of the file whose lines are meant, or that file.
 
-    >>> describe_failure(ValueError("no weights:\\n\\t'fc.bias'"), ask_semantic)
+    >>> describe_failure(ValueError("no weights:\\n\\t'fc.bias'"), predict_semantic)
     "ValueError: no weights: 'fc.bias'"
     """
     reason = textwrap.shorten(str(err), LONGEST_REASON, placeholder=" ...")

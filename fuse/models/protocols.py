@@ -55,9 +55,11 @@ class InstanceModel(Protocol):
     label_space: LabelSpace
     weights_hash: str
 
-    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> Sequence[Instances]:
+    def predict(
+        self, images: Sequence[NamedImage], *, score_threshold: float
+    ) -> Sequence[Instances]:
         """The instances in each image, which do not depend on the other images.
 
-        Those below score_floor need not be found, which spares the net work.
+        Those below score_threshold need not be found, which spares the net work.
         """
         ...

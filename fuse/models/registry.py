@@ -40,14 +40,14 @@ BUILT_IN = {
         "transformers": "fuse.models.adapters.transformers_semantic:TransformersSemantic",
         "onnx": "fuse.models.adapters.onnx_semantic:load_onnx_semantic",
         "exported": "fuse.models.adapters.exported_semantic:load_exported_semantic",
-        "saved": "fuse.models.adapters.saved:SavedLabelMaps",
+        "saved": "fuse.models.adapters.precomputed:PrecomputedLabelMaps",
         "oracle": "fuse.models.adapters.oracle:SemanticOracle",
     },
     "instance": {
         "torchvision": "fuse.models.adapters.torchvision_maskrcnn:TorchvisionMaskRCNN",
         "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnInstances",
         "transformers": "fuse.models.adapters.transformers_instances:TransformersInstances",
-        "saved": "fuse.models.adapters.saved:SavedInstances",
+        "saved": "fuse.models.adapters.precomputed:PrecomputedInstances",
         "oracle": "fuse.models.adapters.oracle:InstanceOracle",
     },
 }

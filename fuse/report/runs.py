@@ -19,7 +19,7 @@ from fuse.io.images import list_images
 from fuse.io.remote import is_url
 from fuse.labels import find_truth_map
 from fuse.runs.records import PREDICTION_DIR
-from fuse.runs.saved_predictions import KeptRun, read_kept_run
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.types import LabelSpace
 
 
@@ -43,7 +43,7 @@ class ShownRun:
     own_ids: Mapping[ImageId, ImageId]
     scorer: TruthScorer | None
     run_file: Mapping[str, Any]
-    kept: KeptRun | None
+    kept: SavedPredictions | None
     unknown: int
 
     @property
@@ -87,7 +87,7 @@ def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | No
         own_ids=own_ids,
         scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)) if truth else None,
         run_file=run_file,
-        kept=read_kept_run(path) if has_kept else None,
+        kept=open_saved_predictions(path) if has_kept else None,
         unknown=len(dataset.annotations) - len(own_ids),
     )
 

@@ -20,7 +20,7 @@ from fuse.io.names import check_links, make_parent
 from fuse.io.png import write_id_map
 from fuse.io.run_files import PANOPTIC_FILE, RUN_FILE
 from fuse.labels import load_space
-from fuse.runs.saved_predictions import read_kept_run
+from fuse.runs.saved_predictions import open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -144,7 +144,7 @@ def combine(
 
 
 @take_text
-def combine_kept(
+def combine_saved(
     out: Path,
     *,
     predictions: Path,
@@ -178,7 +178,7 @@ def combine_kept(
         CocoFormatError: a kept prediction is missing or damaged.
         DataError: the run kept none, or the folder is not empty.
     """
-    run = read_kept_run(predictions)
+    run = open_saved_predictions(predictions)
     given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
     fusion = run.change_rule(given)
     annotations = run.dataset.annotations

@@ -117,7 +117,7 @@ def run(
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each image with its semantic map, instances and fused map.
         keep_predictions: also write what the nets said, for other rules and thresholds; finds
-            instances down to a score of `fuse.inference.prediction.KEPT_SCORE`.
+            instances down to a score of `fuse.inference.prediction.LOWEST_SAVED_SCORE`.
         batch_size: images per call of the nets; by default one on a CPU, and on a GPU as many
             as fit.
         timeout: seconds after which an image that is still being read has failed.

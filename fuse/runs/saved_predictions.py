@@ -13,7 +13,7 @@ from fuse.inference.prediction import (
     ImagePrediction,
     find_pairs,
     fuse_image,
-    lowest_kept_score,
+    lowest_saved_score,
     read_prediction,
 )
 from fuse.inference.presets import BRANCHES, FusionConfig, change_fusion
@@ -27,7 +27,7 @@ from fuse.types import LabelSpace, PanopticPrediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptRun:
+class SavedPredictions:
     """A finished run with ``--keep-predictions``.
 
     Attributes:
@@ -88,7 +88,7 @@ class KeptRun:
         """
         fusion = change_fusion(self.fusion, changes)
         find_pairs(fusion, self.space)
-        lowest = lowest_kept_score(self.fusion)
+        lowest = lowest_saved_score(self.fusion)
         if fusion.score_threshold < lowest:
             raise ConfigError(
                 f"score_threshold {fusion.score_threshold} is below {lowest}, down to which "
@@ -120,7 +120,7 @@ class KeptRun:
         return (self.path / PREDICTION_DIR / png_name).with_suffix(".npz")
 
 
-def read_kept_run(path: Path) -> KeptRun:
+def open_saved_predictions(path: Path) -> SavedPredictions:
     """Open a run for fusing its predictions again.
 
     Raises:
@@ -148,4 +148,4 @@ def read_kept_run(path: Path) -> KeptRun:
     unmapped = next((i for i in dataset.images if i not in dataset.annotations), None)
     if unmapped is not None:
         raise CocoFormatError(f"{dataset.path}: annotations lacks image_id {unmapped!r}")
-    return KeptRun(path, fusion, space, targets, dataset)
+    return SavedPredictions(path, fusion, space, targets, dataset)

@@ -151,21 +151,21 @@ class ImageWorker:
             record = JournalRecord(task.file_name, error=read.error)
             return FinishedImage(task, record, self._score(task, None))
         with self._clock.time("fuse"):
-            nets_say = self._pipeline.to_target(raw)
-            semantic = nets_say.label()
-            prediction = self._pipeline.fuse(semantic, nets_say.instances)
+            answers = self._pipeline.to_target(raw)
+            semantic = answers.label()
+            prediction = self._pipeline.fuse(semantic, answers.instances)
         files: dict[str, str] = {}
         with self._clock.time("write"):
             path, name = self._place(PNG_DIR, task.png_name)
             files[name] = write_id_map(path, prediction.panoptic_map)
             if self._keep_predictions:
                 path, name = self._place(PREDICTION_DIR, task.png_name, ".npz")
-                files[name] = write_prediction(path, nets_say)
+                files[name] = write_prediction(path, answers)
         if self._pictures:
             with self._clock.time("pictures"):
                 path, name = self._place(PICTURE_DIR, task.png_name, ".jpg")
                 overview = self._draw(
-                    task, read.image.pixels, semantic, nets_say.instances, prediction
+                    task, read.image.pixels, semantic, answers.instances, prediction
                 )
                 files[name] = save_picture(path, overview)
         record = JournalRecord(

@@ -21,7 +21,7 @@ from reference.pixels import (
 )
 
 from fuse.fusion import METHODS, fuse_by_overlap, weigh_classes
-from fuse.fusion.evidence import REACH
+from fuse.fusion.class_logits import REACH
 from fuse.fusion.pixels import fuse_by_mask_argmax, fuse_by_upsnet_logits, list_survivors
 from fuse.inference.prediction import ImagePrediction
 from fuse.types import (

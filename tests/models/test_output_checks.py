@@ -9,7 +9,7 @@ import pytest
 from factories import TOY_SPACE, box_instances, semantic_prediction
 
 from fuse.errors import DataError, ModelError, ModelOutputError
-from fuse.models.output_checks import ask_instances, ask_semantic
+from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.types import (
     BoxMasks,
     Instances,
@@ -37,8 +37,8 @@ def semantic_model(answer):
 
 
 def instance_model(answer):
-    def predict(images, *, score_floor):
-        return answer(score_floor) if callable(answer) else answer
+    def predict(images, *, score_threshold):
+        return answer(score_threshold) if callable(answer) else answer
 
     return SimpleNamespace(label_space=TOY_SPACE, predict=predict)
 
@@ -56,13 +56,15 @@ def instances(category_id=3, size=SIZE, counts=b"0", box=(0, 0, 0, 0)):
 def test_right_answers_pass():
     rng = np.random.default_rng(0)
     for answer in ([logits()], [semantic_prediction(rng, SIZE)]):
-        assert ask_semantic("net", semantic_model(answer), IMAGES) is answer
+        assert predict_semantic("net", semantic_model(answer), IMAGES) is answer
     answer = [
         replace(box_instances(rng, SIZE, 4), masks=BoxMasks(np.full((4, 7, 7), 1.00001, "f4")))
     ]
-    assert ask_instances("net", instance_model(answer), IMAGES, 0.5) is answer
+    assert predict_instances("net", instance_model(answer), IMAGES, 0.5) is answer
     floors = []
-    ask_instances("net", instance_model(lambda floor: floors.append(floor) or answer), IMAGES, 0.25)
+    predict_instances(
+        "net", instance_model(lambda floor: floors.append(floor) or answer), IMAGES, 0.25
+    )
     assert floors == [0.25]
 
 
@@ -111,7 +113,7 @@ def babble(images):
 )
 def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
     with pytest.raises(error, match=f"semantic model 'net'.*{message}"):
-        ask_semantic("net", semantic_model(answer), IMAGES)
+        predict_semantic("net", semantic_model(answer), IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
 )
 def test_a_wrong_instance_answer_names_the_model(answer, error, message):
     with pytest.raises(error, match=f"instance model 'net'.*{message}"):
-        ask_instances("net", instance_model(answer), IMAGES, 0.5)
+        predict_instances("net", instance_model(answer), IMAGES, 0.5)
 
 
 def test_an_error_that_a_user_can_mend_keeps_its_own_words():
@@ -151,4 +153,4 @@ def test_an_error_that_a_user_can_mend_keeps_its_own_words():
         raise DataError("truth.json: knows no image 'a.jpg'")
 
     with pytest.raises(DataError, match=r"^truth\.json: knows no image"):
-        ask_semantic("oracle", semantic_model(refuse), IMAGES)
+        predict_semantic("oracle", semantic_model(refuse), IMAGES)

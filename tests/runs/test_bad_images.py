@@ -30,7 +30,7 @@ class Ground:
         return [SemanticPrediction(np.full(p.size, 16, dtype=np.int32)) for p in images]
 
 class Nothing(Ground):
-    def predict(self, images, *, score_floor):
+    def predict(self, images, *, score_threshold):
         none = np.zeros((0, 28, 28), dtype=np.float32)
         boxes, scores, ids = none[:, 0, :4].copy(), np.zeros(0), np.zeros(0, np.int32)
         return [Instances(boxes, scores, ids, BoxMasks(none), p.size) for p in images]

@@ -42,7 +42,7 @@ from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.metrics.segments import list_matches
 from fuse.ops.matching import BoolArray
 from fuse.ops.memory import keep_freed_memory
-from fuse.runs.saved_predictions import KeptRun, read_kept_run
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
@@ -106,10 +106,10 @@ def diagnose(
 
     Raises:
         DataError: the ground truth knows none of the images, or one of them twice.
-        FuseError: see `read_kept_run` and `read_panoptic_json`.
+        FuseError: see `open_saved_predictions` and `read_panoptic_json`.
     """
     keep_freed_memory()
-    run = read_kept_run(predictions)
+    run = open_saved_predictions(predictions)
     truth = read_panoptic_json(gt, gt_dir)
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
     pairs = run.match_truth(truth)
@@ -138,7 +138,7 @@ def diagnose(
     )
 
 
-def find_reach(run: KeptRun) -> Reach:
+def find_reach(run: SavedPredictions) -> Reach:
     """The categories that the label maps of a run lead to."""
     things = {target_id for target_id, *_ in run.targets["instance"].values()}
     if run.fusion.class_choice != "commonest":

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
 from fuse.errors import ConfigError, ModelError
-from fuse.models.adapters.dense import DenseSemantic
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
+from fuse.models.adapters.semantic_net import SemanticNet
 from fuse.models.weights.sources import NeededWeights, describe_file
 
 EXPORT_SUFFIX = ".pt2"
 
 
-def load_exported_semantic(device: str, *, weights: str, **options: Any) -> DenseSemantic:  # noqa: ANN401 - checked against NetDescription
+def load_exported_semantic(device: str, *, weights: str, **options: Any) -> SemanticNet:  # noqa: ANN401 - checked against NetDescription
     """A semantic net in a file of torch.export (``.pt2``) or TorchScript (any other ending).
 
     It takes float32 (1, 3, H, W) or (1, H, W, 3), and answers with logits (1, C, h, w), bare or

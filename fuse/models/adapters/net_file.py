@@ -19,7 +19,7 @@ from fuse.errors import ConfigError, ModelError
 from fuse.io.files import resolve_path
 from fuse.io.toml_files import read_toml
 from fuse.labels import load_category_ids
-from fuse.models.adapters.dense import DenseSemantic, ImageInput, to_size
+from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, to_size
 from fuse.models.classes import resolve_classes
 from fuse.models.options import check_options
 from fuse.models.weights.hashes import check_file, find_weights, hash_files
@@ -121,7 +121,7 @@ def load_net_file(
     weights: str,
     options: Mapping[str, Any],
     open_net: Callable[[Path, str, NetDescription], OpenNet],
-) -> DenseSemantic:
+) -> SemanticNet:
     """Open a net file as a semantic model.
 
     Args:
@@ -148,7 +148,7 @@ def load_net_file(
     space, category_ids = resolve_classes(
         str(path), shape[3 if classes_last else 1], about.label_space, about.class_ids
     )
-    return DenseSemantic(
+    return SemanticNet(
         f"{kind} net {path}",
         (lambda images: forward(images).permute(0, 3, 1, 2)) if classes_last else forward,
         image_input,

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ConfigError, ModelError
-from fuse.models.adapters.dense import DenseSemantic
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
+from fuse.models.adapters.semantic_net import SemanticNet
 from fuse.models.weights.sources import NeededWeights, describe_file
 
 INPUT_TYPES = {
@@ -31,7 +31,7 @@ ERRORS_ONLY = 3  # onnxruntime's log level
 LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
 
 
-def load_onnx_semantic(device: str, *, weights: str, **options: Any) -> DenseSemantic:  # noqa: ANN401 - checked against NetDescription
+def load_onnx_semantic(device: str, *, weights: str, **options: Any) -> SemanticNet:  # noqa: ANN401 - checked against NetDescription
     """A semantic net in an ONNX file.
 
     Args:

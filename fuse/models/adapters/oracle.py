@@ -65,7 +65,7 @@ class InstanceOracle:
         self.label_space = self._truth.space
         self.weights_hash = hash_files([self._truth.path])
 
-    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
         """Every thing of an image with score 1; crowds are none.
 
         Raises:

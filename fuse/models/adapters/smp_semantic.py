@@ -20,11 +20,11 @@ from fuse.errors import CocoFormatError, ConfigError, ModelError
 from fuse.io.json_files import parse_object
 from fuse.labels import load_category_ids
 from fuse.models import runtime
-from fuse.models.adapters.dense import (
+from fuse.models.adapters.semantic_net import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    DenseSemantic,
     ImageInput,
+    SemanticNet,
     to_size,
 )
 from fuse.models.classes import resolve_classes
@@ -85,7 +85,7 @@ def load_smp_semantic(
     size: Sequence[int] | None = None,
     align_corners: bool | None = None,
     precision: str = "auto",
-) -> DenseSemantic:
+) -> SemanticNet:
     """A net of segmentation-models-pytorch.
 
     Args:
@@ -131,7 +131,7 @@ def load_smp_semantic(
         about.get("label_space"),
         about.get("category_ids"),
     )
-    return DenseSemantic(
+    return SemanticNet(
         f"segmentation-models-pytorch net {weights!r}",
         runtime.place(net, device),
         _make_input(about, to_size(size), _stride(net)),

@@ -96,13 +96,13 @@ class TorchvisionMaskRCNN:
         self.net = _speed_up(runtime.place(net, device), device, precision)
         self._device = device
 
-    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
         """Instances of each image in the net's order, best score first.
 
-        Detections below score_floor get no mask and are not returned.
+        Detections below score_threshold get no mask and are not returned.
         """
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
-        above = np.nextafter(np.float32(score_floor), np.float32(-1))
+        above = np.nextafter(np.float32(score_threshold), np.float32(-1))
         self.net.roi_heads.score_thresh = float(above)
         return runtime.predict_by_size(images, self._predict_same_size)
 

@@ -15,7 +15,7 @@ from torchvision.models import list_models, segmentation
 
 from fuse.labels import load_category_ids
 from fuse.models import runtime
-from fuse.models.adapters.dense import DenseSemantic, ImageInput
+from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
 from fuse.models.classes import resolve_classes
 from fuse.models.weights.hashes import hash_files, load_state
 from fuse.models.weights.published import (
@@ -58,7 +58,7 @@ def load_torchvision_semantic(
     min_size: int = MIN_SIZE,
     max_size: int | None = None,
     precision: str = "auto",
-) -> DenseSemantic:
+) -> SemanticNet:
     """A semantic net of torchvision.
 
     Args:
@@ -84,7 +84,7 @@ def load_torchvision_semantic(
     if label_space is None and path.name in {url.rpartition("/")[2] for url in published}:
         label_space = VOC_SPACE
     space, ids = resolve_classes(str(path), count, label_space, class_ids)
-    return DenseSemantic(
+    return SemanticNet(
         f"torchvision net {architecture}",
         runtime.place(_WithoutUpsampling(net), device),
         ImageInput(min_size=min_size, max_size=max_size, antialias=True),

@@ -58,16 +58,16 @@ class TransformersInstances:
         self.net = self._net.net
         self._is_thing = np.isin(self.category_ids, self.label_space.thing_ids)
 
-    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
-        """Instances of each image that score at least score_floor, best class score first."""
-        return [self._predict(image, score_floor) for image in images]
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
+        """Instances of each image that score at least score_threshold, best class score first."""
+        return [self._predict(image, score_threshold) for image in images]
 
-    def _predict(self, image: NamedImage, score_floor: float) -> Instances:
+    def _predict(self, image: NamedImage, score_threshold: float) -> Instances:
         answer, resized, padded = self._net(image)
         with torch.inference_mode():
             classes = answer.class_queries_logits[0].float().softmax(-1)[:, :-1]
             masks = answer.masks_queries_logits[0].float()
-            found = list(self._rank(classes, masks, score_floor))
+            found = list(self._rank(classes, masks, score_threshold))
             rles = [_encode(masks[query], image.size, resized, padded) for query, _, _ in found]
         kept = [place for place, rle in enumerate(rles) if coco_mask.area(rle)]
         boxes = np.array(
@@ -83,7 +83,7 @@ class TransformersInstances:
         )
 
     def _rank(
-        self, classes: Tensor, masks: Tensor, score_floor: float
+        self, classes: Tensor, masks: Tensor, score_threshold: float
     ) -> list[tuple[int, int, float]]:
         """(query, class_index, score) of the best things.
 
@@ -99,7 +99,7 @@ class TransformersInstances:
         return [
             (query, index, min(score, 1.0))
             for query, index, score in ranked
-            if self._is_thing[index] and score >= score_floor
+            if self._is_thing[index] and score >= score_threshold
         ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fuse.models.adapters.dense import crop_padding
+from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.adapters.transformers_net import TransformersNet
 from fuse.models.adapters.transformers_net import describe_transformers_weights as describe_weights
 from fuse.models.classes import resolve_classes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fuse.models import runtime
-from fuse.models.adapters.dense import crop_padding
+from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.panoptic_fpn.boxes import STRIDES
 from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
 from fuse.models.panoptic_fpn.images import label_pixels
@@ -114,14 +114,14 @@ class PanopticFpnInstances:
         self.label_space = SPACE
         self.weights_hash = self._net.weights_hash
 
-    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
         """The instances of each image, best score first; at most 100, all above 0.05."""
         self._net.start_batch(images)
 
         def predict_same_size(same_size: list[NamedImage]) -> list[Instances]:
             with torch.inference_mode():
                 features = self._net.extract_features(same_size)
-                return self._net.find_things(features, same_size[0].size, score_floor)
+                return self._net.find_things(features, same_size[0].size, score_threshold)
 
         return runtime.predict_by_size(images, predict_same_size)
 

@@ -116,7 +116,7 @@ def select_proposals(
 
 
 def select_detections(
-    probs: Tensor, boxes: Tensor, size: Sequence[int], score_floor: float
+    probs: Tensor, boxes: Tensor, size: Sequence[int], score_threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The detections of one image.
 
@@ -124,7 +124,7 @@ def select_detections(
         probs: (P, K + 1), softmax over the classes, none of them last.
         boxes: (P, K, 4), a box per proposal and class.
         size: (height, width) of the image in the input.
-        score_floor: detections below it are not wanted. The others stay the same, since
+        score_threshold: detections below it are not wanted. The others stay the same, since
             suppression goes from high scores to low.
 
     Returns:
@@ -133,7 +133,7 @@ def select_detections(
     finite = boxes.isfinite().all(dim=(1, 2)) & probs.isfinite().all(dim=1)
     boxes = ops.clip_boxes_to_image(boxes[finite], (size[0], size[1]))
     scores = probs[finite, :-1]
-    wanted = (scores > SCORE_THRESHOLD) & (scores >= score_floor)
+    wanted = (scores > SCORE_THRESHOLD) & (scores >= score_threshold)
     proposal, class_index = wanted.nonzero(as_tuple=True)
     boxes, scores = boxes[proposal, class_index], scores[wanted]
     kept = ops.batched_nms(boxes, scores, class_index, DETECTION_OVERLAP)[:DETECTIONS]

@@ -106,7 +106,7 @@ class SharedNet:
         return logits
 
     def find_things(
-        self, features: list[Tensor], size: tuple[int, int], score_floor: float
+        self, features: list[Tensor], size: tuple[int, int], score_threshold: float
     ) -> list[Instances]:
         """The instances of each image; size is that of the images."""
         resized = self.resized_size(size)
@@ -124,7 +124,7 @@ class SharedNet:
                 resized,
             )
             levels = [level[index] for level in features]
-            found.append(self._detect(levels, proposals, resized, size, score_floor))
+            found.append(self._detect(levels, proposals, resized, size, score_threshold))
         return found
 
     def _detect(
@@ -133,7 +133,7 @@ class SharedNet:
         proposals: Tensor,
         resized: tuple[int, int],
         size: tuple[int, int],
-        score_floor: float,
+        score_threshold: float,
     ) -> Instances:
         """The instances of one image among its proposals (P, 4)."""
         regions = box_rules.pool_regions(levels, proposals, BOX_CELLS)
@@ -142,7 +142,7 @@ class SharedNet:
             class_logits.softmax(dim=1),
             box_rules.decode_boxes(deltas, proposals, box_rules.DELTA_WEIGHTS),
             resized,
-            score_floor,
+            score_threshold,
         )
         probs = self._mask(levels, boxes, class_index)
         in_image = box_rules.rescale_boxes(boxes, resized, size)

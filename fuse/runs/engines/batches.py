@@ -31,7 +31,7 @@ class BatchPredictor:
         clock: where the seconds go.
         batch_size: images per call of the nets; None starts with one and doubles as long as
             the batches fit.
-        score_floor: see `Pipeline.predict`.
+        score_threshold: see `Pipeline.predict`.
         lanes: how many batches the nets get at once, each on a thread of its own.
     """
 
@@ -41,12 +41,12 @@ class BatchPredictor:
         clock: StageClock,
         *,
         batch_size: int | None,
-        score_floor: float | None,
+        score_threshold: float | None,
         lanes: int = 1,
     ) -> None:
         self._pipeline = pipeline
         self._clock = clock
-        self._score_floor = score_floor
+        self._score_threshold = score_threshold
         self._may_grow = batch_size is None
         self.batch_size = batch_size or 1
         self.lanes = lanes
@@ -86,7 +86,9 @@ class BatchPredictor:
             return [(read, None) for read in batch]
         try:
             with self._clock.time("nets"):
-                answers = iter(self._pipeline.predict(images, score_floor=self._score_floor))
+                answers = iter(
+                    self._pipeline.predict(images, score_threshold=self._score_threshold)
+                )
         except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
             if len(batch) == 1:
                 return [(replace(batch[0], image=None, error=_describe(err)), None)]

@@ -11,7 +11,7 @@ from typing import Any
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.evaluation.evaluate import TruthScorer
 from fuse.inference.pipeline import Pipeline
-from fuse.inference.prediction import lowest_kept_score
+from fuse.inference.prediction import lowest_saved_score
 from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
 from fuse.runs.engines.assignment import Assignment, describe_nets
 from fuse.runs.engines.batches import BatchPredictor, Predicted
@@ -47,12 +47,12 @@ class LocalEngine:
         self.nets = describe_nets(pipeline)
         self._device = pipeline.device
         lanes, self._threads_per_lane = plan_lanes(pipeline)
-        floor = lowest_kept_score(pipeline.config.fusion) if assignment.keep_predictions else None
+        floor = lowest_saved_score(pipeline.config.fusion) if assignment.keep_predictions else None
         self._predictor = BatchPredictor(
             pipeline,
             clock,
             batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
-            score_floor=floor,
+            score_threshold=floor,
             lanes=lanes,
         )
         self._worker = ImageWorker(

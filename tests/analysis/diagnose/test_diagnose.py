@@ -22,7 +22,7 @@ from fuse.inference.presets import FusionConfig
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, load_space
 from fuse.metrics.pq import sum_stats, summarize
-from fuse.runs.saved_predictions import read_kept_run
+from fuse.runs.saved_predictions import open_saved_predictions
 from fuse.types import BoxMasks, Instances, SemanticPrediction
 
 ROOT = Path(__file__).parents[3]
@@ -267,7 +267,7 @@ def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     content["settings"]["pipeline"]["fusion"]["rule"] = rule
     (run / "run.json").write_text(json.dumps(content))
     diagnosis = api.diagnose(run, TRUTH, orders=1)
-    kept = read_kept_run(run)
+    kept = open_saved_predictions(run)
     fused = {i: next(kept.fuse(i, [kept.fusion])) for i in kept.dataset.images}
     truth = read_panoptic_json(TRUTH)
     scorer = TruthScorer(truth, find_label_map(truth.space, kept.space))

@@ -66,7 +66,7 @@ def test_every_pixel_has_its_segments_category(truth):
 
 def test_things_are_instances_and_crowds_are_not(truth):
     prediction, options = truth
-    (instances,) = InstanceOracle("cpu", **options).predict([image_of()], score_floor=0.5)
+    (instances,) = InstanceOracle("cpu", **options).predict([image_of()], score_threshold=0.5)
     things = [
         s
         for s in prediction.segments_info

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 
 from fuse.errors import ConfigError, ModelError
-from fuse.models.adapters.dense import IMAGENET_MEAN, IMAGENET_STD
+from fuse.models.adapters.semantic_net import IMAGENET_MEAN, IMAGENET_STD
 from fuse.models.adapters.smp_semantic import describe_weights, load_smp_semantic
 from fuse.ops.argmax import upsample_argmax
 from fuse.types import NamedImage

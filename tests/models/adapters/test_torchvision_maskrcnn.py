@@ -89,7 +89,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def answers(v1_model, images):
-    return v1_model.predict(images, score_floor=0.05)
+    return v1_model.predict(images, score_threshold=0.05)
 
 
 def test_v1_answers_as_torchvision_does(v1_net, answers, images):
@@ -108,13 +108,13 @@ def test_v2_answers_as_torchvision_does(tmp_path):
         precision="float32",
         **SIZES,
     )
-    (instances,) = model.predict([image], score_floor=0.05)
+    (instances,) = model.predict([image], score_threshold=0.05)
     check_equal(instances, answer_by_hand(net, image), [0, 1, 2, 3])
 
 
 def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, images):
     for image, together in zip(images[1:], answers[1:], strict=True):
-        (alone,) = v1_model.predict([image], score_floor=0.05)
+        (alone,) = v1_model.predict([image], score_threshold=0.05)
         assert together.size == image.size
         assert together.category_ids.tolist() == alone.category_ids.tolist()
         np.testing.assert_allclose(together.boxes, alone.boxes, rtol=1e-4, atol=1e-3)
@@ -128,21 +128,21 @@ def test_the_score_floor_cuts_and_changes_nothing_else(v1_model, answers, images
     gaps = scores[:-1] - scores[1:]
     last = int(gaps.argmax())  # the largest step, so that float noise stays on its side
     floor = float(scores[last] - gaps[last] / 2)
-    (above,) = v1_model.predict(images[:1], score_floor=floor)
+    (above,) = v1_model.predict(images[:1], score_threshold=floor)
     assert above.category_ids.tolist() == answers[0].category_ids[: last + 1].tolist()
     np.testing.assert_allclose(above.scores, scores[: last + 1], rtol=1e-4)
     np.testing.assert_allclose(above.boxes, answers[0].boxes[: last + 1], rtol=1e-4, atol=1e-3)
 
 
 def test_no_instances_is_an_answer(v1_model, images):
-    (none,) = v1_model.predict(images[:1], score_floor=1.0)
+    (none,) = v1_model.predict(images[:1], score_threshold=1.0)
     assert len(none) == 0
     assert none.masks.probs.shape == (0, 28, 28)
 
 
 @pytest.mark.parametrize("size", [(1, 49), (49, 1), (1, 48), (1, 1)], ids=str)
 def test_images_thinner_than_a_pixel_of_the_input(v1_model, size):
-    (instances,) = v1_model.predict([make_image(*size)], score_floor=0.05)
+    (instances,) = v1_model.predict([make_image(*size)], score_threshold=0.05)
     assert instances.size == size
     if max(size) > 48:
         assert len(instances) == 0
@@ -173,7 +173,7 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     image = make_image(64, 80)
     by_hand = getattr(detection, V1)(weights="COCO_V1", weights_backbone=None).eval()
     by_hand.transform.min_size, by_hand.transform.max_size = (32,), 48
-    (instances,) = model.predict([image], score_floor=0.05)
+    (instances,) = model.predict([image], score_threshold=0.05)
     check_equal(instances, answer_by_hand(by_hand, image), model.category_ids)
     torch.save(kept, tmp_path / "tuned.pth")
     tuned = TorchvisionMaskRCNN(
@@ -181,7 +181,7 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
         **{"norm_eps": 0.0, "precision": "float32"},
         **SIZES,
     )
-    (same,) = tuned.predict([image], score_floor=0.05)
+    (same,) = tuned.predict([image], score_threshold=0.05)
     np.testing.assert_array_equal(same.boxes, instances.boxes)
 
 
@@ -260,6 +260,6 @@ def test_the_shipped_weights_load():
     model = TorchvisionMaskRCNN("cpu", weights="tiny_instance")
     assert model.label_space.name == "coco_super"
     assert model.category_ids.tolist() == list(range(13))
-    (instances,) = model.predict([make_image(48, 64)], score_floor=0.0)
+    (instances,) = model.predict([make_image(48, 64)], score_threshold=0.0)
     assert instances.size == (48, 64)
     assert len(model.weights_hash) == 64

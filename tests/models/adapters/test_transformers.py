@@ -30,7 +30,7 @@ from transformers_nets import (
 )
 
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
-from fuse.models.adapters.dense import crop_padding
+from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.adapters.transformers_instances import TransformersInstances
 from fuse.models.adapters.transformers_semantic import (
     TransformersSemantic,
@@ -208,7 +208,7 @@ def test_instances_are_the_things_among_the_queries(mask2former):
     folder, net, processor = mask2former
     model = TransformersInstances("cpu", weights=str(folder), precision="float32", **SPACE)
     image = make_image(64, 96)
-    (instances,) = model.predict([image], score_floor=0.05)
+    (instances,) = model.predict([image], score_threshold=0.05)
     with torch.inference_mode():
         answer = net(**processor(images=image.pixels, return_tensors="pt"))
     classes = answer.class_queries_logits[0].softmax(-1)[:, :-1].numpy()
@@ -226,7 +226,7 @@ def test_instances_are_the_things_among_the_queries(mask2former):
     assert [i for _, i in found] == [i for _, i in expected]
     assert (instances.boxes[:, 2:] > instances.boxes[:, :2]).all()
     assert (instances.boxes[:, 2] <= 96).all()
-    (none,) = model.predict([image], score_floor=1.0)
+    (none,) = model.predict([image], score_threshold=1.0)
     assert len(none) == 0
 
 

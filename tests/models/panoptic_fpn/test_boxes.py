@@ -118,7 +118,7 @@ def random_scores(rng, count=300, classes=5):
 def test_detections_are_those_of_the_loop():
     probs, boxes = random_scores(np.random.default_rng(4))
     expected = slow.select_detections(probs.numpy(), boxes.numpy(), (80, 110))
-    found = select_detections(probs, boxes, (80, 110), score_floor=0.0)
+    found = select_detections(probs, boxes, (80, 110), score_threshold=0.0)
     assert len(found[0]) == 100  # of more
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
@@ -127,8 +127,8 @@ def test_detections_are_those_of_the_loop():
 @pytest.mark.parametrize("floor", [0.2, 0.5, 0.9, 1.0])
 def test_a_score_floor_only_cuts_the_end_off(floor):
     probs, boxes = random_scores(np.random.default_rng(5))
-    every = select_detections(probs, boxes, (80, 110), score_floor=0.0)
-    above = select_detections(probs, boxes, (80, 110), score_floor=floor)
+    every = select_detections(probs, boxes, (80, 110), score_threshold=0.0)
+    above = select_detections(probs, boxes, (80, 110), score_threshold=floor)
     count = int((every[1] >= floor).sum())
     for ours, theirs in zip(above, every, strict=True):
         assert torch.equal(ours, theirs[:count])
@@ -136,14 +136,16 @@ def test_a_score_floor_only_cuts_the_end_off(floor):
 
 def test_the_floor_itself_is_kept():
     probs = torch.tensor([[0.75, 0.25]])
-    found = select_detections(probs, torch.tensor([[[0.0, 0, 9, 9]]]), (40, 40), score_floor=0.75)
+    found = select_detections(
+        probs, torch.tensor([[[0.0, 0, 9, 9]]]), (40, 40), score_threshold=0.75
+    )
     assert found[1].tolist() == [0.75]
 
 
 def test_scores_at_the_threshold_are_left_out():
     probs = torch.tensor([[0.05, 0.95], [0.0501, 0.9499]])
     boxes = torch.tensor([[[0.0, 0, 9, 9]], [[20.0, 0, 29, 9]]])
-    found, scores, _ = select_detections(probs, boxes, (40, 40), score_floor=0.0)
+    found, scores, _ = select_detections(probs, boxes, (40, 40), score_threshold=0.0)
     assert found.tolist() == [[20, 0, 29, 9]]
     assert scores.tolist() == pytest.approx([0.0501])
 

@@ -91,7 +91,7 @@ def test_labels_are_those_of_the_plain_functions(state, semantic, images):
 
 @pytest.fixture(scope="module")
 def every_instance(instance, images):
-    (every,) = instance.predict(images[:1], score_floor=0.0)
+    (every,) = instance.predict(images[:1], score_threshold=0.0)
     return every
 
 
@@ -123,10 +123,10 @@ def test_instances_are_those_of_the_plain_functions(state, every_instance, image
 def test_a_score_floor_cuts_and_changes_nothing_else(instance, every_instance, images):
     every, count = every_instance, len(every_instance) // 5
     floor = float(every.scores[count - 1 : count + 1].mean())
-    (above,) = instance.predict(images[:1], score_floor=floor)
+    (above,) = instance.predict(images[:1], score_threshold=floor)
     np.testing.assert_allclose(above.scores, every.scores[:count], rtol=1e-5)
     np.testing.assert_allclose(above.boxes, every.boxes[:count], atol=1e-3)
-    (none,) = instance.predict(images[:1], score_floor=1.0)
+    (none,) = instance.predict(images[:1], score_threshold=1.0)
     assert len(none) == 0
     assert none.size == images[0].size
 
@@ -158,10 +158,10 @@ def test_both_branches_run_one_backbone_once_per_image(semantic, instance, every
     floor = float(every_instance.scores[5])  # few masks, to save time
     with count_backbone_runs() as runs:
         labels = semantic.predict(images)
-        instances = instance.predict(images, score_floor=floor)
+        instances = instance.predict(images, score_threshold=floor)
     assert runs == [2, 1]  # two images of one size, one of another
     with count_backbone_runs() as runs:
-        alone = [instance.predict([image], score_floor=floor)[0] for image in images]
+        alone = [instance.predict([image], score_threshold=floor)[0] for image in images]
         alone_labels = [semantic.predict([image])[0] for image in reversed(images)]
     assert len(runs) == 5  # the last image's features were at hand
     assert len(instances[0]) >= 5
@@ -180,7 +180,7 @@ def test_threads_keep_their_features_to_themselves(semantic, instance, every_ins
     def ask(image):
         (labels,) = semantic.predict([image])
         everyone_asked_once.wait(60)
-        instance.predict([image], score_floor=floor)
+        instance.predict([image], score_threshold=floor)
         return labels.label_map
 
     with count_backbone_runs() as runs, ThreadPoolExecutor(len(images)) as pool:
@@ -241,7 +241,7 @@ def test_labels_are_detectron2s(detectron2, semantic, images, place):
 @pytest.mark.parametrize("place", [0, 1])
 def test_instances_are_detectron2s(detectron2, instance, images, place):
     """Float noise may turn a tie of another machine: nearly all must have their twin."""
-    (found,) = instance.predict([images[place]], score_floor=0.05)
+    (found,) = instance.predict([images[place]], score_threshold=0.05)
     boxes, scores = detectron2[f"boxes{place}"], detectron2[f"scores{place}"]
     masks = np.unpackbits(detectron2[f"masks{place}"], axis=-1).astype(bool)
     category_ids = np.array(SPACE.thing_ids)[detectron2[f"classes{place}"]]

@@ -22,7 +22,7 @@ class SmallDevice:
         self.room = room
         self.calls = []
 
-    def predict(self, images, *, score_floor):
+    def predict(self, images, *, score_threshold):
         self.calls.append(len(images))
         if len(images) > self.room:
             try:
@@ -40,7 +40,7 @@ def read_images(count):
 
 
 def predict(nets, count, batch_size):
-    predictor = BatchPredictor(nets, StageClock(), batch_size=batch_size, score_floor=None)
+    predictor = BatchPredictor(nets, StageClock(), batch_size=batch_size, score_threshold=None)
     pairs = list(predictor.predict_all(read_images(count)))
     assert [read.task.file_name for read, _ in pairs] == [f"{n}.jpg" for n in range(count)]
     return pairs
@@ -65,7 +65,7 @@ class Picky:
     def __init__(self, most, error):
         self.most, self.error, self.calls = most, error, []
 
-    def predict(self, images, *, score_floor):
+    def predict(self, images, *, score_threshold):
         self.calls.append(len(images))
         if len(images) > self.most:
             raise self.error
@@ -90,8 +90,8 @@ def test_full_memory_is_known_by_its_words(message):
 
 def test_one_bad_image_does_not_make_batches_small():
     class Nets(Picky):
-        def predict(self, images, *, score_floor):
-            answers = super().predict(images, score_floor=score_floor)
+        def predict(self, images, *, score_threshold):
+            answers = super().predict(images, score_threshold=score_threshold)
             if "2.jpg" in answers:
                 raise ValueError("bad")
             return answers
@@ -126,7 +126,7 @@ class CountingNets:
         self.inside, self.most_inside = 0, 0
         self.lock = threading.Lock()
 
-    def predict(self, images, *, score_floor):
+    def predict(self, images, *, score_threshold):
         with self.lock:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
@@ -140,7 +140,7 @@ class CountingNets:
 def test_as_many_batches_at_once_as_there_are_lanes_and_in_order(lanes, batch_size):
     nets = CountingNets()
     predictor = BatchPredictor(
-        nets, StageClock(), batch_size=batch_size, score_floor=None, lanes=lanes
+        nets, StageClock(), batch_size=batch_size, score_threshold=None, lanes=lanes
     )
     pairs = list(predictor.predict_all(read_images(24)))
     assert [answer for _, answer in pairs] == [f"{n}.jpg" for n in range(24)]
@@ -151,7 +151,7 @@ def test_few_images_are_in_memory_with_several_lanes():
     read, most = [], 0
     images = (read.append(image) or image for image in read_images(60))
     predictor = BatchPredictor(
-        CountingNets(), StageClock(), batch_size=1, score_floor=None, lanes=3
+        CountingNets(), StageClock(), batch_size=1, score_threshold=None, lanes=3
     )
     for done, _ in enumerate(predictor.predict_all(images), start=1):
         most = max(most, len(read) - done)
@@ -160,7 +160,7 @@ def test_few_images_are_in_memory_with_several_lanes():
 
 def test_who_stops_listening_stops_the_nets():
     nets = CountingNets()
-    predictor = BatchPredictor(nets, StageClock(), batch_size=1, score_floor=None, lanes=2)
+    predictor = BatchPredictor(nets, StageClock(), batch_size=1, score_threshold=None, lanes=2)
     pairs = predictor.predict_all(read_images(1000))
     next(pairs)
     pairs.close()

@@ -27,7 +27,7 @@ class Nets:
     def __init__(self):
         self.calls = []
 
-    def predict(self, images, *, score_floor):
+    def predict(self, images, *, score_threshold):
         self.calls.append([image.file_name for image in images])
         if any(image.pixels[0, 0, 0] == 255 for image in images):
             raise RuntimeError("no memory left")
@@ -65,7 +65,7 @@ def make_tasks(count):
 
 
 def do(tasks, nets, worker, *, batch_size, threads, timeout=60.0):
-    predictor = BatchPredictor(nets, StageClock(), batch_size=batch_size, score_floor=None)
+    predictor = BatchPredictor(nets, StageClock(), batch_size=batch_size, score_threshold=None)
     return run_local(tasks, predictor, worker, threads=threads, timeout=timeout)
 
 

@@ -54,7 +54,7 @@ class Nobody:
         self.label_space = load_space("coco_super")
         self.weights_hash = ""
 
-    def predict(self, images, *, score_floor):
+    def predict(self, images, *, score_threshold):
         masks = BoxMasks(np.zeros((0, 28, 28), np.float32))
         boxes, scores, ids = np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32)
         return [Instances(boxes, scores, ids, masks, image.size) for image in images]

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from fuse.errors import ConfigError, ModelOutputError
 from fuse.labels import load_space
-from fuse.models.adapters.dense import DenseSemantic, ImageInput, crop_padding, to_size
+from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, crop_padding, to_size
 from fuse.ops.argmax import upsample_argmax
 from fuse.types import NamedImage
 
@@ -141,7 +141,7 @@ def test_a_size_is_two_numbers():
 
 def make_model(forward, **options):
     space = load_space("coco_super")
-    return DenseSemantic(
+    return SemanticNet(
         "toy net",
         forward,
         ImageInput(**options),

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.labels import load_space
-from fuse.models.adapters.saved import SavedInstances, SavedLabelMaps
+from fuse.models.adapters.precomputed import PrecomputedInstances, PrecomputedLabelMaps
 from fuse.types import NamedImage
 
 SIZE = (20, 28)
@@ -51,7 +51,7 @@ def test_label_maps_from_pngs(tmp_path, label_map):
     (tmp_path / "trip").mkdir()
     Image.fromarray(label_map).save(tmp_path / "trip" / "a.png")
     Image.fromarray(label_map[::-1]).save(tmp_path / "b.png")
-    model = SavedLabelMaps("cpu", path=str(tmp_path), label_space=SPACE)
+    model = PrecomputedLabelMaps("cpu", path=str(tmp_path), label_space=SPACE)
     first, second = model.predict([image_of("trip/a.jpg"), image_of("deep/b.jpeg")])
     assert (first.label_map == label_map).all()
     assert (second.label_map == label_map[::-1]).all()
@@ -60,7 +60,7 @@ def test_label_maps_from_pngs(tmp_path, label_map):
         model.predict([image_of("c.jpg")])
     before = model.weights_hash
     Image.fromarray(label_map).save(tmp_path / "b.png")
-    assert SavedLabelMaps("cpu", path=str(tmp_path), label_space=SPACE).weights_hash != before
+    assert PrecomputedLabelMaps("cpu", path=str(tmp_path), label_space=SPACE).weights_hash != before
 
 
 def test_label_maps_from_a_result_file(tmp_path, label_map):
@@ -70,7 +70,7 @@ def test_label_maps_from_a_result_file(tmp_path, label_map):
         if c
     ]
     (tmp_path / "stuff.json").write_text(json.dumps(entries))
-    model = SavedLabelMaps("cpu", path=str(tmp_path / "stuff.json"), label_space=SPACE)
+    model = PrecomputedLabelMaps("cpu", path=str(tmp_path / "stuff.json"), label_space=SPACE)
     known, empty = model.predict([image_of("val/000000000012.jpg"), image_of("13.jpg")])
     assert (known.label_map == label_map).all()
     assert not empty.label_map.any()
@@ -78,8 +78,10 @@ def test_label_maps_from_a_result_file(tmp_path, label_map):
 
 def test_instances_by_the_number_in_the_name(instance_file):
     path, masks = instance_file
-    model = SavedInstances("cpu", path=str(path), label_space=SPACE)
-    found, none = model.predict([image_of("000000000012.jpg"), image_of("99.jpg")], score_floor=0.5)
+    model = PrecomputedInstances("cpu", path=str(path), label_space=SPACE)
+    found, none = model.predict(
+        [image_of("000000000012.jpg"), image_of("99.jpg")], score_threshold=0.5
+    )
     assert found.scores.tolist() == [0.9, 0.5]
     assert found.category_ids.tolist() == [1, 1]
     for rle, mask in zip(found.masks.rles, masks[[0, 3]], strict=True):
@@ -95,19 +97,19 @@ def test_instances_by_a_list_of_images(instance_file, tmp_path):
         {"id": 34, "file_name": "b.jpg", "height": SIZE[0], "width": SIZE[1]},
     ]
     (tmp_path / "images.json").write_text(json.dumps({"images": images}))
-    model = SavedInstances(
+    model = PrecomputedInstances(
         "cpu", path=str(path), label_space=SPACE, images=str(tmp_path / "images.json")
     )
-    found = model.predict([image_of("trip/a.jpg"), image_of("sub/b.jpg")], score_floor=0.0)
+    found = model.predict([image_of("trip/a.jpg"), image_of("sub/b.jpg")], score_threshold=0.0)
     assert [len(instances) for instances in found] == [3, 1]
     with pytest.raises(DataError, match=r"images\.json: does not list c\.jpg"):
-        model.predict([image_of("c.jpg")], score_floor=0.0)
+        model.predict([image_of("c.jpg")], score_threshold=0.0)
 
 
 def test_a_name_without_a_number_needs_a_list(instance_file):
     path, _ = instance_file
-    model = SavedInstances("cpu", path=str(path), label_space=SPACE)
+    model = PrecomputedInstances("cpu", path=str(path), label_space=SPACE)
     with pytest.raises(DataError, match=r"cat\.jpg: is no number; set images"):
-        model.predict([image_of("cat.jpg")], score_floor=0.5)
+        model.predict([image_of("cat.jpg")], score_threshold=0.5)
     with pytest.raises(CocoFormatError, match=r"none\.json"):
-        SavedInstances("cpu", path="none.json", label_space=SPACE)
+        PrecomputedInstances("cpu", path="none.json", label_space=SPACE)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse.errors import ConfigError
-from fuse.fusion import drop_unsure_stuff
-from fuse.fusion.certainty import find_probabilities, score_stuff
-from fuse.fusion.evidence import REACH
+from fuse.fusion import drop_by_stuff_score
+from fuse.fusion.class_logits import REACH
+from fuse.fusion.stuff_score import find_probabilities, score_stuff
 from fuse.inference.prediction import ImagePrediction, fuse_image
 from fuse.inference.presets import FusionConfig
 from fuse.types import SemanticLogits, SemanticPrediction, TargetLogits
@@ -79,8 +79,8 @@ def test_what_scores_less_becomes_void_and_ids_close_up(seed, stuff_score):
 
 def test_a_net_without_logits_is_sure():
     fused, semantic = fuse_noise(1, (8, 8), (2, 2))
-    assert drop_unsure_stuff(fused, SemanticPrediction(semantic.label_map), 1.0) is fused
-    assert drop_unsure_stuff(fused, semantic, 0.0) is fused
+    assert drop_by_stuff_score(fused, SemanticPrediction(semantic.label_map), 1.0) is fused
+    assert drop_by_stuff_score(fused, semantic, 0.0) is fused
 
 
 def test_probabilities_are_those_of_the_classes_near_the_best():

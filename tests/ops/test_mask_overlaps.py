@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference.masks import full_frame_masks
 
-from fuse.ops.contest import count_shared, majority_labels
+from fuse.ops.mask_overlaps import count_shared, majority_labels
 from fuse.ops.masks import mask_runs
 
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuse.ops.evidence import image_axes, relative_logits, upsample_best, upsample_window
+from fuse.ops.class_logits import image_axes, relative_logits, upsample_best, upsample_window
 from fuse.types import Float32Array, Int32Array, LabelSpace, SemanticPrediction
 
 # A class whose logit lies this far below a cell's largest has 2 % of its probability.
@@ -17,7 +17,7 @@ Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ClassEvidence:
+class ClassLogits:
     """How much a semantic net says for classes: 0 = next to nothing, REACH = its first choice.
 
     What it says for no category counts for each thing class that it does not know: many nets
@@ -36,7 +36,7 @@ class ClassEvidence:
     of_class: Callable[[int, Window], Float32Array]
 
 
-def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassEvidence:
+def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassLogits:
     """Measure an image's evidence.
 
     It is the height of the logits above a floor (`relative_logits`). A net without logits
@@ -61,7 +61,7 @@ def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassEvide
     is_thing = np.isin(target.category_ids, space.thing_ids)
     thing_planes = np.concatenate((planes[is_thing], of_void[np.newaxis]))
     _, things = upsample_best(thing_planes, target.logits)
-    return ClassEvidence(
+    return ClassLogits(
         stuff_labels,
         stuff,
         things,
@@ -71,7 +71,7 @@ def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassEvide
     )
 
 
-def _weigh_labels(label_map: Int32Array, space: LabelSpace) -> ClassEvidence:
+def _weigh_labels(label_map: Int32Array, space: LabelSpace) -> ClassLogits:
     """Evidence from a label map; which things its net knows it does not tell, so void is any."""
     is_stuff = np.isin(label_map, space.stuff_ids)
     is_strange = ~(is_stuff | np.isin(label_map, (0, *space.thing_ids)))
@@ -85,7 +85,7 @@ def _weigh_labels(label_map: Int32Array, space: LabelSpace) -> ClassEvidence:
         evidence: Float32Array = ((labels == category_id) | (labels == 0)) * first_choice
         return evidence
 
-    return ClassEvidence(
+    return ClassLogits(
         np.where(is_stuff, label_map, np.int32(0)),
         is_stuff * first_choice,
         ~is_stuff * first_choice,

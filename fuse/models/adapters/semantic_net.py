@@ -2,7 +2,7 @@
 
 Every such net, whatever library it comes from, is a function from a batch of images to a grid
 of logits. What differs is how it wants its images, which is an `ImageInput`, and what its
-classes are. `DenseSemantic` holds these together as a semantic model.
+classes are. `SemanticNet` holds these together as a semantic model.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def to_size(size: Sequence[int] | None) -> tuple[int, int] | None:
     return size[0], size[1]
 
 
-class DenseSemantic:
+class SemanticNet:
     """A semantic model around any function from images to logits.
 
     Args:
@@ -211,7 +211,7 @@ def crop_padding(
         size: of the image.
         resized: of the image inside the input.
         padded: of the input.
-        align_corners: the net's convention, see `DenseSemantic`.
+        align_corners: the net's convention, see `SemanticNet`.
     """
     cells, scale, offset = [], [], []
     for axis in (0, 1):

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fuse.fusion.evidence import REACH
-from fuse.ops.evidence import relative_logits, sum_by_segment
+from fuse.fusion.class_logits import REACH
+from fuse.ops.class_logits import relative_logits, sum_by_segment
 from fuse.types import Float32Array, PanopticPrediction, SemanticPrediction, TargetLogits
 
 
-def drop_unsure_stuff(
+def drop_by_stuff_score(
     prediction: PanopticPrediction, semantic: SemanticPrediction, stuff_score: float
 ) -> PanopticPrediction:
     """Leave out stuff segments that score less; their pixels become void.

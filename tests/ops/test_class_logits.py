@@ -5,7 +5,7 @@ from factories import target_logits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.evidence import image_axes, relative_logits, upsample_best, upsample_window
+from fuse.ops.class_logits import image_axes, relative_logits, upsample_best, upsample_window
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 9))

@@ -16,7 +16,7 @@ from fuse.models.weights.hashes import hash_files
 from fuse.types import Instances, NamedImage, SemanticPrediction
 
 
-class SavedLabelMaps:
+class PrecomputedLabelMaps:
     """Label maps from a folder of PNGs, or from a COCO result file of stuff.
 
     Args:
@@ -57,7 +57,7 @@ class SavedLabelMaps:
         ]
 
 
-class SavedInstances:
+class PrecomputedInstances:
     """Instances from a COCO result file.
 
     Args:
@@ -80,8 +80,8 @@ class SavedInstances:
         self._find_id = _ImageIds(images)
         self.weights_hash = hash_files([source])
 
-    def predict(self, images: Sequence[NamedImage], *, score_floor: float) -> list[Instances]:
-        """The instances of each image that score at least score_floor, in the file's order.
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
+        """The instances of each image that score at least score_threshold, in the file's order.
 
         Raises:
             CocoFormatError: an entry is wrong.
@@ -89,7 +89,7 @@ class SavedInstances:
         """
         return [
             self._predictions.load_instances(
-                self._find_id(image), image.size, score_threshold=score_floor
+                self._find_id(image), image.size, score_threshold=score_threshold
             )
             for image in images
         ]
