@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fuse.version import __version__
 
 if TYPE_CHECKING:
+    from fuse import api
     from fuse.api import demo, evaluate, run
     from fuse.errors import FuseError
     from fuse.fusion import fuse_by_overlap
@@ -82,6 +83,7 @@ __all__ = [
     "SemanticPrediction",
     "__version__",
     "annotation_to_json",
+    "api",
     "demo",
     "evaluate",
     "fuse_by_overlap",
@@ -98,6 +100,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of the name
+    if name == "api":
+        return import_module("fuse.api")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'fuse' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

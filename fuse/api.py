@@ -1,11 +1,6 @@
-"""All that the command line does, as functions; most commands call the one of their name.
-
-Paths may also be given as text.
-"""
+"""All that the command line does, as functions; most commands call the one of their name."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from fuse.analysis.compare import Comparison, compare
 from fuse.analysis.diagnose.diagnose import diagnose
@@ -28,7 +23,7 @@ from fuse.evaluation.evaluate import Evaluation, evaluate
 from fuse.evaluation.per_image import write_per_image_csv
 from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.inference.presets import find_examples, list_pipelines
-from fuse.io.files import take_text
+from fuse.io.files import StrPath
 from fuse.labels import list_maps
 from fuse.models.registry import list_models
 from fuse.report.build import Report, report
@@ -38,8 +33,9 @@ from fuse.runs.run import Progress, RunResult, run
 from fuse.runs.verify import Verification, verify
 
 
-@take_text
-def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
+def demo(
+    out: StrPath, *, on_progress: Progress | None = None, overwrite: bool = False
+) -> RunResult:
     """Run the default pipeline over the example images, score it and draw what it saw.
 
     Raises:

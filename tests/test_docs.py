@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -72,6 +74,19 @@ def test_the_python_runs(monkeypatch, capsys):
     (code,) = [text for language, text in BLOCKS if language == "python"]
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own README
     assert "animal" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_python_type_checks(tmp_path):
+    """The block, and the calls that stand in the text."""
+    (code,) = [text for language, text in BLOCKS if language == "python"]
+    calls = re.findall(r"`(fuse\.[\w.]+\(.+?)`", README)
+    assert len(calls) >= 3
+    path = tmp_path / "readme.py"
+    path.write_text("\n".join([code, "import fuse", *calls]), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
 
 
 def test_the_changelog_names_the_version():

@@ -8,7 +8,7 @@ import fuse
 
 def test_all_is_exact():
     homes = {name for names in fuse._HOMES.values() for name in names}
-    assert set(fuse.__all__) == homes | {"__version__"}
+    assert set(fuse.__all__) == homes | {"__version__", "api"}
     assert list(fuse.__all__) == sorted(fuse.__all__)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from fuse.analysis.compared_runs import (
 from fuse.analysis.published_results import Anchor, find_anchors
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
 from fuse.metrics.pq import PQResult, summarize
@@ -164,12 +163,11 @@ class Comparison:
         }
 
 
-@take_text
 def compare(
-    runs: Sequence[Path],
-    gt: Path,
+    runs: Sequence[StrPath],
+    gt: StrPath,
     *,
-    gt_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
     intersect: bool = False,
     seed: int = 0,
     workers: int | None = None,
@@ -197,7 +195,7 @@ def compare(
     if len(runs) < 2:
         raise DataError("one run cannot be compared; name two or more")
     truth = read_panoptic_json(gt, gt_dir)
-    sources = [open_source(path, truth) for path in runs]
+    sources = [open_source(to_path(path), truth) for path in runs]
     image_ids = find_common_images(sources, intersect=intersect)
     space = find_common_classes(sources, intersect=intersect)
     total = len(image_ids) * (len(sources) + sum(source.kept is not None for source in sources))

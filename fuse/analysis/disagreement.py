@@ -26,7 +26,7 @@ import numpy as np
 from fuse.fusion import fuse_by_overlap
 from fuse.inference.prediction import ImagePrediction, choose_classes
 from fuse.io.coco.panoptic import ImageId, ImageRecord
-from fuse.io.files import take_text, write_whole
+from fuse.io.files import StrPath, write_whole
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
@@ -158,9 +158,8 @@ class Disagreement:
         write_whole(path, (json.dumps(content, allow_nan=False) + "\n").encode())
 
 
-@take_text
 def disagree(
-    predictions: Path,
+    predictions: StrPath,
     *,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,

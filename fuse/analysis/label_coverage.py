@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from fuse.evaluation.evaluate import Evaluation, TruthScorer
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.io.label_files import write_label_map
 from fuse.labels import (
     LabelMap,
@@ -98,7 +97,7 @@ def list_space_rows() -> list[tuple[str, str, str, str]]:
     ]
 
 
-def list_category_rows(name: str) -> list[tuple[str, ...]]:
+def list_category_rows(name: StrPath) -> list[tuple[str, ...]]:
     """(category_id, name, kind, supercategory, row of a net) of each category of a label space.
 
     Args:
@@ -110,7 +109,7 @@ def list_category_rows(name: str) -> list[tuple[str, ...]]:
     >>> list_category_rows("cityscapes")[0]
     ('7', 'road', 'stuff', 'flat', '0')
     """
-    row_of = {category_id: row for row, category_id in enumerate(load_category_ids(name))}
+    row_of = {category_id: row for row, category_id in enumerate(load_category_ids(str(name)))}
     return [
         (
             str(category.category_id),
@@ -123,7 +122,7 @@ def list_category_rows(name: str) -> list[tuple[str, ...]]:
     ]
 
 
-def list_coco_categories(name: str) -> list[dict[str, Any]]:
+def list_coco_categories(name: StrPath) -> list[dict[str, Any]]:
     """The categories of a label space as they stand in a COCO panoptic JSON.
 
     Args:
@@ -138,8 +137,7 @@ def list_coco_categories(name: str) -> list[dict[str, Any]]:
     return categories_to_json(load_space(name))
 
 
-@take_text
-def draft(source: str, target: str, path: Path) -> LabelMap:
+def draft(source: StrPath, target: StrPath, path: StrPath) -> LabelMap:
     """Write the map from one label space to another as a CSV file to be completed by hand.
 
     It is the one that ships; where none does, categories of one name are joined and the others
@@ -155,18 +153,17 @@ def draft(source: str, target: str, path: Path) -> LabelMap:
         DataError: there is such a file already.
     """
     label_map = draft_label_map(load_space(source), load_space(target))
-    write_label_map(path, label_map)
+    write_label_map(to_path(path), label_map)
     return label_map
 
 
-@take_text
 def audit(
-    source: str,
-    target: str,
-    gt: Path | None = None,
+    source: StrPath,
+    target: StrPath,
+    gt: StrPath | None = None,
     *,
-    map_file: Path | None = None,
-    gt_dir: Path | None = None,
+    map_file: StrPath | None = None,
+    gt_dir: StrPath | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> LabelAudit:
     """Say what a label map covers and, with a ground truth, the PQ that it leaves within reach.
@@ -189,7 +186,7 @@ def audit(
     (('pole', 'traffic sign'), {'person': ('person', 'rider')})
     """
     spaces = load_space(source), load_space(target)
-    label_map = read_label_map(map_file, *spaces) if map_file else find_label_map(*spaces)
+    label_map = read_label_map(to_path(map_file), *spaces) if map_file else find_label_map(*spaces)
     found = audit_map(label_map)
     if gt is None:
         return found
@@ -226,8 +223,8 @@ def audit_map(label_map: LabelMap) -> LabelAudit:
 
 def score_ceiling(
     label_map: LabelMap,
-    gt: Path,
-    gt_dir: Path | None = None,
+    gt: StrPath,
+    gt_dir: StrPath | None = None,
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:

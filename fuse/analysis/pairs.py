@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import ResultsFile, read_results
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.io.pairs import PairCount, write_pairs
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
 from fuse.ops.mask_overlaps import count_shared
@@ -29,13 +28,12 @@ MIN_SHARE = 0.1  # of the smaller mask
 Wins = Counter[tuple[int, int]]  # (category_id above, category_id below) -> overlaps
 
 
-@take_text
 def pairs(
-    gt: Path,
-    instances: Path,
-    out: Path,
+    gt: StrPath,
+    instances: StrPath,
+    out: StrPath,
     *,
-    gt_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
     label_space: str | None = None,
     min_count: int = 1,
     workers: int | None = None,
@@ -67,7 +65,7 @@ def pairs(
         FuseError: see `read_panoptic_json` and `read_results`.
     """
     truth = read_panoptic_json(gt, gt_dir)
-    annotated = read_results(instances, truth.space)
+    annotated = read_results(to_path(instances), truth.space)
     target = load_space(label_space) if label_space else truth.space
     label_map = find_label_map(truth.space, target)
     images = [i for i in truth.annotations if i in annotated.entries]
@@ -98,7 +96,7 @@ def pairs(
             f"least {min_count} overlaps; take more images or a smaller least count"
         )
     found.sort(key=lambda pair: (-pair.wins - pair.losses, pair.above, pair.below))
-    write_pairs(out, found)
+    write_pairs(to_path(out), found)
     return tuple(found)
 
 

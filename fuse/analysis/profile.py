@@ -23,7 +23,7 @@ from fuse.inference.presets import (
     read_pipeline,
     refuse_plugins,
 )
-from fuse.io.files import take_text
+from fuse.io.files import StrPath
 from fuse.io.images import list_images, read_image
 from fuse.io.png import write_id_map
 from fuse.models.output_checks import predict_instances, predict_semantic
@@ -77,7 +77,6 @@ class ProfileRow:
         return asdict(self)
 
 
-@take_text
 def profile(
     pipelines: Sequence[str],
     *,
@@ -86,7 +85,7 @@ def profile(
     device: str = "auto",
     random_weights: bool = False,
     allow_plugins: bool = False,
-    weights_dir: Path | None = None,
+    weights_dir: StrPath | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[ProfileRow]:
     """Measure nets one by one, and what fusing and files add for those who ask for a pair.

@@ -18,7 +18,7 @@ from fuse.evaluation.evaluate import TruthScorer
 from fuse.fusion import METHODS
 from fuse.inference.presets import THRESHOLDS, FusionConfig
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import take_text, write_whole
+from fuse.io.files import StrPath, write_whole
 from fuse.labels import find_truth_map
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
@@ -93,13 +93,12 @@ class SweepResult:
         write_whole(path, text.getvalue().encode())
 
 
-@take_text
 def sweep(
-    predictions: Path,
-    gt: Path,
+    predictions: StrPath,
+    gt: StrPath,
     grid: Sequence[str],
     *,
-    gt_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
     holdout: float = 0.0,
     seed: int = 0,
     workers: int | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.pairing import match_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.io.png import read_id_map_file
 from fuse.io.run_files import is_run
 from fuse.labels import LabelMap, find_truth_map, map_panoptic
@@ -229,17 +228,16 @@ class TruthScorer:
         )
 
 
-@take_text
 def evaluate(
-    gt: Path,
-    pred: Path,
+    gt: StrPath,
+    pred: StrPath,
     *,
-    gt_dir: Path | None = None,
-    pred_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
+    pred_dir: StrPath | None = None,
     official: bool = False,
     strict: bool = False,
-    semantic: Path | None = None,
-    instances: Path | None = None,
+    semantic: StrPath | None = None,
+    instances: StrPath | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -276,8 +274,8 @@ def evaluate(
     used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official)
-    semantic_file = open_semantic(semantic, scorer.space) if semantic else None
-    instance_file = read_results(instances, scorer.space) if instances else None
+    semantic_file = open_semantic(to_path(semantic), scorer.space) if semantic else None
+    instance_file = read_results(to_path(instances), scorer.space) if instances else None
     notes += check_heads(truth, predictions, mapped=label_map is not None)
     notes += check_branches(truth, semantic_file, instance_file)
     image_ids = list(truth.annotations)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fuse.errors import ModelNotFoundError
 from fuse.inference.presets import ModelConfig, PipelineConfig, list_pipelines, read_pipeline
-from fuse.io.files import take_text
+from fuse.io.files import StrPath
 from fuse.models.registry import find_needed_weights, needs_plugin_permission
 from fuse.models.weights.fetching import FetchedFile, Progress, check_weights, fetch_weights
 from fuse.models.weights.sources import (
@@ -66,11 +66,10 @@ class PipelineEntry:
         return asdict(self)
 
 
-@take_text
 def fetch(
     pipelines: Sequence[str],
     *,
-    to: Path | None = None,
+    to: StrPath | None = None,
     overrides: Sequence[str] = (),
     on_progress: Progress = lambda _name, _there, _total: None,
 ) -> list[FetchedFile]:
@@ -110,7 +109,7 @@ def fetch(
 
 
 def place_weights(
-    config: PipelineConfig, weights_dir: Path | None, on_fetch: Progress | None = None
+    config: PipelineConfig, weights_dir: StrPath | None, on_fetch: Progress | None = None
 ) -> dict[str, Mapping[str, Any]]:
     """The options of both nets, published weights replaced by where they lie, fetched if need be.
 
@@ -139,8 +138,7 @@ def place_model_weights(
     return {**model.options, "weights": str(fetch_weights(needed, on_fetch))}
 
 
-@take_text
-def describe_pipelines(weights_dir: Path | None = None) -> list[PipelineEntry]:
+def describe_pipelines(weights_dir: StrPath | None = None) -> list[PipelineEntry]:
     """The pipelines that ship and their weights; no net's library is loaded for this.
 
     Args:

@@ -19,6 +19,7 @@ from fuse.inference.prediction import (
     map_logits,
 )
 from fuse.inference.presets import ModelConfig, PipelineConfig, read_pipeline
+from fuse.io.files import StrPath
 from fuse.labels import LabelMap, find_label_map, load_partners, load_space, read_label_map
 from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.registry import create_instance_model, create_semantic_model
@@ -78,7 +79,7 @@ class Pipeline:
         config: PipelineConfig,
         device: str = "auto",
         *,
-        weights_dir: Path | None = None,
+        weights_dir: StrPath | None = None,
         on_fetch: FetchProgress | None = None,
     ) -> None:
         self.config = config
@@ -121,7 +122,7 @@ class Pipeline:
         overrides: Sequence[str] = (),
         device: str = "auto",
         *,
-        weights_dir: Path | None = None,
+        weights_dir: StrPath | None = None,
     ) -> Pipeline:
         """Build a pipeline from a preset's name or file, as `read_pipeline` reads it."""
         return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EINVAL
-from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO, overload
 
 from fuse.errors import DataError
 
-P = ParamSpec("P")
-R = TypeVar("R")
+StrPath = str | Path  # what public functions take for a file or folder
 
 PART_ENDING = ".part"
 # What ends so is a file; a text without such an ending may as well be a name.
@@ -26,29 +23,19 @@ FILE_ENDINGS = (
 )
 
 
-def take_text(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, which makes paths of text where it wants paths."""
-    signature = inspect.signature(function)
-    wanted = {name: str(p.annotation) for name, p in signature.parameters.items()}
+@overload
+def to_path(path: StrPath) -> Path: ...
+@overload
+def to_path(path: StrPath | None) -> Path | None: ...
+def to_path(path: StrPath | None) -> Path | None:
+    """The path of a file or folder on this machine; None stays None.
 
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = signature.bind(*args, **kwargs)
-        for name, value in given.arguments.items():
-            if isinstance(value, str) and wanted[name] in ("Path", "Path | None"):
-                given.arguments[name] = _make_path(value)
-            elif wanted[name] == "Sequence[Path]":
-                given.arguments[name] = [_make_path(str(each)) for each in value]
-        return function(*given.args, **given.kwargs)
-
-    return call
-
-
-def _make_path(text: str) -> Path:
-    """The path; DataError for a URL, of which a path would be another thing."""
-    if "://" in text:
-        raise DataError(f"{text} is a URL; only images are read from URLs, give a local path")
-    return Path(text)
+    Raises:
+        DataError: it is text with a URL, of which `Path` would make another thing.
+    """
+    if isinstance(path, str) and "://" in path:
+        raise DataError(f"{path} is a URL; only images are read from URLs, give a local path")
+    return None if path is None else Path(path)
 
 
 def resolve_path(text: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.metrics.pq import PQResult
 from fuse.ops.memory import keep_freed_memory
 from fuse.report.document import write_document
@@ -44,18 +44,17 @@ class Report:
     size: int
 
 
-@take_text
 def report(
-    run: Path,
-    second: Path | None = None,
+    run: StrPath,
+    second: StrPath | None = None,
     *,
-    gt: Path | None = None,
-    gt_dir: Path | None = None,
-    images: Path | None = None,
+    gt: StrPath | None = None,
+    gt_dir: StrPath | None = None,
+    images: StrPath | None = None,
     photos: int = IMAGES_SHOWN,
-    sweep: Path | None = None,
-    ledger: Path | None = None,
-    out: Path | None = None,
+    sweep: StrPath | None = None,
+    ledger: StrPath | None = None,
+    out: StrPath | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -82,11 +81,12 @@ def report(
     """
     keep_freed_memory()
     extras = {
-        "sweep": read_sweep(sweep) if sweep else None,
-        "ledger": read_ledger(ledger) if ledger else None,
+        "sweep": read_sweep(to_path(sweep)) if sweep else None,
+        "ledger": read_ledger(to_path(ledger)) if ledger else None,
     }
     truth = read_panoptic_json(gt, gt_dir) if gt else None
-    runs = open_runs([run, second] if second else [run], truth)
+    run = to_path(run)
+    runs = open_runs([run, to_path(second)] if second else [run], truth)
     count = len(runs[0].dataset.annotations)
     total, done = count + min(count, photos), 0
 
@@ -103,7 +103,7 @@ def report(
     results = [summarize_run(place, common, one) for place, one in enumerate(runs)]
     shown = choose_images(rated, photos)
     paths = find_images(
-        [image.file_name for image in shown], [one.run_file for one in runs], images
+        [image.file_name for image in shown], [one.run_file for one in runs], to_path(images)
     )
     figures = {
         "fuse": __version__,
@@ -111,14 +111,14 @@ def report(
             _describe(*described)
             for described in zip(runs, name_apart([r.path for r in runs]), results, strict=True)
         ],
-        "truth": str(gt) if gt else None,
+        "truth": str(to_path(gt)) if gt else None,
         "mapped": runs[0].scorer.mapped if runs[0].scorer else None,
         "compared": len(common),
         "all_pq": [list(image.pq) for image in rated],
         "photos": [image.to_json() | {"missing": image.file_name not in paths} for image in shown],
         **extras,
     }
-    path = out or (run if run.is_dir() else run.parent) / REPORT_FILE
+    path = to_path(out) or (run if run.is_dir() else run.parent) / REPORT_FILE
     size = write_document(path, figures, _stream(shown, runs, paths, workers, step))
     missing = sum(image.file_name not in paths for image in shown)
     return Report(path, len(rated), len(shown), missing, size)

@@ -14,7 +14,7 @@ from fuse.inference.presets import THRESHOLDS, FusionConfig, change_fusion, pars
 from fuse.io.coco.image_list import read_categories, read_image_list
 from fuse.io.coco.panoptic import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.coco.results import LabelFolder, ResultsFile, open_semantic, read_results
-from fuse.io.files import take_text, write_pair_aside
+from fuse.io.files import StrPath, to_path, write_pair_aside
 from fuse.io.images import png_names
 from fuse.io.names import check_links, make_parent
 from fuse.io.png import write_id_map
@@ -72,14 +72,13 @@ class _Inputs:
         return fuse_image(semantic, instances, self.space, self.fusion, {})
 
 
-@take_text
 def combine(
-    out: Path,
+    out: StrPath,
     *,
-    instances: Path,
-    semantic: Path,
-    images: Path,
-    categories: str | None = None,
+    instances: StrPath,
+    semantic: StrPath,
+    images: StrPath,
+    categories: StrPath | None = None,
     rule: str | None = None,
     score_threshold: float | None = None,
     overlap_threshold: float | None = None,
@@ -122,9 +121,19 @@ def combine(
     fusion = change_fusion(FusionConfig(), given)
     if fusion.stuff_score > 0:
         raise ConfigError("stuff_score needs logits, which kept predictions have, not result files")
+    out, images = to_path(out), to_path(images)
     listed, listed_space = read_image_list(images)
-    space = read_categories(categories) if categories else listed_space or load_space(DEFAULT_SPACE)
-    inputs = _Inputs(read_results(instances, space), open_semantic(semantic, space), space, fusion)
+    space = (
+        read_categories(str(categories))
+        if categories
+        else listed_space or load_space(DEFAULT_SPACE)
+    )
+    inputs = _Inputs(
+        read_results(to_path(instances), space),
+        open_semantic(to_path(semantic), space),
+        space,
+        fusion,
+    )
     unlisted = _find_unlisted(inputs, listed.keys(), images)
     find_pairs(fusion, space)
     if isinstance(inputs.semantic, ResultsFile) and METHODS[fusion.rule].fuse != fuse_by_overlap:
@@ -143,11 +152,10 @@ def combine(
     return CombineResult(out, len(listed), segments, unlisted)
 
 
-@take_text
 def combine_saved(
-    out: Path,
+    out: StrPath,
     *,
-    predictions: Path,
+    predictions: StrPath,
     rule: str | None = None,
     score_threshold: float | None = None,
     overlap_threshold: float | None = None,
@@ -178,6 +186,7 @@ def combine_saved(
         CocoFormatError: a kept prediction is missing or damaged.
         DataError: the run kept none, or the folder is not empty.
     """
+    out = to_path(out)
     run = open_saved_predictions(predictions)
     given = _collect_changes(rule, score_threshold, overlap_threshold, stuff_area, overrides)
     fusion = run.change_rule(given)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.io.names import check_links, make_parent
 from fuse.io.run_files import RUN_FILE
 from fuse.runs.folder import (
@@ -37,8 +37,7 @@ class MergeResult:
     failed: tuple[tuple[str, str], ...]
 
 
-@take_text
-def merge(runs: Sequence[Path], out: Path) -> MergeResult:
+def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
     """Join the shards of one run; the result is what a single run would have written.
 
     Maps, kept predictions and pictures are copied, the shards stay as they are.
@@ -53,14 +52,15 @@ def merge(runs: Sequence[Path], out: Path) -> MergeResult:
             folder.
         CocoFormatError: a file that a shard says of itself is damaged.
     """
-    settings = _join_settings(runs)
-    if out.resolve() in (run.resolve() for run in runs):
+    shards, out = [to_path(run) for run in runs], to_path(out)
+    settings = _join_settings(shards)
+    if out.resolve() in (shard.resolve() for shard in shards):
         raise DataError(f"{out} is one of the shards; give a new folder")
     tasks: list[ImageTask] = []
     failed: dict[str, str] = {}
     owners: dict[tuple[str, ImageId | None], Path] = {}
     with RunFolder(out, settings) as folder:
-        for run in runs:
+        for run in shards:
             dataset = read_panoptic_json(run)
             space = restore_space(settings, dataset)  # the same for all: their settings are
             for record, task in _read_shard(run, dataset):

@@ -18,7 +18,7 @@ from fuse.evaluation.image_scores import ImageScores
 from fuse.inference.fetch import place_weights
 from fuse.inference.presets import read_pipeline, refuse_plugins
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
 from fuse.io.remote import is_url
 from fuse.labels import find_truth_map, load_space
 from fuse.models.weights.fetching import Progress as FetchProgress
@@ -76,16 +76,15 @@ class RunResult:
         return summary
 
 
-@take_text
 def run(
-    images: Sequence[str | Path] | str | Path,
-    out: Path,
+    images: Sequence[StrPath] | StrPath,
+    out: StrPath,
     *,
-    pipeline: str = "tiny",
+    pipeline: StrPath = "tiny",
     overrides: Sequence[str] = (),
     device: str = "auto",
-    gt: Path | None = None,
-    gt_dir: Path | None = None,
+    gt: StrPath | None = None,
+    gt_dir: StrPath | None = None,
     pictures: bool = False,
     keep_predictions: bool = False,
     batch_size: int | None = None,
@@ -94,7 +93,7 @@ def run(
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
-    weights_dir: Path | None = None,
+    weights_dir: StrPath | None = None,
     on_fetch: FetchProgress | None = None,
     engine: str = "local",
     ray_address: str | None = None,
@@ -142,9 +141,11 @@ def run(
         raise ConfigError(f"shard {shard} is not (i, n) with 1 <= i <= n")
     if not timeout > 0:
         raise ConfigError(f"timeout must be above 0 seconds, is {timeout}")
+    out, weights_dir = to_path(out), to_path(weights_dir)
+    gt, gt_dir = to_path(gt), to_path(gt_dir)
     clock = StageClock()
     with clock.time("total"):
-        config = read_pipeline(pipeline, overrides)
+        config = read_pipeline(str(pipeline), overrides)
         if not allow_plugins:
             refuse_plugins(config)
         space = load_space(config.label_space)

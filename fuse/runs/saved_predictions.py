@@ -19,6 +19,7 @@ from fuse.inference.prediction import (
 from fuse.inference.presets import BRANCHES, FusionConfig, change_fusion
 from fuse.io.coco.pairing import match_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.files import StrPath, to_path
 from fuse.io.run_files import RUN_FILE
 from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
@@ -120,13 +121,14 @@ class SavedPredictions:
         return (self.path / PREDICTION_DIR / png_name).with_suffix(".npz")
 
 
-def open_saved_predictions(path: Path) -> SavedPredictions:
+def open_saved_predictions(path: StrPath) -> SavedPredictions:
     """Open a run for fusing its predictions again.
 
     Raises:
         DataError: the folder holds no finished run, or one without kept predictions.
         CocoFormatError: a file of it is damaged.
     """
+    path = to_path(path)
     content = read_run_file(path)
     settings = content["settings"]
     if not settings.get("predictions"):

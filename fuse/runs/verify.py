@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.io.files import hash_file, take_text
+from fuse.io.files import StrPath, hash_file, to_path
 from fuse.io.run_files import PANOPTIC_FILE
 from fuse.runs.folder import RunFolder, read_records, read_run_file
 from fuse.threads import map_threads
@@ -51,9 +51,8 @@ class Verification:
         }
 
 
-@take_text
 def verify(
-    run: Path,
+    run: StrPath,
     *,
     redo: bool = False,
     workers: int | None = None,
@@ -71,6 +70,7 @@ def verify(
         DataError: the folder holds no run, or another process is writing to it.
         CocoFormatError: its journal or run.json is damaged.
     """
+    run = to_path(run)
     content = read_run_file(run)
     expected = list(_list_files(run, content))
     damages: list[Damage] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -35,7 +34,7 @@ from fuse.fusion import least_stuff_pixels
 from fuse.inference.prediction import ImagePrediction, choose_classes, fuse_image
 from fuse.inference.presets import FusionConfig
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath
 from fuse.labels import find_truth_map
 from fuse.metrics.counts import stack_counts
 from fuse.metrics.pq import match_segments, sum_stats, summarize
@@ -82,12 +81,11 @@ class Bench:
     orders: Orders
 
 
-@take_text
 def diagnose(
-    predictions: Path,
-    gt: Path,
+    predictions: StrPath,
+    gt: StrPath,
     *,
-    gt_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
     orders: int = ORDERS,
     seed: int = 0,
     workers: int | None = None,

@@ -14,7 +14,7 @@ import numpy as np
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
-from fuse.io.files import open_whole
+from fuse.io.files import StrPath, open_whole, to_path
 from fuse.io.json_files import read_json
 from fuse.io.names import leads_out
 from fuse.io.png import read_id_map
@@ -197,7 +197,7 @@ class PanopticDataset:
 
 
 def read_panoptic_json(
-    path: str | Path, png_dir: str | Path | None = None, *, default_space: LabelSpace | None = None
+    path: StrPath, png_dir: StrPath | None = None, *, default_space: LabelSpace | None = None
 ) -> PanopticDataset:
     """Read a COCO panoptic JSON, or the output folder of a run.
 
@@ -212,11 +212,11 @@ def read_panoptic_json(
         CocoFormatError: the file or the folder is missing, or an entry is wrong; the message
             names the entry and its field.
     """
-    path = Path(path)
+    path, png_dir = to_path(path), to_path(png_dir)
     if path.is_dir():
         path = path / PANOPTIC_FILE
     content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
-    png_dir = Path(png_dir) if png_dir else path.with_suffix("")
+    png_dir = png_dir or path.with_suffix("")
     if not png_dir.is_dir():
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
     records = content.categories
@@ -268,7 +268,7 @@ def _index(path: Path, what: str, records: Sequence[Record]) -> dict[ImageId, Re
 
 
 def write_panoptic_json(
-    path: str | Path,
+    path: StrPath,
     images: Iterable[ImageRecord],
     annotations: Iterable[Mapping[str, Any]],
     space: LabelSpace,
@@ -285,7 +285,7 @@ def write_panoptic_json(
         OSError: the folder is missing or not writable, or the disk is full.
         TypeError: an entry holds what JSON cannot, such as a NumPy number.
     """
-    with open_whole(Path(path)) as file:
+    with open_whole(to_path(path)) as file:
         file.write(b'{"images":[')
         _write_entries(file, images)
         file.write(b'],\n"annotations":[')

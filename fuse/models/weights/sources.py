@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fuse.io.files import StrPath, to_path
+
 WEIGHTS_DIR = Path(__file__).parents[2] / "weights"
 CATALOG = WEIGHTS_DIR / "published.csv"
 FOLDER_VARIABLE = "FUSE_WEIGHTS"
@@ -152,10 +154,10 @@ def list_shipped_weights() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors")))
 
 
-def choose_weights_dir(folder: Path | None) -> Path | None:
+def choose_weights_dir(folder: StrPath | None) -> Path | None:
     """The weights folder that was given, or that of the environment; None for neither."""
     if folder is not None:
-        return folder
+        return to_path(folder)
     return Path(found).expanduser() if (found := os.environ.get(FOLDER_VARIABLE)) else None
 
 
