@@ -45,7 +45,7 @@ def map_threads(
     if threads == 1:
         yield _tell(map(function, items), on_result)
         return
-    with closing(_map(function, items, threads, ahead)) as results:
+    with closing(map_ahead(function, items, threads, lambda: ahead * threads)) as results:
         yield _tell(results, on_result)
 
 
@@ -66,17 +66,35 @@ def _tell(results: Iterator[Result], on_result: Callable[[], object] | None) -> 
             on_result()
 
 
-def _map(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
+def map_ahead(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    limit: Callable[[], int],
 ) -> Generator[Result, None, None]:
-    pending: deque[Future[Result]] = deque()
+    """The results of a function, called on threads, in the order of the items.
+
+    At most ``limit()`` items, asked each time, are in the works or wait for their turn. An error
+    is raised at its item's turn. No thread works on once the generator is closed.
+    """
     pool = ThreadPoolExecutor(threads)
     try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= ahead * threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        submitted = (pool.submit(function, item) for item in items)
+        yield from map(Future.result, draw_ahead(submitted, limit))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def draw_ahead(items: Iterable[Item], limit: Callable[[], int]) -> Iterator[Item]:
+    """The items in their order, each once ``limit()`` of them, itself among them, are drawn.
+
+    >>> list(draw_ahead(iter("abc"), lambda: 2))
+    ['a', 'b', 'c']
+    """
+    drawn: deque[Item] = deque()
+    for item in items:
+        drawn.append(item)
+        while len(drawn) >= limit():
+            yield drawn.popleft()
+    while drawn:
+        yield drawn.popleft()

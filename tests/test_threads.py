@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fuse.threads import count_steps, map_threads
+from fuse.threads import count_steps, map_ahead, map_threads
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, None])
@@ -77,3 +77,20 @@ def test_progress_is_told_when_a_result_was_used(workers):
         assert list(results) == [2, 3]
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert count_steps(None, 3) is None
+
+
+def test_the_limit_may_change_and_one_thread_is_not_the_callers_own():
+    drawn, limit, seen = [], 1, []
+    own = threading.get_ident()
+
+    def items():
+        for number in range(12):
+            drawn.append(number)
+            yield number
+
+    results = map_ahead(lambda number: (number, threading.get_ident()), items(), 1, lambda: limit)
+    for taken, (number, thread) in enumerate(results):
+        assert (number, thread != own) == (taken, True)
+        seen.append(len(drawn))
+        limit = 4 if 3 <= number < 6 else 1
+    assert seen == [1, 2, 3, 4, 8, 9, 10, 10, 10, 10, 11, 12]

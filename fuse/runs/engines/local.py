@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,6 +16,7 @@ from fuse.runs.engines.batches import BatchPredictor, Predicted
 from fuse.runs.engines.reading import read_ahead
 from fuse.runs.records import ImageTask
 from fuse.runs.worker import FinishedImage, ImageWorker
+from fuse.threads import map_ahead
 
 MAX_THREADS = 8  # for reading, and as many for finishing
 # Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
@@ -121,26 +120,14 @@ def run_local(
     def ahead() -> int:
         return 2 * predictor.batch_size * predictor.lanes + threads
 
-    reads = read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
-    finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")
-    try:
-        with closing(reads):
-            yield from _finish_ahead(finishers, worker, predictor.predict_all(reads), ahead)
-    finally:
-        finishers.shutdown(cancel_futures=True)
+    def finish(predicted: Predicted) -> FinishedImage:
+        return worker.finish(*predicted)
 
-
-def _finish_ahead(
-    finishers: Executor,
-    worker: ImageWorker,
-    predicted: Iterable[Predicted],
-    ahead: Callable[[], int],
-) -> Iterator[FinishedImage]:
-    """Images finished on other threads, in order, at most ``ahead()`` of them in flight."""
-    pending: deque[Future[FinishedImage]] = deque()
-    for read, raw in predicted:
-        pending.append(finishers.submit(worker.finish, read, raw))
-        while len(pending) >= ahead():
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    with (
+        closing(
+            read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
+        ) as loaded,
+        closing(predictor.predict_all(loaded)) as predicted,
+        closing(map_ahead(finish, predicted, threads, ahead)) as finished,
+    ):
+        yield from finished
