@@ -24,7 +24,6 @@ from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_score
 from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
 from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import sum_semantic_stats, summarize_semantic
-from fuse.ops.memory import keep_freed_memory
 from fuse.types import Float64Array, LabelSpace
 
 RESAMPLES = 10_000
@@ -191,7 +190,6 @@ def compare(
         DataError: runs have different images, or a file cannot be scored.
         LabelSpaceError: runs have different classes.
     """
-    keep_freed_memory()
     if len(runs) < 2:
         raise DataError("one run cannot be compared; name two or more")
     truth = read_panoptic_json(gt, gt_dir)

@@ -39,10 +39,9 @@ from fuse.metrics.pq import (
     summarize,
 )
 from fuse.metrics.semantic import SemanticResult
-from fuse.ops.changes import MapChanges, find_changes
-from fuse.ops.contingency import count_changed_pairs
+from fuse.ops.contingency import count_delta_pairs
 from fuse.ops.matching import are_distinct, count_areas
-from fuse.ops.memory import keep_freed_memory
+from fuse.ops.row_deltas import RowDeltas
 from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -133,7 +132,7 @@ class TruthScorer:
             notes = [Note("pred-missing", f"image_id {image_id!r}")]
             return self._score(image_id, None, NO_SEGMENTS, notes)
         table = SegmentTable.from_segments(prediction.segments_info)
-        return self._score(image_id, find_changes(prediction.panoptic_map), table, [])
+        return self._score(image_id, RowDeltas.from_map(prediction.panoptic_map), table, [])
 
     def try_score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> ImageScore:
         """Score a prediction in memory; what cannot be scored has a note and no counts."""
@@ -162,20 +161,20 @@ class TruthScorer:
     def _score(
         self,
         image_id: ImageId,
-        pred_map: MapChanges | None,
+        pred_map: RowDeltas | None,
         pred: SegmentTable,
         notes: list[Note],
     ) -> ImageScore:
         """Score one image; pred_map None means that all is void."""
         truth_map, truth = _read_image(self.truth, image_id, "truth", notes)
         if pred_map is None:
-            pred_map = find_changes(np.zeros(truth_map.size, dtype=np.int32))
+            pred_map = RowDeltas.from_map(np.zeros(truth_map.size, dtype=np.int32))
         if pred_map.size != truth_map.size:
             raise CocoFormatError(
                 f"image_id {image_id!r}: the prediction is {_by(pred_map.size)}, "
                 f"the true {self.truth.png_path(image_id)} is {_by(truth_map.size)}"
             )
-        pairs = SegmentPairs.locate(*count_changed_pairs(truth_map, pred_map), truth, pred)
+        pairs = SegmentPairs.locate(*count_delta_pairs(truth_map, pred_map), truth, pred)
         true_areas, unlisted = count_areas(
             pairs.truth_ids, pairs.true_rows, pairs.counts, len(truth.areas)
         )
@@ -267,7 +266,6 @@ def evaluate(
         DataError: images cannot be scored; the message lists all faults of the files. Or two
             images of a run are the same one of the ground truth.
     """
-    keep_freed_memory()
     truth = read_panoptic_json(gt, gt_dir)
     predictions = read_panoptic_json(pred, pred_dir, default_space=truth.space)
     predictions, notes = _number_as(truth, predictions)
@@ -331,7 +329,7 @@ def _describe_map(label_map: LabelMap) -> str:
 
 def _read_image(
     dataset: PanopticDataset, image_id: ImageId, side: str, notes: list[Note]
-) -> tuple[MapChanges, SegmentTable]:
+) -> tuple[RowDeltas, SegmentTable]:
     """Read the map and the segments of an image; faults go to notes."""
     segments = dataset.annotations[image_id].segments_info
     table = _segment_table(segments)
@@ -351,11 +349,11 @@ def _read_image(
     if (file.color_type, file.bit_depth) != ("rgb", 8):
         notes.append(Note(f"{side}-png-kind", f"{png} ({file.bit_depth}-bit {file.color_type})"))
     image = dataset.images.get(image_id)
-    height, width = file.changes.size
+    height, width = file.deltas.size
     if image and ((image.height or height), (image.width or width)) != (height, width):
         example = f"{png} ({height}x{width}, not {image.height}x{image.width})"
         notes.append(Note(f"{side}-png-size", example))
-    return file.changes, table
+    return file.deltas, table
 
 
 def _segment_table(segments: Sequence[SegmentRecord]) -> SegmentTable:

@@ -19,8 +19,7 @@ from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
 from fuse.metrics.pq import SegmentTable
-from fuse.ops.matching import Int64Array
-from fuse.types import Int32Array
+from fuse.types import Int32Array, Int64Array
 
 
 class Severity(StrEnum):

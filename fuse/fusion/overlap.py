@@ -11,8 +11,7 @@ from fuse.fusion.limits import least_stuff_pixels
 from fuse.ops._jit import jit
 from fuse.ops.masks import MaskRuns, mask_runs
 from fuse.ops.rle import rle_runs
-from fuse.ops.runs import run_starts
-from fuse.ops.segments import measure_segments
+from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import (
     Instances,
     Int32Array,

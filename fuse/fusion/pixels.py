@@ -9,7 +9,7 @@ import numpy as np
 from fuse.fusion.class_logits import ClassLogits, Window, weigh_classes
 from fuse.fusion.orders import contest, is_same_object
 from fuse.fusion.overlap import Int64Array, add_stuff, check_image, order_by_score
-from fuse.ops.claims import claim_pixels
+from fuse.ops._jit import jit
 from fuse.ops.masks import paste_mask, stretch_mask
 from fuse.ops.segments import measure_segments
 from fuse.types import (
@@ -60,7 +60,7 @@ def fuse_by_mask_argmax(
     for owner, index in enumerate(survivors.tolist(), start=1):
         probs, window = _mask_values(instances, index)
         claims = np.where(probs > 0.5, probs * np.float32(instances.scores[index]), 0)
-        claim_pixels(owners[window], highest[window], claims, owner)
+        _take_pixels(owners[window], highest[window], claims, owner)
     return _finish(owners, survivors, instances, semantic.label_map, space, stuff_area)
 
 
@@ -109,7 +109,7 @@ def fuse_by_upsnet_logits(
         of_class = evidence.of_class(int(instances.category_ids[index]), window)
         np.maximum(found[window], of_class, out=found[window])
         claims = of_class + logits / np.float32(temperature)
-        claim_pixels(owners[window], highest[window], claims, owner)
+        _take_pixels(owners[window], highest[window], claims, owner)
     is_unknown = evidence.things - found > highest
     owners[is_unknown] = 0
     is_void = is_unknown | (semantic.label_map == 0)
@@ -157,7 +157,7 @@ def fuse_by_adaptive(
         logits, window = _mask_values(instances, index, _to_logits)
         a = logits / np.float32(temperature)
         b = evidence.of_class(int(instances.category_ids[index]), window)
-        claim_pixels(owners[window], highest[window], (_sigma(a) + _sigma(b)) * (a + b), owner)
+        _take_pixels(owners[window], highest[window], (_sigma(a) + _sigma(b)) * (a + b), owner)
     return _finish(owners, survivors, instances, semantic.label_map, space, stuff_area)
 
 
@@ -248,3 +248,22 @@ def _finish(
         for segment_id, winner in enumerate(winners.tolist(), start=1)
     ]
     return add_stuff(segment_ids[owners], things, label_map, space, stuff_area)
+
+
+@jit
+def _take_pixels(
+    owners: Int32Array, highest: Float32Array, values: Float32Array, owner: int
+) -> None:
+    """Give an owner the pixels where its values are above the highest so far.
+
+    Args:
+        owners: int32 (h, w), a window of the map of owners; changed in place.
+        highest: float32 (h, w), the highest value so far; changed in place.
+        values: float32 (h, w), the new ones; equal ones do not count.
+        owner: whose they are.
+    """
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            if values[y, x] > highest[y, x]:
+                owners[y, x] = owner
+                highest[y, x] = values[y, x]

@@ -20,9 +20,8 @@ from zlib_ng import zlib_ng
 from fuse.errors import CocoFormatError
 from fuse.io.files import read_regular, write_whole
 from fuse.io.images import MAX_PIXELS
-from fuse.ops.changes import MapChanges, find_changes
-from fuse.ops.ids import rgb_to_ids
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
+from fuse.ops.row_deltas import RowDeltas
 from fuse.types import MAX_SEGMENT_ID, Int32Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -40,21 +39,21 @@ class IdMapFile:
     """A panoptic map as it was read from a PNG.
 
     Attributes:
-        changes: the map as its changes.
+        deltas: the map as row deltas.
         color_type: "rgb" is what the format asks for; of the others, "rgba" is read without
             its alpha, "palette" through its colours, and "grey" and "grey-alpha" with the
             grey value as the segment_id.
         bit_depth: bits per channel, or per index of a palette; 8 is what the format asks for.
     """
 
-    changes: MapChanges
+    deltas: RowDeltas
     color_type: str
     bit_depth: int
 
     @property
     def panoptic_map(self) -> Int32Array:
         """int32 (H, W), a segment_id per pixel, 0 = void; made anew each time."""
-        return self.changes.to_map()
+        return self.deltas.to_map()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +134,12 @@ def read_id_map_file(path: Path) -> IdMapFile:
     try:
         header, pixels = _parse_chunks(encoded)
         if header.color_type == "rgb" and header.bit_depth == 8 and not header.is_interlaced:
-            changes = _decode_rgb(header, pixels)
+            deltas = _decode_rgb(header, pixels)
         else:
-            changes = find_changes(_decode_other(header, encoded))
+            deltas = RowDeltas.from_map(_decode_other(header, encoded))
     except (ValueError, struct.error, zlib_ng.error) as err:  # type: ignore[misc] # wrong stub
         raise CocoFormatError(f"{path}: not a panoptic PNG ({err})") from err
-    return IdMapFile(changes, header.color_type, header.bit_depth)
+    return IdMapFile(deltas, header.color_type, header.bit_depth)
 
 
 def read_png_header(path: Path) -> PngHeader:
@@ -192,19 +191,19 @@ def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
     return header, b"".join(pixels)
 
 
-def _decode_rgb(header: PngHeader, pixels: bytes) -> MapChanges:
+def _decode_rgb(header: PngHeader, pixels: bytes) -> RowDeltas:
     """The ids of an 8-bit RGB PNG. The stream's own checksum shows damage."""
     row_bytes = 1 + 3 * header.width
     # One byte more than there should be: enough to tell.
     rows = _inflate(pixels, header.height * row_bytes + 1)
     if len(rows) != header.height * row_bytes:
         raise ValueError("cut short, or of another size than it says")
-    changes, bad_row = unfilter_rows(
+    deltas, bad_row = unfilter_rows(
         np.frombuffer(rows, dtype=np.uint8).reshape(header.height, row_bytes)
     )
     if bad_row != NO_BAD_ROW:
         raise ValueError(f"row {bad_row} has a filter that does not exist")
-    return changes
+    return deltas
 
 
 def _inflate(pixels: bytes, limit: int) -> bytes:
@@ -242,4 +241,5 @@ def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
         return np.asarray(image).astype(np.int32) // stretch
     if header.color_type == "grey-alpha":
         return np.asarray(image)[..., 0].astype(np.int32)
-    return rgb_to_ids(np.asarray(image.convert("RGB")))
+    rgba = np.asarray(image.convert("RGBA"))
+    return rgba.view("<i4")[..., 0].astype(np.int32, copy=False) & MAX_SEGMENT_ID

@@ -18,8 +18,16 @@ import numpy as np
 
 from fuse.labels import LabelMap, map_panoptic
 from fuse.ops.contingency import count_pairs
-from fuse.ops.matching import BoolArray, Int64Array, count_matches, find_rows, sum_by_row
-from fuse.types import Float64Array, Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+from fuse.ops.matching import count_matches, find_rows, sum_by_row
+from fuse.types import (
+    BoolArray,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+    LabelSpace,
+    PanopticPrediction,
+    SegmentInfo,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fuse.ops.contingency import count_pairs
-from fuse.ops.matching import FORGIVEN_SHARE, MATCH_IOU, BoolArray, Int64Array, find_rows
-from fuse.types import Float64Array, PanopticPrediction, SegmentInfo
+from fuse.ops.matching import FORGIVEN_SHARE, MATCH_IOU, find_rows
+from fuse.types import BoolArray, Float64Array, Int64Array, PanopticPrediction, SegmentInfo
 
 Kind = Literal["tp", "fp", "fn", "excused"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fuse.ops.contingency import count_pairs
-from fuse.ops.matching import Int64Array, find_rows, sum_by_row
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.ops.matching import find_rows, sum_by_row
+from fuse.types import Int32Array, Int64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.types import Float32Array, Int32Array, UInt8Array
+from fuse.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt8Array
 
-Int64Array = npt.NDArray[np.int64]
 WORD = 8  # flags looked at together
 
 
@@ -111,7 +110,7 @@ def merge_classes(
     return merged
 
 
-def find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
+def find_possible_winners(logits: Float32Array) -> BoolArray:
     """Where each class can win: bool (C, h, w), True for what decides the argmax.
 
     `upsample_argmax` gives the same label map when all other logits are made smaller.
@@ -327,7 +326,7 @@ def _fill_disputed(
 
 
 @jit
-def _find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
+def _find_possible_winners(logits: Float32Array) -> BoolArray:
     """The corners of each cell that a class can win somewhere inside."""
     classes, height, width = logits.shape
     cells = max(width - 1, 1)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.masks import MaskRuns
-from fuse.types import Int32Array
-
-Int64Array = npt.NDArray[np.int64]
+from fuse.types import Int32Array, Int64Array
 
 
 def count_shared(

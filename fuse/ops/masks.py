@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.rle import encode_crop, rle_runs
-from fuse.types import Float32Array, Instances, Int32Array, RleMasks
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from fuse.types import BoolArray, Float32Array, Instances, Int32Array, Int64Array, RleMasks
 
 PADDING = 1  # pixels of zeros that torchvision puts around a soft mask before it stretches it
 THRESHOLD = np.float32(0.5)

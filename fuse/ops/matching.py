@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.types import Float64Array, Int32Array
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from fuse.types import BoolArray, Float64Array, Int32Array, Int64Array
 
 # Knuth's multiplicative hashing: 2**32 / phi, and the bits of the product above the first 12.
 HASH_FACTOR = 2654435769

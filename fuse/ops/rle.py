@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from fuse.ops._jit import jit
-from fuse.types import Int32Array, UInt8Array
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array
 
 FIRST_RUNS = 4096
 

@@ -11,7 +11,6 @@ from fuse.errors import DataError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.files import StrPath, to_path
 from fuse.metrics.pq import PQResult
-from fuse.ops.memory import keep_freed_memory
 from fuse.report.document import write_document
 from fuse.report.extras import read_ledger, read_sweep
 from fuse.report.layers import ShownImage, show_image
@@ -79,7 +78,6 @@ def report(
         FuseError: a file is missing or damaged, or images cannot be scored.
         OSError: the report cannot be written.
     """
-    keep_freed_memory()
     extras = {
         "sweep": read_sweep(to_path(sweep)) if sweep else None,
         "ledger": read_ledger(to_path(ledger)) if ledger else None,

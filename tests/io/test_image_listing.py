@@ -94,12 +94,12 @@ def test_order_of_inputs_does_not_change_the_order_of_images(tmp_path):
 
 def test_link_loops_end_and_linked_folders_count_once(tmp_path):
     make_files(tmp_path, "images/a/1.jpg", "elsewhere/2.jpg")
-    (tmp_path / "images/a/loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "images/a/loop").symlink_to(tmp_path / "images")
     (tmp_path / "images/0_link").symlink_to(tmp_path / "images/a")
     (tmp_path / "images/far").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "images/broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "images/itself").symlink_to(tmp_path / "images/itself")
-    assert names_of(tmp_path / "photos") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
+    assert names_of(tmp_path / "images") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
     assert names_of(f"{tmp_path}/images/**/*.jpg") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
 
 
@@ -154,7 +154,7 @@ def test_unreadable_folder_is_an_error_instead_of_a_gap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("photos", "expected"),
+    ("images", "expected"),
     [
         pytest.param(["a.jpg", "b.JPEG", "c.x.png"], ["a.png", "b.png", "c.x.png"], id="plain"),
         pytest.param(["x/a.jpg", "y/a.jpg"], ["x/a.png", "y/a.png"], id="folders"),

@@ -39,11 +39,9 @@ from fuse.labels import find_truth_map
 from fuse.metrics.counts import stack_counts
 from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.metrics.segments import list_matches
-from fuse.ops.matching import BoolArray
-from fuse.ops.memory import keep_freed_memory
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
-from fuse.types import Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.types import BoolArray, Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
 ORDERS = 8  # tried by default: four and their reverses
 IOU_BINS = 5  # of the segments without a match, from IoU 0 to 0.5
@@ -106,7 +104,6 @@ def diagnose(
         DataError: the ground truth knows none of the images, or one of them twice.
         FuseError: see `open_saved_predictions` and `read_panoptic_json`.
     """
-    keep_freed_memory()
     run = open_saved_predictions(predictions)
     truth = read_panoptic_json(gt, gt_dir)
     scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))

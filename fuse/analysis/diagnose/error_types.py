@@ -23,8 +23,8 @@ from fuse.analysis.diagnose.matching import (
     measure_iou,
     order_by_occlusion,
 )
-from fuse.ops.borders import border_bands
 from fuse.ops.matching import MATCH_IOU
+from fuse.ops.segments import border_bands
 from fuse.types import (
     Instances,
     Int32Array,
@@ -96,7 +96,7 @@ class ImageStudy:
         masks: N masks, cut to hold their true object too.
         right_masks: the same cuts as they should be; of a detection without a link its own.
         in_front: bool (N, N), a is in front of b and hides some of what b's mask shows.
-        bands: uint8 (H, W), see `fuse.ops.borders.border_bands`.
+        bands: uint8 (H, W), see `fuse.ops.segments.border_bands`.
         faults: uint8 (H, W), places in FAULTS.
         true_labels: int32 (H, W), the true category per pixel, 0 = void.
         class_part: by detection of a wrong class, the part that mends it.

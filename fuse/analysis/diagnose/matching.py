@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fuse.ops.borders import measure_border_distance
 from fuse.ops.masks import paste_mask
 from fuse.ops.matching import MATCH_IOU
+from fuse.ops.segments import measure_border_distance
 from fuse.types import Float64Array, Instances, Int32Array, LabelSpace, PanopticPrediction
 
 BoolArray = npt.NDArray[np.bool_]

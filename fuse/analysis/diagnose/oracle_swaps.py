@@ -13,9 +13,17 @@ import numpy as np
 
 from fuse.analysis.diagnose.error_types import FAULTS, LINES, Answers, ImageStudy
 from fuse.analysis.diagnose.matching import TrueSegments, Window, meet
-from fuse.ops.choose import choose_by_code
+from fuse.ops._jit import jit
 from fuse.ops.rle import encode_crop
-from fuse.types import Float32Array, Instances, RleMasks, SemanticPrediction
+from fuse.types import (
+    BoolArray,
+    Float32Array,
+    Instances,
+    Int32Array,
+    RleMasks,
+    SemanticPrediction,
+    UInt8Array,
+)
 
 
 def swap(study: ImageStudy, parts: Collection[str]) -> Answers:
@@ -35,8 +43,24 @@ def _swap_labels(study: ImageStudy, chosen: frozenset[str]) -> SemanticPredictio
     if not mended.any():
         return said
     return SemanticPrediction(
-        choose_by_code(said.label_map, study.true_labels, study.faults, mended)
+        _choose_by_code(said.label_map, study.true_labels, study.faults, mended)
     )
+
+
+@jit
+def _choose_by_code(
+    first: Int32Array, second: Int32Array, codes: UInt8Array, takes_second: BoolArray
+) -> Int32Array:
+    """Pixels of the second map where `takes_second` of their code says so, else of the first.
+
+    NumPy's way, which looks each code up first, takes ten times as long.
+    """
+    chosen = np.empty(first.shape, np.int32)
+    height, width = first.shape
+    for y in range(height):
+        for x in range(width):
+            chosen[y, x] = second[y, x] if takes_second[codes[y, x]] else first[y, x]
+    return chosen
 
 
 def _swap_instances(study: ImageStudy, chosen: frozenset[str]) -> Instances:
