@@ -29,7 +29,7 @@ def write_maps(path, predictions, space=TOY_SPACE, *, first_id=1):
 def write_run(folder, predictions, space=TOY_SPACE, *, seed=0):
     """Images of noise and a run over them with these predictions."""
     rng = np.random.default_rng(seed)
-    images = folder / "photos"
+    images = folder / "images"
     for name, prediction in predictions.items():
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -29,7 +29,7 @@ TRUTH = ROOT / "examples" / "annotations.json"
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three images, one of them in a folder of its own, and files that are no images."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     (folder / "trip.2026").mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder / "chelsea.JPG")
     shutil.copy(EXAMPLES / "rocket.jpg", folder / "trip.2026" / "rocket.jpeg")
@@ -159,7 +159,7 @@ def test_a_run_that_was_cut_off_goes_on(images, finished, tmp_path):
 
 
 def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     whole = (EXAMPLES / "chelsea.jpg").read_bytes()
     (folder / "a_whole.jpg").write_bytes(whole)
@@ -182,7 +182,7 @@ def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
 
 
 def test_a_image_that_failed_is_missed_in_the_score(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     (folder / "chelsea.jpg").write_bytes(b"")
     result = api.run([str(folder)], tmp_path / "out", device="cpu", gt=TRUTH)

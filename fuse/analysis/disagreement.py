@@ -23,8 +23,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fuse.fusion import fuse_by_overlap
-from fuse.inference.prediction import ImagePrediction, choose_classes
+from fuse.fusion import choose_classes, fuse_by_overlap
+from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId, ImageRecord
 from fuse.io.files import StrPath, write_whole
 from fuse.ops.contingency import count_pairs

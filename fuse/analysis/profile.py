@@ -265,7 +265,7 @@ def _time_image(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float
         return dict(clock.seconds)
     with clock.time("fusion"):
         said = nets.pipeline.to_target(RawPrediction(answers["semantic"], answers["instance"]))
-        prediction = nets.pipeline.fuse(said.label(), said.instances)
+        prediction = nets.pipeline.apply_rule(said.label(), said.instances)
     with files.time("files"):
         write_id_map(scratch / "map.png", prediction.panoptic_map)
     return dict(clock.seconds) | dict(files.seconds)

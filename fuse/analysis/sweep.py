@@ -15,8 +15,7 @@ import numpy as np
 
 from fuse.errors import ConfigError, DataError
 from fuse.evaluation.evaluate import TruthScorer
-from fuse.fusion import METHODS
-from fuse.inference.presets import THRESHOLDS, FusionConfig
+from fuse.fusion import METHODS, THRESHOLDS, FusionConfig
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import StrPath, write_whole
 from fuse.labels import find_truth_map

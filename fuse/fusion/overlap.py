@@ -1,13 +1,18 @@
-"""The paper's fusion rule: instances by score, overlaps cut, stuff in what is left."""
+"""The paper's fusion rule: instances by score, overlaps cut, stuff in what is left.
+
+The other rules take the arguments of `fuse_by_overlap`, raise what it raises and return what it
+returns; their docstrings say what differs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
-from fuse.fusion.limits import least_stuff_pixels
 from fuse.ops._jit import jit
 from fuse.ops.masks import MaskRuns, mask_runs
 from fuse.ops.rle import rle_runs
@@ -77,12 +82,7 @@ def fuse_in_order(
     """Paint instances in some order, then stuff; `fuse_by_overlap` but for the order.
 
     Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
         order: int64 (K,), which instances count, the first to be painted first.
-        overlap_threshold: see there.
-        stuff_area: see there.
     """
     check_image(semantic, instances, space)
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
@@ -129,6 +129,18 @@ def add_stuff(
     return PanopticPrediction(panoptic_map, (*things, *stuff))
 
 
+def least_stuff_pixels(stuff_area: float, pixels: int) -> float:
+    """The fewest pixels of a stuff segment in an image of so many; every segment has one.
+
+    >>> least_stuff_pixels(4096, 100), least_stuff_pixels(0.07, 100), 0.07 * 100
+    (4096, 7, 7.000000000000001)
+    """
+    if stuff_area >= 1:
+        return stuff_area
+    share = Fraction(str(float(stuff_area)))  # as it is written, which its float may not be
+    return max(ceil(share * pixels), 1)
+
+
 def fuse_stuff_masks(
     stuff_ids: Sequence[int],
     stuff_masks: RleMasks,
@@ -149,9 +161,7 @@ def fuse_stuff_masks(
         stuff_ids: category_id of each stuff mask.
         stuff_masks: as many masks over the same image.
         instances: of that image.
-        score_threshold: as in `fuse_by_overlap`, and so are the others.
-        overlap_threshold: see there.
-        stuff_area: see there.
+        score_threshold, overlap_threshold, stuff_area: as in `fuse_by_overlap`.
 
     Raises:
         ValueError: an RLE is of another size, cut short, or describes more pixels than the

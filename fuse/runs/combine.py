@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import ConfigError, DataError
-from fuse.fusion import METHODS, fuse_by_overlap, fuse_stuff_masks
-from fuse.inference.prediction import find_pairs, fuse_image
-from fuse.inference.presets import THRESHOLDS, FusionConfig, change_fusion, parse_fusion_overrides
+from fuse.fusion import (
+    METHODS,
+    THRESHOLDS,
+    FusionConfig,
+    change_fusion,
+    find_pairs,
+    fuse_by_overlap,
+    fuse_image,
+    fuse_stuff_masks,
+)
+from fuse.inference.presets import parse_fusion_overrides
 from fuse.io.coco.image_list import read_categories, read_image_list
 from fuse.io.coco.panoptic import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.coco.results import LabelFolder, ResultsFile, open_semantic, read_results

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError, ConfigError, DataError
-from fuse.fusion import METHODS, weigh_classes
-from fuse.inference.prediction import (
-    ImagePrediction,
+from fuse.fusion import (
+    METHODS,
+    FusionConfig,
+    change_fusion,
+    compute_class_logits,
     find_pairs,
     fuse_image,
-    lowest_saved_score,
-    read_prediction,
 )
-from fuse.inference.presets import BRANCHES, FusionConfig, change_fusion
+from fuse.inference.prediction import ImagePrediction
+from fuse.inference.prediction_file import lowest_saved_score, read_prediction
+from fuse.inference.presets import BRANCHES
 from fuse.io.coco.pairing import match_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import StrPath, to_path
@@ -108,11 +110,11 @@ class SavedPredictions:
         kept = self.load(image_id)
         try:
             semantic = kept.label()
-            weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
-            evidence = weigh_classes(semantic, self.space) if weighs else None
+            weighs = any(METHODS[fusion.rule].uses_class_logits for fusion in fusions)
+            class_logits = compute_class_logits(semantic, self.space) if weighs else None
             image, choices = (semantic, kept.instances, self.space), self.choices
             for fusion in fusions:
-                yield fuse_image(*image, fusion, choices, evidence=evidence)
+                yield fuse_image(*image, fusion, choices, class_logits=class_logits)
         except ValueError as err:
             raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
 

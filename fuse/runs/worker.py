@@ -10,7 +10,7 @@ from fuse.errors import CocoFormatError, ImageReadError
 from fuse.evaluation.evaluate import TruthScorer
 from fuse.evaluation.image_scores import ImageScore
 from fuse.inference.pipeline import Pipeline, RawPrediction
-from fuse.inference.prediction import write_prediction
+from fuse.inference.prediction_file import write_prediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.images import read_image
 from fuse.io.names import find_name_fault, make_parent
@@ -153,7 +153,7 @@ class ImageWorker:
         with self._clock.time("fuse"):
             answers = self._pipeline.to_target(raw)
             semantic = answers.label()
-            prediction = self._pipeline.fuse(semantic, answers.instances)
+            prediction = self._pipeline.apply_rule(semantic, answers.instances)
         files: dict[str, str] = {}
         with self._clock.time("write"):
             path, name = self._place(PNG_DIR, task.png_name)

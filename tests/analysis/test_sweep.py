@@ -24,7 +24,7 @@ NAMES = ("astronaut.jpg", "chelsea.jpg", "hopper.jpg")
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A run over three of the examples with kept predictions."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for name in NAMES:
         shutil.copy(ROOT / "examples" / "images" / name, folder)
     out = folder / "out"

@@ -29,7 +29,7 @@ def call(*arguments):
 
 @pytest.fixture
 def images(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder)
     return folder

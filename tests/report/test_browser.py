@@ -302,7 +302,7 @@ def test_what_is_not_scored_is_said(tmp_path, visit):
 
 def test_without_truth_and_without_images(tmp_path, visit):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     api.report(run)
     page = visit(run / "report.html")
     assert "No ground truth was given" in page.locator("#scores").inner_text()

@@ -54,7 +54,7 @@ def test_the_report_lies_in_the_run(tmp_path):
 
 def test_images_that_are_gone_are_counted(tmp_path):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     assert api.report(run).missing == 2
     blocks = read_blocks(run / "report.html")
     assert [image["missing"] for image in blocks["figures"]["photos"]] == [True, True]
@@ -161,7 +161,7 @@ def test_the_command_says_where_the_report_is(tmp_path):
     predictions = draw_predictions(["a.jpg", "b.jpg"])
     run = write_run(tmp_path, predictions)
     truth = write_maps(tmp_path / "truth.json", predictions)
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     result = CliRunner().invoke(main, ["report", str(run), "--gt", str(truth), "--photos", "1"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("1 of 2 images, 0.1 MB -> ")

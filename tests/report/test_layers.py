@@ -102,7 +102,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
 def test_large_images_are_shrunk(tmp_path):
     run = write_run(tmp_path, draw_predictions(["wide.jpg"], size=(100, 1300), block=40))
     (shown,) = open_runs([run], None)
-    image = show_image(1, shown, None, tmp_path / "photos" / "wide.jpg")
+    image = show_image(1, shown, None, tmp_path / "images" / "wide.jpg")
     assert image.size == (49, LONGEST_SIDE)
 
 
@@ -118,7 +118,7 @@ def test_large_images_are_shrunk(tmp_path):
 def test_a_image_without_its_picture_says_why(tmp_path, damage, note):
     run = write_run(tmp_path, draw_predictions(["a.jpg"]))
     (shown,) = open_runs([run], None)
-    path = tmp_path / "photos" / "a.jpg"
+    path = tmp_path / "images" / "a.jpg"
     damage(path)
     image = show_image(1, shown, None, None if "--images" in note else path)
     assert image.jpeg is None

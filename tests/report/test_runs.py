@@ -80,26 +80,26 @@ def test_two_images_that_are_one_of_the_truth(tmp_path):
 def test_images_are_found_where_the_run_found_them(run, tmp_path):
     run_file = open_runs([run], None)[0].run_file
     found = find_images([*NAMES, "gone.jpg"], [run_file], None)
-    assert found == {name: tmp_path / "photos" / name for name in NAMES}
+    assert found == {name: tmp_path / "images" / name for name in NAMES}
 
 
 def test_images_that_were_moved_are_found_by_images(run, tmp_path):
     run_file = open_runs([run], None)[0].run_file
-    shutil.move(tmp_path / "photos", tmp_path / "moved")
+    shutil.move(tmp_path / "images", tmp_path / "moved")
     assert find_images(NAMES, [run_file], None) == {}
     found = find_images(NAMES, [run_file], tmp_path / "moved")
     assert found == {name: tmp_path / "moved" / name for name in NAMES}
 
 
 def test_a_bare_name_is_taken_only_where_it_is_one_image(run, tmp_path):
-    images = tmp_path / "photos"
+    images = tmp_path / "images"
     assert find_images(["elsewhere/a.jpg"], [], images) == {"elsewhere/a.jpg": images / "a.jpg"}
     shutil.copy(images / "a.jpg", images / "trip" / "a.jpg")
     assert find_images(["elsewhere/a.jpg"], [], images) == {}
 
 
 def test_images_behind_a_url_are_found(run, tmp_path):
-    inputs = [(tmp_path / "photos").as_uri()]
+    inputs = [(tmp_path / "images").as_uri()]
     found = find_images(NAMES, [{"settings": {"inputs": inputs}}], None)
     assert found.keys() == set(NAMES)
     assert found["trip/c.jpg"] == f"{inputs[0]}/trip/c.jpg"

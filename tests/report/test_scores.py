@@ -60,7 +60,7 @@ def image(place, pq=None, changed=None):
 
 
 @pytest.mark.parametrize(
-    ("photos", "count", "expected"),
+    ("images", "count", "expected"),
     [
         ([image(i, i / 10) for i in range(3)], 5, [0, 1, 2]),
         ([image(i, i / 10) for i in range(10)], 4, [0, 1, 8, 9]),

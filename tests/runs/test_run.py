@@ -31,7 +31,7 @@ class Job:
 
     def __init__(self, folder, names):
         rng = np.random.default_rng(1)
-        self.images, self.out = folder / "photos", folder / "out"
+        self.images, self.out = folder / "images", folder / "out"
         self.images.mkdir()
         self.truths = {name: panoptic_truth(rng, SIZE, SUPER, crowds=False) for name in names}
         self.gt = write_maps(folder / "gt.json", self.truths, SUPER, first_id=100)

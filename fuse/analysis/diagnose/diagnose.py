@@ -30,9 +30,8 @@ from fuse.analysis.diagnose.shapley import (
 )
 from fuse.analysis.disagreement import find_regions
 from fuse.evaluation.evaluate import TruthScorer
-from fuse.fusion import least_stuff_pixels
-from fuse.inference.prediction import ImagePrediction, choose_classes, fuse_image
-from fuse.inference.presets import FusionConfig
+from fuse.fusion import FusionConfig, choose_classes, fuse_image, least_stuff_pixels
+from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import StrPath
 from fuse.labels import find_truth_map

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fuse.inference.presets import FusionConfig
+from fuse.fusion import FusionConfig
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.pq import PQResult, PQStats
 from fuse.metrics.segments import SegmentMatch

@@ -17,8 +17,8 @@ from fuse.analysis.diagnose.error_types import LINES, PARTS, Reach
 from fuse.analysis.diagnose.shapley import draw_orders
 from fuse.errors import DataError
 from fuse.evaluation.evaluate import TruthScorer
-from fuse.inference.prediction import ImagePrediction, fuse_image
-from fuse.inference.presets import FusionConfig
+from fuse.fusion import FusionConfig, fuse_image
+from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, load_space
 from fuse.metrics.pq import sum_stats, summarize

@@ -25,8 +25,7 @@ from fuse.analysis.diagnose.matching import (
     order_by_occlusion,
 )
 from fuse.analysis.diagnose.oracle_swaps import swap
-from fuse.inference.prediction import fuse_image
-from fuse.inference.presets import FusionConfig
+from fuse.fusion import FusionConfig, fuse_image
 from fuse.labels import LabelMap, map_panoptic
 from fuse.metrics.pq import match_segments
 from fuse.ops.masks import paste_mask
