@@ -17,7 +17,7 @@ from fuse import api
 from fuse.cli import main
 from fuse.cli.printable import printable
 from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, ModelError
-from fuse.io.names import find_name_fault, leads_out
+from fuse.io.files import find_name_fault, leads_out
 from fuse.models.registry import BUILT_IN, needs_plugin_permission
 
 ROOT = Path(__file__).parent.parent

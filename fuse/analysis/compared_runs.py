@@ -15,7 +15,7 @@ from fuse.evaluation.evaluate import TruthScorer
 from fuse.evaluation.image_scores import ImageScores
 from fuse.io.coco.pairing import match_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.run_files import RUN_FILE
+from fuse.io.files import RUN_FILE
 from fuse.labels import find_truth_map
 from fuse.metrics.detections import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize

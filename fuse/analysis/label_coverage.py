@@ -12,8 +12,8 @@ from fuse.evaluation.evaluate import Evaluation, TruthScorer
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
+from fuse.io.csv_files import write_label_map
 from fuse.io.files import StrPath, to_path
-from fuse.io.label_files import write_label_map
 from fuse.labels import (
     LabelMap,
     draft_label_map,

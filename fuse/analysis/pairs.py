@@ -13,8 +13,8 @@ import numpy as np
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import ResultsFile, read_results
+from fuse.io.csv_files import PairCount, write_pairs
 from fuse.io.files import StrPath, to_path
-from fuse.io.pairs import PairCount, write_pairs
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
 from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import MaskRuns

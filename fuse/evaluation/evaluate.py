@@ -24,9 +24,8 @@ from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.pairing import match_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results
-from fuse.io.files import StrPath, to_path
+from fuse.io.files import StrPath, is_run, to_path
 from fuse.io.png import read_id_map_file
-from fuse.io.run_files import is_run
 from fuse.labels import LabelMap, find_truth_map, map_panoptic
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import (

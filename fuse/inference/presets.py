@@ -12,8 +12,7 @@ from typing import Any
 from fuse.errors import ConfigError, DataError, suggest, unknown_key
 from fuse.fusion import FusionConfig, change_fusion
 from fuse.io.files import resolve_path
-from fuse.io.pairs import read_pairs
-from fuse.io.toml_files import read_toml
+from fuse.io.json_toml import read_toml
 from fuse.models.registry import needs_plugin_permission
 
 PACKAGE_DIR = Path(__file__).parents[1]

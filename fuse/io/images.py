@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fuse.errors import DataError, ImageReadError
+from fuse.io.files import is_run
 from fuse.io.remote import is_url, list_url, read_url
-from fuse.io.run_files import is_run
 from fuse.types import UInt8Array
 
 IMAGE_ENDINGS = (

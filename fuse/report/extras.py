@@ -8,7 +8,7 @@ from typing import Any
 
 from fuse.analysis.diagnose.diagnosis import BAND_TITLES, LINE_TITLES
 from fuse.errors import CocoFormatError
-from fuse.io.json_files import read_json
+from fuse.io.json_toml import read_json
 
 SCORES = ("all", "things", "stuff")
 

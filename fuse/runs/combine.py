@@ -19,14 +19,21 @@ from fuse.fusion import (
     fuse_stuff_masks,
 )
 from fuse.inference.presets import parse_fusion_overrides
-from fuse.io.coco.image_list import read_categories, read_image_list
+from fuse.io.coco.categories import read_categories
+from fuse.io.coco.image_list import read_image_list
 from fuse.io.coco.panoptic import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.coco.results import LabelFolder, ResultsFile, open_semantic, read_results
-from fuse.io.files import StrPath, to_path, write_pair_aside
+from fuse.io.files import (
+    PANOPTIC_FILE,
+    RUN_FILE,
+    StrPath,
+    check_links,
+    make_parent,
+    to_path,
+    write_pair_aside,
+)
 from fuse.io.images import png_names
-from fuse.io.names import check_links, make_parent
 from fuse.io.png import write_id_map
-from fuse.io.run_files import PANOPTIC_FILE, RUN_FILE
 from fuse.labels import load_space
 from fuse.runs.saved_predictions import open_saved_predictions
 from fuse.threads import map_threads

@@ -20,10 +20,17 @@ from fuse.io.coco.panoptic import (
     annotation_to_json,
     write_panoptic_json,
 )
-from fuse.io.files import find_parts, hash_file, read_regular, write_whole
-from fuse.io.json_files import parse_object
-from fuse.io.names import check_links
-from fuse.io.run_files import JOURNAL_FILE, PANOPTIC_FILE, RUN_FILE
+from fuse.io.files import (
+    JOURNAL_FILE,
+    PANOPTIC_FILE,
+    RUN_FILE,
+    check_links,
+    find_parts,
+    hash_file,
+    read_regular,
+    write_whole,
+)
+from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
 from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask, JournalRecord
 from fuse.types import LabelSpace

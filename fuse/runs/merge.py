@@ -11,9 +11,7 @@ from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import StrPath, to_path
-from fuse.io.names import check_links, make_parent
-from fuse.io.run_files import RUN_FILE
+from fuse.io.files import RUN_FILE, StrPath, check_links, make_parent, to_path
 from fuse.runs.folder import (
     RunFolder,
     list_differences,

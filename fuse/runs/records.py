@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco.panoptic import ImageId, segment_from_json, segment_to_json
+from fuse.io.files import leads_out
 from fuse.io.images import MAX_PIXELS
-from fuse.io.names import leads_out
 from fuse.types import SegmentInfo
 
 PNG_DIR = "panoptic"

@@ -21,8 +21,7 @@ from fuse.inference.prediction_file import lowest_saved_score, read_prediction
 from fuse.inference.presets import BRANCHES
 from fuse.io.coco.pairing import match_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import StrPath, to_path
-from fuse.io.run_files import RUN_FILE
+from fuse.io.files import RUN_FILE, StrPath, to_path
 from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
 from fuse.runs.records import PREDICTION_DIR

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.io.files import StrPath, hash_file, to_path
-from fuse.io.run_files import PANOPTIC_FILE
+from fuse.io.files import PANOPTIC_FILE, StrPath, hash_file, to_path
 from fuse.runs.folder import RunFolder, read_records, read_run_file
 from fuse.threads import map_threads
 

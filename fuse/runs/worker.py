@@ -12,8 +12,8 @@ from fuse.evaluation.image_scores import ImageScore
 from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.inference.prediction_file import write_prediction
 from fuse.io.coco.panoptic import ImageId
+from fuse.io.files import find_name_fault, make_parent
 from fuse.io.images import read_image
-from fuse.io.names import find_name_fault, make_parent
 from fuse.io.png import read_id_map, write_id_map
 from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask, JournalRecord
 from fuse.types import (

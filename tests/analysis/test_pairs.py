@@ -13,7 +13,7 @@ from fuse.cli import main
 from fuse.errors import CocoFormatError, DataError
 from fuse.fusion import FusionConfig, change_fusion
 from fuse.inference.presets import parse_fusion_overrides
-from fuse.io.pairs import PairCount, read_pairs, write_pairs
+from fuse.io.csv_files import PairCount, read_pairs, write_pairs
 
 PERSON, TIE, TABLE, FORK, SKY = 1, 32, 67, 48, 187  # of COCO panoptic
 NAMES = {PERSON: "person", TIE: "tie", TABLE: "dining table", FORK: "fork", SKY: "sky-other-merged"}

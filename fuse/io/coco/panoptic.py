@@ -14,11 +14,9 @@ import numpy as np
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
-from fuse.io.files import StrPath, open_whole, to_path
-from fuse.io.json_files import read_json
-from fuse.io.names import leads_out
+from fuse.io.files import PANOPTIC_FILE, StrPath, leads_out, open_whole, to_path
+from fuse.io.json_toml import read_json
 from fuse.io.png import read_id_map
-from fuse.io.run_files import PANOPTIC_FILE
 from fuse.labels import identify_space
 from fuse.ops.segments import measure_segments
 from fuse.types import (

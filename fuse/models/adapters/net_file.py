@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fuse.errors import ConfigError, ModelError
 from fuse.io.files import resolve_path
-from fuse.io.toml_files import read_toml
+from fuse.io.json_toml import read_toml
 from fuse.labels import load_category_ids
 from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, to_size
 from fuse.models.classes import resolve_classes

@@ -17,7 +17,7 @@ import timm
 from torch import Tensor, nn
 
 from fuse.errors import CocoFormatError, ConfigError, ModelError
-from fuse.io.json_files import parse_object
+from fuse.io.json_toml import parse_object
 from fuse.labels import load_category_ids
 from fuse.models import runtime
 from fuse.models.adapters.semantic_net import (

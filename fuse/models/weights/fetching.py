@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from fuse.errors import CocoFormatError, DataError, ModelNotFoundError
 from fuse.io.files import write_whole
-from fuse.io.json_files import parse_object
+from fuse.io.json_toml import parse_object
 from fuse.models.weights.download import check_hash, download
 from fuse.models.weights.sources import COMMIT, STATE_SUFFIXES, NeededWeights
 

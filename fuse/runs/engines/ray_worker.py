@@ -15,7 +15,7 @@ from fuse.clock import StageClock
 from fuse.errors import EngineError, FuseError
 from fuse.evaluation.evaluate import TruthScorer
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.run_files import RUN_FILE
+from fuse.io.files import RUN_FILE
 from fuse.labels import find_truth_map, load_space
 from fuse.runs.engines.assignment import Assignment
 from fuse.runs.engines.local import LocalEngine

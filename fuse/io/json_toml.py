@@ -1,4 +1,4 @@
-"""JSON files read straight into records, with errors that name the entry and the field."""
+"""JSON files read straight into records, and TOML; errors name the file, entry and field."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import codecs
 import json
 import mmap
 import re
+import tomllib
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, ConfigError
 from fuse.io.files import refuse_special
 
 TOO_DEEP = "nested too deeply to be read"
@@ -54,6 +55,20 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
         raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
     except RecursionError as err:
         raise CocoFormatError(f"{path} is not a {what}: {TOO_DEEP}") from err
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as err:
+        raise ConfigError(f"{path}: {TOO_DEEP}") from err
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: not valid TOML ({err})") from err
 
 
 def parse_object(text: bytes, where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tables of which class lies on which: CSV files for the rule ``pairs``."""
+"""CSV files that commands write and presets name: tables of pairs, and label maps."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from fuse.errors import CocoFormatError
-from fuse.io.files import open_whole
+from fuse.errors import CocoFormatError, DataError
+from fuse.io.files import open_whole, write_whole
+from fuse.labels import LabelMap, name_targets
+from fuse.labels.map_files import ALSO, COLUMNS, check_writable
 
-COLUMNS = ("above", "below")
+PAIR_COLUMNS = ("above", "below")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise CocoFormatError(f"{path}: cannot be read as a table of pairs ({err})") from err
-    pairs = [tuple((row.get(column) or "").strip() for column in COLUMNS) for row in rows]
+    pairs = [tuple((row.get(column) or "").strip() for column in PAIR_COLUMNS) for row in rows]
     for line, (above, below) in enumerate(pairs, start=2):
         if not above or not below:
             raise CocoFormatError(f"{path}, line {line}: give the columns above and below")
@@ -63,3 +65,22 @@ def write_pairs(path: Path, counts: Iterable[PairCount]) -> None:
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(count) for count in counts)
+
+
+def write_label_map(path: Path, label_map: LabelMap) -> None:
+    """Write a map that `fuse.labels.read_label_map` reads, whole or not at all.
+
+    Raises:
+        DataError: there is such a file; it may have been completed by hand.
+        LabelSpaceError: a category of the target is called ``void``.
+        OSError: the folder is missing or not writable.
+    """
+    check_writable(label_map.target)
+    if path.exists():
+        raise DataError(f"{path} is there already; give another name, or delete it")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, ALSO))
+    for source, (target, *further) in name_targets(label_map).items():
+        writer.writerow((source, target, "|".join(further)))
+    write_whole(path, text.getvalue().encode())
