@@ -11,6 +11,7 @@ from typing import Any
 
 from fuse.errors import ConfigError, DataError, suggest, unknown_key
 from fuse.fusion import FusionConfig, change_fusion
+from fuse.io.csv_files import read_pairs
 from fuse.io.files import resolve_path
 from fuse.io.json_toml import read_toml
 from fuse.models.registry import needs_plugin_permission
