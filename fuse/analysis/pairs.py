@@ -1,6 +1,6 @@
-"""Which class lies on which, counted in ground truth: tables for the rule ``pairs``.
+"""Which class occludes which, counted in ground truth: tables for the rule ``pairs``.
 
-Masks of instances overlap, a panoptic map says who has the pixels that two of them share.
+Masks of instances overlap; a panoptic map says to which of the two the shared pixels belong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import MaskRuns
 from fuse.ops.rle import rle_runs
 from fuse.ops.segments import label_segments
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 
 # Outlines drawn by hand touch where objects do; that is no overlap.
 MIN_SHARE = 0.1  # of the smaller mask
@@ -72,13 +72,12 @@ def pairs(
     if not images:
         raise DataError(f"{instances} has no instances of the images of {gt}")
     wins: Wins = Counter()
+    step = count_steps(on_progress, len(images))
     with map_threads(
-        lambda i: _count_image(i, truth, annotated, label_map), images, workers
+        lambda i: _count_image(i, truth, annotated, label_map), images, workers, on_result=step
     ) as counted:
-        for done, of_image in enumerate(counted, start=1):
+        for of_image in counted:
             wins += of_image
-            if on_progress:
-                on_progress(done, len(images))
     names = {category.category_id: category.name for category in target.categories}
     found = [
         PairCount(names[above], names[below], count, wins[below, above])
@@ -103,7 +102,7 @@ def pairs(
 def _count_image(
     image_id: ImageId, truth: PanopticDataset, annotated: ResultsFile, label_map: LabelMap
 ) -> Wins:
-    """Who wins the overlaps of one image."""
+    """The class that is above in each overlap of one image."""
     panoptic = map_panoptic(truth.load(image_id), label_map)
     labels = label_segments(
         panoptic.panoptic_map,

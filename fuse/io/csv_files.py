@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -84,3 +84,15 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     for source, (target, *further) in name_targets(label_map).items():
         writer.writerow((source, target, "|".join(further)))
     write_whole(path, text.getvalue().encode())
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a header and rows, whole or not at all.
+
+    Raises:
+        OSError: the folder is missing or not writable.
+    """
+    with open_whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -6,7 +6,7 @@ from real_data import COCO_ANNOTATIONS, REAL_NETS, needs_real_data
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-from fuse.analysis.published_results import find_anchors
+from fuse.analysis.published_results import find_published_results
 from fuse.errors import LabelSpaceError
 from fuse.labels import (
     contains,
@@ -293,8 +293,8 @@ def test_a_space_called_as_a_shipped_one_is_not_taken_for_it(tmp_path):
     path.write_text(HEADER + "7,0,cat,1,pet,9,9,9\n")
     own, shipped = load_space(str(path)), load_space("cityscapes")
     assert (is_shipped(shipped), is_shipped(own)) == (True, False)
-    assert find_anchors(shipped)
-    assert not find_anchors(own)
+    assert find_published_results(shipped)
+    assert not find_published_results(own)
     with pytest.raises(LabelSpaceError, match="no label map leads from 'cityscapes'"):
         find_label_map(own, load_space("coco_panoptic"))
     with pytest.raises(LabelSpaceError, match="no label map leads from 'coco_things'"):

@@ -94,7 +94,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
         numbers = read_numbers(layer, tmp_path)
         assert numbers.shape == image.size
         assert numbers.max() <= len(layer.segments)
-    threshold = runs[0].kept.fusion.score_threshold
+    threshold = runs[0].saved.fusion.score_threshold
     assert all(s.score >= threshold for s in image.layers["instances"].segments)
     assert sum(s.share for s in image.layers["semantic"].segments) <= 1
 
@@ -115,7 +115,7 @@ def test_large_images_are_shrunk(tmp_path):
     ],
     ids=["moved", "damaged", "another"],
 )
-def test_a_image_without_its_picture_says_why(tmp_path, damage, note):
+def test_an_image_without_its_picture_says_why(tmp_path, damage, note):
     run = write_run(tmp_path, draw_predictions(["a.jpg"]))
     (shown,) = open_runs([run], None)
     path = tmp_path / "images" / "a.jpg"

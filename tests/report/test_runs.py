@@ -28,7 +28,7 @@ def test_without_truth_every_image_is_shown(run):
     (shown,) = open_runs([run], None)
     assert names_of(shown) == list(NAMES)
     assert shown.scorer is None
-    assert shown.kept is None
+    assert shown.saved is None
 
 
 def test_with_truth_only_its_images_and_by_its_ids(run, tmp_path):
@@ -54,7 +54,7 @@ def test_where_no_name_is_known_ids_count(run, tmp_path):
 
 def test_runs_without_a_common_image(run, tmp_path):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("x.jpg",)), first_id=9)
-    with pytest.raises(DataError, match=r"run has no image of .*truth\.json"):
+    with pytest.raises(DataError, match=r"truth\.json knows no image of .*run"):
         open_runs([run], read_panoptic_json(truth))
 
 

@@ -15,7 +15,7 @@ TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
 
 
 def rate(runs):
-    return rate_images(runs, workers=1, on_image=lambda: None)
+    return rate_images(runs, workers=1)
 
 
 def test_scores_are_those_of_evaluate(kept):

@@ -38,19 +38,19 @@ def print_comparison(comparison: Comparison) -> None:
 def _make_runs_table(comparison: Comparison) -> Table:
     """A row per run and per published result."""
     table = make_table("run", ("PQ", "SQ", "RQ", "things", "stuff", "mIoU", "AP"))
-    for run, miou in zip(comparison.runs, comparison.miou, strict=True):
+    for run in comparison.runs:
         table.add_row(
             run.name,
             *percents(run.result.all),
             as_percent(run.result.things.pq),
             as_percent(run.result.stuff.pq),
-            *("" if score is None else as_percent(score) for score in (miou, run.ap)),
+            *("" if score is None else as_percent(score) for score in (run.miou, run.ap)),
         )
     table.add_section()
-    for anchor in comparison.anchors:
-        parts = ("" if pq is None else as_percent(pq) for pq in (anchor.things, anchor.stuff))
-        name = f"published: {anchor.name}"
-        table.add_row(name, as_percent(anchor.pq), "", "", *parts, style="dim")
+    for result in comparison.published:
+        parts = ("" if pq is None else as_percent(pq) for pq in (result.things, result.stuff))
+        name = f"published: {result.name}"
+        table.add_row(name, as_percent(result.pq), "", "", *parts, style="dim")
     return table
 
 
@@ -69,7 +69,7 @@ def _make_stage_table(comparison: Comparison) -> Table:
 def _make_difference_table(difference: Difference) -> Table:
     """PQ, SQ, RQ, mIoU and mask AP against the first run, with intervals."""
     table = make_table("", ("PQ", "SQ", "RQ"))
-    for group, scores in difference.scores.items():
+    for group, scores in difference.pq.items():
         table.add_row(group, *map(_as_change, scores.values()))
     if difference.miou:
         table.add_row("mIoU", _as_change(difference.miou))

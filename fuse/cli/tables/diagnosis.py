@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from fuse.analysis.diagnose.diagnosis import BAND_TITLES, LINE_TITLES, Diagnosis, Entry
+from fuse.analysis.diagnose.diagnosis import Diagnosis, ErrorCost, find_title
 from fuse.cli.tables.layout import (
     SHOWN,
     as_percent,
@@ -18,18 +18,18 @@ from fuse.cli.tables.layout import (
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """The ledger, the classes and images that lose most, and counts."""
+    """The cost of each error type, the classes and images that lose most, and counts."""
     console = open_console()
     pq = diagnosis.result.all.pq
     images = len(diagnosis.images)
     print(
         f"PQ of {images} images is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:"
     )
-    console.print(_make_ledger_table(diagnosis))
+    console.print(_make_cost_table(diagnosis))
     console.print()
-    console.print(_make_class_ledger(diagnosis))
+    console.print(_make_class_table(diagnosis))
     console.print()
-    console.print(_make_image_ledger(diagnosis))
+    console.print(_make_image_table(diagnosis))
     print("\nsegments without a match, by their best IoU with one of their class:")
     steps = [
         f"{step / 10:.1f} to {(step + 1) / 10:.1f}" for step in range(len(diagnosis.counts.missed))
@@ -53,15 +53,13 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         print_line(console, f"note: {diagnosis.mapped}")
 
 
-def _make_ledger_table(diagnosis: Diagnosis) -> Table:
-    """A row per line, the dearest first, with its parts below; then the sum and the borders."""
+def _make_cost_table(diagnosis: Diagnosis) -> Table:
+    """A row per error type, the dearest first, its subtypes below; then the sum and borders."""
     table = make_table("", ("share", "of things", "of stuff", "alone"))
-    for line in sorted(diagnosis.lines, key=lambda line: -line.share):
-        table.add_row(LINE_TITLES[line.key], *_ledger_row(line), style="bold")
-        for part in line.parts:
-            band = part.key.rpartition("/")[2]
-            title = LINE_TITLES.get(part.key) or BAND_TITLES[band]
-            table.add_row(f"  {title}", *_ledger_row(part))
+    for cost in sorted(diagnosis.errors, key=lambda cost: -cost.share):
+        table.add_row(find_title(cost.key), *_cost_row(cost), style="bold")
+        for part in cost.parts:
+            table.add_row(f"  {find_title(part.key)}", *_cost_row(part))
     table.add_row("the rule itself, with all of this right", as_percent(diagnosis.rest))
     result = diagnosis.result
     missing = (
@@ -70,17 +68,17 @@ def _make_ledger_table(diagnosis: Diagnosis) -> Table:
     table.add_row("sum", *map(as_percent, missing), style="bold")
     table.add_section()
     for border in diagnosis.borders:
-        table.add_row(f"of all lines {LINE_TITLES[border.key]}", *_ledger_row(border))
+        table.add_row(f"of all lines {find_title(border.key)}", *_cost_row(border))
     return table
 
 
-def _ledger_row(entry: Entry) -> tuple[str, ...]:
-    figures = (entry.share, entry.things, entry.stuff, entry.alone)
+def _cost_row(cost: ErrorCost) -> tuple[str, ...]:
+    figures = (cost.share, cost.things, cost.stuff, cost.alone)
     return tuple(f"{round(100 * figure, 1) + 0.0:.1f}" for figure in figures)
 
 
-def _make_class_ledger(diagnosis: Diagnosis) -> Table:
-    """The classes that miss most PQ, and on which lines."""
+def _make_class_table(diagnosis: Diagnosis) -> Table:
+    """The classes that miss most PQ, and by which error types."""
     table = make_table("class", ("PQ",))
     table.add_column("lost to")
     for c in sorted(diagnosis.classes, key=lambda c: c.pq)[:SHOWN]:
@@ -88,8 +86,8 @@ def _make_class_ledger(diagnosis: Diagnosis) -> Table:
     return table
 
 
-def _make_image_ledger(diagnosis: Diagnosis) -> Table:
-    """The images of the lowest PQ, and on which lines they lose."""
+def _make_image_table(diagnosis: Diagnosis) -> Table:
+    """The images of the lowest PQ, and by which error types they lose."""
     table = make_table("photo", ("PQ",))
     table.add_column("lost to")
     for image in sorted(diagnosis.images, key=lambda image: image.pq)[:SHOWN]:
@@ -100,5 +98,5 @@ def _make_image_ledger(diagnosis: Diagnosis) -> Table:
 def _name_shares(shares: Mapping[str, float]) -> str:
     """The three largest shares of at least a point."""
     ranked = sorted(shares.items(), key=lambda share: -share[1])[:3]
-    named = (f"{LINE_TITLES[key]} {as_percent(s)}" for key, s in ranked if s >= 0.01)
+    named = (f"{find_title(key)} {as_percent(s)}" for key, s in ranked if s >= 0.01)
     return ", ".join(named)
