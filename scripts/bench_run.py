@@ -29,7 +29,7 @@ from fuse.clock import StageClock
 from fuse.models.runtime import limit_threads
 from fuse.runs.engines.batches import BatchPredictor
 from fuse.runs.engines.local import plan_lanes
-from fuse.runs.records import ImageTask
+from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--pipeline", default="tiny", help="name or file of a preset")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.images or copy_examples(Path(scratch, "photos"))
+        folder = options.photos or copy_examples(Path(scratch, "photos"))
         out = Path(scratch, "out")
         pipeline = Pipeline.load(options.pipeline)
         images = [read(path) for path in sorted(folder.rglob("*.*"))]

@@ -40,9 +40,9 @@ from pathlib import Path
 from fuse.io.files import write_whole
 from fuse.labels import load_space
 from fuse.runs.engines.ray_data import choose_call
-from fuse.runs.folder import RunFolder, read_records
-from fuse.runs.records import PNG_DIR, ImageTask, JournalRecord
-from fuse.runs.tasks import make_tasks
+from fuse.runs.folder import RunFolder
+from fuse.runs.journal import JournalRecord, read_records
+from fuse.runs.tasks import PNG_DIR, ImageTask, make_tasks
 from fuse.runs.worker import FinishedImage
 
 WORKERS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -155,7 +155,7 @@ def measure(run: Path, folder: Path) -> Costs:
 
         def journal() -> None:
             for image in answer:
-                out.append(pickle.loads(image).record)  # noqa: S301  # nosec B301 - pickled above
+                out.journal.append(pickle.loads(image).record)  # noqa: S301  # nosec B301 - pickled above
 
         driver = fastest(journal)
         closing = fastest(lambda: out.write_maps(tasks, space))

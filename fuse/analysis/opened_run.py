@@ -14,8 +14,8 @@ from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath
 from fuse.labels import find_truth_map
 from fuse.runs.folder import read_run_file
-from fuse.runs.records import PREDICTION_DIR
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
+from fuse.runs.tasks import PREDICTION_DIR
 from fuse.types import LabelSpace
 
 NAMED = 5  # images or classes that a message names

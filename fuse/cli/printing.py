@@ -60,7 +60,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _print_run(result: RunResult) -> None:
     from fuse.cli.tables.evaluation import print_evaluation
-    from fuse.runs.records import PICTURE_DIR
+    from fuse.runs.tasks import PICTURE_DIR
 
     if result.evaluation:
         print_evaluation(result.evaluation)

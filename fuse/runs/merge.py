@@ -15,11 +15,11 @@ from fuse.io.files import RUN_FILE, StrPath, check_links, make_parent, to_path
 from fuse.runs.folder import (
     RunFolder,
     list_differences,
-    read_records,
     read_run_file,
     restore_space,
 )
-from fuse.runs.records import ImageTask, JournalRecord
+from fuse.runs.journal import JournalRecord, read_records
+from fuse.runs.tasks import ImageTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
                     tasks.append(task)
                 else:
                     failed[record.file_name] = record.error or ""
-                folder.append(record)
+                folder.journal.append(record)
         tasks.sort(key=lambda task: task.file_name)
         folder.write_maps(tasks, space)
         images = {"done": len(tasks), "failed": len(failed)}

@@ -24,7 +24,7 @@ from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath, to_path
 from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
-from fuse.runs.records import PREDICTION_DIR
+from fuse.runs.tasks import PREDICTION_DIR
 from fuse.types import LabelSpace, PanopticPrediction
 
 

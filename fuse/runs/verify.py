@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fuse.io.files import PANOPTIC_FILE, StrPath, hash_file, to_path
-from fuse.runs.folder import RunFolder, read_records, read_run_file
+from fuse.runs.folder import RunFolder, read_run_file
+from fuse.runs.journal import read_records
 from fuse.threads import map_threads
 
 
@@ -117,4 +118,4 @@ def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> No
     """Take the images of damaged files for images that have not been tried."""
     with RunFolder(run, settings) as folder:
         for file_name in dict.fromkeys(d.file_name for d in damages if d.file_name is not None):
-            folder.forget(file_name)
+            folder.journal.forget(file_name)

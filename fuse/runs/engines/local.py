@@ -11,11 +11,11 @@ from fuse.evaluation.evaluate import TruthScorer
 from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
-from fuse.runs.engines.assignment import Assignment, describe_nets
+from fuse.runs.engines import describe_nets
 from fuse.runs.engines.batches import BatchPredictor, Predicted
 from fuse.runs.engines.reading import read_ahead
-from fuse.runs.records import ImageTask
-from fuse.runs.worker import FinishedImage, ImageWorker
+from fuse.runs.tasks import ImageTask
+from fuse.runs.worker import FinishedImage, ImageWorker, RunOptions
 from fuse.threads import map_ahead
 
 MAX_THREADS = 8  # for reading, and as many for finishing
@@ -28,9 +28,9 @@ class LocalEngine:
     """Does images in this process, in order.
 
     Args:
-        assignment: which nets, and what to make of images.
+        options: which nets, and what to make of images.
         clock: where the seconds go.
-        scorer: the assignment's ground truth, if any.
+        scorer: the ground truth of the options, if any.
         cores: how many processor cores there are for it.
 
     Raises:
@@ -38,34 +38,25 @@ class LocalEngine:
     """
 
     def __init__(
-        self, assignment: Assignment, clock: StageClock, scorer: TruthScorer | None, *, cores: int
+        self, options: RunOptions, clock: StageClock, scorer: TruthScorer | None, *, cores: int
     ) -> None:
-        pipeline = Pipeline(
-            assignment.config, assignment.device, weights_dir=assignment.weights_dir
-        )
+        pipeline = Pipeline(options.config, options.device, weights_dir=options.weights_dir)
         self.nets = describe_nets(pipeline)
         self._device = pipeline.device
         lanes, self._threads_per_lane = plan_lanes(pipeline)
-        floor = lowest_saved_score(pipeline.config.fusion) if assignment.keep_predictions else None
+        lowest = lowest_saved_score(pipeline.config.fusion) if options.keep_predictions else None
         self._predictor = BatchPredictor(
             pipeline,
             clock,
-            batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
-            score_threshold=floor,
+            batch_size=options.batch_size or (1 if pipeline.device == "cpu" else None),
+            score_threshold=lowest,
             lanes=lanes,
         )
-        self._worker = ImageWorker(
-            pipeline,
-            assignment.out,
-            clock,
-            scorer=scorer,
-            pictures=assignment.pictures,
-            keep_predictions=assignment.keep_predictions,
-        )
+        self._worker = ImageWorker(pipeline, options, clock, scorer)
         self._threads = min(cores, MAX_THREADS)
-        self._timeout = assignment.timeout
+        self._timeout = options.timeout
 
-    def __call__(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+    def process(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
         """Do the images in order; see `run_local`."""
         with limit_threads(self._threads_per_lane):
             yield from run_local(

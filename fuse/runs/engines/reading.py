@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import TIMEOUT_MAX, Event, Thread
 
-from fuse.runs.records import ImageTask
+from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 from fuse.threads import draw_ahead
 
