@@ -10,8 +10,9 @@ import numpy as np
 
 from fuse.analysis.opened_run import OpenedRun, name_different_classes, name_some
 from fuse.errors import DataError, LabelSpaceError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
+from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.detections import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
@@ -154,7 +155,7 @@ def score_run(
         lambda i: score(i, run.dataset), image_ids, workers, on_result=on_image
     ) as scored:
         images = ImageScores(scored)
-    scorer.evaluation(images)  # raises where an image could not be scored
+    summarize_images(scorer, images)  # raises where an image could not be scored
     own_ids = class_ids(scorer.space)
     new_ids = {own_ids[c.name, c.isthing]: c.category_id for c in space.categories}
     stats = tuple(rename_categories(image.stats, new_ids) for image in images)

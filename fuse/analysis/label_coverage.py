@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fuse.evaluation.evaluate import Evaluation, TruthScorer
+from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
+from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.csv_files import write_label_map
@@ -237,7 +238,7 @@ def score_ceiling(
 
     step = count_steps(on_progress, len(truth.annotations))
     with map_threads(score, truth.annotations, on_result=step) as scored:
-        return scorer.evaluation(ImageScores(scored))
+        return summarize_images(scorer, ImageScores(scored))
 
 
 def push_truth(truth: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import DataError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.pairing import match_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath

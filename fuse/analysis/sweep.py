@@ -13,7 +13,7 @@ import numpy as np
 
 from fuse.analysis.opened_run import read_truth_of
 from fuse.errors import ConfigError, DataError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.scorer import TruthScorer
 from fuse.fusion import METHODS, THRESHOLDS, FusionConfig
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.csv_files import read_pairs, write_table

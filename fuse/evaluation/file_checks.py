@@ -1,7 +1,6 @@
 """What is wrong with a pair of panoptic JSONs, and what the scorer does about it.
 
-The scorer notes what it meets while it reads the files once; `collect_findings` adds the
-notes up to one finding per kind of fault.
+The checks yield notes; `collect_findings` adds them up to one finding per kind of fault.
 """
 
 from __future__ import annotations
@@ -10,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fuse.errors import DataError
-from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
+from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
+from fuse.io.png import IdMapFile
 from fuse.metrics.pq import SegmentTable
 from fuse.types import Int32Array, Int64Array
 
@@ -205,16 +205,30 @@ FAULTS = {
 }
 
 
-def check_truth_segments(
-    where: str, segments: Sequence[SegmentRecord], table: SegmentTable
+def check_segments(
+    where: str,
+    side: str,
+    listed: Sequence[SegmentRecord],
+    segments: Sequence[SegmentRecord],
+    table: SegmentTable,
 ) -> Iterator[Note]:
-    """Notes on what a true image's segments lack, and on several crowds of a category.
+    """Notes on an image's entry in a JSON.
 
     Args:
         where: the image, in words.
-        segments: of the image.
-        table: their columns.
+        side: "truth" or "pred".
+        listed: all its segments.
+        segments: those that count, each id once and none of them 0.
+        table: the columns of these.
     """
+    if len(segments) < len(listed):
+        zeros = sum(segment.segment_id == 0 for segment in listed)
+        if zeros:
+            yield Note(f"{side}-id-zero", where, zeros)
+        if repeated := len(listed) - zeros - len(segments):
+            yield Note(f"{side}-repeated-id", where, repeated)
+    if side == "pred":
+        return
     unclaimed, crowds = np.isnan(table.areas), [segment.iscrowd for segment in segments]
     if unclaimed.any():
         first = table.segment_ids[unclaimed][0]
@@ -225,6 +239,16 @@ def check_truth_segments(
     for category_id, count in Counter(table.category_ids[table.iscrowd].tolist()).items():
         if count > 1:
             yield Note("truth-several-crowds", f"{where}, category_id {category_id}", count - 1)
+
+
+def check_png(side: str, path: Path, png: IdMapFile, listed: ImageRecord | None) -> Iterator[Note]:
+    """Notes on a PNG of another kind than COCO's, or of another size than ``images`` says."""
+    if (png.color_type, png.bit_depth) != ("rgb", 8):
+        yield Note(f"{side}-png-kind", f"{path} ({png.bit_depth}-bit {png.color_type})")
+    height, width = png.deltas.size
+    if listed and ((listed.height or height), (listed.width or width)) != (height, width):
+        example = f"{path} ({height}x{width}, not {listed.height}x{listed.width})"
+        yield Note(f"{side}-png-size", example)
 
 
 def check_pixels(
@@ -288,7 +312,7 @@ def check_heads(
     return notes + _check_names(truth, predictions)
 
 
-def check_branches(
+def check_components(
     truth: PanopticDataset,
     semantic: ResultsFile | LabelFolder | None,
     instances: ResultsFile | None,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fuse.analysis.opened_run import OpenedRun
+from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.pq import PQResult, summarize
@@ -132,7 +133,7 @@ def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> P
     if run.scorer is None:
         return None
     scores = ImageScores(score for image in images if (score := image.scores[place]))
-    return run.scorer.evaluation(scores).result
+    return summarize_images(run.scorer, scores).result
 
 
 def choose_images(images: Sequence[RatedImage], count: int) -> list[RatedImage]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from fuse.clock import StageClock
 from fuse.errors import ConfigError, RunStoppedError
-from fuse.evaluation.evaluate import Evaluation, TruthScorer
+from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScores
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.fetch import place_weights
 from fuse.inference.presets import read_pipeline, refuse_plugins
 from fuse.io.files import StrPath, to_path
@@ -291,7 +292,7 @@ def _score(
     """
     try:
         if scorer:
-            result = replace(result, evaluation=scorer.evaluation(scores))
+            result = replace(result, evaluation=summarize_images(scorer, scores))
     finally:
         folder.write_summary(engine.describe() | _describe_machine() | result.to_json())
     return result

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fuse.clock import StageClock
 from fuse.errors import CocoFormatError, ConfigError, ImageReadError
-from fuse.evaluation.evaluate import TruthScorer
 from fuse.evaluation.image_scores import ImageScore
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.inference.prediction import ImagePrediction
 from fuse.inference.prediction_file import write_prediction

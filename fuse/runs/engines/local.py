@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import count_threads, limit_threads, peak_device_memory

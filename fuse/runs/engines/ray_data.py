@@ -25,7 +25,7 @@ from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.errors import ConfigError, EngineError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.pipeline import Pipeline
 from fuse.runs.engines import describe_nets
 from fuse.runs.engines.batches import MAX_AUTO_BATCH

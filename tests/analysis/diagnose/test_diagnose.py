@@ -16,7 +16,7 @@ from fuse.analysis.diagnose.diagnose import ALONE, RunContext, diagnose_image, s
 from fuse.analysis.diagnose.error_types import ERROR_TYPES, SUBTYPES, Vocabulary
 from fuse.analysis.diagnose.shapley import draw_orders
 from fuse.errors import DataError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.scorer import TruthScorer
 from fuse.fusion import FusionConfig, fuse_image
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import read_panoptic_json
