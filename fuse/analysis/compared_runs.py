@@ -14,7 +14,7 @@ from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import ImageId
-from fuse.metrics.detections import Detections, match_detections, mean_ap
+from fuse.metrics.instances import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import (
     SemanticStats,

@@ -17,8 +17,7 @@ from fuse.io.csv_files import PairCount, write_pairs
 from fuse.io.files import StrPath, to_path
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
 from fuse.ops.mask_overlaps import count_shared
-from fuse.ops.masks import MaskRuns
-from fuse.ops.rle import rle_runs
+from fuse.ops.rle import decode_rles
 from fuse.ops.segments import label_segments
 from fuse.threads import count_steps, map_threads
 
@@ -111,7 +110,7 @@ def _count_image(
     )
     source_ids, masks = annotated.load_masks(image_id, panoptic.size, isthing=True)
     category_ids = np.array([label_map.target_ids[i] for i in source_ids], dtype=np.int32)
-    runs = MaskRuns(*rle_runs([rle["counts"] for rle in masks.rles], panoptic.size))
+    runs = decode_rles([rle["counts"] for rle in masks.rles], panoptic.size)
     shared, own = count_shared(runs, category_ids, labels)
     areas = np.diagonal(shared)
     is_overlap = shared > MIN_SHARE * np.minimum(areas[:, np.newaxis], areas)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.masks import MaskRuns, mask_runs
-from fuse.ops.rle import rle_runs
+from fuse.ops.masks import mask_runs
+from fuse.ops.rle import MaskRuns, decode_rles
 from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import (
     Instances,
@@ -174,7 +174,7 @@ def fuse_stuff_masks(
     things = _paint_things(panoptic_map, instances, order, overlap_threshold)
     codes = [rle["counts"] for rle in stuff_masks.rles]
     blocks = (
-        MaskRuns(*rle_runs(codes[first : first + BLOCK], instances.size))
+        decode_rles(codes[first : first + BLOCK], instances.size)
         for first in range(0, len(codes), BLOCK)
     )
     stuff = [

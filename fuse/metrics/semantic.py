@@ -101,9 +101,9 @@ class SemanticResult:
     def to_json(self) -> dict[str, Any]:
         """As plain values; None where nothing was scored."""
         return {
-            "miou": _none_if_nan(self.miou),
-            "pixel_accuracy": _none_if_nan(self.pixel_accuracy),
-            "per_class": {str(c): _none_if_nan(iou) for c, iou in self.per_category.items()},
+            "miou": none_if_nan(self.miou),
+            "pixel_accuracy": none_if_nan(self.pixel_accuracy),
+            "per_class": {str(c): none_if_nan(iou) for c, iou in self.per_category.items()},
         }
 
 
@@ -128,5 +128,6 @@ def summarize_semantic(stats: SemanticStats, space: LabelSpace) -> SemanticResul
     )
 
 
-def _none_if_nan(value: float) -> float | None:
+def none_if_nan(value: float) -> float | None:
+    """For JSON, which has no NaN."""
     return None if np.isnan(value) else value
