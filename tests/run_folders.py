@@ -40,6 +40,7 @@ def write_run(folder, predictions, space=TOY_SPACE, *, seed=0):
     write_maps(run / "panoptic.json", predictions, space)
     settings = {"inputs": [str(images)], "predictions": False}
     (run / "run.json").write_text(json.dumps({"settings": settings, "photos": {"done": 1}}))
+    (run / "records.jsonl").touch()
     return run
 
 

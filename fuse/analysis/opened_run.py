@@ -9,7 +9,7 @@ from typing import Any
 
 from fuse.errors import DataError
 from fuse.evaluation.scorer import TruthScorer
-from fuse.io.coco.pairing import match_images, renumber
+from fuse.io.coco.pairing import pair_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath
 from fuse.labels import find_truth_map
@@ -66,9 +66,9 @@ def open_run(
     """
     known = known or truth
     dataset = read_panoptic_json(path, default_space=known.space if known else None)
-    own_ids = match_images(dataset, known) if known else {i: i for i in dataset.annotations}
+    own_ids = pair_images(dataset, known) if known else {i: i for i in dataset.annotations}
     if known and not own_ids:
-        raise DataError(f"{known.path} knows no image of {path}")
+        raise DataError(f"{path} has no images")
     run_file = read_run_file(path) if (path / RUN_FILE).is_file() else {}
     has_saved = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return OpenedRun(

@@ -20,7 +20,7 @@ from fuse.evaluation.file_checks import (
 )
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
-from fuse.io.coco.pairing import match_images, renumber
+from fuse.io.coco.pairing import pair_images, renumber
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results
 from fuse.io.files import StrPath, is_run, open_whole, to_path
@@ -120,8 +120,9 @@ def evaluate(
     """PQ of a COCO panoptic JSON against another, and what is wrong with the two.
 
     Ground truth in another label space is mapped into the predictions' where a map ships.
-    Images are paired by image_id; those of a run of fuse by their names, where it has other ids.
-    An image without a prediction counts as missed, predictions of other images are left out.
+    Images are paired by their names, else by image_id; `official` pairs by image_id, as COCO's
+    scorer does. An image without a prediction counts as missed, predictions of other images are
+    left out.
 
     Args:
         gt: ground truth: a JSON, or the output folder of a run.
@@ -145,7 +146,7 @@ def evaluate(
     """
     truth = read_panoptic_json(gt, gt_dir)
     predictions = read_panoptic_json(pred, pred_dir, default_space=truth.space)
-    predictions, pairing_notes = _pair_images(truth, predictions)
+    predictions, pairing_notes = _pair_images(truth, predictions, official=official)
     used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official)
@@ -174,25 +175,21 @@ def evaluate(
 
 
 def _pair_images(
-    truth: PanopticDataset, predictions: PanopticDataset
+    truth: PanopticDataset, predictions: PanopticDataset, *, official: bool
 ) -> tuple[PanopticDataset, list[Note]]:
-    """The images of a run under the ground truth's image ids, and what was done about them.
-
-    A run without ``--gt`` gave its images ids of its own. It knows their names, and by these
-    they are found. Files of other tools keep their ids, which COCO's format is about.
+    """The predictions under the ground truth's image ids, and notes on those that had others.
 
     Raises:
-        DataError: two images of the run are the same one of the ground truth.
+        DataError: see `pair_images`.
     """
-    if not is_run(predictions.path.parent):
-        return predictions, []
-    own_ids = match_images(predictions, truth)
+    own_ids = pair_images(predictions, truth, by_id=official)
     moved = [(own_id, true_id) for true_id, own_id in own_ids.items() if own_id != true_id]
     if not moved:
         return predictions, []
     own_id, true_id = moved[0]
+    code = "run-renumbered" if is_run(predictions.path.parent) else "pred-renumbered"
     example = f"{predictions.image_name(own_id)!r} from {own_id!r} to {true_id!r}"
-    notes = [Note("run-renumbered", example, len(moved))]
+    notes = [Note(code, example, len(moved))]
     extra = predictions.annotations.keys() - own_ids.values()
     if extra:
         names = sorted(map(predictions.image_name, extra))

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
 from fuse.io.png import IdMapFile
@@ -104,6 +103,10 @@ FAULTS = {
     "run-renumbered": _Fault(
         "photos that the run numbered otherwise than the ground truth",
         "paired by their names; other scorers go by image_id, so give --gt to the run for them",
+    ),
+    "pred-renumbered": _Fault(
+        "photos that the predictions number otherwise than the ground truth",
+        "paired by their names; COCO's scorer goes by image_id, as --official does",
     ),
     "pred-no-categories": _Fault(
         "prediction JSON without categories", "the ground truth's are used"
@@ -281,11 +284,7 @@ def check_pixels(
 def check_heads(
     truth: PanopticDataset, predictions: PanopticDataset, *, mapped: bool
 ) -> list[Note]:
-    """Notes on what concerns whole files: categories and images.
-
-    Raises:
-        DataError: the two have no image in common.
-    """
+    """Notes on what concerns whole files: categories and images."""
     notes = []
     if truth.assumed_things:
         example = f"category_id {truth.assumed_things[0]}"
@@ -303,11 +302,6 @@ def check_heads(
             notes.append(Note("categories-differ", f"{category_id} {name!r}", len(different)))
     extra = [image_id for image_id in predictions.annotations if image_id not in truth.annotations]
     if extra:
-        if len(extra) == len(predictions.annotations):
-            raise DataError(
-                f"{predictions.path}: none of its images (image_id {extra[0]!r}, ...) "
-                f"is in {truth.path} (image_id {next(iter(truth.annotations), None)!r}, ...)"
-            )
         notes.append(Note("pred-extra", f"image_id {extra[0]!r}", len(extra)))
     return notes + _check_names(truth, predictions)
 

@@ -19,7 +19,7 @@ from fuse.fusion import (
 from fuse.inference.prediction import ImagePrediction
 from fuse.inference.prediction_file import lowest_saved_score, read_prediction
 from fuse.inference.presets import BRANCHES
-from fuse.io.coco.pairing import match_images
+from fuse.io.coco.pairing import pair_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath, to_path
 from fuse.labels import find_choices, parse_targets
@@ -76,9 +76,9 @@ class SavedPredictions:
         Raises:
             DataError: it knows none of them, or two are the same one.
         """
-        pairs = [(own_id, true_id) for true_id, own_id in match_images(self.dataset, truth).items()]
+        pairs = [(own_id, true_id) for true_id, own_id in pair_images(self.dataset, truth).items()]
         if not pairs:
-            raise DataError(f"{truth.path} knows no image of {self.path}")
+            raise DataError(f"{self.path} has no images")
         return pairs
 
     def change_rule(self, changes: Mapping[str, Any]) -> FusionConfig:

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.coco.panoptic import ImageId, PanopticDataset
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, name_number
 from fuse.io.images import list_images, png_names
 
 PNG_DIR = "panoptic"
@@ -124,10 +124,9 @@ def assign_image_ids(
     [1, 2]
     """
     if truth is None:
-        stems = [PurePosixPath(name).stem for name in file_names]
-        numbers = {int(stem) for stem in stems if stem.isdecimal() and stem.isascii()}
-        if len(numbers) == len(stems):
-            return [int(stem) for stem in stems]
+        numbers = [number for name in file_names if (number := name_number(name)) is not None]
+        if len(set(numbers)) == len(file_names):
+            return list(numbers)
         return list(range(1, len(file_names) + 1))
     largest = max((i for i in truth.annotations if isinstance(i, int)), default=0)
     unknown_ids = count(largest + 1)

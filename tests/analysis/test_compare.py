@@ -68,7 +68,7 @@ def test_other_images_are_an_error_that_names_them(toys, tmp_path):
     comparison = api.compare([noise, few], gt, intersect=True)
     assert [image.file_name for image in comparison.images] == [f"{i}.jpg" for i in range(1, 5)]
     far = write_dataset(tmp_path, "far", {99: panoptic([[1]], {1: 1})})
-    with pytest.raises(DataError, match="knows no image of"):
+    with pytest.raises(DataError, match="none of its images"):
         api.compare([noise, far], gt)
 
 

@@ -47,14 +47,15 @@ def test_the_second_run_goes_by_the_ids_of_the_first(run, tmp_path):
     assert shown.unknown == 1
 
 
-def test_where_no_name_is_known_ids_count(run, tmp_path):
+def test_where_no_name_is_known_numbers_of_a_run_are_not_believed(run, tmp_path):
     second = write_maps(tmp_path / "second.json", draw_predictions(("x.jpg", "y.jpg")))
-    assert open_runs([run, second], None)[1].own_ids == {1: 1, 2: 2}
+    with pytest.raises(DataError, match="numbered its images itself"):
+        open_runs([run, second], None)
 
 
 def test_runs_without_a_common_image(run, tmp_path):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("x.jpg",)), first_id=9)
-    with pytest.raises(DataError, match=r"truth\.json knows no image of .*run"):
+    with pytest.raises(DataError, match=r"none of its images .* is in .*truth\.json"):
         open_runs([run], read_panoptic_json(truth))
 
 

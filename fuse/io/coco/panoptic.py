@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, BinaryIO, TypeVar
+from unicodedata import normalize
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -171,27 +173,51 @@ class PanopticDataset:
         return PanopticPrediction(panoptic_map, segments)
 
     def find_image(self, file_name: str) -> ImageId | None:
-        """The image_id of an image by its relative path, else by its name, else by its stem.
+        """The image_id of an image by its relative path, else by its name, stem or number.
 
-        The ending may differ (the JSON says .jpg, the file is .png). A name or stem that
-        several annotated images share finds none of them.
+        The ending may differ (the JSON says .jpg, the file is .png), and the name may be written
+        as a URL, percent-encoded, in another Unicode form, or without COCO's leading zeros. A
+        name that several annotated images share finds none of them.
         """
-        path = PurePosixPath(file_name.replace("\\", "/"))
-        by_path, by_name, by_stem = self._ids_by_file_name
-        for ids, key in ((by_path, str(path)), (by_name, path.name), (by_stem, path.stem)):
+        for ids, key in zip(self._ids_by_file_name, _name_keys(file_name), strict=True):
             if (image_id := ids.get(key)) is not None:
                 return image_id
         return None
 
     @cached_property
-    def _ids_by_file_name(self) -> tuple[dict[str, ImageId | None], ...]:
-        """image_id of annotated images by path, name and stem; None where several share it."""
-        tables: tuple[dict[str, ImageId | None], ...] = ({}, {}, {})
+    def _ids_by_file_name(self) -> tuple[dict[str | int | None, ImageId | None], ...]:
+        """image_id of annotated images by each of `_name_keys`; None where several share it."""
+        tables: tuple[dict[str | int | None, ImageId | None], ...] = ({}, {}, {}, {})
         for image_id in self.annotations:
-            path = PurePosixPath(self.image_name(image_id).replace("\\", "/"))
-            for table, key in zip(tables, (str(path), path.name, path.stem), strict=True):
-                table[key] = image_id if key not in table else None
+            for table, key in zip(tables, _name_keys(self.image_name(image_id)), strict=True):
+                table[key] = image_id if key not in table and key is not None else None
         return tables
+
+
+def _name_keys(file_name: str) -> tuple[str, str, str, int | None]:
+    """What tells an image from others: its path, its name, its stem, and the number that is.
+
+    >>> _name_keys("https://host/val/caf%C3%A9.jpg?d=1")
+    ('host/val/café.jpg', 'café.jpg', 'café', None)
+    """
+    text = file_name.replace("\\", "/")
+    if "://" in text:
+        text = text.partition("://")[2]
+    head, mark, query = text.partition("?")
+    if mark and "=" in query and PurePosixPath(head).suffix:
+        text = head
+    path = PurePosixPath(normalize("NFC", unquote(text)))
+    return str(path), path.name, path.stem, name_number(file_name)
+
+
+def name_number(file_name: str) -> int | None:
+    """The number that an image is called, None where it is called otherwise.
+
+    >>> name_number("val2017/000000000139.jpg"), name_number("cat.jpg")
+    (139, None)
+    """
+    stem = PurePosixPath(file_name.replace("\\", "/")).stem
+    return int(stem) if stem.isdecimal() and stem.isascii() else None
 
 
 def read_panoptic_json(

@@ -292,7 +292,7 @@ def test_images_that_the_truth_lacks_are_an_error(kept_run, tmp_path):
     gt = json.loads(TRUTH.read_text()) | {"images": [], "annotations": []}
     (tmp_path / "gt.json").write_text(json.dumps(gt))
     (tmp_path / "gt").mkdir()
-    with pytest.raises(DataError, match="knows no image of"):
+    with pytest.raises(DataError, match="none of its images"):
         api.diagnose(kept_run, tmp_path / "gt.json")
 
 
