@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ PRESETS = [
     *("ade20k", "cityscapes", "coco", "coco-mask2former", "coco-stuffhead", "panoptic-fpn", "tiny"),
     *("vistas", "voc-deeplabv3", "voc-deeplabv3plus", "voc-fcn"),
 ]
-PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def list_commands():
@@ -64,6 +65,12 @@ def test_each_module_is_named():
     assert named == parts
 
 
+def test_contributing_names_each_package():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "fuse").glob("*/__init__.py")}
+    assert set(re.findall(r"^fuse/(\w+)/ ", text, flags=re.MULTILINE)) == packages
+
+
 def test_exactly_these_presets_ship():
     assert list(list_pipelines()) == PRESETS
 
@@ -92,3 +99,10 @@ def test_the_python_type_checks(tmp_path):
     command = [sys.executable, "-m", "mypy", path]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
+
+
+def test_what_the_sdist_names_is_there():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    names = settings["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert [name for name in names if not (ROOT / name).exists()] == []
+    assert {page.name for page in ROOT.glob("*.md")} <= set(names)
