@@ -79,11 +79,7 @@ def fuse_in_order(
     overlap_threshold: float,
     stuff_area: float,
 ) -> PanopticPrediction:
-    """Paint instances in some order, then stuff; `fuse_by_overlap` but for the order.
-
-    Args:
-        order: int64 (K,), which instances count, the first to be painted first.
-    """
+    """`fuse_by_overlap` of the instances in an order, int64 (K,), the first painted first."""
     check_image(semantic, instances, space)
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
     things = _paint_things(panoptic_map, instances, order, overlap_threshold)

@@ -164,11 +164,9 @@ def _upsample_argmax(
     classes, height, width = logits.shape
     cells = max(width - 1, 1)
     label_map = np.empty((len(rows), len(column_weight)), np.int32)
-    winner_above = np.empty(width, np.int32)
-    winner_below = np.empty(width, np.int32)
+    winner_above, winner_below = np.empty(width, np.int32), np.empty(width, np.int32)
     best = np.empty(width, np.float32)
-    bound = np.empty(cells, np.float32)
-    rival_count = np.empty(cells, np.int32)
+    bound, rival_count = np.empty(cells, np.float32), np.empty(cells, np.int32)
     rivals = np.empty((cells, classes), np.int32)
     flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
     known_row = -1  # whose winners stand in winner_below
@@ -331,11 +329,9 @@ def _find_possible_winners(logits: Float32Array) -> BoolArray:
     classes, height, width = logits.shape
     cells = max(width - 1, 1)
     possible = np.zeros(logits.shape, np.bool_)
-    winner_above = np.empty(width, np.int32)
-    winner_below = np.empty(width, np.int32)
+    winner_above, winner_below = np.empty(width, np.int32), np.empty(width, np.int32)
     best = np.empty(width, np.float32)
-    bound = np.empty(cells, np.float32)
-    rival_count = np.empty(cells, np.int32)
+    bound, rival_count = np.empty(cells, np.float32), np.empty(cells, np.int32)
     rivals = np.empty((cells, classes), np.int32)
     flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
     for above in range(max(height - 1, 1)):
