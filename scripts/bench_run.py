@@ -79,11 +79,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", type=Path, metavar="FOLDER")
+    parser.add_argument("--images", type=Path, metavar="FOLDER")
     parser.add_argument("--pipeline", default="tiny", help="name or file of a preset")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.photos or copy_examples(Path(scratch, "photos"))
+        folder = options.images or copy_examples(Path(scratch, "images"))
         out = Path(scratch, "out")
         pipeline = Pipeline.load(options.pipeline)
         images = [read(path) for path in sorted(folder.rglob("*.*"))]
