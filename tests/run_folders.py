@@ -7,7 +7,7 @@ from factories import TOY_SPACE, panoptic_truth
 from PIL import Image
 
 from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.images import png_names
+from fuse.io.listing import png_names
 from fuse.io.png import write_id_map
 
 

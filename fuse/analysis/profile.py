@@ -24,7 +24,8 @@ from fuse.inference.presets import (
     refuse_plugins,
 )
 from fuse.io.files import StrPath
-from fuse.io.images import list_images, read_image
+from fuse.io.images import read_image
+from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
 from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.profile import (
@@ -106,7 +107,7 @@ def profile(
         FuseError: a preset, a net or an image is wrong, or weights are missing.
     """
     images = images or [str(find_examples() / "images")]
-    paths = [image.path for image in list_images(images)][:MOST_IMAGES]
+    paths = [image.path for image in list_images(images).images][:MOST_IMAGES]
     device = choose_device(device)
     folder = choose_weights_dir(weights_dir)
     rows: list[ProfileRow] = []

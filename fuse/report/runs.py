@@ -12,7 +12,7 @@ from typing import Any
 from fuse.analysis.opened_run import OpenedRun, name_different_classes, open_run
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco.panoptic import PanopticDataset
-from fuse.io.images import list_images
+from fuse.io.listing import list_images
 from fuse.io.remote import is_url
 from fuse.metrics.pq import PQResult
 
@@ -71,13 +71,13 @@ def find_images(
             given for given in inputs if is_url(given) or has_magic(given) or Path(given).exists()
         ]
         with suppress(DataError):  # moved away since: the report says so of each image
-            found = {p.relative_name: p.path for p in list_images(present)} | found
+            found = {p.relative_name: p.path for p in list_images(present).images} | found
     return {name: found[name] for name in wanted if name in found}
 
 
 def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
     """Images in a folder by their relative name, or by a bare name that is there once."""
-    listed = list_images([str(images)])
+    listed = list_images([str(images)]).images
     by_path = {image.relative_name: image.path for image in listed}
     bare = [PurePosixPath(image.relative_name).name for image in listed]
     uses = Counter(bare)

@@ -32,7 +32,7 @@ from fuse.io.files import (
     to_path,
     write_pair_aside,
 )
-from fuse.io.images import png_names
+from fuse.io.listing import png_names
 from fuse.io.png import write_id_map
 from fuse.labels import load_space
 from fuse.runs.saved_predictions import open_saved_predictions

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, name_number
-from fuse.io.images import list_images, png_names
+from fuse.io.listing import list_images, png_names
 
 PNG_DIR = "panoptic"
 PICTURE_DIR = "pictures"
@@ -65,7 +65,7 @@ def make_tasks(
             the same one there.
         CocoFormatError: a PNG of the ground truth is missing.
     """
-    files = list_images(images, leave_out=out)
+    files = list_images(images, leave_out=out).images
     names = [file.relative_name for file in files]
     ids = assign_image_ids(names, truth)
     tasks = [
