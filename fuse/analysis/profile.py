@@ -27,8 +27,7 @@ from fuse.io.files import StrPath
 from fuse.io.images import read_image
 from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
-from fuse.models.output_checks import predict_instances, predict_semantic
-from fuse.models.profile import (
+from fuse.models.cost import (
     count_flops,
     list_parameters,
     measure_memory,
@@ -56,7 +55,7 @@ class ProfileRow:
             its map), or ``total`` of all of these.
         parameters: of the net; in a total, those that two branches share count once. None where
             the net is no module of torch.
-        flops, memory: of the net on the first image, see `fuse.models.profile.count_flops` and
+        flops, memory: of the net on the first image, see `fuse.models.cost.count_flops` and
             `measure_memory`; of a total the sum and the larger one.
         seconds: median over the images, each seen after a first one.
         ratio: seconds of a total over those of the first total; None for parts.

@@ -22,7 +22,7 @@ from fuse.labels import load_category_ids
 from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, to_size
 from fuse.models.classes import resolve_classes
 from fuse.models.options import check_options
-from fuse.models.weights.hashes import check_file, find_weights, hash_files
+from fuse.models.weights.loading import check_file, find_weights, hash_files
 
 TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
 

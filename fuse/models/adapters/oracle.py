@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
-from fuse.models.weights.hashes import hash_files
+from fuse.models.weights.loading import hash_files
 from fuse.ops.segments import label_segments
 from fuse.types import (
     Instances,

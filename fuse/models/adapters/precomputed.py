@@ -12,7 +12,7 @@ from fuse.io.coco.image_list import read_image_list
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.coco.results import LabelFolder, open_semantic, read_results
 from fuse.labels import load_space
-from fuse.models.weights.hashes import hash_files
+from fuse.models.weights.loading import hash_files
 from fuse.types import Instances, NamedImage, SemanticPrediction
 
 

@@ -28,7 +28,7 @@ from fuse.models.adapters.semantic_net import (
     to_size,
 )
 from fuse.models.classes import resolve_classes
-from fuse.models.weights.hashes import (
+from fuse.models.weights.loading import (
     find_repository,
     find_state_files,
     find_weights,

@@ -20,13 +20,13 @@ from torchvision.models.detection.transform import resize_boxes
 from fuse.errors import ConfigError
 from fuse.labels import load_space
 from fuse.models import runtime
-from fuse.models.classes import resolve_classes
-from fuse.models.weights.hashes import hash_files, load_state
-from fuse.models.weights.published import (
+from fuse.models.adapters.torchvision_nets import (
     check_architecture,
     describe_named_weights,
     read_named_weights,
 )
+from fuse.models.classes import resolve_classes
+from fuse.models.weights.loading import hash_files, load_state
 from fuse.models.weights.sources import NeededWeights
 from fuse.models.weights.tiny import build_instance_net
 from fuse.types import BoxMasks, Instances, NamedImage

@@ -16,14 +16,14 @@ from torchvision.models import list_models, segmentation
 from fuse.labels import load_category_ids
 from fuse.models import runtime
 from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
-from fuse.models.classes import resolve_classes
-from fuse.models.weights.hashes import hash_files, load_state
-from fuse.models.weights.published import (
+from fuse.models.adapters.torchvision_nets import (
     check_architecture,
     describe_named_weights,
     list_published,
     read_named_weights,
 )
+from fuse.models.classes import resolve_classes
+from fuse.models.weights.loading import hash_files, load_state
 from fuse.models.weights.sources import NeededWeights
 
 # All published weights know PASCAL VOC's background and 20 classes.

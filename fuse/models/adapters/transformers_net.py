@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from fuse.errors import ModelError
 from fuse.models import runtime
-from fuse.models.weights.hashes import (
+from fuse.models.weights.loading import (
     describe_misfits,
     find_repository,
     find_state_files,

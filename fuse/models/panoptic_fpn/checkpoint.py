@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fuse.errors import ModelError, ModelNotFoundError, suggest
 from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.hashes import check_file, read_weights
+from fuse.models.weights.loading import check_file, read_weights
 from fuse.models.weights.sources import NeededWeights, describe_url, read_catalog
 
 # The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.models import detection, segmentation
 
-from fuse.models.weights.published import list_published
+from fuse.models.adapters.torchvision_nets import list_published
 from fuse.models.weights.sources import (
     choose_weights_dir,
     describe_file,

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fuse.errors import ModelError, ModelNotFoundError
-from fuse.models.weights.hashes import (
+from fuse.models.weights.loading import (
     find_state_files,
     find_weights,
     hash_files,

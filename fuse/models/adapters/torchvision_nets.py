@@ -12,7 +12,7 @@ from torchvision.models import get_model_weights, list_models
 
 from fuse.errors import ConfigError, suggest
 from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.hashes import find_weights, read_weights
+from fuse.models.weights.loading import find_weights, read_weights
 from fuse.models.weights.sources import NeededWeights, describe_file, describe_url
 
 NEEDS_ARCHITECTURE = "with an architecture those that torchvision publishes"
