@@ -205,7 +205,7 @@ def test_a_folder_of_transformers_runs_no_code(tmp_path):
     config = {"model_type": "evil", "architectures": ["Evil"], "auto_map": auto_map}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="transformers cannot read it"):
-        TransformersNet(str(tmp_path), None, "cpu", "float32")
+        TransformersNet("cpu", str(tmp_path), None, None, None, "float32")
     assert not Path("ran").exists()
 
 

@@ -33,6 +33,7 @@ from fuse.models.cost import (
     measure_memory,
     write_random_weights,
 )
+from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.registry import (
     create_instance_model,
     create_semantic_model,

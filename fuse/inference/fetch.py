@@ -12,13 +12,7 @@ from fuse.inference.presets import ModelConfig, PipelineConfig, list_pipelines, 
 from fuse.io.files import StrPath
 from fuse.models.registry import find_needed_weights, needs_plugin_permission
 from fuse.models.weights.fetching import FetchedFile, Progress, check_weights, fetch_weights
-from fuse.models.weights.sources import (
-    NeededWeights,
-    choose_weights_dir,
-    describe_file,
-    describe_published,
-    find_in_catalog,
-)
+from fuse.models.weights.sources import choose_weights_dir, describe_file, find_in_catalog
 
 OWN_LICENCE = "Apache-2.0"
 
@@ -71,7 +65,7 @@ def fetch(
     *,
     to: StrPath | None = None,
     overrides: Sequence[str] = (),
-    on_progress: Progress = lambda _name, _there, _total: None,
+    on_progress: Progress | None = None,
 ) -> list[FetchedFile]:
     """Get the weights of pipelines ahead of time, and look at every byte of those that are here.
 
@@ -98,8 +92,9 @@ def fetch(
         for branch, model in _branches(read_pipeline(pipeline, overrides)):
             if needs_plugin_permission(model.model):
                 continue
-            needed = _find_needed(branch, model, folder)
+            needed = find_needed_weights(branch, model.model, model.options)
             if needed is not None:
+                needed = needed.move_to(folder)
                 path = fetch_weights(needed, on_progress)
                 if not path.exists():
                     raise ModelNotFoundError(f"{pipeline}: its {branch} net needs {path}")
@@ -132,10 +127,10 @@ def place_model_weights(
     branch: str, model: ModelConfig, folder: Path | None, on_fetch: Progress | None = None
 ) -> Mapping[str, Any]:
     """`place_weights` for one net; folder is where its weights lie, None for the libraries'."""
-    needed = _find_needed(branch, model, folder)
+    needed = find_needed_weights(branch, model.model, model.options)
     if needed is None or not needed.is_remote:
         return model.options
-    return {**model.options, "weights": str(fetch_weights(needed, on_fetch))}
+    return {**model.options, "weights": str(fetch_weights(needed.move_to(folder), on_fetch))}
 
 
 def describe_pipelines(weights_dir: StrPath | None = None) -> list[PipelineEntry]:
@@ -145,14 +140,12 @@ def describe_pipelines(weights_dir: StrPath | None = None) -> list[PipelineEntry
         weights_dir: where weights are looked for; see `fetch`.
     """
     folder = choose_weights_dir(weights_dir)
-    return [
-        PipelineEntry(
-            name,
-            config.description,
-            tuple(_describe(branch, model, folder) for branch, model in _branches(config)),
-        )
-        for name, config in ((name, read_pipeline(name)) for name in list_pipelines())
-    ]
+    entries = []
+    for name in list_pipelines():
+        config = read_pipeline(name)
+        weights = [_describe(branch, model, folder) for branch, model in _branches(config)]
+        entries.append(PipelineEntry(name, config.description, tuple(weights)))
+    return entries
 
 
 def _branches(config: PipelineConfig) -> Iterator[tuple[str, ModelConfig]]:
@@ -160,21 +153,13 @@ def _branches(config: PipelineConfig) -> Iterator[tuple[str, ModelConfig]]:
     yield "instance", config.instance
 
 
-def _find_needed(branch: str, model: ModelConfig, folder: Path | None) -> NeededWeights | None:
-    """The weights of a net, in the weights folder where there is one."""
-    needed = find_needed_weights(branch, model.model, model.options)
-    return needed.move_to(folder) if needed and needed.is_remote and folder else needed
-
-
 def _describe(branch: str, model: ModelConfig, folder: Path | None) -> WeightsEntry:
     row = find_in_catalog(model.model, model.options)
-    needed = describe_published(model.model, model.options)
-    if row is None or needed is None:  # what ships in the package
+    if row is None:  # what ships in the package
         path = describe_file(str(model.options["weights"])).path
         size = path.stat().st_size
         return WeightsEntry(branch, str(path), None, size, True, "", OWN_LICENCE, True)
-    if folder:
-        needed = needed.move_to(folder)
+    needed = row.describe(model.options.get("revision")).move_to(folder)
     return WeightsEntry(
         branch=branch,
         source=row.source,

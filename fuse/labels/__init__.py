@@ -31,6 +31,7 @@ from fuse.labels.spaces import (
     load_category_ids,
     load_space,
     read_space,
+    resolve_classes,
 )
 from fuse.labels.truth_map import find_truth_map
 
@@ -57,4 +58,5 @@ __all__ = [
     "parse_targets",
     "read_label_map",
     "read_space",
+    "resolve_classes",
 ]

@@ -1,4 +1,4 @@
-"""The weights that torchvision publishes: their names, and the files in TORCH_HOME."""
+"""What torchvision's nets have in common: builders by name, and weights that it publishes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model_weights, list_models
 
 from fuse.errors import ConfigError, suggest
-from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.loading import find_weights, read_weights
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import NetHeader, read_weights
 from fuse.models.weights.sources import NeededWeights, describe_file, describe_url
 
 NEEDS_ARCHITECTURE = "with an architecture those that torchvision publishes"
@@ -35,19 +35,17 @@ def list_published(builders: ModuleType, architecture: object) -> dict[str, str]
     return {name: str(entry.url) for name, entry in entries.items()}
 
 
-def check_architecture(architecture: object, known: Sequence[str], weights: str | Path) -> None:
-    """Raise ConfigError for an architecture that is not known; None may follow from weights."""
-    if architecture is not None and architecture not in known:
-        raise ConfigError(
-            f"{weights}: architecture {architecture!r} is not known; "
-            f"{suggest(str(architecture), known)}"
-        )
+def describe_named_weights(builders: ModuleType, options: Mapping[str, Any]) -> NeededWeights:
+    """Where weights lie that torchvision or this package knows by name, or a file."""
+    weights = str(options["weights"])
+    url = list_published(builders, options.get("architecture")).get(weights)
+    return describe_file(weights) if url is None else describe_url(url)
 
 
 def read_named_weights(
     builders: ModuleType, architecture: str | None, weights: str
-) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
-    """Weights by a name that torchvision or this package knows, or from a file.
+) -> tuple[dict[str, Tensor], NetHeader, Path]:
+    """Read weights that torchvision or this package knows by name, or a file.
 
     Returns:
         Tensors by name, what the file says about itself, and the file.
@@ -56,22 +54,23 @@ def read_named_weights(
         ModelNotFoundError: they are not on this machine and cannot be fetched.
         ModelError: the file there is no weights file.
     """
-    published = list_published(builders, architecture)
-    if weights in published:
-        path = fetch_weights(_describe_entry(published[weights]))
-    else:
-        path = find_weights(weights, published=list(published) or [NEEDS_ARCHITECTURE])
+    needed = describe_named_weights(builders, {"weights": weights, "architecture": architecture})
+    published = list(list_published(builders, architecture)) or [NEEDS_ARCHITECTURE]
+    path = find_weights(needed, published)
     return (*read_weights(path), path)
 
 
-def describe_named_weights(builders: ModuleType, options: Mapping[str, Any]) -> NeededWeights:
-    """Where `read_named_weights` would look, given the options of a model."""
-    weights = str(options["weights"])
-    url = list_published(builders, options.get("architecture")).get(weights)
-    return describe_file(weights) if url is None else _describe_entry(url)
+def check_architecture(architecture: str, known: Sequence[str], weights: str | Path) -> None:
+    """Raise ConfigError for an architecture that is not known."""
+    if architecture not in known:
+        raise ConfigError(
+            f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, known)}"
+        )
 
 
-def _describe_entry(url: str) -> NeededWeights:
-    """The file behind a URL of torchvision's, whose name ends in the start of its SHA-256."""
-    start = url.rpartition("-")[2].removesuffix(".pth")
-    return describe_url(url, f"sha256:{start}")
+def build_net(builders: ModuleType, architecture: str, classes: int | None) -> nn.Module:
+    """A net of random weights; classes None is as many as the published weights have."""
+    net: nn.Module = getattr(builders, architecture)(
+        weights=None, weights_backbone=None, num_classes=classes
+    )
+    return net

@@ -22,7 +22,7 @@ from torch import Tensor
 from fuse.errors import ModelError, ModelNotFoundError, suggest
 from fuse.models.weights.fetching import fetch_weights
 from fuse.models.weights.loading import check_file, read_weights
-from fuse.models.weights.sources import NeededWeights, describe_url, read_catalog
+from fuse.models.weights.sources import NeededWeights, read_catalog
 
 # The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic
 # Segmentation Baselines; the six digits of a file's name are the start of its MD5.
@@ -89,7 +89,7 @@ def describe_checkpoint(weights: str) -> NeededWeights:
     """Where a published checkpoint or a file is looked for; nothing is fetched."""
     for row in PUBLISHED:
         if row.weights == weights:
-            return describe_url(row.source, row.known_hash)
+            return row.describe()
     return NeededWeights(weights, Path(weights).expanduser())
 
 

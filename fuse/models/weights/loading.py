@@ -1,99 +1,50 @@
-"""Finding weights by what a preset says, and reading them without running what they hold."""
+"""Reading weights without running what they hold, and loading them into a net."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle  # nosec B403
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 from zipfile import is_zipfile
 
+import msgspec
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from fuse.errors import ConfigError, ModelError, ModelNotFoundError, suggest
-from fuse.models.options import check_options
-from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.sources import (
-    STATE_SUFFIXES,
-    describe_file,
-    describe_repository,
-    list_shipped_weights,
-)
+from fuse.errors import ModelError, ModelNotFoundError, first_line
+from fuse.models.weights.sources import STATE_SUFFIXES, list_state_files
 
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
 ZIP_START = b"PK\x03\x04"
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
 
 
-@dataclass(frozen=True, slots=True)
-class NetHeader:
-    """What is read of the ``fuse`` entry of a safetensors header; each key may be missing.
+class NetHeader(msgspec.Struct, frozen=True):
+    """What a weights file says of its net: the ``fuse`` entry of a safetensors header, as JSON.
 
     Attributes:
-        architecture: as in a preset, and so the others.
-        label_space: the name of a label space.
+        architecture, label_space, mean, std, min_size, max_size: as in a preset.
         category_ids: of each class of the net, 0 = none.
-        mean, std: per channel.
-        min_size, max_size: pixels of the input.
     """
 
-    architecture: str = ""
-    label_space: str = ""
-    category_ids: Sequence[int] = ()
-    mean: Sequence[float] = ()
-    std: Sequence[float] = ()
-    min_size: int = 1
-    max_size: int = 1
-
-
-def find_weights(weights: str, published: Sequence[str] = ()) -> Path:
-    """The file of shipped weights by name, or the file at that path.
-
-    Args:
-        weights: a name or a path.
-        published: names that would have been understood too, for the message.
-
-    Raises:
-        ModelNotFoundError: neither exists.
-    """
-    needed = describe_file(weights)
-    if not needed.is_present:
-        names = (*list_shipped_weights(), *published)
-        raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
-        )
-    return needed.path
-
-
-def find_repository(weights: str, revision: str | None = None) -> Path:
-    """A local folder, or that of a repository of the hub, fetched if need be.
-
-    Args:
-        weights: ``owner/name``, or the path of a folder.
-        revision: branch, tag or commit of the repository; by default ``main``.
-
-    Raises:
-        ModelNotFoundError: it is not on this machine and cannot be fetched.
-    """
-    return fetch_weights(describe_repository(weights, revision))
+    architecture: str | None = None
+    label_space: str | None = None
+    category_ids: list[int] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    min_size: int | None = None
+    max_size: int | None = None
 
 
 def find_state_files(folder: Path) -> list[Path]:
-    """The weights in a folder that ``save_pretrained`` made, one file or several in order.
-
-    Raises:
-        ModelNotFoundError: there are none.
-    """
-    for suffix in STATE_SUFFIXES:
-        if found := sorted(folder.glob(f"*{suffix}")):
-            return found
-    raise ModelNotFoundError(f"{folder}: holds no weights ({', '.join(STATE_SUFFIXES)})")
+    """`list_state_files`, of which there must be one; else ModelNotFoundError."""
+    found = list_state_files(folder)
+    if not found:
+        raise ModelNotFoundError(f"{folder}: holds no weights ({', '.join(STATE_SUFFIXES)})")
+    return found
 
 
 def hash_files(paths: Iterable[Path]) -> str:
@@ -101,8 +52,7 @@ def hash_files(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
@@ -130,7 +80,7 @@ def check_file(path: Path) -> None:
     raise ModelError(f"{path}: {found}; fetch it again")
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
     """Read a state dict and what the file says about itself; nothing in the file is run.
 
     Args:
@@ -138,7 +88,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             under ``state_dict`` or ``model``).
 
     Returns:
-        Tensors by name, and the ``fuse`` entry of a safetensors header or {}.
+        Tensors by name, and what only a safetensors file says of its net.
 
     Raises:
         ModelError: the file is no such thing.
@@ -146,9 +96,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     check_file(path)
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                about = _parse_header((file.metadata() or {}).get(METADATA_KEY, "{}"), path)
-                return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
+            return _read_safetensors(path)
         with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
@@ -156,8 +104,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except ModelError:
         raise
     except Exception as err:  # readers of damaged files raise almost anything
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-        raise ModelError(f"{path}: not a weights file that can be read ({reason})") from err
+        raise ModelError(
+            f"{path}: not a weights file that can be read ({first_line(err)})"
+        ) from err
     for key in ("state_dict", "model"):
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
             checkpoint = checkpoint[key]
@@ -165,20 +114,23 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         isinstance(value, Tensor) for value in checkpoint.values()
     ):
         raise ModelError(f"{path}: holds no state dict (tensors by name)")
-    return checkpoint, {}
+    return checkpoint, NetHeader()
 
 
-def _parse_header(text: str, path: Path) -> dict[str, Any]:
-    """What a safetensors header says of its net; ModelError where that is no use."""
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
+    with safe_open(path, framework="pt") as file:
+        header = (file.metadata() or {}).get(METADATA_KEY, "{}")
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
-        about = json.loads(text)
-        if not isinstance(about, dict):
-            raise TypeError("it is no table")
-        known = [field.name for field in fields(NetHeader)]
-        check_options("header", path.name, NetHeader, {k: about[k] for k in known if k in about})
-    except (ValueError, TypeError, RecursionError, ConfigError) as err:
+        return state, msgspec.json.decode(header, type=NetHeader)
+    except (msgspec.DecodeError, RecursionError) as err:
         raise ModelError(f"{path}: what its header says of the net is wrong ({err})") from err
-    return about
+
+
+def count_classes(state: dict[str, Tensor], head: str) -> int:
+    """Classes of the last layer below a head in a state dict; 1, which fits nothing, without."""
+    biases = [key for key in state if key.startswith(head) and key.endswith("bias")]
+    return len(state[biases[-1]]) if biases else 1
 
 
 def load_state(net: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
@@ -211,24 +163,22 @@ def describe_misfits(
 ) -> str:
     """What does not fit of weights into a net, the first key of each kind, as a message.
 
-    >>> describe_misfits("a.pth", ["fc.bias"], [], [("fc.weight", (5, 3), (4, 3))])
-    "a.pth: weights of another net; 'fc.bias' is missing, 'fc.weight' has shape (5, 3), not \
-(4, 3) (2 keys do not fit)"
-
     Args:
         source: of the weights.
         missing: keys that only the net has.
         unknown: keys that only the weights have.
         reshaped: keys with the shape in the weights and that in the net.
+
+    >>> describe_misfits("a.pth", ["fc.bias"], [], [("fc.weight", (5, 3), (4, 3))])
+    "a.pth: weights of another net; 'fc.bias' is missing, 'fc.weight' has shape (5, 3), not \
+(4, 3) (2 keys do not fit)"
     """
-    misfits = [
-        f"{keys[0]!r} is {what}"
-        for keys, what in ((missing, "missing"), (unknown, "unknown"))
-        if keys
+    misfits = [f"{key!r} is missing" for key in missing[:1]]
+    misfits += [f"{key!r} is unknown" for key in unknown[:1]]
+    misfits += [
+        f"{key!r} has shape {tuple(found)}, not {tuple(wanted)}"
+        for key, found, wanted in reshaped[:1]
     ]
-    if reshaped:
-        key, found, wanted = reshaped[0]
-        misfits.append(f"{key!r} has shape {tuple(found)}, not {tuple(wanted)}")
     count = len(missing) + len(unknown) + len(reshaped)
     return f"{source}: weights of another net; {', '.join(misfits)} ({count} keys do not fit)"
 

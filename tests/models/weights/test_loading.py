@@ -11,13 +11,12 @@ from torch import nn
 
 from fuse.errors import ModelError, ModelNotFoundError
 from fuse.models.weights.loading import (
+    NetHeader,
     find_state_files,
-    find_weights,
     hash_files,
     load_state,
     read_weights,
 )
-from fuse.models.weights.sources import list_shipped_weights
 
 
 class RunsCode:
@@ -60,7 +59,7 @@ def test_a_state_dict_is_read_bare_or_wrapped(tmp_path, wrap):
     net = make_net()
     torch.save(wrap(net.state_dict()), tmp_path / "net.pth")
     state, about = read_weights(tmp_path / "net.pth")
-    assert about == {}
+    assert about == NetHeader()
     assert {key: value.tolist() for key, value in state.items()} == {
         key: value.tolist() for key, value in net.state_dict().items()
     }
@@ -70,11 +69,19 @@ def test_a_safetensors_header_tells_of_the_file(tmp_path):
     save_file(
         {"a": torch.ones(2)},
         tmp_path / "net.safetensors",
-        metadata={"fuse": json.dumps({"label_space": "voc"})},
+        metadata={"fuse": json.dumps({"label_space": "voc", "trained_on": "VOC"})},
     )
     state, about = read_weights(tmp_path / "net.safetensors")
     assert state["a"].tolist() == [1, 1]
-    assert about == {"label_space": "voc"}
+    assert about == NetHeader(label_space="voc")
+
+
+@pytest.mark.parametrize("header", ["[1]", "{", '{"mean": 0.5}', '{"category_ids": ["cat"]}'])
+def test_a_header_that_is_no_use_is_named(tmp_path, header):
+    save_file({"a": torch.ones(2)}, tmp_path / "net.safetensors", metadata={"fuse": header})
+    message = r"net\.safetensors: what its header says of the net is wrong \(.+\)"
+    with pytest.raises(ModelError, match=message):
+        read_weights(tmp_path / "net.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -133,14 +140,6 @@ def test_weights_of_another_net_name_the_first_keys():
         "net.pth: weights of another net; '1.weight' is missing, '2.weight' is unknown, "
         "'0.weight' has shape (4, 5, 1, 1), not (4, 3, 1, 1) (3 keys do not fit)"
     )
-
-
-def test_shipped_weights_are_found_by_name():
-    assert set(list_shipped_weights()) == {"tiny_instance", "tiny_semantic"}
-    assert find_weights("tiny_semantic").is_file()
-    message = r"no weights 'tiny_semantik': .* did you mean 'tiny_semantic'\? Known are tiny_i"
-    with pytest.raises(ModelNotFoundError, match=message):
-        find_weights("tiny_semantik")
 
 
 def test_the_hash_is_that_of_the_files(tmp_path):
