@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from fuse.io.images import read_image
     from fuse.io.png import read_id_map, write_id_map
     from fuse.labels import load_space
-    from fuse.metrics.pq import match_segments, summarize
+    from fuse.metrics.matching import match_segments
+    from fuse.metrics.pq import summarize
     from fuse.types import (
         BoxMasks,
         Category,
@@ -50,7 +51,8 @@ _HOMES = {
     "fuse.io.images": ("read_image",),
     "fuse.io.png": ("read_id_map", "write_id_map"),
     "fuse.labels": ("load_space",),
-    "fuse.metrics.pq": ("match_segments", "summarize"),
+    "fuse.metrics.matching": ("match_segments",),
+    "fuse.metrics.pq": ("summarize",),
     "fuse.inference.pipeline": ("Pipeline",),
     "fuse.types": (
         "BoxMasks",

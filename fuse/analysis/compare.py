@@ -21,8 +21,7 @@ from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import StrPath, to_path
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
-from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
-from fuse.metrics.pq import PQResult, summarize
+from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, summarize
 from fuse.threads import count_steps
 from fuse.types import Float64Array, LabelSpace
 

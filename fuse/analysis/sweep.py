@@ -19,7 +19,8 @@ from fuse.io.coco.panoptic import ImageId
 from fuse.io.csv_files import read_pairs, write_table
 from fuse.io.files import StrPath
 from fuse.metrics.bootstrap import bootstrap_pq
-from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import PQResult, PQStats, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import PanopticPrediction

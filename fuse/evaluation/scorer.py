@@ -13,7 +13,8 @@ from fuse.evaluation.image_scores import ImageScore
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
 from fuse.io.png import read_id_map_file
 from fuse.labels import LabelMap, map_panoptic
-from fuse.metrics.pq import SegmentPairs, SegmentTable, map_truth, match_pairs, sum_stats
+from fuse.metrics.matching import SegmentPairs, SegmentTable, map_truth, match_pairs
+from fuse.metrics.pq import sum_stats
 from fuse.ops.contingency import count_delta_pairs
 from fuse.ops.matching import count_areas
 from fuse.ops.row_deltas import RowDeltas

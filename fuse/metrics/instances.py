@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fuse.metrics.semantic import none_if_nan
+from fuse.metrics.pq import none_if_nan
 from fuse.ops._jit import jit
 from fuse.ops.mask_overlaps import count_in_segments
 from fuse.ops.masks import mask_runs

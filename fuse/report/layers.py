@@ -14,7 +14,7 @@ from fuse.errors import ImageReadError
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.images import read_image
 from fuse.io.png import encode_id_map
-from fuse.metrics.segments import SegmentMatch, list_matches
+from fuse.metrics.matching import SegmentMatch, list_matches
 from fuse.ops.matching import find_rows
 from fuse.report.runs import hex_color
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction

@@ -18,7 +18,8 @@ from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, find_truth_map, load_space, map_panoptic
-from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import sum_stats, summarize
 from fuse.types import Category, LabelSpace
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})

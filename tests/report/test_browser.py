@@ -11,7 +11,7 @@ from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.metrics.segments import list_matches
+from fuse.metrics.matching import list_matches
 from fuse.report.runs import open_runs
 from fuse.types import Category, LabelSpace
 

@@ -11,7 +11,7 @@ from run_folders import draw_predictions, write_run
 
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import read_id_map
-from fuse.metrics.pq import match_segments
+from fuse.metrics.matching import match_segments
 from fuse.report.layers import (
     LONGEST_SIDE,
     ShownSegment,

@@ -36,9 +36,8 @@ from fuse.fusion import FusionConfig, choose_classes, least_stuff_pixels
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import StrPath
-from fuse.metrics.counts import stack_counts
-from fuse.metrics.pq import match_segments, sum_stats, summarize
-from fuse.metrics.segments import list_matches
+from fuse.metrics.matching import list_matches, match_segments
+from fuse.metrics.pq import stack_counts, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import BoolArray, Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction

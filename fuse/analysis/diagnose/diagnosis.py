@@ -7,8 +7,8 @@ from typing import Any
 
 from fuse.fusion import FusionConfig
 from fuse.io.coco.panoptic import ImageId
+from fuse.metrics.matching import SegmentMatch
 from fuse.metrics.pq import PQResult, PQStats
-from fuse.metrics.segments import SegmentMatch
 from fuse.types import LabelSpace
 
 TITLES = {

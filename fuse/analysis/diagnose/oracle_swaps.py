@@ -16,7 +16,7 @@ from fuse.analysis.diagnose.error_types import ERROR_TYPES, LABEL_SUBTYPES, Imag
 from fuse.analysis.diagnose.matching import MaskCrop, TrueSegments, intersect
 from fuse.fusion import FusionConfig, fuse_image, least_stuff_pixels
 from fuse.inference.prediction import ImagePrediction
-from fuse.metrics.segments import list_matches
+from fuse.metrics.matching import list_matches
 from fuse.ops.rle import encode_crop
 from fuse.types import (
     Float32Array,

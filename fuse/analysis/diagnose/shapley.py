@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuse.metrics.counts import GROUP_SCORES, score_counts
+from fuse.metrics.pq import GROUP_SCORES, score_counts
 from fuse.types import BoolArray, Float64Array, Int64Array
 
 PQ_COLUMNS = (0, 3, 6)  # PQ of all, things and stuff among the columns of `score_counts`

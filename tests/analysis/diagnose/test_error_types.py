@@ -34,7 +34,7 @@ from fuse.analysis.diagnose.oracle_swaps import fuse_fixed, swap
 from fuse.fusion import FusionConfig, fuse_image
 from fuse.inference.prediction import ImagePrediction
 from fuse.labels import LabelMap, map_panoptic
-from fuse.metrics.pq import match_segments
+from fuse.metrics.matching import match_segments
 from fuse.ops.masks import paste_mask
 from fuse.types import Instances, SemanticPrediction
 

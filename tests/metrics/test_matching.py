@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from panoptic_maps import pairs, panoptic
 
-from fuse.metrics.pq import match_segments
-from fuse.metrics.segments import list_matches
+from fuse.metrics.matching import list_matches, match_segments
 
 
 @given(pairs())
