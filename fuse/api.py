@@ -26,7 +26,7 @@ from fuse.io.files import StrPath
 from fuse.labels import list_maps
 from fuse.models.registry import list_models
 from fuse.report.build import Report, report
-from fuse.runs.combine import CombineResult, combine, combine_saved
+from fuse.runs.combine import CombineResult, combine
 from fuse.runs.merge import MergeResult, merge
 from fuse.runs.run import Progress, RunResult, run
 from fuse.runs.verify import Verification, verify
@@ -69,7 +69,6 @@ __all__ = [
     "audit",
     "check_plot_path",
     "combine",
-    "combine_saved",
     "compare",
     "convert",
     "demo",

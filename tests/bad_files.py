@@ -167,7 +167,7 @@ def _sweep(out: Path) -> object:
 
 
 def _combine_kept(out: Path) -> object:
-    return api.combine_saved(out, predictions=Path("run"), score_threshold=0.3, stuff_area=16)
+    return api.combine(out, predictions=Path("run"), score_threshold=0.3, stuff_area=16)
 
 
 def _merge(out: Path) -> object:

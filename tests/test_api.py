@@ -302,19 +302,19 @@ def test_kept_predictions_fuse_into_the_files_of_the_run(images, tmp_path):
     assert len(sizes) == 3
     assert max(sizes) < 200_000
 
-    api.combine_saved(tmp_path / "again", predictions=out)
+    api.combine(tmp_path / "again", predictions=out)
     kept = ("panoptic/**/*.png", "panoptic.json")
     assert tree(tmp_path / "again", *kept) == tree(out, *kept)
 
     strict = ["fusion.score_threshold=0.95", "fusion.stuff_area=0.05"]
     api.run([str(images)], tmp_path / "strict", device="cpu", overrides=strict)
-    api.combine_saved(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
+    api.combine(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
     assert tree(tmp_path / "other", *kept) == tree(tmp_path / "strict", *kept)
 
 
 def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
     with pytest.raises(DataError, match="run it with --keep-predictions"):
-        api.combine_saved(tmp_path / "out", predictions=finished.out)
+        api.combine(tmp_path / "out", predictions=finished.out)
     assert not (tmp_path / "out").exists()
 
 

@@ -64,7 +64,7 @@ def test_no_json_leads_a_reader_out(files, name):
     change("run/panoptic.json", rename)
     for read in (
         lambda: api.evaluate(Path("truth.json"), Path("run")),
-        lambda: api.combine_saved(Path("out"), predictions=Path("run")),
+        lambda: api.combine(Path("out"), predictions=Path("run")),
         lambda: api.run(["images"], Path("out"), gt=Path("truth.json"), device="cpu"),
     ):
         with pytest.raises(CocoFormatError, match="is no path inside the folder of PNGs"):
@@ -193,7 +193,7 @@ def test_weights_and_predictions_that_are_programs_are_refused(files):
     np.savez(file, allow_pickle=True, size=array)
     next(Path("run/predictions").glob("*.npz")).write_bytes(file.getvalue())
     with pytest.raises(CocoFormatError, match="not a kept prediction"):
-        api.combine_saved(Path("out"), predictions=Path("run"))
+        api.combine(Path("out"), predictions=Path("run"))
     assert not Path("ran").exists()
 
 

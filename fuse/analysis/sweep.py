@@ -246,7 +246,7 @@ def _score_image(
     """The counts of one image under each setting; true_id is its image_id in the truth."""
     truth: PanopticPrediction | None = None
     stats = []
-    for fused in run.fuse(image_id, fusions):
+    for fused in run.fuse_by_rules(image_id, fusions):
         truth = truth or scorer.load(true_id, fused.size)
         stats.append(match_segments(truth, fused))
     return stats

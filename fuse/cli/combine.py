@@ -83,11 +83,7 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     if not predictions and not sources <= given.keys():
         raise click.UsageError("give --predictions RUN, or --instances, --semantic and --images")
     with count_progress() as on_progress:
-        given["on_progress"] = on_progress
-        if predictions:
-            result = api.combine_saved(predictions=predictions, **given)
-        else:
-            result = api.combine(**given)
+        result = api.combine(predictions=predictions, on_progress=on_progress, **given)
     if result.unlisted:
         first = printable(repr(result.unlisted[0]))
         note = f"{len(result.unlisted)} images of the predictions are not in the list of images"

@@ -56,13 +56,13 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
         raise DataError(f"{out} is one of the shards; give a new folder")
     tasks: list[ImageTask] = []
     failed: dict[str, str] = {}
-    owners: dict[tuple[str, ImageId | None], Path] = {}
+    owners: dict[tuple[str, ImageId], Path] = {}
     with RunFolder(out, settings) as folder:
         for run in shards:
             dataset = read_panoptic_json(run)
             space = restore_space(settings, dataset)  # the same for all: their settings are
             for record, task in _read_shard(run, dataset):
-                _claim(run, record, task, owners)
+                _check_unique(run, record, task, owners)
                 if task:
                     _copy_files(run, out, record)
                     tasks.append(task)
@@ -76,19 +76,19 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
     return MergeResult(len(tasks), tuple(sorted(failed.items())))
 
 
-def _claim(
+def _check_unique(
     run: Path,
     record: JournalRecord,
     task: ImageTask | None,
-    owners: dict[tuple[str, ImageId | None], Path],
+    owners: dict[tuple[str, ImageId], Path],
 ) -> None:
-    """Note what an image of a shard is called by; DataError where another shard has that, too."""
-    claims: list[tuple[str, ImageId | None]] = [("photo", record.file_name)]
+    """Note which shard has an image; DataError where another shard has its names or id, too."""
+    names: list[tuple[str, ImageId]] = [("image", record.file_name)]
     if task:
-        claims += [("map", task.png_name), ("image_id", task.image_id)]
-    for claim in claims:
-        if (owner := owners.setdefault(claim, run)) != run:
-            raise DataError("{} {!r} is both in {} and in {}".format(*claim, owner, run))
+        names += [("map", task.png_name), ("image_id", task.image_id)]
+    for what, name in names:
+        if (owner := owners.setdefault((what, name), run)) != run:
+            raise DataError(f"{what} {name!r} is both in {owner} and in {run}")
 
 
 def _read_shard(

@@ -98,7 +98,7 @@ class SavedPredictions:
             )
         return fusion
 
-    def fuse(
+    def fuse_by_rules(
         self, image_id: ImageId, fusions: Sequence[FusionConfig]
     ) -> Iterator[PanopticPrediction]:
         """The panoptic map of an image by each of some rules.

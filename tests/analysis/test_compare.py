@@ -95,7 +95,7 @@ def test_common_classes_go_by_name_whatever_their_ids(tmp_path):
 
 
 def test_nets_times_and_memory_come_from_the_run(kept_run, tmp_path):
-    api.combine_saved(tmp_path / "again", predictions=kept_run, score_threshold=0.3)
+    api.combine(tmp_path / "again", predictions=kept_run, score_threshold=0.3)
     comparison = api.compare([kept_run, tmp_path / "again"], TRUTH)
     first, second = comparison.runs
     assert first.images_run == 3

@@ -17,5 +17,5 @@ def kept(tmp_path_factory):
     images, run, other = folder / "images", folder / "run", folder / "other"
     shutil.copytree(TRUTH.parent / "images", images)
     api.run([str(images)], run, device="cpu", keep_predictions=True, gt=TRUTH)
-    api.combine_saved(other, predictions=run, score_threshold=0.2, stuff_area=0)
+    api.combine(other, predictions=run, score_threshold=0.2, stuff_area=0)
     return run, other

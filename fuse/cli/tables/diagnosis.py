@@ -88,7 +88,7 @@ def _make_class_table(diagnosis: Diagnosis) -> Table:
 
 def _make_image_table(diagnosis: Diagnosis) -> Table:
     """The images of the lowest PQ, and by which error types they lose."""
-    table = make_table("photo", ("PQ",))
+    table = make_table("image", ("PQ",))
     table.add_column("lost to")
     for image in sorted(diagnosis.images, key=lambda image: image.pq)[:SHOWN]:
         table.add_row(image.file_name, as_percent(image.pq), _name_shares(image.shares))

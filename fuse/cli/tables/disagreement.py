@@ -9,7 +9,7 @@ from fuse.cli.tables.layout import SHOWN, as_percent, print_rows
 def print_disagreement(disagreement: Disagreement) -> None:
     """The images on which the two nets disagree most."""
     print_rows(
-        ("photo", "disagree on", *KINDS, "regions"),
+        ("image", "disagree on", *KINDS, "regions"),
         [
             (
                 image.file_name,

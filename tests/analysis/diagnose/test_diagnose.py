@@ -271,7 +271,7 @@ def test_the_shares_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     (run / "run.json").write_text(json.dumps(content))
     diagnosis = api.diagnose(run, TRUTH, orders=1)
     kept = open_saved_predictions(run)
-    fused = {i: next(kept.fuse(i, [kept.fusion])) for i in kept.dataset.images}
+    fused = {i: next(kept.fuse_by_rules(i, [kept.fusion])) for i in kept.dataset.images}
     truth = read_panoptic_json(TRUTH)
     scorer = TruthScorer(truth, find_label_map(truth.space, kept.space))
     stats = [
