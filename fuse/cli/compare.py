@@ -41,7 +41,7 @@ def compare(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
     from fuse.cli.progress import count_progress
-    from fuse.cli.tables.comparison import print_comparison
+    from fuse.cli.tables.compare import print_comparison
 
     with count_progress() as on_progress:
         comparison = api.compare(**options, on_progress=on_progress)

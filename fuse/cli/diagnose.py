@@ -41,7 +41,7 @@ def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
     from fuse.cli.progress import count_progress
-    from fuse.cli.tables.diagnosis import print_diagnosis
+    from fuse.cli.tables.diagnose import print_diagnosis
 
     with count_progress() as on_progress:
         diagnosis = api.diagnose(**options, on_progress=on_progress)

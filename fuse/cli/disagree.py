@@ -43,7 +43,7 @@ def disagree(
     """
     from fuse import api
     from fuse.cli.progress import count_progress
-    from fuse.cli.tables.disagreement import print_disagreement
+    from fuse.cli.tables.disagree import print_disagreement
 
     with count_progress() as on_progress:
         result = api.disagree(predictions, workers=workers, on_progress=on_progress)

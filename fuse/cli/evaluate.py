@@ -58,7 +58,7 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
     """
     from fuse import api
     from fuse.cli.progress import count_progress
-    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.cli.tables.evaluate import print_evaluation
 
     with count_progress() as on_progress:
         evaluation = api.evaluate(**options, on_progress=on_progress)

@@ -98,7 +98,7 @@ def audit(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     """
     from fuse import api
     from fuse.cli.progress import count_progress
-    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.cli.tables.evaluate import print_evaluation
     from fuse.cli.tables.layout import print_rows
 
     with count_progress() as on_progress:

@@ -65,7 +65,7 @@ def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     the first. Operations and memory are those of the first image, times medians over up to eight.
     """
     from fuse import api
-    from fuse.cli.tables.nets import print_profile
+    from fuse.cli.tables.models import print_profile
 
     rows = api.profile(**options)
     print_figures({"rows": [row.to_json() for row in rows]}, json_file, lambda: print_profile(rows))

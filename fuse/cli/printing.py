@@ -59,7 +59,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _print_run(result: RunResult) -> None:
-    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.cli.tables.evaluate import print_evaluation
     from fuse.runs.tasks import PICTURE_DIR
 
     if result.evaluation:
