@@ -15,7 +15,7 @@ from PIL import Image
 import fuse.cli
 from fuse import api
 from fuse.cli import main
-from fuse.cli.printable import printable
+from fuse.cli.printing import printable
 from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, ModelError
 from fuse.io.files import find_name_fault, leads_out
 from fuse.models.registry import BUILT_IN, needs_plugin_permission

@@ -5,22 +5,21 @@ from __future__ import annotations
 from rich.table import Table
 
 from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
-from fuse.cli.tables.layout import SHOWN, as_percent, make_table, open_console, percents, print_line
+from fuse.cli.tables.layout import SHOWN, as_percent, make_table, percents, print_line, print_tables
 
 
 def print_comparison(comparison: Comparison) -> None:
     """The runs, what was published, each difference to the first run, and what moved most."""
-    console = open_console()
-    console.print(_make_runs_table(comparison))
+    print_tables(_make_runs_table(comparison))
     if any(run.seconds for run in comparison.runs):
-        console.print()
-        console.print(_make_stage_table(comparison))
+        print()
+        print_tables(_make_stage_table(comparison))
     first = comparison.runs[0].name
     for run, difference in zip(comparison.runs[1:], comparison.differences, strict=True):
-        console.print()
-        print_line(console, f"{run.name} against {first}:")
-        console.print(_make_difference_table(difference))
-        console.print(_make_moved_table(difference))
+        print()
+        print_line(f"{run.name} against {first}:")
+        print_tables(_make_difference_table(difference))
+        print_tables(_make_moved_table(difference))
     images, classes = len(comparison.images), len(comparison.space.categories)
     print(
         f"over {images} images and the {classes} classes of {comparison.space.name}; in brackets "
@@ -28,11 +27,11 @@ def print_comparison(comparison: Comparison) -> None:
         f"{AP_RESAMPLES}), * where they leave out 0"
     )
     for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
-        print_line(console, f"note: {mapped}")
+        print_line(f"note: {mapped}")
     for run in comparison.runs:
         if run.unknown:
             note = f"note: {run.name}: the ground truth lacks {run.unknown} images, left out"
-            print_line(console, note)
+            print_line(note)
 
 
 def _make_runs_table(comparison: Comparison) -> Table:

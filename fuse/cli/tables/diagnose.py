@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 
@@ -11,25 +11,24 @@ from fuse.cli.tables.layout import (
     SHOWN,
     as_percent,
     make_table,
-    open_console,
     print_line,
     print_rows,
+    print_tables,
 )
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
     """The cost of each error type, the classes and images that lose most, and counts."""
-    console = open_console()
     pq = diagnosis.result.all.pq
     images = len(diagnosis.images)
     print(
         f"PQ of {images} images is {as_percent(pq)}. Where the missing {as_percent(1 - pq)} went:"
     )
-    console.print(_make_cost_table(diagnosis))
-    console.print()
-    console.print(_make_class_table(diagnosis))
-    console.print()
-    console.print(_make_image_table(diagnosis))
+    print_tables(
+        _make_cost_table(diagnosis),
+        _make_loss_table("class", ((c.name, c.pq, c.shares) for c in diagnosis.classes)),
+        _make_loss_table("image", ((i.file_name, i.pq, i.shares) for i in diagnosis.images)),
+    )
     print("\nsegments without a match, by their best IoU with one of their class:")
     steps = [
         f"{step / 10:.1f} to {(step + 1) / 10:.1f}" for step in range(len(diagnosis.counts.missed))
@@ -42,7 +41,7 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         for truth, pred, count in diagnosis.counts.confusions[:SHOWN]
     ]
     found = "; ".join(confusions) or "none"
-    print_line(console, f"found under another name: {found}")
+    print_line(f"found under another name: {found}")
     disputed = as_percent(diagnosis.disputed)
     print(f"the two nets disagree on {disputed} % of an image's pixels on average")
     if diagnosis.unknown:
@@ -50,7 +49,7 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     if diagnosis.lacking:
         print(f"note: left out, as the run lacks them: {diagnosis.lacking} images")
     if diagnosis.mapped:
-        print_line(console, f"note: {diagnosis.mapped}")
+        print_line(f"note: {diagnosis.mapped}")
 
 
 def _make_cost_table(diagnosis: Diagnosis) -> Table:
@@ -77,21 +76,12 @@ def _cost_row(cost: ErrorCost) -> tuple[str, ...]:
     return tuple(f"{round(100 * figure, 1) + 0.0:.1f}" for figure in figures)
 
 
-def _make_class_table(diagnosis: Diagnosis) -> Table:
-    """The classes that miss most PQ, and by which error types."""
-    table = make_table("class", ("PQ",))
+def _make_loss_table(what: str, losses: Iterable[tuple[str, float, Mapping[str, float]]]) -> Table:
+    """The (name, PQ, shares) of the lowest PQ, and by which error types they lose."""
+    table = make_table(what, ("PQ",))
     table.add_column("lost to")
-    for c in sorted(diagnosis.classes, key=lambda c: c.pq)[:SHOWN]:
-        table.add_row(c.name, as_percent(c.pq), _name_shares(c.shares))
-    return table
-
-
-def _make_image_table(diagnosis: Diagnosis) -> Table:
-    """The images of the lowest PQ, and by which error types they lose."""
-    table = make_table("image", ("PQ",))
-    table.add_column("lost to")
-    for image in sorted(diagnosis.images, key=lambda image: image.pq)[:SHOWN]:
-        table.add_row(image.file_name, as_percent(image.pq), _name_shares(image.shares))
+    for name, pq, shares in sorted(losses, key=lambda loss: loss[1])[:SHOWN]:
+        table.add_row(name, as_percent(pq), _name_shares(shares))
     return table
 
 

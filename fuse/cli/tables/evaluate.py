@@ -20,9 +20,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         ap, ap50 = evaluation.instances.ap, evaluation.instances.ap50
         console.print(f"mask AP of the instances: {as_percent(ap)}, AP50 {as_percent(ap50)}")
     if evaluation.mapped:
-        print_line(console, f"note: {evaluation.mapped}")
+        print_line(f"note: {evaluation.mapped}")
     for finding in evaluation.findings:
-        print_line(console, str(finding))
+        print_line(str(finding))
 
 
 def make_summary_table(result: PQResult) -> Table:

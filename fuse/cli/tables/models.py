@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fuse.analysis.profile import ProfileRow
-from fuse.cli.tables.layout import make_table, open_console
+from fuse.cli.tables.layout import make_table, print_tables
 
 
 def print_profile(rows: Sequence[ProfileRow]) -> None:
@@ -26,6 +26,6 @@ def print_profile(rows: Sequence[ProfileRow]) -> None:
         )
         if row.part == "total":
             table.add_section()
-    open_console().print(table)
+    print_tables(table)
     if any(row.has_random_weights for row in rows):
         print("* with random weights")

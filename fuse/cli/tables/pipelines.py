@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from fuse.cli.tables.layout import open_console, print_line
+from fuse.cli.tables.layout import print_line
 from fuse.inference.fetch import PipelineEntry
 
 
 def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
     """Each pipeline with its weights: what they are, and where they come from."""
-    console = open_console()
     for pipeline in pipelines:
-        print_line(console, f"{pipeline.name}: {pipeline.description}")
+        print_line(f"{pipeline.name}: {pipeline.description}")
         for net in {net.source: net for net in pipeline.weights}.values():
             size = f"{'' if net.is_exact else 'about '}{net.size / 1e6:.0f} MB"
             here = "here" if net.is_present else f"absent, fuse fetch {pipeline.name}"
@@ -22,7 +21,7 @@ def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
                 at = f" at {net.revision}" if net.revision else ""
                 lines.append(f"        {net.source}{at}, {_describe_hash(net.known_hash)}")
             for line in lines:
-                print_line(console, line)
+                print_line(line)
 
 
 def _describe_hash(known_hash: str) -> str:
