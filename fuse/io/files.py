@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -21,6 +22,7 @@ StrPath = str | Path  # what public functions take for a file or folder
 RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
+SETTINGS_MARK = b'{"settings":'  # how a journal begins
 
 PART_ENDING = ".part"
 # What ends so is a file; a text without such an ending may as well be a name.
@@ -70,8 +72,14 @@ def resolve_path(text: str, folder: Path) -> str:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is the output of a run, finished or not."""
-    return (folder / RUN_FILE).is_file() and (folder / JOURNAL_FILE).is_file()
+    """Whether a folder is the output of a run, finished or not; its run.json may be lost."""
+    journal = folder / JOURNAL_FILE
+    if not journal.is_file():
+        return False
+    if (folder / RUN_FILE).is_file():
+        return True
+    with journal.open("rb") as file:
+        return file.read(len(SETTINGS_MARK)) == SETTINGS_MARK
 
 
 def leads_out(name: str) -> bool:
@@ -103,12 +111,15 @@ def make_parent(root: Path, name: str) -> Path:
     """The path of a file below a folder that is written to, its own folder made.
 
     Raises:
-        DataError: a link on the way leads out of the root.
+        DataError: a link on the way leads out of the root; nothing was made then.
         OSError: the folder cannot be made.
     """
     path = root / name
+    for folder in path.parents:
+        if os.path.lexists(folder) or folder == root:
+            check_links(root, folder)
+            break
     path.parent.mkdir(parents=True, exist_ok=True)
-    check_links(root, path.parent)
     return path
 
 
@@ -133,6 +144,24 @@ def write_whole(path: Path, content: bytes) -> str:
     with open_whole(path) as file:
         file.write(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def copy_whole(source: Path, target: Path, digest: str) -> None:
+    """Copy a file, whole or not at all; a link at the target is replaced, not followed.
+
+    Args:
+        source: a regular file.
+        target: in a folder that is there.
+        digest: SHA-256 in hex that the source must have.
+
+    Raises:
+        DataError: it has another.
+        OSError: a file is missing, or cannot be read or written.
+    """
+    content = read_regular(source)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(f"{source} is not the file that was written")
+    write_whole(target, content)
 
 
 def find_parts(folder: Path, *, below: bool = False) -> list[Path]:
@@ -197,18 +226,45 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
 def write_pair_aside(path: Path) -> Iterator[Path]:
     """A path to write a JSON to, and the folder of its name beside it, in a folder aside.
 
-    At the end both take the places of those at ``path``, if there are any; where it comes to no
-    end, they stay as they are.
+    At the end both take the places of those at ``path``, if there are any, which are deleted only
+    then; where it comes to no end, they stay as they are. What a killed process left aside is
+    cleared by the next that comes to its end.
 
     Raises:
         OSError: the folder is missing or not writable; nothing is left.
     """
-    part = _name_part(path)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART_ENDING}")
     part.mkdir()
     try:
         yield part / path.name
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-        (part / path.stem).replace(path.with_suffix(""))
-        (part / path.name).replace(path)
+        _swap_in(part, path)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{PART_ENDING}"):
+            shutil.rmtree(left, ignore_errors=True)
     finally:
-        shutil.rmtree(part)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _swap_in(part: Path, path: Path) -> None:
+    """Put a JSON and its folder in place; all is moved back where that comes to no end.
+
+    The JSON is the first to go and the last to come, so that none ever names another's files.
+    """
+    old = part / "old"
+    old.mkdir()
+    folder = path.with_suffix("")
+    moves = [
+        (path, old / path.name),
+        (folder, old / path.stem),
+        (part / path.stem, folder),
+        (part / path.name, path),
+    ]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            if os.path.lexists(source):
+                source.replace(target)
+                done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.replace(source)
+        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import RUN_FILE, StrPath, check_links, make_parent, to_path
+from fuse.io.files import RUN_FILE, StrPath, check_links, copy_whole, make_parent, to_path
 from fuse.runs.folder import (
     RunFolder,
     list_differences,
@@ -124,12 +123,14 @@ def _read_shard(
 
 def _copy_files(run: Path, out: Path, record: JournalRecord) -> None:
     """Copy what was written for an image."""
-    for name in record.files:
+    for name, digest in record.files.items():
         check_links(run, run / name)
         try:
-            shutil.copyfile(run / name, make_parent(out, name))
+            copy_whole(run / name, make_parent(out, name), digest)
         except FileNotFoundError as err:
             raise DataError(f"{run / name} is missing; fuse verify says what else is") from err
+        except DataError as err:
+            raise DataError(f"{err}; fuse verify {run} --redo, and its command again") from err
 
 
 def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
