@@ -38,6 +38,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from fuse.io.files import write_whole
+from fuse.io.listing import list_images
 from fuse.labels import load_space
 from fuse.runs.engines.ray_data import choose_call
 from fuse.runs.folder import RunFolder
@@ -189,7 +190,8 @@ def measure_listing(folder: Path) -> float:
     folder.mkdir()
     for number in range(MEASURED):
         (folder / f"{number:08}.jpg").touch()
-    return fastest(lambda: make_tasks([str(folder)], folder / "out")) / MEASURED
+    given = [str(folder)]
+    return fastest(lambda: make_tasks(list_images(given).images)) / MEASURED
 
 
 def fastest(task: Callable[[], object]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,5 +90,19 @@ def _print_run(result: RunResult) -> None:
     earlier = f" ({images - result.tried} of them earlier)" if result.tried < images else ""
     seconds = result.seconds["total"]
     click.echo(f"{result.done} images{earlier} in {seconds:.1f} s -> {where}")
+    for note in _describe_notes(result):
+        click.echo(printable(f"note: {note}"), err=True)
     if result.pictures:
         click.echo(f"pictures: {printable(str(result.out / PICTURE_DIR))}")
+
+
+def _describe_notes(result: RunResult) -> Iterator[str]:
+    """What a run found beside its images."""
+    from fuse.io.listing import describe_unread
+
+    if result.changed:
+        yield f"{result.changed} images had changed since an earlier run and were done again"
+    if result.damaged:
+        yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
+    if result.unread:
+        yield f"not read in the folders: {describe_unread(result.unread)}"

@@ -51,6 +51,11 @@ from fuse.cli.progress import image_progress, log_download, stop_flag
     "--retry-failed", is_flag=True, help="Try images again that failed in an earlier run."
 )
 @click.option(
+    "--check-images",
+    is_flag=True,
+    help="Tell changed images by their content, not by size and time of their files.",
+)
+@click.option(
     "--shard",
     default="1/1",
     callback=lambda _context, _option, text: _parse_shard(text),

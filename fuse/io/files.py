@@ -132,8 +132,13 @@ def check_links(root: Path, *paths: Path) -> None:
             raise DataError(f"{path} is a link that leads out of {root}; remove it")
 
 
-def write_whole(path: Path, content: bytes) -> str:
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> str:
     """Write a file at once by way of `open_whole`.
+
+    Args:
+        path: of the file; a link there is replaced, not followed.
+        content: of it.
+        durable: wait until a disk has it, so that a power cut leaves the old file or the new one.
 
     Returns:
         SHA-256 of the content in hex, for whoever keeps a record of the file.
@@ -143,6 +148,9 @@ def write_whole(path: Path, content: bytes) -> str:
     """
     with open_whole(path) as file:
         file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     return hashlib.sha256(content).hexdigest()
 
 

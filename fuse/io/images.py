@@ -7,12 +7,12 @@ from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fuse.errors import ImageReadError
+from fuse.io.files import StrPath
 from fuse.io.remote import is_url, read_url
 from fuse.types import UInt8Array
 
@@ -56,7 +56,7 @@ def list_endings() -> tuple[str, ...]:
     return tuple(sorted(ending for name in list_formats() for ending in _ENDINGS[name]))
 
 
-def read_image(path: str | Path) -> UInt8Array:
+def read_image(path: StrPath) -> UInt8Array:
     """Read an image: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
@@ -68,8 +68,17 @@ def read_image(path: str | Path) -> UInt8Array:
         ImageReadError: the file is missing, unreadable, not a picture, cut short, damaged,
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
+    return decode_image(read_content(path), path)
+
+
+def decode_image(content: bytes, path: StrPath) -> UInt8Array:
+    """`read_image` of a file's content; the path is for messages.
+
+    Raises:
+        ImageReadError: as there, but for a file that is missing.
+    """
     try:
-        with _open_image(path) as file, Image.open(file, formats=list_formats()) as image:
+        with Image.open(BytesIO(content), formats=list_formats()) as image:
             image.load()
             return _turn_upright(_to_rgb(image), _orientation(image))
     except ImageReadError:
@@ -80,21 +89,33 @@ def read_image(path: str | Path) -> UInt8Array:
     except Image.DecompressionBombError as err:
         raise ImageReadError(f"{path}: more than {MAX_PIXELS:,} pixels ({err})") from err
     except Exception as err:  # decoders raise almost anything on damaged files
-        reason = getattr(err, "strerror", None) or " ".join(str(err).split()) or repr(err)
-        raise ImageReadError(f"{path}: cannot be read ({reason})") from err
+        raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
 
 
-def _open_image(path: str | Path) -> BinaryIO:
-    """The bytes of an image, from a disk or behind a URL."""
-    if is_url(str(path)):
-        content = read_url(str(path))
-        if not content:
-            raise ImageReadError(f"{path}: the file is empty")
-        return BytesIO(content)
-    path = Path(path)
-    if not path.is_file() or path.stat().st_size == 0:
-        raise ImageReadError(f"{path}: {_why_no_file(path)}")
-    return path.open("rb")
+def read_content(path: StrPath) -> bytes:
+    """The bytes of an image file, on a disk or behind a URL.
+
+    Raises:
+        ImageReadError: it is missing, unreadable, empty or no regular file.
+    """
+    try:
+        if is_url(str(path)):
+            content = read_url(str(path))
+        elif Path(path).is_file():
+            content = Path(path).read_bytes()
+        else:
+            raise ImageReadError(f"{path}: {_why_no_file(Path(path))}")
+    except ImageReadError:
+        raise
+    except Exception as err:  # file systems behind URLs raise their own
+        raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
+    if not content:
+        raise ImageReadError(f"{path}: the file is empty")
+    return content
+
+
+def _reason(err: Exception) -> str:
+    return getattr(err, "strerror", None) or " ".join(str(err).split()) or repr(err)
 
 
 def _why_no_file(path: Path) -> str:

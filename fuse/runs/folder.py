@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from types import NoneType
@@ -31,7 +32,7 @@ from fuse.io.files import (
 )
 from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
-from fuse.runs.journal import Journal
+from fuse.runs.journal import Journal, read_settings, remove_written
 from fuse.runs.tasks import IMAGE_DIRS, PNG_DIR, ImageTask
 from fuse.types import LabelSpace
 
@@ -67,7 +68,7 @@ class RunFolder:
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
         check_links(path, *(path / name for name in WRITTEN))
-        if not (overwrite and (path / RUN_FILE).is_file()):
+        if not (overwrite and _is_own(path)):
             _check_folder(path, settings)
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK_FILE, timeout=0)
@@ -85,7 +86,7 @@ class RunFolder:
         (path / PNG_DIR).mkdir(exist_ok=True)
         self._settings = settings
         self._files: dict[str, str] = {}
-        self.journal.open()
+        self.journal.open(settings)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -130,21 +131,30 @@ def remove_unfinished(path: Path) -> None:
 def read_run_file(run: Path) -> dict[str, Any]:
     """The content of a run's run.json: its ``settings``, and the tables in TABLES if it is done.
 
+    Where the file is lost or damaged, the settings are those that the journal begins with, and the
+    run counts as cut off.
+
     Raises:
         DataError: the folder holds no run.
         CocoFormatError: the file is damaged.
     """
     path = run / RUN_FILE
+    settings = read_settings(run)
     try:
-        text = read_regular(path)
+        content = parse_object(read_regular(path), str(path))
+        if not isinstance(content.get("settings"), dict):
+            raise CocoFormatError(f"{path}: has no settings")
     except OSError as err:
-        raise DataError(
-            f"{run} holds no run: its {RUN_FILE} cannot be read ({err.strerror}); "
-            "the output of fuse combine has none"
-        ) from err
-    content = parse_object(text, str(path))
-    if not isinstance(content.get("settings"), dict):
-        raise CocoFormatError(f"{path}: has no settings")
+        if settings is None:
+            raise DataError(
+                f"{run} holds no run: its {RUN_FILE} cannot be read ({err.strerror}); "
+                "the output of fuse combine has none"
+            ) from err
+        content = {"settings": settings}
+    except CocoFormatError:
+        if settings is None:
+            raise
+        content = {"settings": settings}
     for name, kinds in TABLES.items():
         table = content.get(name, {})
         if not isinstance(table, dict) or not all(isinstance(v, kinds) for v in table.values()):
@@ -173,20 +183,31 @@ def restore_space(settings: Mapping[str, Any], dataset: PanopticDataset) -> Labe
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON file for people and machines, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_whole(path, text.encode(), durable=True)
 
 
 def _remove_run(path: Path) -> None:
     """Delete what a run wrote into a folder, and nothing else.
 
-    The journal goes first, which names the files, and run.json stays, by which this is a run's
-    folder until it is replaced: a process may be killed in between.
+    run.json stays, by which this is a run's folder until it is replaced: a process may be killed
+    in between.
     """
-    for name in (JOURNAL_FILE, PANOPTIC_FILE):
-        (path / name).unlink(missing_ok=True)
-    for folder in IMAGE_DIRS:
-        if (path / folder).is_dir():
-            shutil.rmtree(path / folder)
+    (path / PANOPTIC_FILE).unlink(missing_ok=True)
+    remove_written(path)
+    for name in IMAGE_DIRS:
+        for folder, _, _ in os.walk(path / name, topdown=False):
+            with suppress(OSError):  # a file of somebody else's lies in it
+                Path(folder).rmdir()
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a folder holds a run of fuse, and not something else with a run.json."""
+    try:
+        settings = read_run_file(path)["settings"]
+    except DataError:
+        return False
+    return (path / JOURNAL_FILE).is_file() or "fuse" in settings
 
 
 def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
@@ -196,7 +217,7 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder for the output")
     run_file = path / RUN_FILE
-    if not run_file.is_file():
+    if not run_file.is_file() and read_settings(path) is None:
         # A process killed before it wrote run.json leaves its lock and a part of that.
         files = set(path.iterdir()) - set(find_parts(path))
         if any(file.name not in (LOCK_FILE, *BROWSER_FILES) for file in files):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import segment_from_json, segment_to_json
-from fuse.io.files import JOURNAL_FILE, leads_out
+from fuse.io.files import JOURNAL_FILE, SETTINGS_MARK, check_links, leads_out
+from fuse.io.image_source import ImageSource
 from fuse.io.images import MAX_PIXELS
 from fuse.io.json_toml import parse_object
 from fuse.runs.tasks import ImageTask
@@ -29,6 +31,7 @@ class JournalRecord:
         segments_info: of its map; empty where it failed.
         error: why it failed, None where it is done.
         files: SHA-256 of each file that was written for it, by path below the output folder.
+        source: what the image file was; None where it could not be read.
     """
 
     file_name: str
@@ -36,13 +39,16 @@ class JournalRecord:
     segments_info: tuple[SegmentInfo, ...] = ()
     error: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    source: ImageSource | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record in plain values."""
+        named: dict[str, Any] = {"file_name": self.file_name}
+        if self.source:
+            named["source"] = asdict(self.source)
         if self.error is not None:
-            return {"file_name": self.file_name, "error": self.error}
-        return {
-            "file_name": self.file_name,
+            return named | {"error": self.error}
+        return named | {
             "size": self.size,
             "segments_info": [segment_to_json(segment) for segment in self.segments_info],
             "files": dict(self.files),
@@ -57,8 +63,9 @@ class JournalRecord:
         """
         try:
             file_name = _check(entry["file_name"], str)
+            source = _parse_source(entry["source"]) if "source" in entry else None
             if "error" in entry:
-                return cls(file_name, error=_check(entry["error"], str))
+                return cls(file_name, error=_check(entry["error"], str), source=source)
             height, width = (_check(side, int) for side in entry["size"])
             if not 1 <= height * width <= MAX_PIXELS or height < 1:
                 raise ValueError(f"no image is {height} x {width}")
@@ -68,9 +75,14 @@ class JournalRecord:
             files = {path: _check(digest, str) for path, digest in entry["files"].items()}
             if (outside := next(filter(leads_out, files), None)) is not None:
                 raise ValueError(f"{outside!r} is not a path inside the folder")
-            return cls(file_name, (height, width), segments, files=files)
+            return cls(file_name, (height, width), segments, files=files, source=source)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise CocoFormatError(f"not a record of an image: {err!r}") from err
+
+
+def _parse_source(entry: Mapping[str, Any]) -> ImageSource:
+    size, written, sha256 = entry["bytes"], entry["written"], entry["sha256"]
+    return ImageSource(_check(size, int), _check(written, str), _check(sha256, str))
 
 
 def _check(value: object, kind: type[Value]) -> Value:
@@ -91,27 +103,40 @@ class _Line:
 class Journal:
     """The journal of an output folder: what is known of its images, and what is added.
 
-    Of each image only the place of its record is in memory.
+    Of each image only the place of its record is in memory. A record that names a file as an
+    image's ends all others that name it: the file is that image's since.
+
+    Attributes:
+        changed: how many images `find_finished` found changed since they were done.
+        damaged: how many lines are no records, as a power cut leaves them; their images are done
+            again.
 
     Args:
         folder: the output folder; the file is made by `open`.
 
-    Raises:
-        CocoFormatError: a line is no JSON object with a file name.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL_FILE
-        self._lines = _find_lines(self._path)
+        self._lines, self.damaged = _find_lines(self._path)
+        self.changed = 0
         self._file: BinaryIO
 
-    def open(self) -> None:
-        """Open the file for adding; a last line that a killed process left unfinished is cut."""
+    def open(self, settings: Mapping[str, Any]) -> None:
+        """Open the file for adding; a last line that a killed process left unfinished is cut.
+
+        A new one begins with the settings of the run, from which a lost run.json is made again.
+        """
         self._file = self._path.open("ab+")
         _cut_torn_line(self._file)
+        if not self._file.seek(0, 2):
+            self._write({"settings": settings})
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, once a disk has it."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
 
     def is_done(self, file_name: str) -> bool:
@@ -127,14 +152,20 @@ class Journal:
         """What became of an image; KeyError where it was not tried."""
         return _read_record(self._file, self._lines[file_name], self._path)
 
-    def find_finished(self, task: ImageTask, *, retry_failed: bool) -> JournalRecord | None:
+    def find_finished(
+        self, task: ImageTask, *, retry_failed: bool, check_hash: bool
+    ) -> JournalRecord | None:
         """What an earlier run made of an image; None where it is to be done, or done again.
 
-        An image is done again where it failed and ``retry_failed``, and where its map has another
-        name since, as an image that came or went can bring about (`png_names`).
+        An image is done again where its file changed, where it failed and ``retry_failed``, and
+        where its map has another name since, as an image that came or went can bring about
+        (`png_names`).
         """
         record = self.find(task.file_name)
         if record is None or (retry_failed and record.error is not None):
+            return None
+        if record.source and not record.source.is_unchanged(task.path, check_hash=check_hash):
+            self.changed += 1
             return None
         return record if record.error is not None or task.map_path in record.files else None
 
@@ -167,36 +198,83 @@ def read_records(folder: Path) -> Iterator[JournalRecord]:
     path = folder / JOURNAL_FILE
     if not path.is_file():
         raise DataError(f"{folder} holds no journal {JOURNAL_FILE}, so no whole run")
-    lines = sorted(_find_lines(path).values(), key=lambda line: line.offset)
+    lines = sorted(_find_lines(path)[0].values(), key=lambda line: line.offset)
     with path.open("rb") as file:
         for line in lines:
             yield _read_record(file, line, path)
 
 
-def _find_lines(path: Path) -> dict[str, _Line]:
-    """Where the last record of each image stands; a torn last line is none."""
+def _find_lines(path: Path) -> tuple[dict[str, _Line], int]:
+    """Where the last record of each image stands, and how many lines are damaged.
+
+    A torn last line is none, and neither counts a record whose map is another image's by now.
+    """
     lines: dict[str, _Line] = {}
+    owners: dict[str, str] = {}  # of maps, by path
+    offset = damaged = 0
     if not path.is_file():
-        return lines
-    offset = 0
+        return lines, damaged
     with path.open("rb") as journal:
-        for number, text in enumerate(journal, start=1):
-            if text.endswith(b"\n"):
-                try:
-                    entry = parse_object(text, f"{path}, line {number}")
-                except CocoFormatError as err:
-                    raise CocoFormatError(f"{err}; start anew with --overwrite") from err
+        for text in journal:
+            if text.endswith(b"\n") and not text.startswith(SETTINGS_MARK):
+                entry = _read_line(text, path)
                 file_name = entry.get("file_name")
-                if not isinstance(file_name, str):
-                    raise CocoFormatError(
-                        f"{path}, line {number}: not a record; start anew with --overwrite"
-                    )
-                if "forgotten" in entry:
+                if "overwritten" in entry:
+                    lines, owners = {}, {}
+                elif not isinstance(file_name, str):
+                    damaged += 1
+                elif "forgotten" in entry:
                     lines.pop(file_name, None)
                 else:
                     lines[file_name] = _Line(offset, failed="error" in entry)
+                    for written in entry.get("files", ()):
+                        if (owner := owners.get(written, file_name)) != file_name:
+                            lines.pop(owner, None)
+                        owners[written] = file_name
             offset += len(text)
-    return lines
+    return lines, damaged
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """The settings that a journal begins with; None where there are none, or they are damaged."""
+    path = folder / JOURNAL_FILE
+    if not path.is_file():
+        return None
+    with path.open("rb") as journal:
+        settings = _read_line(journal.readline(), path).get("settings")
+    return settings if isinstance(settings, dict) else None
+
+
+def remove_written(folder: Path) -> None:
+    """Delete the files that a journal names, and the journal; a killed call leaves it to the next.
+
+    Raises:
+        DataError: a link on the way to one leads out of the folder.
+    """
+    path = folder / JOURNAL_FILE
+    if not path.is_file():
+        return
+    with path.open("ab+") as journal:
+        _cut_torn_line(journal)
+        journal.write(b'{"overwritten":true}\n')  # so that nothing of it counts as done any more
+        journal.flush()
+        os.fsync(journal.fileno())
+        journal.seek(0)
+        for line in journal:
+            files = _read_line(line, path).get("files")
+            for name in files if isinstance(files, dict) else ():
+                if not leads_out(name):
+                    check_links(folder, (folder / name).parent)
+                    (folder / name).unlink(missing_ok=True)
+    path.unlink()
+
+
+def _read_line(text: bytes, path: Path) -> dict[str, Any]:
+    """A line of the journal; empty where it is damaged."""
+    try:
+        return parse_object(text, str(path))
+    except CocoFormatError:
+        return {}
 
 
 def _read_record(file: BinaryIO, line: _Line, path: Path) -> JournalRecord:

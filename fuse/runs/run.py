@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
@@ -19,6 +20,7 @@ from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.fetch import place_weights
 from fuse.inference.presets import read_pipeline, refuse_plugins
 from fuse.io.files import StrPath, to_path
+from fuse.io.listing import list_images
 from fuse.io.remote import is_url
 from fuse.labels import load_space
 from fuse.models.weights.fetching import Progress as FetchProgress
@@ -26,6 +28,7 @@ from fuse.runs.engines import Engine
 from fuse.runs.engines.local import LocalEngine
 from fuse.runs.engines.ray_data import RayEngine, RayPool
 from fuse.runs.folder import RunFolder
+from fuse.runs.journal import JournalRecord
 from fuse.runs.tasks import ImageTask, describe_tasks, make_tasks
 from fuse.runs.worker import FinishedImage, RunOptions, load_finished, open_scorer
 from fuse.types import LabelSpace
@@ -51,6 +54,9 @@ class RunResult:
         evaluation: PQ where ground truth was given.
         unknown: how many images that ground truth does not know.
         pictures: whether pictures were drawn.
+        changed: how many images changed since an earlier run did them, and were done again.
+        damaged: how many lines of the journal were no records; their images were done again.
+        unread: how many files in the folders are no images, by ending.
     """
 
     out: Path
@@ -61,12 +67,17 @@ class RunResult:
     evaluation: Evaluation | None = None
     unknown: int = 0
     pictures: bool = False
+    changed: int = 0
+    damaged: int = 0
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
         summary: dict[str, Any] = {
             "photos": {"done": self.done, "failed": len(self.failed), "tried": self.tried},
             "failed": dict(self.failed),
+            "changed": self.changed,
+            "unread": dict(self.unread),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
         if self.evaluation:
@@ -88,6 +99,7 @@ def run(
     batch_size: int | None = None,
     timeout: float = READ_TIMEOUT,
     retry_failed: bool = False,
+    check_images: bool = False,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
@@ -119,6 +131,8 @@ def run(
             as fit.
         timeout: seconds after which an image that is still being read has failed.
         retry_failed: try images again that failed in an earlier run of this folder.
+        check_images: tell changed images from those that an earlier run did by their content,
+            not by size and time of their files.
         shard: (i, n) does the i-th of n equal parts of the images, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
@@ -154,7 +168,8 @@ def run(
         )
         space, scorer = load_space(config.label_space), open_scorer(options)
         inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
-        listed = make_tasks(inputs, options.out, scorer.truth if scorer else None)
+        listing = list_images(inputs, leave_out=options.out)
+        listed = make_tasks(listing.images, scorer.truth if scorer else None)
         tasks = _take_shard(listed, shard)
         place_weights(config, weights_dir, on_fetch)  # before any process reads them
         pool = RayPool(ray_address, workers, gpus_per_worker)
@@ -162,16 +177,15 @@ def run(
         settings = _describe_run(options, started, inputs, listed, shard)
         folder = RunFolder(options.out, settings, overwrite=overwrite)
     with folder:
-        with clock.time("total"):
-            finished = _process(tasks, started, folder, space, scorer, retry_failed=retry_failed)
-            with closing(finished):  # before the folder, into which threads may still write
-                tried, failed, scores = _collect(finished, tasks, on_progress, should_stop)
-            folder.write_maps(tasks, space)
-        unknown = len(tasks) - len(scores) if scorer else 0
-        done, seconds = len(tasks) - len(failed), dict(clock.seconds)
-        result = RunResult(
-            options.out, done, tried, failed, seconds, unknown=unknown, pictures=pictures
+        find_finished = partial(
+            folder.journal.find_finished, retry_failed=retry_failed, check_hash=check_images
         )
+        with clock.time("total"):
+            finished = _process(tasks, started, folder, space, scorer, find_finished)
+            with closing(finished):  # before the folder, into which threads may still write
+                result, scores = _collect(finished, tasks, options, on_progress, should_stop)
+            folder.write_maps(tasks, space)
+        result = replace(result, seconds=dict(clock.seconds), unread=listing.unread)
         return _write_result(result, folder, started, scorer, scores)
 
 
@@ -227,13 +241,12 @@ def _process(
     folder: RunFolder,
     space: LabelSpace,
     scorer: TruthScorer | None,
-    *,
-    retry_failed: bool,
+    find_finished: Callable[[ImageTask], JournalRecord | None],
 ) -> Generator[FinishedImage, None, None]:
     """The images that an earlier run finished, then the others as they are done and recorded."""
     to_do: list[ImageTask] = []
     for task in tasks:
-        record = folder.journal.find_finished(task, retry_failed=retry_failed)
+        record = find_finished(task)
         if record is None:
             to_do.append(task)
         else:
@@ -247,35 +260,35 @@ def _process(
 def _collect(
     images: Iterable[FinishedImage],
     tasks: Sequence[ImageTask],
+    options: RunOptions,
     on_progress: Progress | None,
     should_stop: Callable[[], bool],
-) -> tuple[int, tuple[tuple[str, str], ...], ImageScores]:
-    """How many images were tried now; which failed and why, and scores, in the tasks' order.
+) -> tuple[RunResult, ImageScores]:
+    """What became of the images, and their scores, in the tasks' order.
 
     Raises:
         RunStoppedError: should_stop said so.
     """
     tried = 0
-    failed: dict[str, str] = {}
+    errors: dict[str, str] = {}
     scores = ImageScores()
     for done, image in enumerate(images, start=1):
         tried += not image.was_finished_before
         if image.record.error is not None:
-            failed[image.task.file_name] = image.record.error
+            errors[image.task.file_name] = image.record.error
         if image.score:
             scores.append(image.score)
         if on_progress:
-            on_progress(len(tasks), len(failed))
+            on_progress(len(tasks), len(errors))
         if should_stop() and done < len(tasks):
             raise RunStoppedError(
                 f"stopped after {done} of {len(tasks)} images; the same command goes on from there"
             )
     names = (task.file_name for task in tasks)
-    return (
-        tried,
-        tuple((name, failed[name]) for name in names if name in failed),
-        scores.in_order_of(task.image_id for task in tasks),
-    )
+    failed = tuple((name, errors[name]) for name in names if name in errors)
+    done = len(tasks) - len(failed)
+    result = RunResult(options.out, done, tried, failed, {}, pictures=options.pictures)
+    return result, scores.in_order_of(task.image_id for task in tasks)
 
 
 def _write_result(
@@ -290,6 +303,9 @@ def _write_result(
     Raises:
         DataError: an image could not be scored.
     """
+    unknown = result.done + len(result.failed) - len(scores) if scorer else 0
+    journal = folder.journal
+    result = replace(result, unknown=unknown, changed=journal.changed, damaged=journal.damaged)
     try:
         if scorer:
             result = replace(result, evaluation=summarize_images(scorer, scores))

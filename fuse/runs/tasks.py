@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, name_number
-from fuse.io.listing import list_images, png_names
+from fuse.io.listing import ImageFile, png_names
 
 PNG_DIR = "panoptic"
 PICTURE_DIR = "pictures"
@@ -51,22 +51,17 @@ class ImageTask:
         return str(PurePosixPath(PICTURE_DIR, self.png_name).with_suffix(".jpg"))
 
 
-def make_tasks(
-    images: Sequence[str], out: Path, truth: PanopticDataset | None = None
-) -> list[ImageTask]:
+def make_tasks(files: Sequence[ImageFile], truth: PanopticDataset | None = None) -> list[ImageTask]:
     """What there is to do: images with the names of their maps and their image ids.
 
     Args:
-        images: folders, files and globs, see `list_images`.
-        out: the output folder, in which no images are looked for.
+        files: the images.
         truth: ground truth, from which the images have their ids.
 
     Raises:
-        DataError: there are no images, or the ground truth knows none of them, or two of them are
-            the same one there.
+        DataError: the ground truth knows none of them, or two of them are the same one there.
         CocoFormatError: a PNG of the ground truth is missing.
     """
-    files = list_images(images, leave_out=out).images
     names = [file.relative_name for file in files]
     ids = assign_image_ids(names, truth)
     tasks = [

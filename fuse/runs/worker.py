@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.files import find_name_fault, make_parent
-from fuse.io.images import read_image
+from fuse.io.image_source import ImageSource, read_source
+from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
 from fuse.labels import find_truth_map, load_space
 from fuse.runs.journal import JournalRecord
@@ -61,11 +63,15 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedImage:
-    """A task with its image; image is None where it could not be read, and error says why."""
+    """A task with its image; image is None where it could not be read, and error says why.
+
+    The source is what the image's file was, None where that could not be read.
+    """
 
     task: ImageTask
     image: NamedImage | None = None
     error: str | None = None
+    source: ImageSource | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,14 +116,17 @@ def score_image(
 
 def load_image(task: ImageTask, clock: StageClock) -> LoadedImage:
     """Read an image; one that cannot be read says why instead of raising."""
+    source = None
     with clock.time("read"):
         try:
             for name in (task.file_name, task.png_name):
                 if fault := find_name_fault(name):
                     return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
-            return LoadedImage(task, NamedImage(read_image(task.path), task.file_name))
+            content, source = read_source(task.path)
+            image = NamedImage(decode_image(content, task.path), task.file_name)
+            return LoadedImage(task, image, source=source)
         except ImageReadError as err:
-            return LoadedImage(task, error=str(err))
+            return LoadedImage(task, error=str(err), source=source)
 
 
 def load_finished(
@@ -183,24 +192,37 @@ class ImageWorker:
         """Fuse, write and score one image; raw is None where it failed before."""
         task = loaded.task
         if loaded.image is None or raw is None:
-            record = JournalRecord(task.file_name, error=loaded.error)
-            return FinishedImage(task, record, self._score(task, None))
+            return self._fail(loaded, loaded.error)
         with self._clock.time("fuse"):
             predicted = self._pipeline.to_target(raw)
             semantic = predicted.label()
             fused = self._pipeline.apply_rule(semantic, predicted.instances)
         files: dict[str, str] = {}
-        with self._clock.time("write"):
-            files[task.map_path] = write_id_map(self._place(task.map_path), fused.panoptic_map)
-            if self._options.keep_predictions:
-                path = self._place(task.prediction_path)
-                files[task.prediction_path] = write_prediction(path, predicted)
-        if self._options.pictures:
-            with self._clock.time("pictures"):
-                overview = self._draw(task, loaded.image.pixels, semantic, predicted, fused)
-                files[task.picture_path] = save_picture(self._place(task.picture_path), overview)
-        record = JournalRecord(task.file_name, fused.size, fused.segments_info, files=files)
+        try:
+            with self._clock.time("write"):
+                files[task.map_path] = write_id_map(self._place(task.map_path), fused.panoptic_map)
+                if self._options.keep_predictions:
+                    path = self._place(task.prediction_path)
+                    files[task.prediction_path] = write_prediction(path, predicted)
+            if self._options.pictures:
+                with self._clock.time("pictures"):
+                    picture = self._draw(task, loaded.image.pixels, semantic, predicted, fused)
+                    path = self._place(task.picture_path)
+                    files[task.picture_path] = save_picture(path, picture)
+        except OSError as err:
+            if err.errno != ENAMETOOLONG:
+                raise
+            return self._fail(loaded, f"{task.path}: the path of its map is too long here")
+        record = JournalRecord(
+            task.file_name, fused.size, fused.segments_info, files=files, source=loaded.source
+        )
         return FinishedImage(task, record, self._score(task, fused))
+
+    def _fail(self, loaded: LoadedImage, error: str | None) -> FinishedImage:
+        """An image that has no map, and why."""
+        task = loaded.task
+        record = JournalRecord(task.file_name, error=error, source=loaded.source)
+        return FinishedImage(task, record, self._score(task, None))
 
     def _place(self, name: str) -> Path:
         """Where a file of an image goes, its folder made."""
