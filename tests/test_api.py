@@ -144,8 +144,8 @@ def test_a_run_that_was_cut_off_goes_on(images, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished.out, out)
     journal = out / "records.jsonl"
-    first = journal.read_bytes().splitlines(keepends=True)[0]
-    journal.write_bytes(first + b'{"file_na')  # killed while it wrote the second record
+    settings, first, *_ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(settings + first + b'{"file_na')  # killed while it wrote the second record
     (out / "panoptic.json").unlink()
     shutil.rmtree(out / "panoptic" / "trip.2026")
     old = (out / "panoptic" / "camera.png").stat().st_mtime_ns
@@ -289,7 +289,7 @@ def test_a_run_that_is_stopped_goes_on(images, finished, tmp_path):
     with pytest.raises(RunStoppedError, match="stopped after 1 of 3 images"):
         api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True, should_stop=lambda: True)
     assert not (out / "panoptic.json").exists()
-    assert len((out / "records.jsonl").read_text().splitlines()) == 1
+    assert len((out / "records.jsonl").read_text().splitlines()) == 2  # the settings come first
     api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True)
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert tree(out, *kept) == tree(finished.out, *kept)

@@ -161,15 +161,16 @@ def test_a_image_in_two_shards_is_refused(files):
     Path("shard2/panoptic.json").write_bytes(Path("run/panoptic.json").read_bytes())
     shutil.copytree("shard1/panoptic", "shard2/panoptic", dirs_exist_ok=True)
     shutil.copytree("shard1/predictions", "shard2/predictions", dirs_exist_ok=True)
-    with pytest.raises(FuseError, match=r"photo 'astronaut.jpg' is both in shard1 and in shard2"):
+    with pytest.raises(FuseError, match=r"image 'astronaut.jpg' is both in shard1 and in shard2"):
         READERS["merge, run.json"].read(Path("out"))
 
 
 def test_a_journal_with_categories_of_another_space_is_refused(files):
     path = Path("run/records.jsonl")
     text = path.read_text()
-    first = json.loads(text.splitlines()[0])
+    settings, line, *others = text.splitlines(keepends=True)
+    first = json.loads(line)
     first["segments_info"][0]["category_id"] = 2**31 - 1
-    path.write_text(json.dumps(first) + "\n" + "".join(text.splitlines(keepends=True)[1:]))
+    path.write_text(settings + json.dumps(first) + "\n" + "".join(others))
     with pytest.raises(FuseError, match=r"category_id 2147483647, which is not in coco_super"):
         READERS["go on, journal"].read(Path("out"))

@@ -91,10 +91,10 @@ def test_no_image_list_leads_a_reader_or_writer_out(files, name):
 def test_no_journal_leads_out(files, name):
     for run in ("run", "shard1"):
         journal = Path(run, "records.jsonl")
-        first, *others = journal.read_text().splitlines(keepends=True)
+        settings, first, *others = journal.read_text().splitlines(keepends=True)
         entry = json.loads(first)
         entry["files"] = {name: "0"}
-        journal.write_text("".join([json.dumps(entry) + "\n", *others]))
+        journal.write_text("".join([settings, json.dumps(entry) + "\n", *others]))
     for read in (
         lambda: api.verify(Path("run")),
         lambda: api.merge([Path("shard1"), Path("shard2")], Path("out")),
