@@ -18,6 +18,7 @@ from fuse.errors import (
     RunStoppedError,
 )
 from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.listing import list_images
 from fuse.io.png import read_id_map
 from fuse.runs.tasks import assign_image_ids, make_tasks
 
@@ -235,7 +236,7 @@ def test_two_images_cannot_be_one_of_the_ground_truth(tmp_path):
         (tmp_path / name).mkdir()
         shutil.copy(EXAMPLES / "rocket.jpg", tmp_path / name)
     with pytest.raises(DataError, match=r"a/rocket\.jpg and b/rocket\.jpg are both image"):
-        make_tasks([str(tmp_path)], tmp_path / "out", read_panoptic_json(TRUTH))
+        make_tasks(list_images([str(tmp_path)]).images, read_panoptic_json(TRUTH))
 
 
 @pytest.mark.parametrize(
