@@ -8,8 +8,8 @@ from math import isnan
 
 import numpy as np
 
-from fuse.analysis.opened_run import OpenedRun, name_different_classes, name_some
-from fuse.errors import DataError, LabelSpaceError
+from fuse.analysis.opened_run import Key, OpenedRun, class_names, describe_difference
+from fuse.errors import DataError, FuseError, LabelSpaceError
 from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
@@ -71,23 +71,9 @@ def find_common_images(runs: Sequence[OpenedRun], *, intersect: bool) -> list[Im
         DataError: the runs have different images and `intersect` is False, or no image is
             common to all.
     """
-    first = runs[0]
-    every = set.intersection(*(set(run.own_ids) for run in runs))
-    common = [image_id for image_id in scorer_of(first).truth.annotations if image_id in every]
-    if not common:
-        raise DataError(f"no image is in all of the runs: {', '.join(str(r.path) for r in runs)}")
-    for other in runs[1:]:
-        lacks = []
-        for run, without in ((first, other), (other, first)):
-            if only := [i for i in run.own_ids if i not in without.own_ids]:
-                names = name_some([run.dataset.image_name(i) for i in only])
-                lacks.append(f"only {run.path} has {names}")
-        if lacks and not intersect:
-            raise DataError(
-                f"{first.path} and {other.path} are of different images: {'; '.join(lacks)}; "
-                f"--intersect goes on with the {len(common)} common ones"
-            )
-    return common
+    names = [(str(run.path), {i: run.dataset.image_name(i) for i in run.own_ids}) for run in runs]
+    common = set(_find_common(names, "images", DataError, intersect=intersect))
+    return [i for i in scorer_of(runs[0]).truth.annotations if i in common]
 
 
 def find_common_classes(runs: Sequence[OpenedRun], *, intersect: bool) -> LabelSpace:
@@ -98,28 +84,36 @@ def find_common_classes(runs: Sequence[OpenedRun], *, intersect: bool) -> LabelS
             is common to all.
     """
     spaces = [scorer_of(run).space for run in runs]
-    known = [class_ids(space) for space in spaces]
-    common = tuple(
-        c for c in spaces[0].categories if all((c.name, c.isthing) in ids for ids in known)
-    )
-    first = runs[0].path
-    for run, space in zip(runs[1:], spaces[1:], strict=True):
-        lacks = name_different_classes((str(first), spaces[0]), (str(run.path), space))
+    names = [
+        (f"{run.path} ({space.name})", class_names(space))
+        for run, space in zip(runs, spaces, strict=True)
+    ]
+    common = set(_find_common(names, "classes", LabelSpaceError, intersect=intersect))
+    first = spaces[0]
+    categories = tuple(c for c in first.categories if (c.name, c.isthing) in common)
+    whole = categories == first.categories
+    return first if whole else LabelSpace(f"part of {first.name}", categories)
+
+
+def _find_common(
+    runs: Sequence[tuple[str, Mapping[Key, str]]],
+    what: str,
+    error: type[FuseError],
+    *,
+    intersect: bool,
+) -> list[Key]:
+    """The keys that all runs have, each given as for `describe_difference`."""
+    common = [key for key in runs[0][1] if all(key in names for _, names in runs)]
+    if not common:
+        raise error(f"no {what} are in all of the runs: {', '.join(run for run, _ in runs)}")
+    for other in runs[1:]:
+        lacks = describe_difference(runs[0], other)
         if lacks and not intersect:
-            raise LabelSpaceError(
-                f"{first} and {run.path} have different classes: {lacks}; "
+            raise error(
+                f"{runs[0][0]} and {other[0]} have different {what}: {lacks}; "
                 f"--intersect goes on with the {len(common)} common ones"
             )
-    if not common:
-        names = ", ".join(str(run.path) for run in runs)
-        raise LabelSpaceError(f"no class is in all of the runs: {names}")
-    whole = common == spaces[0].categories
-    return spaces[0] if whole else LabelSpace(f"part of {spaces[0].name}", common)
-
-
-def class_ids(space: LabelSpace) -> dict[tuple[str, bool], int]:
-    """category_id by name and kind, in the order of the label space."""
-    return {(c.name, c.isthing): c.category_id for c in space.categories}
+    return common
 
 
 def scorer_of(run: OpenedRun) -> TruthScorer:
@@ -137,14 +131,9 @@ def score_run(
     workers: int | None,
     on_image: Step,
 ) -> ComparedRun:
-    """Score a run on chosen images and classes, its nets too where it saved their predictions.
+    """Score a run on the common images and classes, its nets too where predictions were saved.
 
-    Args:
-        run: opened with ground truth.
-        image_ids: the ground truth's.
-        space: the common classes (`find_common_classes`).
-        workers: threads, by default one per processor.
-        on_image: called after each image, and again after each image of the nets.
+    After each image `on_image` is called, and again after each image of the nets.
 
     Raises:
         DataError: a file cannot be scored.
@@ -156,8 +145,8 @@ def score_run(
     ) as scored:
         images = ImageScores(scored)
     summarize_images(scorer, images)  # raises where an image could not be scored
-    own_ids = class_ids(scorer.space)
-    new_ids = {own_ids[c.name, c.isthing]: c.category_id for c in space.categories}
+    ids = {(c.name, c.isthing): c.category_id for c in scorer.space.categories}
+    new_ids = {ids[c.name, c.isthing]: c.category_id for c in space.categories}
     stats = tuple(rename_categories(image.stats, new_ids) for image in images)
     images_run = run.run_file.get("photos", {}).get("tried", 0)
     compared = ComparedRun(

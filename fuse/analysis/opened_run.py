@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fuse.errors import DataError
 from fuse.evaluation.scorer import TruthScorer
@@ -19,6 +19,8 @@ from fuse.runs.tasks import PREDICTION_DIR
 from fuse.types import LabelSpace
 
 NAMED = 5  # images or classes that a message names
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,17 +101,21 @@ def read_truth_of(
     return TruthScorer(truth, find_truth_map(truth.space, run.space)), run.match_truth(truth)
 
 
-def name_different_classes(first: tuple[str, LabelSpace], second: tuple[str, LabelSpace]) -> str:
-    """The classes, by name and kind, that only one of two named spaces has; empty without any."""
+def class_names(space: LabelSpace) -> dict[tuple[str, bool], str]:
+    """The name of each class by name and kind, which tell classes of two spaces apart."""
+    return {(c.name, c.isthing): c.name for c in space.categories}
+
+
+def describe_difference(
+    first: tuple[str, Mapping[Key, str]], second: tuple[str, Mapping[Key, str]]
+) -> str:
+    """What only one of two runs has, as "only A has x, y; only B has z"; empty without any.
+
+    Each is given by what to call it, and the names of its images or classes by their keys.
+    """
     lacks = []
-    for (name, space), (_, other) in ((first, second), (second, first)):
-        known = {(c.name, c.isthing) for c in other.categories}
-        if only := [c.name for c in space.categories if (c.name, c.isthing) not in known]:
-            lacks.append(f"only {name} ({space.name}) has {name_some(only)}")
+    for (run, names), (_, others) in ((first, second), (second, first)):
+        if only := [name for key, name in names.items() if key not in others]:
+            more = f" and {len(only) - NAMED} more" if len(only) > NAMED else ""
+            lacks.append(f"only {run} has {', '.join(only[:NAMED])}{more}")
     return "; ".join(lacks)
-
-
-def name_some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -12,7 +12,7 @@ from fuse.cli.printing import print_figures
 from fuse.cli.progress import count_progress
 
 
-@click.command(short_help="Say where the missing PQ went, by kind of mistake.")
+@click.command(short_help="Say where the missing PQ went, by type of error.")
 @options.predictions
 @options.gt
 @options.gt_dir
@@ -21,13 +21,13 @@ from fuse.cli.progress import count_progress
     default=8,
     show_default=True,
     type=click.IntRange(min=2),
-    help="In how many orders mistakes are made right; more split the loss more finely.",
+    help="In how many orders errors are fixed; more split the loss more finely.",
 )
 @options.seed("Which orders.")
 @options.workers
 @options.json_file
 def diagnose(json_file: Path | None, **given: Any) -> None:
-    """Say where the missing PQ went: what each kind of mistake costs, by class and image.
+    """Say where the missing PQ went: what each type of error costs, by class and image.
 
     \b
     fuse run images/ -o out --keep-predictions

@@ -28,11 +28,7 @@ def open_cityscapes(folder: Path, split: str) -> DatasetTruth:
     """Find the ground truth of a split.
 
     Images are called by their path below ``leftImg8bit/<split>``, and image_id is that name's
-    ``<city>_<sequence>_<frame>``.
-
-    Args:
-        folder: the one that holds gtFine.
-        split: train, val or test; all of test is void.
+    ``<city>_<sequence>_<frame>``. All of the split test is void.
 
     Raises:
         DataError: the folder has no such files.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from fuse.errors import ConfigError, DataError
 from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import StrPath, to_path, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 
 # What opens a dataset, and the split that papers report.
 DATASETS: dict[str, tuple[Callable[[Path, str], DatasetTruth], str]] = {
@@ -110,25 +110,18 @@ def _write(
     """Write the JSON and the folder of PNGs beside it; returns how many segments they have."""
     png_dir = path.with_suffix("")
     png_dir.mkdir()
-    segments = 0
+    counts: list[int] = []
 
     def convert_image(image: TruthImage) -> dict[str, Any]:
         made = truth.load(image)
         write_id_map(png_dir / image.png_name, made.panoptic_map)
+        counts.append(len(made.segments_info))
         return annotation_to_json(image.image_id, image.png_name, made.segments_info)
 
-    def count(annotations: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        nonlocal segments
-        for done, annotation in enumerate(annotations, start=1):
-            segments += len(annotation["segments_info"])
-            if on_progress:
-                on_progress(done, len(truth.images))
-            yield annotation
-
-    with map_threads(convert_image, truth.images, workers) as annotations:
-        images = map(_describe_image, truth.images)
-        write_panoptic_json(path, images, count(annotations), truth.space)
-    return segments
+    step = count_steps(on_progress, len(truth.images))
+    with map_threads(convert_image, truth.images, workers, on_result=step) as annotations:
+        write_panoptic_json(path, map(_describe_image, truth.images), annotations, truth.space)
+    return sum(counts)
 
 
 def _describe_image(image: TruthImage) -> ImageRecord:

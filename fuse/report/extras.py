@@ -60,7 +60,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
 
 
 def read_error_types(path: Path) -> list[dict[str, Any]]:
-    """The error types in a JSON of `fuse diagnose`, the dearest first, with titles and parts.
+    """The error types in a JSON of `fuse diagnose`, the costliest first, with titles and parts.
 
     Raises:
         CocoFormatError: it is no such file.

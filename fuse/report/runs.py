@@ -9,7 +9,7 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fuse.analysis.opened_run import OpenedRun, name_different_classes, open_run
+from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference, open_run
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco.panoptic import PanopticDataset
 from fuse.io.listing import list_images
@@ -39,8 +39,8 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Open
 
 def _check_classes(runs: Sequence[OpenedRun]) -> None:
     """Raise LabelSpaceError where PQ of two runs would be over different classes."""
-    named = [(str(run.path), run.space) for run in runs]
-    if len(runs) > 1 and (lacks := name_different_classes(*named)):
+    named = [(f"{run.path} ({run.space.name})", class_names(run.space)) for run in runs]
+    if len(runs) > 1 and (lacks := describe_difference(*named)):
         raise LabelSpaceError(
             f"{runs[0].path} and {runs[1].path} have different classes: {lacks}; "
             "leave out --gt, or fuse compare --intersect scores what they share"

@@ -156,13 +156,6 @@ def diagnose_image(
 ) -> tuple[Float64Array, ImageDiagnosis]:
     """Classify the errors of one image, evaluate the oracle swaps, attribute its missing PQ.
 
-    Args:
-        prediction: as it was saved.
-        truth: ground truth of the image, in the same label space.
-        context: what the images have in common.
-        image_id: the ground truth's.
-        file_name: of the image.
-
     Returns:
         Counts as of `evaluate_swaps`, and the diagnosis of the image alone.
     """
@@ -202,13 +195,7 @@ def diagnose_image(
 def sum_up(
     counts: Float64Array, images: Sequence[ImageDiagnosis], context: RunContext
 ) -> Diagnosis:
-    """The diagnosis of all images.
-
-    Args:
-        counts: summed over the images.
-        images: what was found in each.
-        context: what they have in common.
-    """
+    """The diagnosis of all images, whose counts were summed."""
     attribution = attribute_gap(counts, context.plan, context.isthing)
     result = summarize(sum_stats(image.stats for image in images), context.space)
     classes = [

@@ -83,8 +83,7 @@ class ImageErrors:
     """The errors of two nets in one image.
 
     Attributes:
-        semantic: label map of the semantic net.
-        instances: the N detections that score enough.
+        prediction: the label map, and the N detections that score enough.
         true: the ground truth.
         matches: int32 (N,), the true object of each detection, 0 = none.
         masks: N masks, in crops that hold their true object too.
@@ -92,7 +91,6 @@ class ImageErrors:
         occludes: bool (N, N), a is in front of b, and b's mask goes on behind it.
         bands: uint8 (H, W), see `fuse.ops.segments.border_bands`.
         label_errors: by subtype its pixels in the flattened label map: int64 (P,).
-        true_labels: int32 (H * W,), the true category per pixel, 0 = void.
         detections: the subtype of each detection of a wrong class, or without a match.
         missed: the subtype of each true object without a match.
         mask_errors: the subtypes that each mask has.
@@ -100,8 +98,7 @@ class ImageErrors:
         encoded: masks that `oracle_swaps` has encoded, so that it does so once.
     """
 
-    semantic: SemanticPrediction
-    instances: Instances
+    prediction: ImagePrediction
     true: TrueSegments
     matches: Int32Array
     masks: tuple[MaskCrop, ...]
@@ -109,7 +106,6 @@ class ImageErrors:
     occludes: BoolArray
     bands: UInt8Array
     label_errors: dict[str, Int64Array]
-    true_labels: Int32Array
     detections: dict[int, str]
     missed: dict[int, str]
     mask_errors: tuple[frozenset[str], ...]
@@ -129,8 +125,8 @@ def classify_errors(
     """Find the errors of an image.
 
     Args:
-        prediction: a label map, and all instances that were saved, their classes chosen; those
-            below the threshold say why objects are missed.
+        prediction: all that was saved, the instances' classes chosen; those below the threshold
+            say why objects are missed.
         truth: of the same image, in the same label space.
         space: the label space.
         vocabulary: of the nets.
@@ -158,8 +154,7 @@ def classify_errors(
     if (true.areas[1:][~true.isthing[1:]] < 2 * stuff_pixels).any():
         occurring.add("void/too-small")
     return ImageErrors(
-        semantic=semantic,
-        instances=found,
+        prediction=ImagePrediction(semantic, found),
         true=true,
         matches=matches,
         masks=masks,
@@ -167,7 +162,6 @@ def classify_errors(
         occludes=occludes,
         bands=bands,
         label_errors=label_errors,
-        true_labels=true.category_ids[true.index_map.ravel()],
         detections=detections,
         missed=missed,
         mask_errors=mask_errors,
@@ -289,14 +283,7 @@ def _classify_detections(
 def _classify_missed(
     unseen: Instances, matches: Int32Array, true: TrueSegments, vocabulary: Vocabulary
 ) -> dict[int, str]:
-    """The subtype of each true object without a match.
-
-    Args:
-        unseen: detections that score too little.
-        matches: of those that score enough.
-        true: the ground truth.
-        vocabulary: of the nets.
-    """
+    """The subtype of each true object without a match; unseen detections score too little."""
     missed = np.setdiff1d(np.flatnonzero(true.is_object), matches)
     candidates = unseen.select(
         np.isin(unseen.category_ids, true.category_ids[missed]), unseen.category_ids

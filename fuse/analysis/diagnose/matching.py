@@ -107,19 +107,11 @@ def crop_masks(instances: Instances) -> list[MaskCrop]:
 def match_instances(
     crops: list[MaskCrop], category_ids: Int32Array, truth: TrueSegments
 ) -> Int32Array:
-    """Match each detection with at most one true object, and each object with one detection.
+    """The true object of each of N detections: int32 (N,), numbers of segments, 0 = none.
 
-    First those of the same category and IoU > 0.5; then, whatever their category, those of IoU
-    >= 0.1. In each round the largest IoU comes first, of equal ones the earlier detection. As in
-    PQ, void leaves the union.
-
-    Args:
-        crops: masks of N detections.
-        category_ids: int32 (N,).
-        truth: of the same image.
-
-    Returns:
-        int32 (N,), numbers of true segments, 0 = none.
+    An object has at most one detection. First come pairs of one category and IoU > 0.5; then,
+    whatever their category, those of IoU >= 0.1. In each round the largest IoU comes first, of
+    equal ones the earlier detection. As in PQ, void leaves the union.
     """
     iou = measure_iou(crops, truth)
     same = category_ids[:, np.newaxis] == truth.category_ids
@@ -152,20 +144,11 @@ def measure_iou(crops: list[MaskCrop], truth: TrueSegments) -> Float64Array:
 def count_occluding_pixels(
     crops: list[MaskCrop], matches: Int32Array, truth: TrueSegments, near_border: BoolArray
 ) -> Int64Array:
-    """How many pixels show one detection's object in front of another's.
+    """How many pixels show one detection's object in front of another's: int64 (N, N).
 
-    These are pixels in the overlap of two matched masks that the truth gives to one of the two
-    objects. Any mask may spill over near a border, so those pixels count only where there are
-    no others.
-
-    Args:
-        crops: masks of N detections.
-        matches: int32 (N,), see `match_instances`.
-        truth: of the same image.
-        near_border: bool (H, W).
-
-    Returns:
-        int64 (N, N), pixels [a, b] of a's object in the overlap of a and b.
+    At [a, b] these are the pixels of a's object in the overlap of the masks of a and b, both
+    matched. Any mask may spill over near a border, so pixels there (H, W) count only where there
+    are no others.
     """
     pixels = np.zeros((len(crops), len(crops)), dtype=np.int64)
     matched = np.flatnonzero(matches).tolist()
@@ -183,18 +166,11 @@ def count_occluding_pixels(
 
 
 def measure_error_depths(crop: MaskCrop, number: int, truth: TrueSegments) -> Int64Array:
-    """How far from the border of its true object a mask is wrong, by the true segment there.
+    """How far from the border of its true object a mask is wrong: int64 (S + 1,).
 
-    Distances are in pixels, along rows, columns and diagonals.
-
-    Args:
-        crop: the mask.
-        number: of the true object.
-        truth: of the same image.
-
-    Returns:
-        int64 (S + 1,), the largest distance of a pixel that the mask covers of each segment; of
-        the object itself, the largest of a pixel that the mask leaves out.
+    For each segment this is the largest distance of a pixel of it that the mask covers; for the
+    object itself (its number is given), of a pixel that the mask leaves out. Distances are in
+    pixels, along rows, columns and diagonals.
     """
     x, y, width, height = truth.bboxes[number]
     rows, columns = truth.index_map.shape
@@ -223,13 +199,10 @@ def intersect(a: MaskCrop, b: MaskCrop) -> tuple[Slices, Slices, Slices]:
 
 
 def order_by_occlusion(occluding: Int64Array) -> list[int]:
-    """The detections from front to back, as the truth shows them.
+    """The detections from front to back, by what `count_occluding_pixels` counts.
 
     Next comes one that none of the others occludes. Where all are occluded in a ring, it is the
     one that is occluded by the fewest pixels.
-
-    Args:
-        occluding: int64 (N, N), see `count_occluding_pixels`.
 
     >>> order_by_occlusion(np.array([[0, 0, 0], [9, 0, 0], [0, 5, 0]]))
     [2, 1, 0]

@@ -35,14 +35,9 @@ def fuse_fixed(
     space: LabelSpace,
     fusion: FusionConfig,
 ) -> PanopticPrediction:
-    """What a run's rule makes of an image with some errors fixed.
+    """What a run's rule makes of an image with the errors of some subtypes fixed.
 
-    Args:
-        errors: of the image.
-        subtypes: those that are fixed.
-        truth: of the image.
-        space: the label space.
-        fusion: the run's rule; the instances' classes are chosen already.
+    The instances' classes are chosen already, whatever the rule would do about them.
     """
     fixed = swap(errors, subtypes)
     plain = replace(fusion, class_choice="commonest")
@@ -66,18 +61,19 @@ def swap(errors: ImageErrors, subtypes: Collection[str]) -> ImagePrediction:
 
 def _swap_labels(errors: ImageErrors, fixed: frozenset[str]) -> SemanticPrediction:
     """The label map; with its logits where nothing in it is to be fixed."""
+    semantic, true = errors.prediction.label(), errors.true
     if fixed.isdisjoint(LABEL_SUBTYPES):
-        return errors.semantic
-    label_map = errors.semantic.label_map.flatten()
+        return semantic
+    label_map = semantic.label_map.flatten()
     for subtype in fixed & errors.label_errors.keys():
         pixels = errors.label_errors[subtype]
-        label_map[pixels] = errors.true_labels[pixels]
-    return SemanticPrediction(label_map.reshape(errors.semantic.size))
+        label_map[pixels] = true.category_ids[true.index_map.ravel()[pixels]]
+    return SemanticPrediction(label_map.reshape(semantic.size))
 
 
 def _swap_instances(errors: ImageErrors, fixed: frozenset[str]) -> Instances:
     """The instances; those that were missed come first."""
-    found, true = errors.instances, errors.true
+    found, true = errors.prediction.instances, errors.true
     category_ids, kept = found.category_ids.copy(), np.ones(len(found), dtype=np.bool_)
     for index, subtype in errors.detections.items():
         if subtype in fixed:
@@ -132,7 +128,7 @@ def _fix_bands(errors: ImageErrors, index: int, fixed: frozenset[str]) -> MaskCr
 
 
 def _encode(errors: ImageErrors, crop: MaskCrop) -> dict[str, Any]:
-    return encode_crop(crop.mask, (crop.top, crop.left), errors.semantic.size)
+    return encode_crop(crop.mask, (crop.top, crop.left), errors.prediction.size)
 
 
 def _true_boxes(true: TrueSegments, numbers: Sequence[int]) -> Float32Array:

@@ -55,15 +55,14 @@ def draw_orders(
 def evaluate_swaps(
     plan: SwapPlan, present: frozenset[str], count: Callable[[frozenset[str]], Float64Array]
 ) -> Float64Array:
-    """Score one image with each set of errors fixed; the same set is scored once.
+    """Score one image with each set of errors fixed: float64 (O (E + 1) + A, 3, K).
+
+    These counts add up over images. The same set is scored once.
 
     Args:
         plan: the sets.
         present: the errors that occur in this image; fixing others changes nothing.
         count: PQ counts (3, K) of the image with these errors fixed.
-
-    Returns:
-        float64 (O (E + 1) + A, 3, K), which add up over images.
     """
     known: dict[frozenset[str], Float64Array] = {}
     fixed_sets = [fixed & present for fixed in plan.list_fixed()]
@@ -100,13 +99,7 @@ class Attribution:
 
 
 def attribute_gap(counts: Float64Array, plan: SwapPlan, isthing: BoolArray) -> Attribution:
-    """Attribute the missing PQ of one image, or of counts that are summed over images.
-
-    Args:
-        counts: see `evaluate_swaps`.
-        plan: what was evaluated.
-        isthing: bool (K,).
-    """
+    """Attribute the missing PQ of what `evaluate_swaps` counted, or of sums over images."""
     orders, errors = plan.orders.shape
     steps, alone = np.split(counts, [orders * (errors + 1)])
     pq = _read_pq(steps.reshape(orders, errors + 1, *counts.shape[1:]), isthing)

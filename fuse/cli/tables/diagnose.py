@@ -53,7 +53,7 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
 
 
 def _make_cost_table(diagnosis: Diagnosis) -> Table:
-    """A row per error type, the dearest first, its subtypes below; then the sum and borders."""
+    """A row per error type, the costliest first, its subtypes below; then the sum and borders."""
     table = make_table("", ("share", "of things", "of stuff", "alone"))
     for cost in sorted(diagnosis.errors, key=lambda cost: -cost.share):
         table.add_row(find_title(cost.key), *_cost_row(cost), style="bold")
