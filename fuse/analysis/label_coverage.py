@@ -136,12 +136,7 @@ def draft(source: StrPath, target: StrPath, path: StrPath) -> LabelMap:
     """Write the map from one label space to another as a CSV file to be completed by hand.
 
     It is the one that ships; where none does, categories of one name are joined and the others
-    go to void.
-
-    Args:
-        source: a label space by name, or the path of its CSV file.
-        target: the same.
-        path: where to.
+    go to void. The spaces are given as for `audit`.
 
     Raises:
         LabelSpaceError: a space is unknown, or its file is wrong.
@@ -242,15 +237,11 @@ def score_ceiling(
 
 
 def push_truth(truth: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:
-    """What is left of a ground truth when it goes to the source space and back to the target.
+    """What is left of a ground truth in a map's target space after the way there and back.
 
     Each category is first called by the source category that stands for it, as a perfect net
     would, then mapped. Crowds become void, since no net is asked to find them; stuff that
     becomes a thing is one object and no crowd.
-
-    Args:
-        truth: in the target space.
-        label_map: leads to the target space.
     """
     crowds = [segment.segment_id for segment in truth.segments_info if segment.iscrowd]
     left = PanopticPrediction(

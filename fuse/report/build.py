@@ -1,4 +1,4 @@
-"""Building a report: figures first, then image after image streamed into the page."""
+"""A report: figures first, then image after image streamed into the page."""
 
 from __future__ import annotations
 
@@ -76,24 +76,22 @@ def report(
         FuseError: a file is missing or damaged, or images cannot be scored.
         OSError: the report cannot be written.
     """
-    extras = {
-        "sweep": read_sweep(to_path(sweep)) if sweep else None,
-        "error_types": read_error_types(to_path(ledger)) if ledger else None,
-    }
+    drawn_sweep = read_sweep(to_path(sweep)) if sweep else None
+    error_types = read_error_types(to_path(ledger)) if ledger else None
     truth = read_panoptic_json(gt, gt_dir) if gt else None
-    run = to_path(run)
-    runs = open_runs([run, to_path(second)] if second else [run], truth)
+    given = [to_path(path) for path in (run, second) if path]
+    runs = open_runs(given, truth)
     count = len(runs[0].dataset.annotations)
     step = count_steps(on_progress, count + min(count, photos))
     rated = rate_images(runs, workers=workers, on_image=step)
     common = [image for image in rated if all(image.image_id in one.own_ids for one in runs)]
     if not common:
-        raise DataError(f"{runs[0].path} and {runs[-1].path} have no image in common")
-    names = name_apart([one.path for one in runs])
+        raise DataError(f"{given[0]} and {given[-1]} have no image in common")
     shown = choose_images(rated, photos)
     paths = find_images(
         [image.file_name for image in shown], [one.run_file for one in runs], to_path(images)
     )
+    names = name_apart(given)
     figures = {
         "fuse": __version__,
         "runs": [
@@ -105,13 +103,13 @@ def report(
         "compared": len(common),
         "all_pq": [list(image.pq) for image in rated],
         "images": [image.to_json() | {"missing": image.file_name not in paths} for image in shown],
-        **extras,
+        "sweep": drawn_sweep,
+        "error_types": error_types,
     }
-    path = to_path(out) or (run if run.is_dir() else run.parent) / REPORT_FILE
-    other = runs[1] if len(runs) > 1 else None
+    path = to_path(out) or (given[0] if given[0].is_dir() else given[0].parent) / REPORT_FILE
 
     def show(image: RatedImage) -> ShownImage:
-        return show_image(image.image_id, runs[0], other, paths.get(image.file_name))
+        return show_image(image.image_id, runs, paths.get(image.file_name))
 
     with map_threads(show, shown, workers, ahead=IMAGES_AHEAD, on_result=step) as shown_images:
         size = write_document(path, figures, shown_images)

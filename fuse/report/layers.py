@@ -91,29 +91,26 @@ class ShownImage:
     layers: Mapping[str, Layer]
 
 
-def show_image(
-    image_id: ImageId, run: OpenedRun, second: OpenedRun | None, path: Path | str | None
-) -> ShownImage:
+def show_image(image_id: ImageId, runs: Sequence[OpenedRun], path: Path | str | None) -> ShownImage:
     """Gather what there is of an image.
 
     Args:
         image_id: of the report.
-        run: the run; it has the image.
-        second: the other run, if there is one; it may lack the image.
+        runs: the run, which has the image, and the second one if there is one.
         path: where the image lies, None where that is not known.
 
     Raises:
         CocoFormatError: a map or a saved prediction is missing or damaged.
     """
-    fused = run.dataset.load(image_id)
+    fused = runs[0].dataset.load(image_id)
     scale = min(1.0, LONGEST_SIDE / max(fused.size))
     height, width = (max(1, round(side * scale)) for side in fused.size)
     size = (height, width)
-    layers = _net_layers(image_id, run, size)
-    layers |= zip(("fused", "truth"), _fused_layers(image_id, fused, run, size), strict=False)
-    if second is not None and image_id in second.dataset.annotations:
-        other = second.dataset.load(image_id)
-        layers["second"] = _fused_layers(image_id, other, second, size)[0]
+    layers = _net_layers(image_id, runs[0], size)
+    layers |= zip(("fused", "truth"), _fused_layers(image_id, fused, runs[0], size), strict=False)
+    if len(runs) > 1 and image_id in runs[1].dataset.annotations:
+        other = runs[1].dataset.load(image_id)
+        layers["second"] = _fused_layers(image_id, other, runs[1], size)[0]
     jpeg, note = _read_picture(path, scale, fused.size)
     return ShownImage(size, jpeg, note, layers)
 

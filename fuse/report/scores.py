@@ -61,12 +61,7 @@ def rate_images(
     workers: int | None = None,
     on_image: Callable[[], object] | None = None,
 ) -> list[RatedImage]:
-    """Score each image of the first run in each run, and see what differs between the two.
-
-    Args:
-        runs: one or two.
-        workers: threads, by default one per processor.
-        on_image: called after each image.
+    """Score each image of the first run in each of one or two runs, and see what differs.
 
     Raises:
         CocoFormatError: a map is missing or damaged.
@@ -120,12 +115,7 @@ def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | Non
 
 
 def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> PQResult | None:
-    """PQ of a run; None without ground truth.
-
-    Args:
-        place: of the run among those that were rated.
-        images: what `rate_images` returned, of those that the run has.
-        run: that run.
+    """PQ of the run at a place among those that were rated; None without ground truth.
 
     Raises:
         DataError: images cannot be scored; the message lists what is wrong.
@@ -140,23 +130,18 @@ def choose_images(images: Sequence[RatedImage], count: int) -> list[RatedImage]:
     """The images to be shown, in their order: the worst, the best and the most changed in turn.
 
     Without figures, images spread evenly over the run.
-
-    Args:
-        images: all.
-        count: how many.
     """
     if len(images) <= count:
         return list(images)
-    places = range(len(images))
-    by_pq = sorted(
-        (p for p in places if images[p].pq[0] is not None), key=lambda p: images[p].pq[0] or 0.0
-    )
-    by_change = [p for p in places if images[p].changed]
-    by_change.sort(key=lambda p: -(images[p].changed or 0))
-    even = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
+    pq = {place: pq for place, image in enumerate(images) if (pq := image.pq[0]) is not None}
+    changed = {place: share for place, image in enumerate(images) if (share := image.changed)}
+    by_pq = sorted(pq, key=lambda place: pq[place])
+    by_change = sorted(changed, key=lambda place: -changed[place])
     rankings = [ranking for ranking in (by_pq, by_pq[::-1], by_change) if ranking]
-    chosen = dict.fromkeys(islice(take_turns(rankings), count)) if rankings else dict.fromkeys(even)
-    return [images[place] for place in sorted(chosen)]
+    if not rankings:
+        even = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
+        return [images[place] for place in even]
+    return [images[place] for place in sorted(islice(take_turns(rankings), count))]
 
 
 def take_turns(rankings: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -55,13 +55,8 @@ def draw_regions(
 ) -> UInt8Array:
     """The image tinted by its regions, with borders, boxes and names.
 
-    Args:
-        image: uint8 (H, W, 3).
-        segment_map: int32 (H, W), a key of regions per pixel; others are void and dimmed.
-        regions: named in this order; a name that finds no room is left out.
-
-    Raises:
-        ValueError: the image and the map differ in size.
+    Pixels whose value in the map is no key of the regions are dimmed. Regions are named in their
+    order; a name that finds no room is left out. ValueError where image and map differ in size.
     """
     check_size(image, segment_map)
     canvas = Image.fromarray(_tint(image, segment_map, regions))

@@ -1,6 +1,7 @@
 """Pictures of what the nets predict and what the fusion makes of it.
 
-All raise ValueError where the sizes differ or a category_id is not in the label space.
+Images are uint8 (H, W, 3), maps int32 (H, W) with 0 = void, which is dimmed. All functions raise
+ValueError where the sizes differ or a category_id is not in the label space.
 """
 
 from __future__ import annotations
@@ -42,13 +43,7 @@ TONES = (
 
 
 def render_semantic(image: UInt8Array, label_map: Int32Array, space: LabelSpace) -> UInt8Array:
-    """The image tinted by the classes of a label map, each class named once.
-
-    Args:
-        image: uint8 (H, W, 3).
-        label_map: int32 (H, W), category_ids of the space, 0 = void (dimmed).
-        space: names and colours.
-    """
+    """The image tinted by the classes of a label map, each class named once."""
     return draw_regions(image, label_map, semantic_regions(label_map, space))
 
 

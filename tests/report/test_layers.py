@@ -86,7 +86,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
     image_id = next(
         i for i in runs[0].dataset.annotations if "coffee" in runs[0].dataset.image_name(i)
     )
-    image = show_image(image_id, *runs, TRUTH.parent / "images" / "coffee.jpg")
+    image = show_image(image_id, runs, TRUTH.parent / "images" / "coffee.jpg")
     assert image.size == (400, 600)
     assert image.jpeg.startswith(b"\xff\xd8")
     assert list(image.layers) == ["semantic", "instances", "fused", "truth", "second"]
@@ -102,7 +102,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
 def test_large_images_are_shrunk(tmp_path):
     run = write_run(tmp_path, draw_predictions(["wide.jpg"], size=(100, 1300), block=40))
     (shown,) = open_runs([run], None)
-    image = show_image(1, shown, None, tmp_path / "images" / "wide.jpg")
+    image = show_image(1, [shown], tmp_path / "images" / "wide.jpg")
     assert image.size == (49, LONGEST_SIDE)
 
 
@@ -120,7 +120,7 @@ def test_an_image_without_its_picture_says_why(tmp_path, damage, note):
     (shown,) = open_runs([run], None)
     path = tmp_path / "images" / "a.jpg"
     damage(path)
-    image = show_image(1, shown, None, None if "--images" in note else path)
+    image = show_image(1, [shown], None if "--images" in note else path)
     assert image.jpeg is None
     assert note in image.note
     assert list(image.layers) == ["fused"]
