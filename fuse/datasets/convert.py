@@ -126,4 +126,4 @@ def _write(
 
 def _describe_image(image: TruthImage) -> ImageRecord:
     header = read_png_header(image.label_files[0])
-    return ImageRecord(image.image_id, image.file_name, header.height, header.width)
+    return ImageRecord(image.image_id, image.file_name, *header.size)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +21,8 @@ from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.pairing import pair_images, renumber
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results
-from fuse.io.files import StrPath, is_run, open_whole, to_path
+from fuse.io.csv_files import write_table
+from fuse.io.files import StrPath, is_run, to_path
 from fuse.labels import find_truth_map
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import PQResult, summarize
@@ -203,13 +202,12 @@ def write_per_image_csv(path: StrPath, evaluation: Evaluation) -> None:
     Raises:
         OSError: the folder is missing or not writable.
     """
-    with open_whole(to_path(path)) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for image in evaluation.images:
-            stats = image.stats
-            score = summarize(stats, evaluation.space).all
-            counts = (int(column.sum()) for column in (stats.tp, stats.fp, stats.fn))
-            pq = score.pq if score.n else ""
-            iou_sum = float(stats.iou_sum.sum())
-            writer.writerow((image.image_id, image.file_name, pq, *counts, iou_sum))
+    rows = []
+    for image in evaluation.images:
+        stats = image.stats
+        score = summarize(stats, evaluation.space).all
+        counts = (int(column.sum()) for column in (stats.tp, stats.fp, stats.fn))
+        pq = score.pq if score.n else ""
+        iou_sum = float(stats.iou_sum.sum())
+        rows.append((image.image_id, image.file_name, pq, *counts, iou_sum))
+    write_table(to_path(path), CSV_COLUMNS, rows)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
-from fuse.io.png import IdMapFile
+from fuse.io.png import PngHeader
 from fuse.metrics.matching import SegmentTable
 from fuse.types import Int32Array, Int64Array
 
@@ -244,11 +244,11 @@ def check_segments(
             yield Note("truth-several-crowds", f"{where}, category_id {category_id}", count - 1)
 
 
-def check_png(side: str, path: Path, png: IdMapFile, listed: ImageRecord | None) -> Iterator[Note]:
+def check_png(side: str, path: Path, png: PngHeader, listed: ImageRecord | None) -> Iterator[Note]:
     """Notes on a PNG of another kind than COCO's, or of another size than ``images`` says."""
     if (png.color_type, png.bit_depth) != ("rgb", 8):
         yield Note(f"{side}-png-kind", f"{path} ({png.bit_depth}-bit {png.color_type})")
-    height, width = png.deltas.size
+    height, width = png.size
     if listed and ((listed.height or height), (listed.width or width)) != (height, width):
         example = f"{path} ({height}x{width}, not {listed.height}x{listed.width})"
         yield Note(f"{side}-png-size", example)

@@ -11,7 +11,7 @@ from fuse.errors import CocoFormatError
 from fuse.evaluation.file_checks import Note, check_pixels, check_png, check_segments
 from fuse.evaluation.image_scores import ImageScore
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
-from fuse.io.png import read_id_map_file
+from fuse.io.png import read_row_deltas
 from fuse.labels import LabelMap, map_panoptic
 from fuse.metrics.matching import SegmentPairs, SegmentTable, map_truth, match_pairs
 from fuse.metrics.pq import sum_stats
@@ -166,12 +166,12 @@ def read_map(dataset: PanopticDataset, image_id: ImageId, side: str) -> ReadMap:
     listed = dataset.annotations[image_id].segments_info
     segments = tuple(dataset.annotations[image_id].segments_by_id().values())
     table = make_table(segments)
-    file = read_id_map_file(dataset.png_path(image_id))
+    deltas, png = read_row_deltas(dataset.png_path(image_id))
     notes = (
         *check_segments(where, side, listed, segments, table),
-        *check_png(side, dataset.png_path(image_id), file, dataset.images.get(image_id)),
+        *check_png(side, dataset.png_path(image_id), png, dataset.images.get(image_id)),
     )
-    return ReadMap(file.deltas, table, notes)
+    return ReadMap(deltas, table, notes)
 
 
 def make_table(segments: Sequence[SegmentRecord]) -> SegmentTable:

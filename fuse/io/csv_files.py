@@ -1,16 +1,16 @@
-"""CSV files that commands write and presets name: tables of pairs, and label maps."""
+"""CSV files that commands write, whole or not at all (`fuse.io.files`), and presets name."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.files import open_whole, write_whole
-from fuse.labels import LabelMap, label_map_to_csv
+from fuse.io.files import open_whole
+from fuse.labels import LabelMap, tabulate_label_map
 
 COLUMNS = ("above", "below")
 
@@ -54,38 +54,25 @@ def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def write_pairs(path: Path, counts: Iterable[PairCount]) -> None:
-    """Write a table that `read_pairs` reads, whole or not at all.
-
-    Raises:
-        OSError: the folder is missing or not writable.
-    """
-    with open_whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
-        names = [field.name for field in fields(PairCount)]
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(count) for count in counts)
+    """Write a table that `read_pairs` reads."""
+    write_table(path, [field.name for field in fields(PairCount)], map(astuple, counts))
 
 
 def write_label_map(path: Path, label_map: LabelMap) -> None:
-    """Write a map that `fuse.labels.read_label_map` reads, whole or not at all.
+    """Write a map that `fuse.labels.read_label_map` reads.
 
     Raises:
         DataError: there is such a file; it may have been completed by hand.
         LabelSpaceError: a category of the target is called ``void``.
-        OSError: the folder is missing or not writable.
     """
-    text = label_map_to_csv(label_map)
+    header, *rows = tabulate_label_map(label_map)
     if path.exists():
         raise DataError(f"{path} is there already; give another name, or delete it")
-    write_whole(path, text.encode())
+    write_table(path, header, rows)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows, whole or not at all.
-
-    Raises:
-        OSError: the folder is missing or not writable.
-    """
+    """Write a header and rows."""
     with open_whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)

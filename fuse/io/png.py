@@ -3,6 +3,9 @@
 PNG is little more than rows, each filtered by its neighbours, in one zlib stream. Here
 zlib-ng does the stream and a kernel goes between rows and ids in one pass, without an RGB
 picture in between; Pillow reads the kinds of PNG that panoptic maps should not have.
+
+What reads raises CocoFormatError, with the path, for a file that is missing, no PNG, damaged, cut
+short or of a kind that has no such numbers.
 """
 
 from __future__ import annotations
@@ -36,63 +39,30 @@ MAX_INFLATION = 1032  # bytes that one byte of a zlib stream can become
 SAFE_BYTES = 2**28
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class IdMapFile:
-    """A panoptic map as it was read from a PNG.
-
-    Attributes:
-        deltas: the map as row deltas.
-        color_type: "rgb" is what the format asks for; of the others, "rgba" is read without
-            its alpha, "palette" through its colours, and "grey" and "grey-alpha" with the
-            grey value as the segment_id.
-        bit_depth: bits per channel, or per index of a palette; 8 is what the format asks for.
-    """
-
-    deltas: RowDeltas
-    color_type: str
-    bit_depth: int
-
-    @property
-    def panoptic_map(self) -> Int32Array:
-        """int32 (H, W), a segment_id per pixel, 0 = void; made anew each time."""
-        return self.deltas.to_map()
-
-
 @dataclass(frozen=True, slots=True)
 class PngHeader:
     """The IHDR chunk of a PNG.
 
     Attributes:
-        width: pixels.
-        height: pixels.
+        size: (height, width).
         bit_depth: bits per channel, or per index of a palette.
         color_type: a value of COLOR_TYPES.
         is_interlaced: whether the rows come in several passes.
     """
 
-    width: int
-    height: int
+    size: tuple[int, int]
     bit_depth: int
     color_type: str
     is_interlaced: bool
 
 
 def write_id_map(path: str | Path, panoptic_map: Int32Array) -> str:
-    """Write a panoptic map as 8-bit RGB PNG; the file appears whole or not at all.
-
-    Returns:
-        SHA-256 of the file in hex.
-
-    Raises:
-        ValueError: an id does not fit three bytes, or the map has no pixels.
-        TypeError: the map is not int32.
-        OSError: the folder is missing or not writable.
-    """
+    """Write what `encode_id_map` makes by `write_whole`; returns SHA-256 of the file in hex."""
     return write_whole(Path(path), encode_id_map(panoptic_map))
 
 
 def encode_id_map(panoptic_map: Int32Array) -> bytes:
-    """The bytes of a panoptic map's PNG; the same map gives the same bytes.
+    """The bytes of a panoptic map's 8-bit RGB PNG; the same map gives the same bytes.
 
     Raises:
         ValueError: an id does not fit three bytes, or the map has no pixels.
@@ -113,21 +83,15 @@ def encode_id_map(panoptic_map: Int32Array) -> bytes:
 
 
 def read_id_map(path: str | Path) -> Int32Array:
-    """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void.
-
-    Raises:
-        CocoFormatError: the file is missing, is not a PNG, is damaged or cut short, or has
-            colours of 16 bits.
-    """
-    return read_id_map_file(Path(path)).panoptic_map
+    """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void."""
+    return read_row_deltas(Path(path))[0].to_map()
 
 
-def read_id_map_file(path: Path) -> IdMapFile:
-    """Read a panoptic map with the colour type of its PNG.
+def read_row_deltas(path: Path) -> tuple[RowDeltas, PngHeader]:
+    """Read a panoptic map as row deltas, and the kind of its PNG.
 
-    Raises:
-        CocoFormatError: the file is missing, is not a PNG, is damaged or cut short, or has
-            colours of 16 bits.
+    RGB of 8 bits is what the format asks for. RGBA is read without its alpha, a palette through
+    its colours, and grey, with alpha or not, as the segment_id.
     """
     try:
         encoded = read_regular(path)
@@ -141,15 +105,11 @@ def read_id_map_file(path: Path) -> IdMapFile:
             deltas = RowDeltas.from_map(_decode_other(header, encoded))
     except (ValueError, struct.error, zlib_ng.error) as err:  # type: ignore[misc] # wrong stub
         raise CocoFormatError(f"{path}: not a panoptic PNG ({err})") from err
-    return IdMapFile(deltas, header.color_type, header.bit_depth)
+    return deltas, header
 
 
 def read_png_header(path: Path) -> PngHeader:
-    """Read the size and the kind of a PNG, not its pixels.
-
-    Raises:
-        CocoFormatError: the file is missing or is not a PNG.
-    """
+    """Read the size and the kind of a PNG, not its pixels."""
     try:
         with path.open("rb") as file:
             return _parse_header(file.read(HEADER_BYTES))
@@ -165,9 +125,6 @@ def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
     Args:
         path: the PNG.
         bits: how many a grey value may have; palette indices count as 8, however packed.
-
-    Raises:
-        CocoFormatError: the file is missing, damaged or of another kind.
     """
     header = read_png_header(path)
     # Fewer bits of grey would be stretched to 0..255.
@@ -179,11 +136,7 @@ def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
 
 
 def read_label_colors(path: Path) -> UInt8Array:
-    """Read a PNG whose colour channels are numbers: uint8 (H, W, 3).
-
-    Raises:
-        CocoFormatError: the file is missing or damaged, or is no RGB PNG of 8 bits.
-    """
+    """Read a PNG whose colour channels are numbers: uint8 (H, W, 3)."""
     header = read_png_header(path)
     if (header.color_type, header.bit_depth) != ("rgb", 8):
         raise _other_kind(path, header, "rgb of 8 bits")
@@ -207,7 +160,7 @@ def _parse_header(encoded: bytes) -> PngHeader:
         raise ValueError(f"{width} x {height} pixels; between 1 and {MAX_PIXELS:,} can be read")
     if color_type not in COLOR_TYPES:
         raise ValueError(f"there is no colour type {color_type}")
-    return PngHeader(width, height, bit_depth, COLOR_TYPES[color_type], interlace != 0)
+    return PngHeader((height, width), bit_depth, COLOR_TYPES[color_type], interlace != 0)
 
 
 def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
@@ -226,14 +179,13 @@ def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
 
 def _decode_rgb(header: PngHeader, pixels: bytes) -> RowDeltas:
     """The ids of an 8-bit RGB PNG. The stream's own checksum shows damage."""
-    row_bytes = 1 + 3 * header.width
-    # One byte more than there should be: enough to tell.
-    rows = _inflate(pixels, header.height * row_bytes + 1)
-    if len(rows) != header.height * row_bytes:
+    height, width = header.size
+    row_bytes = 1 + 3 * width
+    rows = _inflate(pixels, height * row_bytes + 1)  # one byte too many is enough to tell
+    if len(rows) != height * row_bytes:
         raise ValueError("cut short, or of another size than it says")
-    deltas, bad_row = unfilter_rows(
-        np.frombuffer(rows, dtype=np.uint8).reshape(header.height, row_bytes)
-    )
+    filtered = np.frombuffer(rows, dtype=np.uint8).reshape(height, row_bytes)
+    deltas, bad_row = unfilter_rows(filtered)
     if bad_row != NO_BAD_ROW:
         raise ValueError(f"row {bad_row} has a filter that does not exist")
     return deltas
@@ -260,7 +212,7 @@ def _inflate(pixels: bytes, limit: int) -> bytes:
 
 
 def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
-    """The ids of a PNG of another kind than a panoptic map should have (see IdMapFile)."""
+    """The ids of a PNG of another kind than a panoptic map should have."""
     if header.bit_depth == 16 and header.color_type != "grey":
         raise ValueError(f"{header.color_type} of 16 bits; segment ids need RGB of 8 bits")
     try:

@@ -16,11 +16,11 @@ from fuse.labels.maps import (
     find_choices,
     find_label_map,
     find_truth_map,
-    label_map_to_csv,
     list_maps,
     name_targets,
     parse_targets,
     read_label_map,
+    tabulate_label_map,
 )
 from fuse.labels.partners import load_partners
 from fuse.labels.spaces import (
@@ -43,7 +43,6 @@ __all__ = [
     "find_space_file",
     "find_truth_map",
     "identify_space",
-    "label_map_to_csv",
     "list_maps",
     "list_spaces",
     "load_category_ids",
@@ -59,4 +58,5 @@ __all__ = [
     "read_label_map",
     "read_space",
     "resolve_classes",
+    "tabulate_label_map",
 ]

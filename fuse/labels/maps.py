@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -266,19 +264,18 @@ def read_label_map(path: Path, source: LabelSpace, target: LabelSpace) -> LabelM
     return LabelMap(source, target, target_ids, also)
 
 
-def label_map_to_csv(label_map: LabelMap) -> str:
-    """The text of a map's file, as `read_label_map` reads it.
+def tabulate_label_map(label_map: LabelMap) -> list[tuple[str, ...]]:
+    """The rows of a map's file, its header among them, as `read_label_map` reads them.
 
     Raises:
         LabelSpaceError: a category of the target is called ``void``.
     """
     _refuse_void(label_map.target)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, ALSO))
-    for source, (target, *further) in name_targets(label_map).items():
-        writer.writerow((source, target, "|".join(further)))
-    return text.getvalue()
+    rows = [
+        (source, target, "|".join(further))
+        for source, (target, *further) in name_targets(label_map).items()
+    ]
+    return [(*COLUMNS, ALSO), *rows]
 
 
 def _refuse_void(target: LabelSpace) -> None:

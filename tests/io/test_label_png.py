@@ -86,4 +86,4 @@ def test_a_file_that_is_cut_short(tmp_path):
 def test_the_header_alone(tmp_path):
     write_png(tmp_path / "a.png", WIDE)
     header = read_png_header(tmp_path / "a.png")
-    assert (header.width, header.height, header.bit_depth, header.color_type) == (7, 5, 16, "grey")
+    assert (header.size, header.bit_depth, header.color_type) == ((5, 7), 16, "grey")
