@@ -12,7 +12,7 @@ from fuse.inference.presets import ModelConfig, PipelineConfig, list_pipelines, 
 from fuse.io.files import StrPath
 from fuse.models.registry import find_needed_weights, needs_plugin_permission
 from fuse.models.weights.fetching import FetchedFile, Progress, check_weights, fetch_weights
-from fuse.models.weights.sources import choose_weights_dir, describe_file, find_in_catalog
+from fuse.models.weights.sources import choose_weights_dir, describe_named, find_in_catalog
 
 OWN_LICENCE = "Apache-2.0"
 
@@ -155,11 +155,10 @@ def _branches(config: PipelineConfig) -> Iterator[tuple[str, ModelConfig]]:
 
 def _describe(branch: str, model: ModelConfig, folder: Path | None) -> WeightsEntry:
     row = find_in_catalog(model.model, model.options)
+    needed = describe_named(model.model, model.options).move_to(folder)
     if row is None:  # what ships in the package
-        path = describe_file(str(model.options["weights"])).path
-        size = path.stat().st_size
-        return WeightsEntry(branch, str(path), None, size, True, "", OWN_LICENCE, True)
-    needed = row.describe(model.options.get("revision")).move_to(folder)
+        size = needed.path.stat().st_size
+        return WeightsEntry(branch, str(needed.path), None, size, True, "", OWN_LICENCE, True)
     return WeightsEntry(
         branch=branch,
         source=row.source,

@@ -24,7 +24,7 @@ from fuse.errors import FuseError, ModelError, ModelNotFoundError, suggest
 from fuse.models.options import check_options
 from fuse.models.output_checks import ANY_FAILURE, check_model, describe_failure
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.models.weights.sources import NeededWeights
+from fuse.models.weights.sources import NeededWeights, describe_named
 
 Factory = Callable[..., Any]
 
@@ -113,9 +113,9 @@ def needs_plugin_permission(name: str) -> bool:
 
 
 def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> NeededWeights | None:
-    """The weights that a model needs, by its module's ``describe_weights``; None without one.
+    """The weights that a model needs; None where there are none or a plug-in does not say.
 
-    Nothing is fetched here.
+    A plug-in says so in its module's ``describe_weights(options)``. Nothing is fetched here.
 
     Args:
         kind: ``semantic`` or ``instance``.
@@ -127,6 +127,8 @@ def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> Nee
     """
     factory = find_factory(kind, name)
     check_options(kind, name, factory, options)
+    if name in BUILT_IN[kind]:
+        return describe_named(name, options) if "weights" in options else None
     describe = getattr(inspect.getmodule(factory), "describe_weights", None)
     needed: NeededWeights | None = describe(options) if describe else None
     return needed

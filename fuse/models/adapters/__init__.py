@@ -12,6 +12,6 @@ Options that several kinds have mean the same in all of them:
     precision                see `fuse.models.runtime.autocast`
 
 They raise ModelError where the weights are not there or do not fit, and ConfigError where an
-option is missing or wrong. A module says in ``describe_weights(options)`` where the weights of
-these options lie, and may make random ones in ``make_random_state(options)``.
+option is missing or wrong. A module may make a net's random weights for `fuse.models.cost`, in
+``make_random_state(options)``.
 """

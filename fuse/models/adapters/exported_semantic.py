@@ -17,15 +17,8 @@ from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
 from fuse.errors import ConfigError, ModelError, first_line
-from fuse.models.adapters.net_file import (
-    NetDescription,
-    OpenNet,
-    describe_weights,
-    load_net_file,
-)
+from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
-
-__all__ = ["describe_weights", "load_exported_semantic"]
 
 EXPORT_SUFFIX = ".pt2"
 

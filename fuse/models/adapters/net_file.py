@@ -23,7 +23,6 @@ from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
 from fuse.models.options import check_options
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import check_file, hash_files
-from fuse.models.weights.sources import NeededWeights, describe_file
 
 TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
 
@@ -78,11 +77,6 @@ class OpenNet:
     files: Sequence[Path]
 
 
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the net file of these options lies."""
-    return describe_file(str(options["weights"]))
-
-
 def load_net_file(
     kind: str,
     device: str,
@@ -101,7 +95,7 @@ def load_net_file(
         ModelError: the file is not there, is no net, or does not run on an image.
         ConfigError: an option is missing or wrong.
     """
-    path = find_weights(describe_weights(options))
+    path = find_weights(kind, options)
     check_file(path)
     about = _read_description(kind, path, options)
     net = open_net(path, device, about)

@@ -16,15 +16,8 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ConfigError, ModelError, first_line
-from fuse.models.adapters.net_file import (
-    NetDescription,
-    OpenNet,
-    describe_weights,
-    load_net_file,
-)
+from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
-
-__all__ = ["describe_weights", "load_onnx_semantic"]
 
 INPUT_TYPES = {
     "tensor(uint8)": np.uint8,

@@ -7,7 +7,6 @@ the net's own stride and are upsampled once, straight to the image's size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,6 @@ from fuse.models.weights.loading import (
     load_state,
     read_weights,
 )
-from fuse.models.weights.sources import (
-    NeededWeights,
-    describe_file,
-    describe_repository,
-    is_hub_name,
-)
 from fuse.models.weights.tiny import build_semantic_net
 
 DEEPEST_STRIDE = 32  # of every convolutional encoder
@@ -47,23 +40,6 @@ SAVED_NAMES = ("model", "pytorch_model")  # what save_pretrained calls the weigh
 TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    """Weights with what lies beside them.
-
-    Attributes:
-        path: the file.
-        state: tensors by name.
-        about: what they say of themselves.
-        arguments: of ``smp.create_model``.
-    """
-
-    path: Path
-    state: dict[str, Tensor]
-    about: NetHeader
-    arguments: dict[str, Any]
 
 
 def load_smp_semantic(
@@ -97,13 +73,14 @@ def load_smp_semantic(
 
     Others, and errors: see `fuse.models.adapters`.
     """
-    checkpoint = _read_checkpoint(weights, revision)
-    about = checkpoint.about
-    architecture = _first(architecture, about.architecture)
-    net = _build(checkpoint, architecture, encoder, arguments or {})
+    path, state, about, own_arguments = _read_checkpoint(weights, revision)
+    keywords = {**own_arguments, **(arguments or {})}
+    if encoder is not None:
+        keywords["encoder_name"] = encoder
+    net = _build(path, state, _first(architecture, about.architecture), keywords)
     own_align_corners = _take_off_upsampling(net)
     space, category_ids = resolve_classes(
-        str(checkpoint.path),
+        str(path),
         _count_classes(net),
         _first(label_space, about.label_space),
         _first(class_ids, about.category_ids),
@@ -122,7 +99,7 @@ def load_smp_semantic(
         image_input,
         label_space=space,
         category_ids=category_ids,
-        weights_hash=hash_files([checkpoint.path]),
+        weights_hash=hash_files([path]),
         align_corners=own_align_corners if align_corners is None else align_corners,
         device=device,
         precision=precision,
@@ -132,14 +109,6 @@ def load_smp_semantic(
 def _first(*values: Any) -> Any:  # noqa: ANN401 - the type of what was given
     """The first value that is not None: an option comes before what the weights say themselves."""
     return next((value for value in values if value is not None), None)
-
-
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options lie."""
-    weights = str(options["weights"])
-    if is_hub_name(weights) or Path(weights).expanduser().is_dir():
-        return describe_repository(weights, options.get("revision"))
-    return describe_file(weights)
 
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
@@ -157,11 +126,18 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     return state
 
 
-def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
-    """Weights from a file, a folder or the hub."""
-    folder = find_weights(describe_weights({"weights": weights, "revision": revision}))
+def _read_checkpoint(
+    weights: str, revision: str | None
+) -> tuple[Path, dict[str, Tensor], NetHeader, dict[str, Any]]:
+    """Weights from a file, a folder or the hub.
+
+    Returns:
+        The weights file, its tensors by name, what is known of the net, and the arguments of
+        ``smp.create_model`` that made it.
+    """
+    folder = find_weights("smp", {"weights": weights, "revision": revision})
     if not folder.is_dir():
-        return _Checkpoint(folder, *read_weights(folder), {})
+        return folder, *read_weights(folder), {}
     files = find_state_files(folder)
     path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
@@ -178,8 +154,8 @@ def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
     arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
     state, _ = read_weights(path)
     state = {key: state[key] for key in state if not key.startswith("classification_head.")}
-    about = _read_transform(folder / TRANSFORM_FILE)
-    return _Checkpoint(path, state, NetHeader(architecture=architecture, **about), arguments)
+    about = NetHeader(architecture=architecture, **_read_transform(folder / TRANSFORM_FILE))
+    return path, state, about, arguments
 
 
 def _read_transform(path: Path) -> dict[str, Any]:
@@ -203,28 +179,23 @@ def _read_transform(path: Path) -> dict[str, Any]:
 
 
 def _build(
-    checkpoint: _Checkpoint,
-    architecture: str | None,
-    encoder: str | None,
-    arguments: Mapping[str, Any],
+    path: Path, state: dict[str, Tensor], architecture: str | None, arguments: dict[str, Any]
 ) -> smp.base.SegmentationModel:
-    """The net with the checkpoint's weights."""
+    """The net with these weights; arguments are those of ``smp.create_model``."""
     if architecture == "tiny_semantic":
         net: smp.base.SegmentationModel = build_semantic_net()
+    elif architecture is None or "encoder_name" not in arguments:
+        raise ConfigError(f"{path}: set architecture and encoder, as smp.create_model has them")
     else:
-        keywords = {"encoder_weights": None, **checkpoint.arguments, **arguments}
-        keywords.setdefault("classes", count_classes(checkpoint.state, "segmentation_head."))
-        if encoder is not None:
-            keywords["encoder_name"] = encoder
-        if architecture is None or "encoder_name" not in keywords:
-            raise ConfigError(
-                f"{checkpoint.path}: set architecture and encoder, as smp.create_model has them"
-            )
+        defaults = {
+            "encoder_weights": None,
+            "classes": count_classes(state, "segmentation_head."),
+        }
         try:
-            net = smp.create_model(architecture, **keywords)
+            net = smp.create_model(architecture, **(defaults | arguments))
         except Exception as err:  # anything, depending on what an argument should have been
-            raise ConfigError(_explain(architecture, keywords["encoder_name"], err)) from err
-    load_state(net, checkpoint.state, source=str(checkpoint.path))
+            raise ConfigError(_explain(architecture, arguments["encoder_name"], err)) from err
+    load_state(net, state, source=str(path))
     return net
 
 

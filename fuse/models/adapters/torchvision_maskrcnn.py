@@ -17,22 +17,23 @@ from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from fuse.errors import ConfigError
+from fuse.errors import ConfigError, suggest
 from fuse.labels import load_space, resolve_classes
 from fuse.models import runtime
-from fuse.models.adapters.torchvision_nets import (
-    build_net,
-    check_architecture,
-    describe_named_weights,
-    read_named_weights,
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import (
+    NetHeader,
+    count_classes,
+    hash_files,
+    load_state,
+    read_weights,
 )
-from fuse.models.weights.loading import NetHeader, count_classes, hash_files, load_state
-from fuse.models.weights.sources import NeededWeights
 from fuse.models.weights.tiny import build_instance_net
 from fuse.types import BoxMasks, Instances, NamedImage
 
 ARCHITECTURES = [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 TINY = "tiny_instance"
+KNOWN = [*ARCHITECTURES, TINY]
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
 COCO_SPACE = "coco_things"
@@ -147,17 +148,13 @@ def _no_instances(size: tuple[int, int]) -> Instances:
     )
 
 
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options lie."""
-    return describe_named_weights(detection, options)
-
-
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A state dict in the layout of torchvision's published weights; None of other nets."""
     architecture, class_ids = str(options.get("architecture")), options.get("class_ids")
     if architecture not in ARCHITECTURES:
         return None
-    return build_net(detection, architecture, len(class_ids) if class_ids else None).state_dict()
+    state: dict[str, Tensor] = _create(architecture, len(class_ids or ()) or None).state_dict()
+    return state
 
 
 def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
@@ -176,23 +173,37 @@ def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
 
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader, Path]:
     """The net with its weights, what is known of its classes, and the weights' file."""
-    known = [*ARCHITECTURES, TINY]
     if architecture is not None:
-        check_architecture(architecture, known, weights)
-    state, about, path = read_named_weights(detection, architecture, weights)
+        _check_architecture(architecture, weights)
+    path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
+    state, about = read_weights(path)
     architecture = architecture or about.architecture
     if architecture is None:
-        raise ConfigError(f"{path}: set architecture to one of {', '.join(known)}")
-    check_architecture(architecture, known, path)
+        raise ConfigError(f"{path}: set architecture to one of {', '.join(KNOWN)}")
+    _check_architecture(architecture, path)
     classes = count_classes(state, "roi_heads.box_predictor.cls_score.")
-    is_tiny = architecture == TINY
-    net: Any = build_instance_net() if is_tiny else build_net(detection, architecture, classes)
+    net = build_instance_net() if architecture == TINY else _create(architecture, classes)
     load_state(net, state, source=str(path))
     if about == NetHeader() and classes == COCO_SLOTS:
         known_ids = load_space(COCO_SPACE).by_id
         ids = [index if index in known_ids else 0 for index in range(COCO_SLOTS)]
         about = NetHeader(label_space=COCO_SPACE, category_ids=ids)
     return net, about, path
+
+
+def _check_architecture(architecture: str, weights: str | Path) -> None:
+    if architecture not in KNOWN:
+        raise ConfigError(
+            f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, KNOWN)}"
+        )
+
+
+def _create(architecture: str, classes: int | None) -> MaskRCNN:
+    """A net of random weights; classes None is as many as the published weights have."""
+    net: MaskRCNN = getattr(detection, architecture)(
+        weights=None, weights_backbone=None, num_classes=classes
+    )
+    return net
 
 
 def _set_norm_eps(net: MaskRCNN, eps: float) -> None:

@@ -12,17 +12,12 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
+from fuse.errors import ConfigError, suggest
 from fuse.labels import load_category_ids, resolve_classes
 from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
-from fuse.models.adapters.torchvision_nets import (
-    build_net,
-    check_architecture,
-    describe_named_weights,
-    list_published,
-    read_named_weights,
-)
-from fuse.models.weights.loading import count_classes, hash_files, load_state
-from fuse.models.weights.sources import NeededWeights
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import count_classes, hash_files, load_state, read_weights
+from fuse.models.weights.sources import list_published
 
 # All published weights know PASCAL VOC's background and 20 classes.
 VOC_SPACE = "voc"
@@ -67,14 +62,19 @@ def load_torchvision_semantic(
 
     Others, and errors: see `fuse.models.adapters`.
     """
-    check_architecture(architecture, list_models(segmentation), weights)
-    state, _, path = read_named_weights(segmentation, architecture, weights)
+    known = list_models(segmentation)
+    if architecture not in known:
+        raise ConfigError(
+            f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, known)}"
+        )
+    path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
+    state, _ = read_weights(path)
     state = {key: state[key] for key in state if not key.startswith(AUXILIARY)}
     count = count_classes(state, "classifier.")
-    net = build_net(segmentation, architecture, count)
+    net = _build(architecture, count)
     load_state(net, state, source=str(path))
-    published = list_published(segmentation, architecture).values()
-    if label_space is None and path.name in {url.rpartition("/")[2] for url in published}:
+    published = [row.file_name for row in list_published("torchvision", architecture).values()]
+    if label_space is None and path.name in published:
         label_space = VOC_SPACE
     space, ids = resolve_classes(str(path), count, label_space, class_ids)
     return SemanticNet(
@@ -90,15 +90,18 @@ def load_torchvision_semantic(
     )
 
 
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options lie."""
-    return describe_named_weights(segmentation, options)
-
-
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict in the layout of torchvision's published weights."""
     class_ids, label_space = options.get("class_ids"), options.get("label_space")
     if class_ids is None and label_space is not None:
         class_ids = load_category_ids(label_space)
     classes = len(class_ids) if class_ids else None
-    return build_net(segmentation, options["architecture"], classes).state_dict()
+    return _build(options["architecture"], classes).state_dict()
+
+
+def _build(architecture: str, classes: int | None) -> nn.Module:
+    """A net of random weights; classes None is as many as the published weights have."""
+    net: nn.Module = getattr(segmentation, architecture)(
+        weights=None, weights_backbone=None, num_classes=classes
+    )
+    return net

@@ -12,10 +12,8 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from fuse.errors import ModelError
-from fuse.models.adapters.transformers_net import TransformersNet, describe_weights
+from fuse.models.adapters.transformers_net import TransformersNet
 from fuse.types import Instances, NamedImage, RleMasks
-
-__all__ = ["TransformersInstances", "describe_weights"]
 
 MOST_INSTANCES = 100  # per image, as in COCO's evaluation
 

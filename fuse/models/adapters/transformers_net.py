@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle  # nosec B403
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,13 @@ from transformers.utils import logging
 from fuse.errors import ModelError, first_line
 from fuse.labels import resolve_classes
 from fuse.models import runtime
-from fuse.models.weights.fetching import fetch_weights
+from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     describe_misfits,
     find_state_files,
     hash_files,
     refuse_pickle,
 )
-from fuse.models.weights.sources import NeededWeights, describe_repository
 from fuse.types import NamedImage
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
@@ -63,7 +62,7 @@ class TransformersNet:
         class_ids: Sequence[int] | None,
         precision: str,
     ) -> None:
-        folder = fetch_weights(describe_repository(weights, revision))
+        folder = find_weights("transformers", {"weights": weights, "revision": revision})
         config = _from_folder(AutoConfig, folder)  # a class of its own per architecture
         self.weights = weights
         self.has_queries = config.model_type in QUERY_KINDS
@@ -116,11 +115,6 @@ class TransformersNet:
             raise ModelError(
                 f"{self.weights}: its preprocessing takes no image of {image.size} ({err})"
             ) from err
-
-
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options lie."""
-    return describe_repository(str(options["weights"]), options.get("revision"))
 
 
 def _read_processor(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture

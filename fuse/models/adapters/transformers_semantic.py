@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from fuse.models.adapters.semantic_net import crop_padding
-from fuse.models.adapters.transformers_net import TransformersNet, describe_weights
+from fuse.models.adapters.transformers_net import TransformersNet
 from fuse.types import NamedImage, SemanticLogits
-
-__all__ = ["TransformersSemantic", "describe_weights", "sum_queries"]
 
 LEAST_SCORE = 1e-6  # whose logarithm is still far from float16's smallest
 

@@ -15,11 +15,9 @@ from torch import Tensor
 from fuse.models import runtime
 from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.panoptic_fpn.boxes import STRIDES
-from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
 from fuse.models.panoptic_fpn.images import label_pixels
 from fuse.models.panoptic_fpn.net import BUILDERS, PanopticFpnNet
 from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, THING_IDS, share_net
-from fuse.models.weights.sources import NeededWeights
 from fuse.types import Instances, NamedImage, SemanticLogits, SemanticPrediction
 
 MIN_SIZE = 800  # pixels of the short side in the input
@@ -130,8 +128,3 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict of the depth that the weights' name says."""
     depth = next(depth for depth in BUILDERS if f"_{depth}_" in str(options["weights"]))
     return PanopticFpnNet(depth, len(STUFF_IDS), len(THING_IDS)).state_dict()
-
-
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options are looked for."""
-    return describe_checkpoint(str(options["weights"]))

@@ -15,9 +15,10 @@ from fuse.errors import ModelError
 from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.panoptic_fpn import boxes as box_rules
-from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
+from fuse.models.panoptic_fpn.checkpoint import read_checkpoint
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
 from fuse.models.panoptic_fpn.net import BOX_CELLS, BUILDERS, MASK_CELLS, PanopticFpnNet
+from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import check_file, hash_files, load_state
 from fuse.models.weights.tiny import fold_batch_norm
 from fuse.types import Instances, NamedImage
@@ -215,7 +216,7 @@ _NETS: WeakValueDictionary[tuple[str | int, ...], SharedNet] = WeakValueDictiona
 
 def share_net(weights: str, device: str, min_size: int, max_size: int, precision: str) -> SharedNet:
     """The net of these weights and settings, made unless another branch has it."""
-    path = find_checkpoint(weights)
+    path = find_weights("panoptic-fpn", {"weights": weights})
     check_file(path)
     weights_hash = hash_files([path])
     key = (weights_hash, device, min_size, max_size, precision)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from fuse.models.weights.sources import (
     STATE_SUFFIXES,
     NeededWeights,
     choose_state_files,
+    describe_named,
+    list_published,
     list_shipped_weights,
     list_state_files,
 )
@@ -64,18 +66,17 @@ class FetchedFile:
         return asdict(self) | {"path": str(self.path)}
 
 
-def find_weights(needed: NeededWeights, published: Sequence[str] = ()) -> Path:
-    """The file or folder of weights, fetched if need be.
-
-    Args:
-        needed: where they are looked for.
-        published: names that would have been understood beside the shipped ones, for the message.
+def find_weights(model: str, options: Mapping[str, Any]) -> Path:
+    """The weights file that a model's options name, fetched if need be.
 
     Raises:
-        ModelNotFoundError: they are not on this machine and cannot be fetched.
+        ModelNotFoundError: it is not on this machine and cannot be fetched.
     """
+    needed = describe_named(model, options)
     if not needed.is_remote and not needed.path.exists():
-        names = (*list_shipped_weights(), *published)
+        names = [*list_shipped_weights(), *list_published(model, options.get("architecture"))]
+        if model == "torchvision" and not options.get("architecture"):
+            names.append("with an architecture those that torchvision publishes")
         raise ModelNotFoundError(
             f"no weights {needed.source!r}: there is no such file; {suggest(needed.source, names)}"
         )
@@ -157,11 +158,16 @@ def _fetch_repository(needed: NeededWeights, on_progress: Progress) -> Path:
     on_progress(needed.source, total, total)
     fetched = []
     for name in names:
-        content = published[name].lfs
-        if content is not None:  # the rest is small, and the hub's client checks its size
-            for known_hash in (f"sha256:{content.sha256}", needed.known_hash):
-                _check_or_delete(folder / name, known_hash)
-            fetched.append(_describe(needed, folder / name, BY_HUB, about.sha))
+        file, content = folder / name, published[name].lfs
+        if content is None:
+            continue  # it is small, and the hub's client checks its size
+        try:
+            check_hash(file, f"sha256:{content.sha256}")
+            check_hash(file, needed.known_hash)
+        except DataError as err:
+            file.resolve().unlink()
+            raise DataError(f"{name}: {err}") from err
+        fetched.append(_describe(needed, file, BY_HUB, about.sha))
     _write_record(needed, fetched)
     return folder
 
@@ -173,14 +179,6 @@ def _choose_files(names: Iterable[str]) -> list[str]:
     if not weights:
         raise DataError(f"it holds no weights ({', '.join(STATE_SUFFIXES)})")
     return sorted([*weights, *(name for name in top if name.endswith(".json"))])
-
-
-def _check_or_delete(file: Path, known_hash: str) -> None:
-    try:
-        check_hash(file, known_hash)
-    except DataError as err:
-        file.resolve().unlink()
-        raise DataError(f"{file.name}: {err}") from err
 
 
 def _find_known_hash(needed: NeededWeights, file: Path, entry: dict[str, Any]) -> tuple[str, str]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,8 +27,8 @@ from fuse.io.files import StrPath, to_path
 WEIGHTS_DIR = Path(__file__).parents[2] / "weights"
 CATALOG = WEIGHTS_DIR / "published.csv"
 FOLDER_VARIABLE = "FUSE_WEIGHTS"
+HUB_MODELS = ("smp", "transformers")  # which load repositories and folders
 STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
-HASH_IN_NAME = re.compile(r"-([0-9a-f]+)\.pth$")  # the start of a SHA-256, as torch.hub reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,9 @@ class NeededWeights:
 class PublishedWeights:
     """What is known of published weights ahead of fetching them, a row of ``published.csv``.
 
+    Those of Panoptic FPN stand in detectron2's MODEL_ZOO.md under COCO Panoptic Segmentation
+    Baselines; the six digits of a file's name are the start of its MD5.
+
     Attributes:
         model, architecture, weights: as a preset names them; architecture may be empty.
         source: a URL, or ``owner/name`` on the Hugging Face hub.
@@ -90,11 +92,17 @@ class PublishedWeights:
     revision: str
     licence: str
 
+    @property
+    def file_name(self) -> str:
+        """Of the file behind a URL."""
+        return self.source.rpartition("/")[2]
+
     def describe(self, revision: str | None = None) -> NeededWeights:
-        """Where they lie; revision is what a preset says in place of ``main``."""
-        if self.source.startswith("https://"):
-            return describe_url(self.source)
-        return describe_repository(self.source, revision)
+        """Where they lie, a repository at a revision, by default its ``main``."""
+        if "://" not in self.source:
+            return describe_repository(self.source, revision)
+        path = torch_home() / "checkpoints" / self.file_name
+        return NeededWeights(self.source, path, known_hash=self.known_hash)
 
 
 @cache
@@ -109,19 +117,33 @@ def read_catalog() -> tuple[PublishedWeights, ...]:
     )
 
 
+def list_published(model: str, architecture: str | None = None) -> dict[str, PublishedWeights]:
+    """The published weights that a model can load, by the names that a preset may give them.
+
+    >>> list(list_published("torchvision", "fcn_resnet50"))
+    ['COCO_WITH_VOC_LABELS_V1', 'DEFAULT']
+    """
+    rows = [r for r in read_catalog() if r.model == model and r.architecture in ("", architecture)]
+    named = {row.weights: row for row in rows}
+    if rows and rows[-1].architecture:
+        named["DEFAULT"] = rows[-1]  # torchvision's name for the newest of an architecture
+    return named
+
+
 def find_in_catalog(model: str, options: Mapping[str, Any]) -> PublishedWeights | None:
     """What is known of the weights that a preset's section names; None where nothing is."""
-    wanted = (model, options.get("weights"))
-    found = [row for row in read_catalog() if (row.model, row.weights) == wanted]
-    return next((r for r in found if r.architecture in ("", options.get("architecture"))), None)
+    return list_published(model, options.get("architecture")).get(str(options.get("weights")))
 
 
-def describe_url(url: str) -> NeededWeights:
-    """Where the file behind a URL lies, and what the catalog or its own name says of its hash."""
-    path = torch_home() / "checkpoints" / url.rpartition("/")[2]
-    in_name = HASH_IN_NAME.search(url)
-    known_hash = _find_hash(url) or (f"sha256:{in_name[1]}" if in_name else "")
-    return NeededWeights(url, path, known_hash=known_hash)
+def describe_named(model: str, options: Mapping[str, Any]) -> NeededWeights:
+    """Where the weights lie that a preset's section names for a model of this package."""
+    weights, revision = str(options["weights"]), options.get("revision")
+    row = find_in_catalog(model, options)
+    if row is not None:
+        return row.describe(revision)
+    if model in HUB_MODELS and (is_hub_name(weights) or Path(weights).expanduser().is_dir()):
+        return describe_repository(weights, revision)
+    return describe_file(weights)
 
 
 def describe_repository(name: str, revision: str | None = None) -> NeededWeights:
@@ -131,12 +153,13 @@ def describe_repository(name: str, revision: str | None = None) -> NeededWeights
     from huggingface_hub import constants, try_to_load_from_cache
 
     revision = revision or "main"
+    known = (r.known_hash for r in read_catalog() if (r.source, r.revision) == (name, revision))
     # Which files a repository has is not known here, but each has this one.
     config = try_to_load_from_cache(name, "config.json", revision=revision)
     path = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     if isinstance(config, str):
         path = Path(config).parent
-    return NeededWeights(name, path, revision, _find_hash(name, revision))
+    return NeededWeights(name, path, revision, next(known, ""))
 
 
 def describe_file(weights: str) -> NeededWeights:
@@ -144,12 +167,6 @@ def describe_file(weights: str) -> NeededWeights:
     if weights in list_shipped_weights():
         return NeededWeights(weights, WEIGHTS_DIR / f"{weights}.safetensors")
     return NeededWeights(weights, Path(weights).expanduser())
-
-
-def _find_hash(source: str, revision: str = "") -> str:
-    """What the catalog knows of the hash of a source, for a repository at that commit."""
-    known = (r.known_hash for r in read_catalog() if (r.source, r.revision) == (source, revision))
-    return next(known, "")
 
 
 def list_shipped_weights() -> tuple[str, ...]:

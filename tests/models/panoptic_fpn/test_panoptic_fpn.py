@@ -21,9 +21,10 @@ from fuse.inference.pipeline import Pipeline
 from fuse.inference.presets import list_pipelines, read_pipeline
 from fuse.labels import load_space
 from fuse.models.panoptic_fpn.adapters import PanopticFpnInstances, PanopticFpnSemantic
-from fuse.models.panoptic_fpn.checkpoint import PUBLISHED, read_checkpoint
+from fuse.models.panoptic_fpn.checkpoint import read_checkpoint
 from fuse.models.panoptic_fpn.shared_net import build_net
 from fuse.models.registry import create_semantic_model, find_needed_weights
+from fuse.models.weights.sources import list_published
 from fuse.types import SemanticLogits, SemanticPrediction
 
 SPACE = load_space("coco_panoptic")
@@ -283,7 +284,7 @@ def test_presets_name_published_weights(name):
     for kind, model in (("semantic", config.semantic), ("instance", config.instance)):
         needed = find_needed_weights(kind, model.model, model.options)
         if model.model == "panoptic-fpn":
-            assert needed.source in {row.source for row in PUBLISHED}
+            assert needed.source in {row.source for row in list_published("panoptic-fpn").values()}
         else:
             assert needed.source.startswith("https://download.pytorch.org/")
 

@@ -11,7 +11,6 @@ from fuse.errors import DataError, ModelNotFoundError
 from fuse.models.weights.fetching import LOCK_FILE, check_weights, fetch_weights, find_weights
 from fuse.models.weights.sources import (
     NeededWeights,
-    describe_file,
     describe_repository,
     holds_weights,
     list_shipped_weights,
@@ -52,10 +51,10 @@ def needed_file(server, tmp_path, known_hash=f"sha256:{SHA256[:8]}"):
 
 def test_shipped_weights_are_found_by_name():
     assert set(list_shipped_weights()) == {"tiny_instance", "tiny_semantic"}
-    assert find_weights(describe_file("tiny_semantic")).is_file()
+    assert find_weights("smp", {"weights": "tiny_semantic"}).is_file()
     message = r"no weights 'tiny_semantik': .* did you mean 'tiny_semantic'\? Known are tiny_i"
     with pytest.raises(ModelNotFoundError, match=message):
-        find_weights(describe_file("tiny_semantik"))
+        find_weights("smp", {"weights": "tiny_semantik"})
 
 
 def test_a_file_is_fetched_once_and_recorded(server, tmp_path):
