@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -29,7 +28,7 @@ from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
 from fuse.models.cost import (
     count_flops,
-    list_parameters,
+    count_parameters,
     measure_memory,
     write_random_weights,
 )
@@ -158,9 +157,7 @@ def _make_up_weights(
     for branch in branches:
         model: ModelConfig = getattr(config, branch)
         needed = find_needed_weights(branch, model.model, model.options)
-        if needed and needed.is_remote and folder:
-            needed = needed.move_to(folder)
-        if needed and not needed.is_present:
+        if needed and not needed.move_to(folder).is_present:
             path = write_random_weights(branch, model.model, model.options, needed, scratch)
             options = {**model.options, "weights": str(path)}
             changed: dict[str, Any] = {branch: replace(model, options=options)}
@@ -213,12 +210,12 @@ def _measure(
     }
     _time_image(nets, images[0], scratch)  # kernels are compiled when they are first used
     passes = [_time_image(nets, image, scratch) for image in images]
-    parameters = {b: list_parameters(model) for b, model in nets.models.items()}
+    parameters = {b: count_parameters([model]) for b, model in nets.models.items()}
     rows = [
         ProfileRow(
             pipeline=name,
             part=part,
-            parameters=_count(parameters.get(part)),
+            parameters=parameters.get(part),
             flops=flops.get(part, 0),
             memory=memory.get(part, 0),
             seconds=median(seconds[part] for seconds in passes),
@@ -227,11 +224,10 @@ def _measure(
     ]
     if nets.pipeline is None:
         return rows
-    known = [found for found in parameters.values() if found is not None]
     total = ProfileRow(
         pipeline=name,
         part="total",
-        parameters=_count(list(chain(*known))) if len(known) == len(parameters) else None,
+        parameters=count_parameters(nets.models.values()),
         flops=sum(flops.values()),
         memory=max(memory.values()),
         seconds=median(sum(seconds.values()) for seconds in passes),
@@ -261,10 +257,3 @@ def _time_image(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float
     with files.time("files"):
         write_id_map(scratch / "map.png", fused.panoptic_map)
     return dict(clock.seconds) | dict(files.seconds)
-
-
-def _count(parameters: Sequence[Any] | None) -> int | None:
-    """Numbers in parameters, each parameter once."""
-    if parameters is None:
-        return None
-    return sum(int(parameter.numel()) for parameter in {id(p): p for p in parameters}.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,15 @@ def measure_memory(call: Callable[[], object], device: str) -> int:
     return max(accumulate(steps), default=0)
 
 
-def list_parameters(model: object) -> list[nn.Parameter] | None:
-    """The parameters of a model whose ``net`` attribute is a module of torch; None without."""
-    net = getattr(model, "net", None)
-    return list(net.parameters()) if isinstance(net, nn.Module) else None
+def count_parameters(models: Iterable[object]) -> int | None:
+    """Numbers in the parameters of models, shared ones once; None where a model has no net.
+
+    That is an attribute ``net``, a module of torch.
+    """
+    nets: list[Any] = [getattr(model, "net", None) for model in models]
+    if not all(isinstance(net, nn.Module) for net in nets):
+        return None
+    return sum(parameter.numel() for parameter in nn.ModuleList(nets).parameters())
 
 
 def write_random_weights(

@@ -11,10 +11,10 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -94,9 +94,9 @@ def create_instance_model(name: str, device: str, options: Mapping[str, Any]) ->
 def list_models() -> list[ModelEntry]:
     """Every model that can be named, with what is wrong with those that cannot be used."""
     return [
-        ModelEntry(kind, name, entry.value, _origin(entry), _find_problem(kind, name, entries))
-        for kind in ENTRY_POINT_GROUPS
-        for name, entries in sorted(_list_entries(kind).items())
+        replace(entry, problem=_find_problem(entries))
+        for kind in BUILT_IN
+        for _, entries in sorted(_list_entries(kind).items())
         for entry in entries
     ]
 
@@ -138,15 +138,15 @@ def find_factory(kind: str, name: str) -> Factory:
     """The class or function behind a model's name; see `create_semantic_model` for errors."""
     known = _list_entries(kind)
     if name in known:
-        first, *others = known[name]
-        if others:
+        if len(known[name]) > 1:
+            origins = " and by ".join(entry.origin for entry in known[name])
             raise ModelError(
-                f"{kind} model {name!r} is offered by {' and by '.join(map(_origin, known[name]))}"
-                "; uninstall one, or name the model as package.module:factory"
+                f"{kind} model {name!r} is offered by {origins}; uninstall one, or name the model "
+                "as package.module:factory"
             )
-        return _load(kind, name, first.value, _origin(first))
+        return _load(known[name][0])
     if ":" in name:
-        return _load(kind, name, name, "the preset")
+        return _load(ModelEntry(kind, name, name, "the preset"))
     raise ModelNotFoundError(
         f"no {kind} model {name!r}; {suggest(name, sorted(known))}, or give "
         "package.module:factory or file.py:factory"
@@ -174,54 +174,55 @@ def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> An
     return model
 
 
-def _list_entries(kind: str) -> dict[str, list[EntryPoint]]:
+def _list_entries(kind: str) -> dict[str, list[ModelEntry]]:
     """Who offers a model of each name: built-in models and entry points alike."""
-    group = ENTRY_POINT_GROUPS[kind]
-    built_in = [EntryPoint(name, target, group) for name, target in BUILT_IN[kind].items()]
-    entries: dict[str, list[EntryPoint]] = {}
-    for entry in (*built_in, *entry_points(group=group)):
-        entries.setdefault(entry.name, []).append(entry)
+    entries = {
+        name: [ModelEntry(kind, name, target, BUILT_IN_ORIGIN)]
+        for name, target in BUILT_IN[kind].items()
+    }
+    for point in entry_points(group=ENTRY_POINT_GROUPS[kind]):
+        origin = point.dist.name if point.dist else "an unknown package"
+        entry = ModelEntry(kind, point.name, point.value, origin)
+        entries.setdefault(point.name, []).append(entry)
     return entries
 
 
-def _origin(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else BUILT_IN_ORIGIN
-
-
-def _find_problem(kind: str, name: str, entries: Sequence[EntryPoint]) -> str | None:
+def _find_problem(entries: Sequence[ModelEntry]) -> str | None:
     """Why a model cannot be used; built-in ones are not imported for it, which takes seconds."""
+    first, *others = entries
     try:
-        if [_origin(entry) for entry in entries] == [BUILT_IN_ORIGIN]:
-            _check_extra(kind, name)
+        if first.origin == BUILT_IN_ORIGIN and not others:
+            _check_extra(first)
         else:
-            find_factory(kind, name)
+            find_factory(first.kind, first.name)
     except ModelError as err:
         return str(err)
     return None
 
 
-def _check_extra(kind: str, name: str) -> None:
+def _check_extra(entry: ModelEntry) -> None:
     """Raise ModelError where the package that a built-in model needs is not installed."""
-    package, extra = EXTRAS.get(name, (None, None))
-    if package and find_spec(package) is None:
+    package, extra = EXTRAS.get(entry.name, (None, None))
+    if entry.origin == BUILT_IN_ORIGIN and package and find_spec(package) is None:
         raise ModelError(
-            f"{kind} model {name!r} needs the package {package}: "
+            f"{entry.kind} model {entry.name!r} needs the package {package}: "
             f"pip install 'panoptic-fuse[{extra}]'"
         )
 
 
-def _load(kind: str, name: str, target: str, origin: str) -> Factory:
+def _load(entry: ModelEntry) -> Factory:
     """Import a factory.
 
     Raises:
         ModelError: it cannot be imported; the message names the plug-in, or the extra to install.
     """
-    if origin == BUILT_IN_ORIGIN:
-        _check_extra(kind, name)
-    who = f"{kind} model {name!r} from {origin}"
-    module_name, _, attribute = target.rpartition(":")
+    _check_extra(entry)
+    who = f"{entry.kind} model {entry.name!r} from {entry.origin}"
+    module_name, _, attribute = entry.target.rpartition(":")
+    file = None
     try:
-        file = Path(module_name).expanduser().resolve() if module_name.endswith(".py") else None
+        if module_name.endswith(".py"):
+            file = Path(module_name).expanduser().resolve()
     except RuntimeError as err:  # of expanduser
         raise ModelError(f"{who}: {err}") from err
     if file and not file.is_file():

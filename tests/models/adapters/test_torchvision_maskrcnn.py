@@ -186,24 +186,6 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     np.testing.assert_array_equal(same.boxes, instances.boxes)
 
 
-def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def fail(*arguments, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("fuse.models.weights.download.urlopen", fail)
-    assert not describe_named("torchvision", {"architecture": V2, "weights": "DEFAULT"}).is_present
-    with pytest.raises(ModelNotFoundError) as caught:
-        TorchvisionMaskRCNN("cpu", weights="DEFAULT", architecture=V2)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-" in message
-    assert "no route to host" in message
-    assert f"put it into {tmp_path / 'hub' / 'checkpoints'}" in message
-    assert "TORCH_HOME" in message
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

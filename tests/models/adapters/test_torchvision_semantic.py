@@ -98,18 +98,6 @@ def test_weights_by_name_come_from_torch_home_and_speak_voc(torch_home):
     np.testing.assert_allclose(semantic.logits, features, atol=4e-3 * abs(features).max())
 
 
-def test_without_a_network_the_error_says_where_to_put_the_file(torch_home, monkeypatch):
-    def fail(*arguments, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("fuse.models.weights.download.urlopen", fail)
-    with pytest.raises(ModelNotFoundError) as caught:
-        load_torchvision_semantic("cpu", architecture="fcn_resnet50", weights="DEFAULT")
-    assert "\n" not in str(caught.value)
-    assert "fcn_resnet50_coco-" in str(caught.value)
-    assert f"put it into {torch_home / 'hub' / 'checkpoints'}" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
