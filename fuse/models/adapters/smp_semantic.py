@@ -74,14 +74,15 @@ def load_smp_semantic(
     Others, and errors: see `fuse.models.adapters`.
     """
     path, state, about, own_arguments = _read_checkpoint(weights, revision)
-    keywords = {**own_arguments, **(arguments or {})}
+    count = count_classes(state, "segmentation_head.")
+    keywords = {"encoder_weights": None, "classes": count, **own_arguments, **(arguments or {})}
     if encoder is not None:
         keywords["encoder_name"] = encoder
     net = _build(path, state, _first(architecture, about.architecture), keywords)
     own_align_corners = _take_off_upsampling(net)
     space, category_ids = resolve_classes(
         str(path),
-        _count_classes(net),
+        count,
         _first(label_space, about.label_space),
         _first(class_ids, about.category_ids),
     )
@@ -187,12 +188,8 @@ def _build(
     elif architecture is None or "encoder_name" not in arguments:
         raise ConfigError(f"{path}: set architecture and encoder, as smp.create_model has them")
     else:
-        defaults = {
-            "encoder_weights": None,
-            "classes": count_classes(state, "segmentation_head."),
-        }
         try:
-            net = smp.create_model(architecture, **(defaults | arguments))
+            net = smp.create_model(architecture, **arguments)
         except Exception as err:  # anything, depending on what an argument should have been
             raise ConfigError(_explain(architecture, arguments["encoder_name"], err)) from err
     load_state(net, state, source=str(path))
@@ -215,11 +212,6 @@ def _explain(architecture: str, encoder: str, err: Exception) -> str:
             near = ", ".join(get_close_matches(wanted, known)) or "none"
             return f"segmentation-models-pytorch has no {what} {name!r}; the nearest: {near}"
     return f"segmentation-models-pytorch: {err.args[0] if err.args else err!r}"
-
-
-def _count_classes(net: smp.base.SegmentationModel) -> int:
-    convolutions = [m for m in net.segmentation_head.modules() if isinstance(m, nn.Conv2d)]
-    return int(convolutions[-1].out_channels)
 
 
 def _take_off_upsampling(net: smp.base.SegmentationModel) -> bool:
