@@ -32,7 +32,7 @@ POSITIVE_SHARE = 0.34
 MASKS_PER_PHOTO = 10
 MIN_VISIBLE_SHARE = 0.3
 MIN_VISIBLE_SIDE = 4.0  # pixels of the canvas
-COMPLETE_SHARE = 0.45  # of the photos drawn, those whose labels are complete
+DRAWN_SHARE = 0.45  # of the photos drawn, those whose masks are a person's
 RARE_PHOTO_SHARE = 0.12  # classes on fewer photos than this are drawn more often
 EVALUATE_SECONDS = 900.0
 
@@ -66,12 +66,12 @@ def train_instance(
         training.update(compute_losses(net, images, [s[1] for s in samples], sights))
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
             last_evaluation = training.elapsed
-            print_average_precision(training.averaged, held_out, root)
-    print_average_precision(training.averaged, held_out, root)
+            training.record(measure_ap(training.averaged, held_out, root))
+    training.record(measure_ap(training.averaged, held_out, root))
 
 
 def weigh_photos(photos: list[Photo]) -> np.ndarray:
-    """Probability of each photo: complete ones and those with rare classes come more often."""
+    """Probability of each photo: fully drawn ones and those with rare classes come more often."""
     holds = np.zeros((len(photos), CLASSES))
     for row, photo in enumerate(photos):
         for labelled in photo.objects:
@@ -80,9 +80,11 @@ def weigh_photos(photos: list[Photo]) -> np.ndarray:
     frequency = np.maximum(holds.mean(0), 1e-6)
     repeats = np.maximum(1, np.sqrt(RARE_PHOTO_SHARE / frequency))
     weights = np.maximum((holds * repeats).max(1), 0.5)
-    complete = np.array([photo.complete for photo in photos])
-    weights[complete] *= COMPLETE_SHARE / weights[complete].sum()
-    weights[~complete] *= (1 - COMPLETE_SHARE) / max(weights[~complete].sum(), 1e-9)
+    drawn = np.array(
+        [photo.complete and all(o.true_mask for o in photo.objects) for photo in photos]
+    )
+    weights[drawn] *= DRAWN_SHARE / max(weights[drawn].sum(), 1e-9)
+    weights[~drawn] *= (1 - DRAWN_SHARE) / max(weights[~drawn].sum(), 1e-9)
     return weights / weights.sum()
 
 
@@ -91,7 +93,7 @@ def make_sample(photo: Photo, root: Path, rng: np.random.Generator) -> tuple[Ten
     image = read_image(root / photo.file_name)
     view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES)
     pixels = jitter_colour(rng, view.warp_image(image))
-    boxes, masks, category_ids, confidences = [], [], [], []
+    boxes, masks, category_ids, confidences, drawn = [], [], [], [], []
     for labelled in photo.objects:
         whole = view.warp_boxes(np.array([labelled.box]))[0]
         box = whole.clip(0, SIDE)
@@ -114,11 +116,13 @@ def make_sample(photo: Photo, root: Path, rng: np.random.Generator) -> tuple[Ten
         masks.append(mask)
         category_ids.append(labelled.category_id)
         confidences.append(confidence)
+        drawn.append(labelled.true_mask)
     target = {
         "boxes": torch.tensor(np.array(boxes), dtype=torch.float32).reshape(-1, 4),
         "masks": torch.from_numpy(np.array(masks, np.uint8).reshape(-1, SIDE, SIDE)),
         "labels": torch.tensor(category_ids, dtype=torch.int64),
         "confidence": torch.tensor(confidences, dtype=torch.float32),
+        "drawn": torch.tensor(drawn, dtype=torch.bool),  # the mask is a person's
     }
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, target
 
@@ -215,7 +219,10 @@ def compare_rois(
         kept.append(row + positive)
         labels.append(target["labels"][found])
         goals.append(heads.box_coder.encode([target["boxes"][found]], [region[positive]])[0])
-        chosen = torch.randperm(len(positive))[:MASKS_PER_PHOTO]
+        # Pseudo-masks inside true boxes teach nothing that their net does not know (Hu et al.,
+        # Learning to segment every thing, CVPR 2018: masks are learnt where masks are known).
+        with_mask = target["drawn"][found].nonzero()[:, 0]
+        chosen = with_mask[torch.randperm(len(with_mask))[:MASKS_PER_PHOTO]]
         mask_regions.append(region[positive[chosen]])
         mask_targets.append(
             project_masks_on_boxes(
@@ -265,8 +272,8 @@ def sample_regions(proposals: Tensor, target: Target) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def print_average_precision(net: nn.Module, photos: list[Photo], root: Path) -> None:
-    """Print box and mask AP over the 12 classes on photos with complete instances."""
+def measure_ap(net: nn.Module, photos: list[Photo], root: Path) -> dict[str, float]:
+    """Measure and print box and mask AP over the 12 classes on photos with complete instances."""
     net = copy.deepcopy(net).eval()
     truth: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
     truth["categories"] = [{"id": category_id} for category_id in range(1, CLASSES)]
@@ -303,7 +310,9 @@ def print_average_precision(net: nn.Module, photos: list[Photo], root: Path) -> 
                     "segmentation": encode_mask(mask),
                 }
             )
-    print(json.dumps(score_instances(truth, found)), flush=True)
+    figures = score_instances(truth, found)
+    print(json.dumps(figures), flush=True)
+    return figures
 
 
 def score_instances(truth: dict[str, Any], found: list[Any]) -> dict[str, float]:

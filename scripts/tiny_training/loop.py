@@ -1,6 +1,7 @@
 """What both trainings share: the clock-driven schedule, averaged weights, checkpoints, speed."""
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -100,12 +101,21 @@ class Training:
         self.sums["steps"] = self.sums.get("steps", 0.0) + 1
 
     def log(self, rate: float) -> None:
-        """Print the mean losses since the last line."""
+        """Print and record the mean losses since the last line."""
         count = self.sums.pop("steps", 1.0)
-        means = " ".join(f"{name} {value / count:.3f}" for name, value in self.sums.items())
+        means = {name: value / count for name, value in self.sums.items()}
         self.sums.clear()
         minutes = f"{self.elapsed / 60:.1f}/{self.minutes:.0f} min"
-        print(f"step {self.step} {minutes} rate {rate:.3f} {means}", flush=True)
+        losses = " ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+        print(f"step {self.step} {minutes} rate {rate:.3f} {losses}", flush=True)
+        self.record({"rate": rate, **means})
+
+    def record(self, figures: dict[str, float]) -> None:
+        """Add a line of JSON to the curve beside the checkpoint: losses, or what a set scores."""
+        line = {"step": self.step, "minutes": self.elapsed / 60, **figures}
+        rounded = {name: round(float(value), 5) for name, value in line.items()}
+        with self.path.with_suffix(".jsonl").open("a") as curve:
+            curve.write(json.dumps(rounded) + "\n")
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
