@@ -1,4 +1,4 @@
-"""Work on many photos by threads, in order and a few at a time."""
+"""Work on many images by threads, in order and a few at a time."""
 
 from __future__ import annotations
 
