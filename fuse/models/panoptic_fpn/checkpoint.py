@@ -22,7 +22,13 @@ from torch import Tensor
 from fuse.errors import ModelError, ModelNotFoundError, suggest
 from fuse.models.weights.fetching import fetch_weights
 from fuse.models.weights.hashes import check_file, read_weights
-from fuse.models.weights.sources import NeededWeights, describe_url, read_catalog
+from fuse.models.weights.sources import (
+    NeededWeights,
+    describe_file,
+    describe_url,
+    list_shipped_weights,
+    read_catalog,
+)
 
 # The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic
 # Segmentation Baselines; the six digits of a file's name are the start of its MD5.
@@ -78,7 +84,7 @@ def find_checkpoint(weights: str) -> Path:
     """
     needed = describe_checkpoint(weights)
     if not needed.is_present and not needed.is_remote:
-        names = [row.weights for row in PUBLISHED]
+        names = [*(row.weights for row in PUBLISHED), *list_shipped_weights()]
         raise ModelNotFoundError(
             f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
         )
@@ -90,7 +96,12 @@ def describe_checkpoint(weights: str) -> NeededWeights:
     for row in PUBLISHED:
         if row.weights == weights:
             return describe_url(row.source, row.known_hash)
-    return NeededWeights(weights, Path(weights).expanduser())
+    return describe_file(weights)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself (`NetHeader`); detectron2's say nothing."""
+    return read_weights(path)[1] if path.suffix == ".safetensors" else {}
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

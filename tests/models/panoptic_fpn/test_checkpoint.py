@@ -19,6 +19,7 @@ from fuse.models.panoptic_fpn.checkpoint import (
     read_checkpoint,
     rename_key,
 )
+from fuse.models.panoptic_fpn.designs import DESIGNS
 from fuse.models.panoptic_fpn.net import PanopticFpnNet
 
 NUMBERS = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7
@@ -157,7 +158,7 @@ def test_a_torch_checkpoint_of_detectron2_is_read(tmp_path):
 @pytest.mark.parametrize("depth", [50, 101])
 def test_every_tensor_of_the_published_layout_has_its_place(depth):
     with torch.device("meta"):
-        net = PanopticFpnNet(depth, stuff_classes=54, thing_classes=80)
+        net = PanopticFpnNet(DESIGNS[f"resnet{depth}"], stuff_classes=54, thing_classes=80)
     wanted = {
         key: tuple(tensor.shape)
         for key, tensor in net.state_dict().items()
