@@ -21,7 +21,25 @@ SAVE_SECONDS = 300.0
 LOG_SECONDS = 60.0
 FINAL_LR_SHARE = 0.01
 FROZEN_BLOCKS = 2
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB in 0..1
 BACKBONE_LR_SHARE = 0.3  # without batch norm a rate that suits the heads unlearns the features
+
+
+def find_device(net: nn.Module) -> torch.device:
+    """Where a net's weights lie."""
+    return next(net.parameters()).device
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """The context in which convolutions run in bfloat16, which needs no scaling of losses."""
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its standard deviation, channels last."""
+    mean = torch.tensor(IMAGE_MEAN, device=images.device).view(3, 1, 1)
+    std = torch.tensor(IMAGE_STD, device=images.device).view(3, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass
@@ -45,7 +63,7 @@ class Training:
     def __post_init__(self) -> None:
         self.averaged = copy.deepcopy(self.net).requires_grad_(False)
         if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, map_location=find_device(self.net), weights_only=True)
             self.net.load_state_dict(state["net"])
             self.averaged.load_state_dict(state["averaged"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -197,7 +215,12 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def speed_up_depthwise(net: nn.Module) -> None:
-    """Let every depthwise convolution of `net` use `DepthwiseConvolution` while it trains."""
+    """Let every depthwise convolution of `net` use `DepthwiseConvolution` while it trains.
+
+    On another device than a CPU nothing is changed.
+    """
+    if find_device(net).type != "cpu":
+        return
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
             module.forward = _make_forward(module)  # type: ignore[method-assign]

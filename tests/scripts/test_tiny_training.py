@@ -144,7 +144,7 @@ def test_exported_means_lie_between_new_and_old_weights(tmp_path):
     old, new = train_tiny.BUILDERS["semantic"](), train_tiny.BUILDERS["semantic"]()
     name = "tiny_semantic.safetensors"
     (tmp_path / "old").mkdir()
-    train_tiny.write_weights(tmp_path / "old" / name, old.state_dict(), {})
+    train_tiny.write_weights(tmp_path / "old" / name, old.state_dict(), "semantic")
     # Training has a head that does not ship.
     checkpoint = {**new.state_dict(), "imitation.weight": torch.zeros(3)}
     torch.save({"averaged": checkpoint}, tmp_path / "semantic.pt")

@@ -43,11 +43,15 @@ class SemanticHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Map levels of strides 4 to 32 to logits (N, classes, h, w) at stride 4."""
-        total = self.branches[0](features[0])
+        logits: Tensor = self.predictor(self.merge_levels(features))
+        return logits
+
+    def merge_levels(self, features: Sequence[Tensor]) -> Tensor:
+        """Map levels of strides 4 to 32 to what the classes are told from, at stride 4."""
+        total: Tensor = self.branches[0](features[0])
         for branch, level in zip(self.branches[1:], features[1:4], strict=True):
             total = total + branch(level)
-        logits: Tensor = self.predictor(total)
-        return logits
+        return total
 
 
 class BoxPredictor(nn.Module):
