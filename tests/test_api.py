@@ -29,7 +29,7 @@ TRUTH = ROOT / "examples" / "annotations.json"
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three images, one of them in a folder of its own, and files that are no images."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     (folder / "trip.2026").mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder / "chelsea.JPG")
     shutil.copy(EXAMPLES / "rocket.jpg", folder / "trip.2026" / "rocket.jpeg")
@@ -159,7 +159,7 @@ def test_a_run_that_was_cut_off_goes_on(images, finished, tmp_path):
 
 
 def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     whole = (EXAMPLES / "chelsea.jpg").read_bytes()
     (folder / "a_whole.jpg").write_bytes(whole)
@@ -182,7 +182,7 @@ def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
 
 
 def test_a_image_that_failed_is_missed_in_the_score(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     (folder / "chelsea.jpg").write_bytes(b"")
     result = api.run([str(folder)], tmp_path / "out", device="cpu", gt=TRUTH)
@@ -302,19 +302,19 @@ def test_kept_predictions_fuse_into_the_files_of_the_run(images, tmp_path):
     assert len(sizes) == 3
     assert max(sizes) < 200_000
 
-    api.combine_saved(tmp_path / "again", predictions=out)
+    api.combine(tmp_path / "again", predictions=out)
     kept = ("panoptic/**/*.png", "panoptic.json")
     assert tree(tmp_path / "again", *kept) == tree(out, *kept)
 
     strict = ["fusion.score_threshold=0.95", "fusion.stuff_area=0.05"]
     api.run([str(images)], tmp_path / "strict", device="cpu", overrides=strict)
-    api.combine_saved(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
+    api.combine(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
     assert tree(tmp_path / "other", *kept) == tree(tmp_path / "strict", *kept)
 
 
 def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
     with pytest.raises(DataError, match="run it with --keep-predictions"):
-        api.combine_saved(tmp_path / "out", predictions=finished.out)
+        api.combine(tmp_path / "out", predictions=finished.out)
     assert not (tmp_path / "out").exists()
 
 

@@ -24,7 +24,7 @@ from fuse.datasets.truth import (
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.label_png import read_label_colors, read_labels
+from fuse.io.png import read_label_colors, read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fuse.datasets.truth import DatasetTruth, SegmentKind, TruthImage, list_folder, make_truth
 from fuse.errors import DataError
-from fuse.io.label_png import read_labels
+from fuse.io.png import read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId
-from fuse.ops.runs import run_starts
-from fuse.ops.segments import measure_segments
+from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
 
 

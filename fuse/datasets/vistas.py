@@ -22,8 +22,8 @@ from fuse.datasets.truth import (
 )
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
-from fuse.io.json_files import read_json
-from fuse.io.label_png import read_labels
+from fuse.io.json_toml import read_json
+from fuse.io.png import read_labels
 from fuse.labels import LabelMap, load_space, map_panoptic
 from fuse.types import LabelSpace, PanopticPrediction
 

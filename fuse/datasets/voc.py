@@ -20,8 +20,8 @@ from fuse.datasets.truth import (
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.label_png import read_labels
-from fuse.io.names import leads_out
+from fuse.io.files import leads_out
+from fuse.io.png import read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 

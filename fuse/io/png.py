@@ -12,18 +12,19 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from zlib_ng import zlib_ng
 
 from fuse.errors import CocoFormatError
 from fuse.io.files import read_regular, write_whole
 from fuse.io.images import MAX_PIXELS
-from fuse.ops.changes import MapChanges, find_changes
-from fuse.ops.ids import rgb_to_ids
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
-from fuse.types import MAX_SEGMENT_ID, Int32Array
+from fuse.ops.row_deltas import RowDeltas
+from fuse.types import MAX_SEGMENT_ID, Int32Array, UInt8Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 33  # the signature and the IHDR chunk
@@ -40,21 +41,21 @@ class IdMapFile:
     """A panoptic map as it was read from a PNG.
 
     Attributes:
-        changes: the map as its changes.
+        deltas: the map as row deltas.
         color_type: "rgb" is what the format asks for; of the others, "rgba" is read without
             its alpha, "palette" through its colours, and "grey" and "grey-alpha" with the
             grey value as the segment_id.
         bit_depth: bits per channel, or per index of a palette; 8 is what the format asks for.
     """
 
-    changes: MapChanges
+    deltas: RowDeltas
     color_type: str
     bit_depth: int
 
     @property
     def panoptic_map(self) -> Int32Array:
         """int32 (H, W), a segment_id per pixel, 0 = void; made anew each time."""
-        return self.changes.to_map()
+        return self.deltas.to_map()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +136,12 @@ def read_id_map_file(path: Path) -> IdMapFile:
     try:
         header, pixels = _parse_chunks(encoded)
         if header.color_type == "rgb" and header.bit_depth == 8 and not header.is_interlaced:
-            changes = _decode_rgb(header, pixels)
+            deltas = _decode_rgb(header, pixels)
         else:
-            changes = find_changes(_decode_other(header, encoded))
+            deltas = RowDeltas.from_map(_decode_other(header, encoded))
     except (ValueError, struct.error, zlib_ng.error) as err:  # type: ignore[misc] # wrong stub
         raise CocoFormatError(f"{path}: not a panoptic PNG ({err})") from err
-    return IdMapFile(changes, header.color_type, header.bit_depth)
+    return IdMapFile(deltas, header.color_type, header.bit_depth)
 
 
 def read_png_header(path: Path) -> PngHeader:
@@ -156,6 +157,37 @@ def read_png_header(path: Path) -> PngHeader:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
     except (ValueError, struct.error) as err:
         raise CocoFormatError(f"{path}: not a PNG ({err})") from err
+
+
+def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
+    """Read a PNG of class or object numbers: int32 (H, W), grey values or palette indices.
+
+    Args:
+        path: the PNG.
+        bits: how many a grey value may have; palette indices count as 8, however packed.
+
+    Raises:
+        CocoFormatError: the file is missing, damaged or of another kind.
+    """
+    header = read_png_header(path)
+    # Fewer bits of grey would be stretched to 0..255.
+    found = 8 if header.color_type == "palette" else header.bit_depth
+    if header.color_type not in ("palette", "grey") or found not in bits:
+        palette = "palette indices or " if 8 in bits else ""
+        raise _other_kind(path, header, f"{palette}grey of {' or '.join(map(str, bits))} bits")
+    return _read_pixels(path).astype(np.int32)
+
+
+def read_label_colors(path: Path) -> UInt8Array:
+    """Read a PNG whose colour channels are numbers: uint8 (H, W, 3).
+
+    Raises:
+        CocoFormatError: the file is missing or damaged, or is no RGB PNG of 8 bits.
+    """
+    header = read_png_header(path)
+    if (header.color_type, header.bit_depth) != ("rgb", 8):
+        raise _other_kind(path, header, "rgb of 8 bits")
+    return _read_pixels(path)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -192,19 +224,19 @@ def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
     return header, b"".join(pixels)
 
 
-def _decode_rgb(header: PngHeader, pixels: bytes) -> MapChanges:
+def _decode_rgb(header: PngHeader, pixels: bytes) -> RowDeltas:
     """The ids of an 8-bit RGB PNG. The stream's own checksum shows damage."""
     row_bytes = 1 + 3 * header.width
     # One byte more than there should be: enough to tell.
     rows = _inflate(pixels, header.height * row_bytes + 1)
     if len(rows) != header.height * row_bytes:
         raise ValueError("cut short, or of another size than it says")
-    changes, bad_row = unfilter_rows(
+    deltas, bad_row = unfilter_rows(
         np.frombuffer(rows, dtype=np.uint8).reshape(header.height, row_bytes)
     )
     if bad_row != NO_BAD_ROW:
         raise ValueError(f"row {bad_row} has a filter that does not exist")
-    return changes
+    return deltas
 
 
 def _inflate(pixels: bytes, limit: int) -> bytes:
@@ -242,4 +274,21 @@ def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
         return np.asarray(image).astype(np.int32) // stretch
     if header.color_type == "grey-alpha":
         return np.asarray(image)[..., 0].astype(np.int32)
-    return rgb_to_ids(np.asarray(image.convert("RGB")))
+    rgba = np.asarray(image.convert("RGBA"))
+    return rgba.view("<i4")[..., 0].astype(np.int32, copy=False) & MAX_SEGMENT_ID
+
+
+def _read_pixels(path: Path) -> npt.NDArray[Any]:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return np.asarray(image)
+    except Exception as err:  # decoders raise almost anything on damaged files
+        reason = getattr(err, "strerror", None) or str(err)
+        raise CocoFormatError(f"{path}: cannot be read as PNG ({reason})") from err
+
+
+def _other_kind(path: Path, header: PngHeader, wanted: str) -> CocoFormatError:
+    return CocoFormatError(
+        f"{path}: is {header.color_type} of {header.bit_depth} bits, should be {wanted}; "
+        "a program may have saved it anew, so take the file as it was made"
+    )

@@ -3,6 +3,13 @@
 CSV files: ``spaces/*.csv``, ``maps/*.csv`` and, of few spaces, ``partners/*.csv``.
 """
 
+from fuse.labels.apply import (
+    map_category_ids,
+    map_instances,
+    map_labels,
+    map_logits,
+    map_panoptic,
+)
 from fuse.labels.map_files import (
     draft_label_map,
     find_label_map,
@@ -12,7 +19,6 @@ from fuse.labels.map_files import (
 from fuse.labels.mapping import (
     LabelMap,
     find_choices,
-    map_panoptic,
     name_targets,
     parse_targets,
 )
@@ -25,6 +31,7 @@ from fuse.labels.spaces import (
     load_category_ids,
     load_space,
     read_space,
+    resolve_classes,
 )
 from fuse.labels.truth_map import find_truth_map
 
@@ -42,9 +49,14 @@ __all__ = [
     "load_category_ids",
     "load_partners",
     "load_space",
+    "map_category_ids",
+    "map_instances",
+    "map_labels",
+    "map_logits",
     "map_panoptic",
     "name_targets",
     "parse_targets",
     "read_label_map",
     "read_space",
+    "resolve_classes",
 ]

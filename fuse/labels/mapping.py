@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from fuse.errors import LabelSpaceError
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+from fuse.types import LabelSpace
 
 VOID = "void"  # as a target's name: the source category has no counterpart
 
@@ -123,65 +121,3 @@ def parse_targets(
     if not all(names.values()):
         raise ValueError("a category goes nowhere")
     return {source: tuple(ids[name] for name in wanted) for source, wanted in names.items()}
-
-
-def map_panoptic(prediction: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:
-    """Carry a panoptic map into another label space.
-
-    Stuff segments that fall into one category become one segment with the first one's id;
-    things stay apart and crowds stay crowds. A stuff segment marked as crowd is kept apart
-    as well. A stuff segment that becomes a thing becomes a crowd: how many objects it shows is
-    not known. Segments that go to void leave the map.
-
-    Raises:
-        ValueError: a segment's category_id is not in the source space.
-    """
-    kept: dict[int, SegmentInfo] = {}
-    stuff_segment: dict[int, int] = {}  # target category_id -> segment_id
-    new_ids = {0: 0}
-    for segment in prediction.segments_info:
-        if segment.category_id not in label_map.target_ids:
-            raise ValueError(
-                f"segment {segment.segment_id} has category_id {segment.category_id}, "
-                f"which is not in {label_map.source.name}"
-            )
-        target_id = label_map.target_ids[segment.category_id]
-        segment_id = segment.segment_id
-        if not target_id:
-            new_ids[segment_id] = 0
-            continue
-        isthing = label_map.target.by_id[target_id].isthing
-        was_thing = label_map.source.by_id[segment.category_id].isthing
-        if not isthing and not segment.iscrowd:
-            segment_id = stuff_segment.setdefault(target_id, segment_id)
-        new_ids[segment.segment_id] = segment_id
-        first = kept.get(segment_id)
-        kept[segment_id] = SegmentInfo(
-            segment_id=segment_id,
-            category_id=target_id,
-            area=segment.area + (first.area if first else 0),
-            bbox=_join_bboxes(first.bbox, segment.bbox) if first else segment.bbox,
-            iscrowd=segment.iscrowd or (isthing and not was_thing),
-            score=segment.score,
-        )
-    return PanopticPrediction(_renumber(prediction.panoptic_map, new_ids), tuple(kept.values()))
-
-
-def _join_bboxes(
-    a: tuple[int, int, int, int], b: tuple[int, int, int, int]
-) -> tuple[int, int, int, int]:
-    """The smallest xywh box around two."""
-    x, y = min(a[0], b[0]), min(a[1], b[1])
-    right, bottom = max(a[0] + a[2], b[0] + b[2]), max(a[1] + a[3], b[1] + b[3])
-    return x, y, right - x, bottom - y
-
-
-def _renumber(panoptic_map: Int32Array, new_ids: dict[int, int]) -> Int32Array:
-    """The map with each id replaced; ids without an entry become void."""
-    changed = {old: new for old, new in new_ids.items() if old != new}
-    if not changed:
-        return panoptic_map
-    old_ids = np.array(sorted(new_ids), dtype=np.int32)
-    replacements = np.array([new_ids[old] for old in old_ids.tolist()], dtype=np.int32)
-    position = np.searchsorted(old_ids, panoptic_map).clip(max=len(old_ids) - 1)
-    return np.where(old_ids[position] == panoptic_map, replacements[position], 0).astype(np.int32)

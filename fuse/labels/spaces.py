@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from fuse.errors import LabelSpaceError
-from fuse.types import Category, LabelSpace
+import numpy as np
+
+from fuse.errors import ConfigError, LabelSpaceError
+from fuse.types import Category, Int32Array, LabelSpace
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
@@ -53,6 +55,47 @@ def load_category_ids(name: str) -> tuple[int, ...]:
     """
     rows = dict(_read_rows(find_space_file(name)))
     return tuple(rows[i].category_id if i in rows else 0 for i in range(max(rows) + 1))
+
+
+def resolve_classes(
+    source: str, count: int, label_space: str | None, class_ids: Sequence[int] | None
+) -> tuple[LabelSpace, Int32Array]:
+    """The label space a net speaks, and the category_id of each of its classes.
+
+    Args:
+        source: the net in words, for messages.
+        count: classes the net answers with.
+        label_space: name or CSV path of a label space.
+        class_ids: category_id per class, 0 = none; by default those of `load_category_ids`.
+
+    Returns:
+        The space, and int32 (count,).
+
+    Raises:
+        ConfigError: label_space is missing, or the number of classes is another.
+        LabelSpaceError: there is no such space, or it lacks an id.
+
+    >>> resolve_classes("a net", 2, "coco_super", [0, 13])[1].tolist()
+    [0, 13]
+    """
+    if label_space is None:
+        raise ConfigError(f"{source} does not say what its {count} classes are; set label_space")
+    space = load_space(label_space)
+    ids = load_category_ids(label_space) if class_ids is None else class_ids
+    if len(ids) != count:
+        given = f"label space {space.name!r}" if class_ids is None else "class_ids"
+        fitting = [name for name in list_spaces() if len(load_category_ids(name)) == count]
+        hint = f"with {count} ship {', '.join(fitting)}; or " if fitting else ""
+        raise ConfigError(
+            f"{source} has {count} classes, but {given} has {len(ids)}; {hint}set class_ids, one "
+            "category_id per class with 0 for none"
+        )
+    unknown = next((i for i in ids if i != 0 and i not in space.by_id), None)
+    if unknown is not None:
+        raise LabelSpaceError(
+            f"class_ids of {source}: {unknown!r} is no category_id of {space.name!r}"
+        )
+    return space, np.array(ids, dtype=np.int32)
 
 
 def find_space_file(name: str) -> Path:

@@ -12,7 +12,8 @@ from tiny_training.photos import Array, Photo, decode_mask, read_image, read_seg
 
 from fuse.fusion import fuse_by_overlap
 from fuse.inference.pipeline import Pipeline
-from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import PQStats, sum_stats, summarize
 from fuse.types import Instances, PanopticPrediction, SegmentInfo, SemanticPrediction
 from fuse.types import NamedImage as Picture
 

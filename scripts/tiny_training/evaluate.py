@@ -30,24 +30,8 @@ def measure_ap(net: nn.Module, photos: list[Photo], root: Path) -> dict[str, flo
     """Measure and print box and mask AP over the 12 classes on photos with complete instances."""
     net = copy.deepcopy(net).eval()
     device = find_device(net)
-    truth: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
-    truth["categories"] = [{"id": category_id} for category_id in range(1, THING_CLASSES + 1)]
-    found = []
+    found: list[dict[str, Any]] = []
     for image_id, photo in enumerate(photos, 1):
-        truth["images"].append({"id": image_id, "height": photo.height, "width": photo.width})
-        for labelled in photo.objects:
-            x1, y1, x2, y2 = labelled.box
-            truth["annotations"].append(
-                {
-                    "id": len(truth["annotations"]) + 1,
-                    "image_id": image_id,
-                    "category_id": labelled.category_id,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": float(decode_mask(labelled).sum()),
-                    "iscrowd": int(labelled.confidence == 0),
-                    "segmentation": labelled.rle,
-                }
-            )
         pixels = torch.from_numpy(read_image(root / photo.file_name)).permute(2, 0, 1).float()
         with autocast(device):
             answer = net([pixels.to(device) / 255])[0]
@@ -56,19 +40,39 @@ def measure_ap(net: nn.Module, photos: list[Photo], root: Path) -> dict[str, flo
         for box, score, label, mask in zip(
             answer["boxes"].tolist(), answer["scores"], answer["labels"], masks, strict=True
         ):
-            x1, y1, x2, y2 = box
+            where = {"bbox": to_xywh(box), "segmentation": encode_mask(mask)}
             found.append(
-                {
-                    "image_id": image_id,
-                    "category_id": int(label),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": float(score),
-                    "segmentation": encode_mask(mask),
-                }
+                {"image_id": image_id, "category_id": int(label), "score": float(score), **where}
             )
-    figures = score_instances(truth, found)
+    figures = score_instances(list_truth(photos), found)
     print(json.dumps(figures), flush=True)
     return figures
+
+
+def list_truth(photos: list[Photo]) -> dict[str, list[Any]]:
+    """List the objects of photos as COCO does; image_id is the place in the list, from 1."""
+    truth: dict[str, list[Any]] = {"images": [], "annotations": []}
+    truth["categories"] = [{"id": category_id} for category_id in range(1, THING_CLASSES + 1)]
+    for image_id, photo in enumerate(photos, 1):
+        truth["images"].append({"id": image_id, "height": photo.height, "width": photo.width})
+        for labelled in photo.objects:
+            truth["annotations"].append(
+                {
+                    "id": len(truth["annotations"]) + 1,
+                    "image_id": image_id,
+                    "category_id": labelled.category_id,
+                    "bbox": to_xywh(labelled.box),
+                    "area": float(decode_mask(labelled).sum()),
+                    "iscrowd": int(labelled.confidence == 0),
+                    "segmentation": labelled.rle,
+                }
+            )
+    return truth
+
+
+def to_xywh(box: list[float]) -> list[float]:
+    """Turn the edges of a box into COCO's corner and sides."""
+    return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
 def score_instances(truth: dict[str, Any], found: list[Any]) -> dict[str, float]:

@@ -207,16 +207,13 @@ def compare_rois(
     heads = net.roi_heads
     sampled = [sample_regions(p, t) for p, t in zip(proposals, targets, strict=True)]
     regions = [sample[0] for sample in sampled]
-    matches = [sample[1] for sample in sampled]
-    device = regions[0].device
-    with autocast(device):
+    with autocast(regions[0].device):
         pooled = heads.box_roi_pool(features, regions, sizes)
         scores, box_deltas = heads.box_predictor(heads.box_head(pooled))
     scores, box_deltas = scores.float(), box_deltas.float()
-    soft = torch.zeros(len(scores), CLASSES, device=device)
-    row, kept, mask_regions, mask_targets = 0, [], [], []
-    goals, labels = [], []
-    for region, match, target in zip(regions, matches, targets, strict=True):
+    soft = torch.zeros_like(scores)
+    row, kept, goals, labels = 0, [], [], []
+    for (region, match), target in zip(sampled, targets, strict=True):
         positive = (match >= 0).nonzero()[:, 0]
         found = match[positive]
         confidence = target["confidence"][found]
@@ -226,36 +223,48 @@ def compare_rois(
         kept.append(row + positive)
         labels.append(target["labels"][found])
         goals.append(heads.box_coder.encode([target["boxes"][found]], [region[positive]])[0])
-        # Pseudo-masks inside true boxes teach nothing that their net does not know (Hu et al.,
-        # Learning to segment every thing, CVPR 2018: masks are learnt where masks are known).
-        with_mask = target["drawn"][found].nonzero()[:, 0]
-        chosen = with_mask[
-            torch.randperm(len(with_mask), device=with_mask.device)[:MASKS_PER_PHOTO]
-        ]
-        mask_regions.append(region[positive[chosen]])
-        mask_targets.append(
-            project_masks_on_boxes(
-                target["masks"].float(), region[positive[chosen]], found[chosen], 28
-            )
-        )
         row += len(region)
     soft[:, 0] = 1 - soft.sum(1)
     rows, classes = torch.cat(kept), torch.cat(labels)
     box_deltas = box_deltas.view(len(scores), CLASSES, 4)[rows, classes]
     box_loss = functional.smooth_l1_loss(box_deltas, torch.cat(goals), beta=1 / 9, reduction="sum")
-    losses = {
+    return {
         "class": functional.cross_entropy(scores, soft),
         "box": box_loss / max(len(scores), 1),
-        "mask": scores.sum() * 0.0,
+        "mask": compare_masks(heads, features, sampled, targets, sizes) + scores.sum() * 0.0,
     }
-    if any(len(region) for region in mask_regions):
-        with autocast(device):
-            pooled = heads.mask_roi_pool(features, mask_regions, sizes)
-            logits = heads.mask_predictor(heads.mask_head(pooled))[:, 0]
-        losses["mask"] = functional.binary_cross_entropy_with_logits(
-            logits.float(), torch.cat(mask_targets)
+
+
+def compare_masks(
+    heads: Any,  # noqa: ANN401 - see `Regions`
+    features: dict[str, Tensor],
+    sampled: list[tuple[Tensor, Tensor]],
+    targets: list[Target],
+    sizes: list[tuple[int, int]],
+) -> Tensor:
+    """Compute the mask loss on some regions whose objects people drew; 0 where there are none.
+
+    Pseudo-masks inside true boxes teach nothing that their net does not know (Hu et al.,
+    Learning to segment every thing, CVPR 2018: masks are learnt where masks are known).
+    """
+    regions, goals = [], []
+    for (region, match), target in zip(sampled, targets, strict=True):
+        rows = (match >= 0).nonzero()[:, 0]
+        found = match[rows]
+        rows = rows[(target["confidence"][found] >= SURE) & target["drawn"][found]]
+        rows = rows[torch.randperm(len(rows), device=rows.device)[:MASKS_PER_PHOTO]]
+        regions.append(region[rows])
+        goals.append(
+            project_masks_on_boxes(target["masks"].float(), region[rows], match[rows], 28)
+            if len(rows)
+            else region.new_zeros(0, 28, 28)
         )
-    return losses
+    if not any(len(region) for region in regions):
+        return torch.zeros((), device=regions[0].device)
+    with autocast(regions[0].device):
+        pooled = heads.mask_roi_pool(features, regions, sizes)
+        logits = heads.mask_predictor(heads.mask_head(pooled))[:, 0]
+    return functional.binary_cross_entropy_with_logits(logits.float(), torch.cat(goals))
 
 
 def sample_regions(proposals: Tensor, target: Target) -> tuple[Tensor, Tensor]:

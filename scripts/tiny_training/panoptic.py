@@ -128,7 +128,7 @@ def compute_losses(
     imitation = semantic.compare_probs(own[TRUTH_PER_BATCH:], probs)
     semantic_losses = {
         "truth": semantic.TRUTH_WEIGHT * truth,
-        "teacher": semantic.compare_sets(logits[TRUTH_PER_BATCH:], sets),
+        "teacher": semantic.compare_sets(logits[TRUTH_PER_BATCH:], sets, semantic.UNKNOWN_WEIGHT),
         "imitation": semantic.IMITATION_WEIGHT * imitation,
     }
     return levels, instance_losses, semantic_losses

@@ -11,7 +11,7 @@ from torch import nn
 from fuse.analysis.profile import profile
 from fuse.cli import main
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
-from fuse.models.profile import count_flops, measure_memory
+from fuse.models.cost import count_flops, measure_memory
 
 IMAGE = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
 

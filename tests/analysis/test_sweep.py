@@ -24,7 +24,7 @@ NAMES = ("astronaut.jpg", "chelsea.jpg", "hopper.jpg")
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A run over three of the examples with kept predictions."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for name in NAMES:
         shutil.copy(ROOT / "examples" / "images" / name, folder)
     out = folder / "out"
@@ -38,7 +38,7 @@ def test_each_setting_scores_as_combine_and_evaluate_do(kept, tmp_path):
     for number, setting in enumerate(result.settings):
         out = tmp_path / str(number)
         fusion = setting.fusion
-        api.combine_saved(
+        api.combine(
             out,
             predictions=kept,
             score_threshold=fusion.score_threshold,
@@ -73,7 +73,7 @@ def test_each_rule_scores_as_combine_and_evaluate_do(kept, tmp_path):
     for number, setting in enumerate(result.settings):
         out = tmp_path / str(number)
         overrides = [f"fusion.{key}={value}" for key, value in setting.point.items()]
-        api.combine_saved(out, predictions=kept, overrides=overrides)
+        api.combine(out, predictions=kept, overrides=overrides)
         images = api.evaluate(TRUTH, out).images
         scored = [image.stats for image in images if Path(image.file_name).name in NAMES]
         expected = summarize(sum_stats(scored), load_space("coco_super"))
@@ -172,7 +172,7 @@ def test_a_threshold_below_what_was_kept_is_refused(kept, tmp_path):
     with pytest.raises(ConfigError, match=message):
         api.sweep(kept, TRUTH, ["score_threshold=0.01,0.5"])
     with pytest.raises(ConfigError, match=message):
-        api.combine_saved(tmp_path / "out", predictions=kept, score_threshold=0.01)
+        api.combine(tmp_path / "out", predictions=kept, score_threshold=0.01)
 
 
 def test_a_wrong_value_is_found_before_any_work(kept):

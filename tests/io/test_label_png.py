@@ -8,8 +8,7 @@ from dataset_folders import write_png
 from PIL import Image
 
 from fuse.errors import CocoFormatError
-from fuse.io.label_png import read_label_colors, read_labels
-from fuse.io.png import read_png_header
+from fuse.io.png import read_label_colors, read_labels, read_png_header
 
 read_wide_labels = partial(read_labels, bits=(16,))
 read_any_labels = partial(read_labels, bits=(8, 16))

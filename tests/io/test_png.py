@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from real_data import COCO_ANNOTATIONS, needs_real_data
-from reference.png_rows import FILTERS, filter_row
+from reference.png_rows import FILTERS, filter_row, ids_to_rgb
 
 from fuse.errors import CocoFormatError
 from fuse.io.png import encode_id_map, read_id_map, read_id_map_file, write_id_map
-from fuse.ops.ids import ids_to_rgb
 from fuse.types import MAX_SEGMENT_ID
 
 ids = st.sampled_from([0, 1, 2, 255, 256, 65535, 65536, 2**23, MAX_SEGMENT_ID])

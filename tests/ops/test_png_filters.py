@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.png_rows import FILTERS, filter_row
+from reference.png_rows import FILTERS, filter_row, ids_to_rgb
 
-from fuse.ops.ids import ids_to_rgb
 from fuse.ops.png_filters import BLOCK, unfilter_rows
 
 

@@ -24,7 +24,7 @@ KILLS = 50
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Each example image a few times, in folders."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for number in range(COPIES):
         shutil.copytree(EXAMPLES, folder / str(number))
     return folder
@@ -171,7 +171,7 @@ def test_a_image_that_vanishes_after_listing_fails_alone(tmp_path):
 
 
 def test_failed_images_are_tried_again_only_when_asked(tmp_path):
-    images = tmp_path / "photos"
+    images = tmp_path / "images"
     images.mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", images / "a.jpg")
     (images / "b.jpg").write_bytes(b"")

@@ -12,8 +12,9 @@ import pytest
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
-from fuse.runs.folder import RunFolder, read_records
-from fuse.runs.records import ImageTask, JournalRecord
+from fuse.runs.folder import RunFolder
+from fuse.runs.journal import JournalRecord, read_records
+from fuse.runs.tasks import ImageTask
 from fuse.types import SegmentInfo
 
 SETTINGS = {"pipeline": {"name": "tiny", "fusion": {"score_threshold": 0.5}}, "fuse": "0.1.0"}
@@ -26,11 +27,11 @@ FAILED = JournalRecord('b\n".jpg', error="cut short")
 @pytest.mark.parametrize("record", [DONE, FAILED], ids=["done", "failed"])
 def test_a_record_survives_the_journal(tmp_path, record):
     with RunFolder(tmp_path / "out", SETTINGS) as folder:
-        folder.append(record)
-        assert folder.read_record(record.file_name) == record
+        folder.journal.append(record)
+        assert folder.journal.read(record.file_name) == record
     with RunFolder(tmp_path / "out", SETTINGS) as folder:
-        assert folder.read_record(record.file_name) == record
-        assert folder.is_done(record.file_name) == (record.error is None)
+        assert folder.journal.read(record.file_name) == record
+        assert folder.journal.is_done(record.file_name) == (record.error is None)
 
 
 def test_a_folder_without_a_journal_is_no_run(tmp_path):
@@ -40,24 +41,24 @@ def test_a_folder_without_a_journal_is_no_run(tmp_path):
 
 def test_the_last_record_of_a_image_counts(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(JournalRecord(DONE.file_name, error="vanished"))
-        assert not folder.is_done(DONE.file_name)
-        folder.append(DONE)
-        assert folder.is_done(DONE.file_name)
+        folder.journal.append(JournalRecord(DONE.file_name, error="vanished"))
+        assert not folder.journal.is_done(DONE.file_name)
+        folder.journal.append(DONE)
+        assert folder.journal.is_done(DONE.file_name)
 
 
 @pytest.mark.parametrize("kept", range(1, 30, 7))
 def test_a_torn_last_line_is_forgotten(tmp_path, kept):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(DONE)
-        folder.append(FAILED)
+        folder.journal.append(DONE)
+        folder.journal.append(FAILED)
     journal = tmp_path / "records.jsonl"
     first, second = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(first + second[:kept])
     with RunFolder(tmp_path, SETTINGS) as folder:
-        assert folder.is_done(DONE.file_name)
-        assert not folder.is_done(FAILED.file_name)
-        folder.append(FAILED)
+        assert folder.journal.is_done(DONE.file_name)
+        assert not folder.journal.is_done(FAILED.file_name)
+        folder.journal.append(FAILED)
     assert journal.read_bytes() == first + second
 
 
@@ -68,16 +69,16 @@ def test_other_settings_are_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=message):
         RunFolder(tmp_path, other)
     with RunFolder(tmp_path, other, overwrite=True) as folder:
-        assert not folder.is_done(DONE.file_name)
+        assert not folder.journal.is_done(DONE.file_name)
 
 
 def test_overwrite_deletes_a_run_and_nothing_else(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(DONE)
+        folder.journal.append(DONE)
     (tmp_path / "panoptic" / "old.png").write_bytes(b"png")
     (tmp_path / "mine.txt").write_text("keep")
     with RunFolder(tmp_path, SETTINGS, overwrite=True) as folder:
-        assert not folder.is_done(DONE.file_name)
+        assert not folder.journal.is_done(DONE.file_name)
     assert not (tmp_path / "panoptic" / "old.png").exists()
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
@@ -110,7 +111,7 @@ def test_a_file_is_no_folder(tmp_path):
 
 def test_a_broken_journal_names_the_line(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(DONE)
+        folder.journal.append(DONE)
     with (tmp_path / "records.jsonl").open("a") as journal:
         journal.write("nonsense\n")
     with pytest.raises(CocoFormatError, match=r"records\.jsonl, line 2"):
@@ -120,9 +121,9 @@ def test_a_broken_journal_names_the_line(tmp_path):
 def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path):
     tasks = [ImageTask(None, f"{n}.jpg", f"{n}.png", n) for n in (1, 2, 3)]
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(JournalRecord("3.jpg", (3, 4), (SEGMENT,)))
-        folder.append(JournalRecord("2.jpg", error="cut short"))
-        folder.append(JournalRecord("1.jpg", (3, 4)))
+        folder.journal.append(JournalRecord("3.jpg", (3, 4), (SEGMENT,)))
+        folder.journal.append(JournalRecord("2.jpg", error="cut short"))
+        folder.journal.append(JournalRecord("1.jpg", (3, 4)))
         folder.write_maps(tasks, SPACE)
         folder.write_summary({"photos": 2})
     dataset = read_panoptic_json(tmp_path)
@@ -139,16 +140,16 @@ def test_the_panoptic_json_holds_what_is_done_in_the_order_of_the_tasks(tmp_path
 
 def test_a_forgotten_image_is_neither_done_nor_failed(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(DONE)
-        folder.append(FAILED)
-        assert folder.find_record(FAILED.file_name) == FAILED
-        folder.forget(DONE.file_name)
-        folder.forget(FAILED.file_name)
+        folder.journal.append(DONE)
+        folder.journal.append(FAILED)
+        assert folder.journal.find(FAILED.file_name) == FAILED
+        folder.journal.forget(DONE.file_name)
+        folder.journal.forget(FAILED.file_name)
     with RunFolder(tmp_path, SETTINGS) as folder:
         for record in (DONE, FAILED):
-            assert folder.find_record(record.file_name) is None
-        folder.append(DONE)
-        assert folder.is_done(DONE.file_name)
+            assert folder.journal.find(record.file_name) is None
+        folder.journal.append(DONE)
+        assert folder.journal.is_done(DONE.file_name)
     assert [record.file_name for record in read_records(tmp_path)] == [DONE.file_name]
 
 
@@ -161,7 +162,7 @@ PART = f".{'0123456789abcdef' * 2}.part"
 def test_what_a_killed_process_had_begun_is_cleared_away(tmp_path, record, place):
     with RunFolder(tmp_path, SETTINGS) as folder:
         if record:
-            folder.append(record)
+            folder.journal.append(record)
     part = tmp_path / place / PART
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(b"half")
@@ -191,7 +192,7 @@ def test_a_file_of_the_user_is_no_leftover(tmp_path):
 def test_overwriting_may_be_cut_off_at_any_deletion(tmp_path, monkeypatch, calls):
     out = tmp_path / "out"
     with RunFolder(out, SETTINGS) as folder:
-        folder.append(DONE)
+        folder.journal.append(DONE)
         folder.write_maps([ImageTask(None, DONE.file_name, "cats/ä.png", 1)], SPACE)
     for name in ("panoptic", "pictures", "predictions"):
         (out / name).mkdir(exist_ok=True)
@@ -215,14 +216,14 @@ def test_overwriting_may_be_cut_off_at_any_deletion(tmp_path, monkeypatch, calls
         with pytest.raises(KeyboardInterrupt):
             RunFolder(out, {**SETTINGS, "fuse": "0.2.0"}, overwrite=True)
     with RunFolder(out, SETTINGS) as folder:
-        done = folder.is_done(DONE.file_name)
+        done = folder.journal.is_done(DONE.file_name)
         assert done == (calls == 0)
         assert done <= (out / "panoptic" / "a").is_file()
 
 
 def test_a_damaged_journal_leaves_the_summary_of_the_run(tmp_path):
     with RunFolder(tmp_path, SETTINGS) as folder:
-        folder.append(DONE)
+        folder.journal.append(DONE)
         folder.write_summary({"photos": {"done": 1}})
     before = (tmp_path / "run.json").read_bytes()
     with (tmp_path / "records.jsonl").open("a") as journal:

@@ -31,7 +31,7 @@ class Job:
 
     def __init__(self, folder, names):
         rng = np.random.default_rng(1)
-        self.images, self.out = folder / "photos", folder / "out"
+        self.images, self.out = folder / "images", folder / "out"
         self.images.mkdir()
         self.truths = {name: panoptic_truth(rng, SIZE, SUPER, crowds=False) for name in names}
         self.gt = write_maps(folder / "gt.json", self.truths, SUPER, first_id=100)
@@ -154,13 +154,15 @@ def test_a_run_without_ground_truth_is_scored_by_the_names_of_its_images(tmp_pat
         assert [finding.code for finding in evaluation.findings] == ["run-renumbered", "pred-extra"]
 
 
-def test_files_of_other_tools_are_paired_by_image_id(tmp_path):
-    """As COCO does, with a warning where the names say otherwise."""
+def test_files_of_other_tools_are_paired_by_name_and_officially_by_image_id(tmp_path):
     job = Job(tmp_path, ["a.jpg", "b.jpg"])
     pred = write_maps(
         tmp_path / "pred.json", dict(reversed(job.truths.items())), SUPER, first_id=100
     )
     evaluation = api.evaluate(job.gt, pred)
+    assert evaluation.result.things.pq == 1
+    assert [finding.code for finding in evaluation.findings] == ["pred-renumbered"]
+    evaluation = api.evaluate(job.gt, pred, official=True)
     assert evaluation.result.things.pq < 1
     assert [finding.code for finding in evaluation.findings] == ["other-photo"]
 

@@ -17,7 +17,7 @@ OPTIONS = {"device": "cpu", "keep_predictions": True, "pictures": True}
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for name in NAMES:
         shutil.copy(EXAMPLES / name, folder)
     return folder

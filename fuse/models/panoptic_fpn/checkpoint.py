@@ -21,11 +21,10 @@ from torch import Tensor
 
 from fuse.errors import ModelError, ModelNotFoundError, suggest
 from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.hashes import check_file, read_weights
+from fuse.models.weights.loading import check_file, read_weights
 from fuse.models.weights.sources import (
     NeededWeights,
     describe_file,
-    describe_url,
     list_shipped_weights,
     read_catalog,
 )
@@ -95,7 +94,7 @@ def describe_checkpoint(weights: str) -> NeededWeights:
     """Where a published checkpoint or a file is looked for; nothing is fetched."""
     for row in PUBLISHED:
         if row.weights == weights:
-            return describe_url(row.source, row.known_hash)
+            return row.describe()
     return describe_file(weights)
 
 

@@ -20,7 +20,7 @@ from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
 from fuse.models.panoptic_fpn.designs import DESIGNS, FpnDesign
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
 from fuse.models.panoptic_fpn.net import BOX_CELLS, MASK_CELLS, PanopticFpnNet
-from fuse.models.weights.hashes import check_file, hash_files, load_state
+from fuse.models.weights.loading import check_file, hash_files, load_state
 from fuse.models.weights.tiny import fold_batch_norm
 from fuse.types import Instances, Int32Array, LabelSpace, NamedImage
 

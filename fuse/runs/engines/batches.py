@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 
 from fuse.clock import StageClock
 from fuse.errors import FuseError
 from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.models.runtime import is_out_of_memory
 from fuse.runs.worker import LoadedImage
+from fuse.threads import map_ahead
 
 MAX_AUTO_BATCH = 64  # beyond it no GPU gains
 
@@ -51,21 +52,14 @@ class BatchPredictor:
         self.batch_size = batch_size or 1
         self.lanes = lanes
 
-    def predict_all(self, reads: Iterable[LoadedImage]) -> Iterator[Predicted]:
+    def predict_all(self, reads: Iterable[LoadedImage]) -> Generator[Predicted, None, None]:
         """Each image with what the nets say of it, in order."""
-        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="nets")
-        pending: deque[Future[list[Predicted]]] = deque()
-        try:
-            for batch in self._cut(reads):
-                pending.append(pool.submit(self.predict, batch))
-                # A lane alone is waited for, as the size of the next batch depends on this one;
-                # several have batches at hand while the oldest is not done.
-                while len(pending) > 2 * (self.lanes - 1):
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        # A lane alone is waited for, as the size of the next batch depends on this one; several
+        # have batches at hand while the oldest is not done.
+        limit = 2 * self.lanes - 1
+        batches = map_ahead(self.predict, self._cut(reads), self.lanes, lambda: limit)
+        with closing(batches):
+            yield from chain.from_iterable(batches)
 
     def _cut(self, reads: Iterable[LoadedImage]) -> Iterator[list[LoadedImage]]:
         """The images in batches."""

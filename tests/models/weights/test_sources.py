@@ -6,11 +6,10 @@ import pytest
 import torch
 from torchvision.models import detection, segmentation
 
-from fuse.models.weights.published import list_published
+from fuse.models.adapters.torchvision_nets import list_published
 from fuse.models.weights.sources import (
     choose_weights_dir,
     describe_file,
-    describe_published,
     describe_repository,
     describe_url,
     find_in_catalog,
@@ -48,9 +47,9 @@ def test_a_full_hash_of_the_catalog_comes_before_the_start_in_a_file_name():
     row = find_in_catalog(
         "torchvision", {"architecture": "maskrcnn_resnet50_fpn_v2", "weights": "COCO_V1"}
     )
-    assert describe_url(row.source, "sha256:73cbd019").known_hash == row.known_hash
+    assert describe_url(row.source).known_hash == row.known_hash
     assert len(row.known_hash) == len("sha256:") + 64
-    assert describe_url("https://host/net-abcd.pth", "sha256:abcd").known_hash == "sha256:abcd"
+    assert describe_url("https://host/net-abcd.pth").known_hash == "sha256:abcd"
 
 
 def test_a_hash_of_the_catalog_is_that_of_a_pinned_commit_only():
@@ -64,7 +63,7 @@ def test_a_hash_of_the_catalog_is_that_of_a_pinned_commit_only():
 
 def test_what_the_catalog_lacks_is_none_of_its_own():
     assert find_in_catalog("torchvision", {"architecture": "x", "weights": "COCO_V1"}) is None
-    assert describe_published("smp", {"weights": "tiny_semantic"}) is None
+    assert find_in_catalog("smp", {"weights": "tiny_semantic"}) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,7 @@ def test_a_weights_folder_takes_the_place_of_both(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))
     assert choose_weights_dir(None) == tmp_path
     assert choose_weights_dir(Path("other")) == Path("other")
-    url = describe_url("https://host/net-abcd.pth", "sha256:abcd").move_to(tmp_path)
+    url = describe_url("https://host/net-abcd.pth").move_to(tmp_path)
     assert (url.path, url.is_present) == (tmp_path / "net-abcd.pth", False)
     repository = describe_repository("owner/net").move_to(tmp_path)
     assert repository.path == tmp_path / "owner" / "net"
@@ -105,6 +104,7 @@ def test_a_weights_folder_takes_the_place_of_both(tmp_path, monkeypatch):
 def test_shipped_weights_and_files_are_not_fetched(tmp_path):
     for needed in (describe_file("tiny_semantic"), describe_file(str(tmp_path / "net.pth"))):
         assert not needed.is_remote
+        assert needed.move_to(tmp_path / "weights") == needed
     assert describe_file("tiny_semantic").is_present
     assert not describe_file(str(tmp_path / "none.pth")).is_present
 
