@@ -46,7 +46,7 @@ TRUTH_PER_BATCH = 2  # views with panoptic truth; the others have objects and a 
 PEAK_LR = 3e-4
 WEIGHT_DECAY = 0.03
 TRAINED_PROPOSALS = (600, 300)  # before and after suppression
-EVALUATE_SECONDS = 1200.0
+EVALUATE_SECONDS = 2400.0
 
 View = tuple[Tensor, Target, Tensor]
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fuse.errors import ModelError, ModelNotFoundError, suggest
 from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.loading import check_file, read_weights
+from fuse.models.weights.loading import NetHeader, check_file, read_weights
 from fuse.models.weights.sources import (
     NeededWeights,
     describe_file,
@@ -98,9 +98,9 @@ def describe_checkpoint(weights: str) -> NeededWeights:
     return describe_file(weights)
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself (`NetHeader`); detectron2's say nothing."""
-    return read_weights(path)[1] if path.suffix == ".safetensors" else {}
+def read_header(path: Path) -> NetHeader:
+    """What a checkpoint says of itself; detectron2's say nothing."""
+    return read_weights(path)[1] if path.suffix == ".safetensors" else NetHeader()
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

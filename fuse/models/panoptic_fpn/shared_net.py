@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -20,7 +19,7 @@ from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
 from fuse.models.panoptic_fpn.designs import DESIGNS, FpnDesign
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
 from fuse.models.panoptic_fpn.net import BOX_CELLS, MASK_CELLS, PanopticFpnNet
-from fuse.models.weights.loading import check_file, hash_files, load_state
+from fuse.models.weights.loading import NetHeader, check_file, hash_files, load_state
 from fuse.models.weights.tiny import fold_batch_norm
 from fuse.types import Instances, Int32Array, LabelSpace, NamedImage
 
@@ -59,7 +58,7 @@ class SharedNet:
     def __init__(
         self,
         state: dict[str, Tensor],
-        about: Mapping[str, Any],
+        about: NetHeader,
         path: Path,
         weights_hash: str,
         device: str,
@@ -77,8 +76,8 @@ class SharedNet:
         fold_batch_norm(net.backbone)
         self.net = _speed_up(runtime.place(net, device), device, precision)
         self._sizes = (
-            sizes[0] or about.get("min_size", self._design.min_size),
-            sizes[1] or about.get("max_size", self._design.max_size),
+            sizes[0] or about.min_size or self._design.min_size,
+            sizes[1] or about.max_size or self._design.max_size,
         )
         self._kept = _KeptFeatures()
 
@@ -176,9 +175,9 @@ class SharedNet:
         return logits[places, class_index].sigmoid()
 
 
-def find_space(about: Mapping[str, Any]) -> LabelSpace:
+def find_space(about: NetHeader) -> LabelSpace:
     """The label space that a file names; detectron2's name none."""
-    return load_space(about.get("label_space", DETECTRON2_SPACE))
+    return load_space(about.label_space or DETECTRON2_SPACE)
 
 
 def list_category_ids(space: LabelSpace) -> tuple[Int32Array, Int32Array]:
@@ -187,7 +186,7 @@ def list_category_ids(space: LabelSpace) -> tuple[Int32Array, Int32Array]:
     return things, np.array([0, *space.stuff_ids], dtype=np.int32)
 
 
-def find_design(state: Mapping[str, Tensor], about: Mapping[str, Any], path: Path) -> FpnDesign:
+def find_design(state: Mapping[str, Tensor], about: NetHeader, path: Path) -> FpnDesign:
     """How the net of a state is built: the file says so, or the depth of its ResNet does.
 
     Args:
@@ -198,8 +197,8 @@ def find_design(state: Mapping[str, Tensor], about: Mapping[str, Any], path: Pat
     Raises:
         ModelError: they belong to another net.
     """
-    if about.get("architecture") in DESIGNS:
-        return DESIGNS[about["architecture"]]
+    if about.architecture in DESIGNS:
+        return DESIGNS[about.architecture]
     blocks = len({key.split(".")[3] for key in state if key.startswith("backbone.body.layer3.")})
     depths = {6: 50, 23: 101}  # by the blocks of the third stage
     if blocks not in depths:
@@ -212,7 +211,7 @@ def find_design(state: Mapping[str, Tensor], about: Mapping[str, Any], path: Pat
     return DESIGNS[f"resnet{depths[blocks]}"]
 
 
-def build_net(state: dict[str, Tensor], about: Mapping[str, Any], path: Path) -> PanopticFpnNet:
+def build_net(state: dict[str, Tensor], about: NetHeader, path: Path) -> PanopticFpnNet:
     """The net with these weights.
 
     Args:
