@@ -10,10 +10,9 @@ from pathlib import Path
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.files import open_whole, write_whole
-from fuse.labels import LabelMap, name_targets
-from fuse.labels.map_files import ALSO, COLUMNS, check_writable
+from fuse.labels import LabelMap, label_map_to_csv
 
-PAIR_COLUMNS = ("above", "below")
+COLUMNS = ("above", "below")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise CocoFormatError(f"{path}: cannot be read as a table of pairs ({err})") from err
-    pairs = [tuple((row.get(column) or "").strip() for column in PAIR_COLUMNS) for row in rows]
+    pairs = [tuple((row.get(column) or "").strip() for column in COLUMNS) for row in rows]
     for line, (above, below) in enumerate(pairs, start=2):
         if not above or not below:
             raise CocoFormatError(f"{path}, line {line}: give the columns above and below")
@@ -75,15 +74,10 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
         LabelSpaceError: a category of the target is called ``void``.
         OSError: the folder is missing or not writable.
     """
-    check_writable(label_map.target)
+    text = label_map_to_csv(label_map)
     if path.exists():
         raise DataError(f"{path} is there already; give another name, or delete it")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, ALSO))
-    for source, (target, *further) in name_targets(label_map).items():
-        writer.writerow((source, target, "|".join(further)))
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, text.encode())
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -10,17 +10,17 @@ from fuse.labels.apply import (
     map_logits,
     map_panoptic,
 )
-from fuse.labels.map_files import (
-    draft_label_map,
-    find_label_map,
-    list_maps,
-    read_label_map,
-)
-from fuse.labels.mapping import (
+from fuse.labels.maps import (
     LabelMap,
+    draft_label_map,
     find_choices,
+    find_label_map,
+    find_truth_map,
+    label_map_to_csv,
+    list_maps,
     name_targets,
     parse_targets,
+    read_label_map,
 )
 from fuse.labels.partners import load_partners
 from fuse.labels.spaces import (
@@ -33,7 +33,6 @@ from fuse.labels.spaces import (
     read_space,
     resolve_classes,
 )
-from fuse.labels.truth_map import find_truth_map
 
 __all__ = [
     "LabelMap",
@@ -44,6 +43,7 @@ __all__ = [
     "find_space_file",
     "find_truth_map",
     "identify_space",
+    "label_map_to_csv",
     "list_maps",
     "list_spaces",
     "load_category_ids",

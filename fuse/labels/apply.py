@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fuse.labels.mapping import LabelMap
+from fuse.labels.maps import LabelMap
 from fuse.ops.argmax import merge_classes
 from fuse.types import (
     BoxMasks,

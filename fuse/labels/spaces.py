@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -135,23 +135,39 @@ def read_space(path: Path) -> LabelSpace:
 def _read_rows(path: Path) -> list[tuple[int, Category]]:
     """(class_index, category) of each row, in the file's order."""
     rows: dict[int, Category] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise LabelSpaceError(f"{path}: the first line must read {','.join(COLUMNS)}")
-            for row in reader:
-                class_index, category = _parse_row(row, reader.line_num, path)
-                if class_index in rows:
-                    raise LabelSpaceError(
-                        f"{path}, line {reader.line_num}: class_index {class_index} stands twice"
-                    )
-                rows[class_index] = category
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise LabelSpaceError(f"{path}: the label space cannot be read ({err})") from err
+    for line, row in read_csv(path, "label space", COLUMNS):
+        class_index, category = _parse_row(row, line, path)
+        if class_index in rows:
+            raise LabelSpaceError(f"{path}, line {line}: class_index {class_index} stands twice")
+        rows[class_index] = category
     if not rows:
         raise LabelSpaceError(f"{path}: the label space has no categories")
     return list(rows.items())
+
+
+def read_csv(
+    path: Path, what: str, *headers: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, values by column) of each row of a CSV file.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        headers: what its first line may be.
+
+    Raises:
+        LabelSpaceError: the file cannot be read, or its first line is another.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            if tuple(reader.fieldnames or ()) not in headers:
+                wanted = " or ".join(map(",".join, headers))
+                raise LabelSpaceError(f"{path}: the first line must read {wanted}")
+            for row in reader:
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise LabelSpaceError(f"{path}: the {what} cannot be read ({err})") from err
 
 
 def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Category]:
@@ -180,9 +196,7 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
 
 def is_shipped(space: LabelSpace) -> bool:
     """Whether a space is the shipped one of its name, not a user's that is called the same."""
-    return space.name in list_spaces() and _keys(space.categories) == _keys(
-        load_space(space.name).categories
-    )
+    return space.name in list_spaces() and _keys(space.categories) == _shipped_keys(space.name)
 
 
 def contains(space: LabelSpace, categories: Iterable[Category]) -> bool:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from types import NoneType, TracebackType
+from types import NoneType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -32,7 +32,7 @@ from fuse.io.files import (
 from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
 from fuse.runs.journal import Journal
-from fuse.runs.tasks import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask
+from fuse.runs.tasks import IMAGE_DIRS, PNG_DIR, ImageTask
 from fuse.types import LabelSpace
 
 LOCK_FILE = ".lock"
@@ -45,10 +45,7 @@ TABLES: dict[str, tuple[type, ...]] = {
     "files": (str,),
     "failed": (str,),
 }
-WRITTEN = (
-    *(PNG_DIR, PICTURE_DIR, PREDICTION_DIR),
-    *(RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE),
-)
+WRITTEN = (*IMAGE_DIRS, RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE)
 
 
 class RunFolder:
@@ -84,7 +81,7 @@ class RunFolder:
         self.journal = Journal(path)
         # The first to be written, so that a process killed from here on leaves what is known as
         # a run.
-        write_json(path / RUN_FILE, {"settings": settings})
+        _write_json(path / RUN_FILE, {"settings": settings})
         (path / PNG_DIR).mkdir(exist_ok=True)
         self._settings = settings
         self._files: dict[str, str] = {}
@@ -93,12 +90,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.journal.close()
         self._lock.release()
 
@@ -111,7 +103,7 @@ class RunFolder:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write run.json: the settings, and what became of the run."""
-        write_json(
+        _write_json(
             self.path / RUN_FILE, {"settings": self._settings, "files": self._files, **summary}
         )
 
@@ -130,7 +122,7 @@ def remove_unfinished(path: Path) -> None:
     """Delete what killed processes had begun to write into a run's folder."""
     for part in find_parts(path):
         part.unlink(missing_ok=True)
-    for name in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
+    for name in IMAGE_DIRS:
         for part in find_parts(path / name, below=True):
             part.unlink(missing_ok=True)
 
@@ -179,7 +171,7 @@ def restore_space(settings: Mapping[str, Any], dataset: PanopticDataset) -> Labe
     return LabelSpace(Path(name).stem, (dataset.own_space or dataset.space).categories)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON file for people and machines, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
@@ -192,7 +184,7 @@ def _remove_run(path: Path) -> None:
     """
     for name in (JOURNAL_FILE, PANOPTIC_FILE):
         (path / name).unlink(missing_ok=True)
-    for folder in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
+    for folder in IMAGE_DIRS:
         if (path / folder).is_dir():
             shutil.rmtree(path / folder)
 

@@ -125,8 +125,7 @@ class Journal:
 
     def read(self, file_name: str) -> JournalRecord:
         """What became of an image; KeyError where it was not tried."""
-        self._file.seek(self._lines[file_name].offset)
-        return _parse_record(self._file.readline(), self._path)
+        return _read_record(self._file, self._lines[file_name], self._path)
 
     def find_finished(self, task: ImageTask, *, retry_failed: bool) -> JournalRecord | None:
         """What an earlier run made of an image; None where it is to be done, or done again.
@@ -168,11 +167,10 @@ def read_records(folder: Path) -> Iterator[JournalRecord]:
     path = folder / JOURNAL_FILE
     if not path.is_file():
         raise DataError(f"{folder} holds no journal {JOURNAL_FILE}, so no whole run")
-    lines = _find_lines(path)
-    with path.open("rb") as journal:
-        for line in sorted(lines.values(), key=lambda line: line.offset):
-            journal.seek(line.offset)
-            yield _parse_record(journal.readline(), path)
+    lines = sorted(_find_lines(path).values(), key=lambda line: line.offset)
+    with path.open("rb") as file:
+        for line in lines:
+            yield _read_record(file, line, path)
 
 
 def _find_lines(path: Path) -> dict[str, _Line]:
@@ -201,9 +199,10 @@ def _find_lines(path: Path) -> dict[str, _Line]:
     return lines
 
 
-def _parse_record(line: bytes, path: Path) -> JournalRecord:
-    """The record in a line of a journal; CocoFormatError names the image where it is none."""
-    entry = parse_object(line, str(path))
+def _read_record(file: BinaryIO, line: _Line, path: Path) -> JournalRecord:
+    """The record at a line; CocoFormatError names the image where it is none."""
+    file.seek(line.offset)
+    entry = parse_object(file.readline(), str(path))
     try:
         return JournalRecord.from_json(entry)
     except CocoFormatError as err:

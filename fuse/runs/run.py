@@ -113,7 +113,7 @@ def run(
         gt: COCO panoptic JSON to score against.
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each image with its semantic map, instances and fused map.
-        keep_predictions: also write what the nets said, for other rules and thresholds; finds
+        keep_predictions: also write what the nets predicted, for other rules and thresholds; finds
             instances down to a score of `fuse.inference.prediction.LOWEST_SAVED_SCORE`.
         batch_size: images per call of the nets; by default one on a CPU, and on a GPU as many
             as fit.
@@ -172,7 +172,7 @@ def run(
         result = RunResult(
             options.out, done, tried, failed, seconds, unknown=unknown, pictures=pictures
         )
-        return _score(result, folder, started, scorer, scores)
+        return _write_result(result, folder, started, scorer, scores)
 
 
 def _take_shard(tasks: list[ImageTask], shard: tuple[int, int]) -> list[ImageTask]:
@@ -278,7 +278,7 @@ def _collect(
     )
 
 
-def _score(
+def _write_result(
     result: RunResult,
     folder: RunFolder,
     engine: Engine,

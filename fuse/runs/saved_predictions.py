@@ -1,4 +1,4 @@
-"""A run whose predictions were kept: what the nets said, to be fused again by any rule."""
+"""The predictions of both nets that a run kept, to be fused again by any rule."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SavedPredictions:
         return find_choices(self.targets["instance"])
 
     def load(self, image_id: ImageId) -> ImagePrediction:
-        """What the nets said of an image.
+        """What the nets predicted for an image.
 
         Raises:
             CocoFormatError: the file is missing, damaged, of an image of another size, or speaks
@@ -106,14 +106,16 @@ class SavedPredictions:
         Raises:
             CocoFormatError: the file is missing or damaged, or its categories are not the run's.
         """
-        kept = self.load(image_id)
+        predicted = self.load(image_id)
         try:
-            semantic = kept.label()
-            weighs = any(METHODS[fusion.rule].uses_class_logits for fusion in fusions)
-            class_logits = compute_class_logits(semantic, self.space) if weighs else None
-            image, choices = (semantic, kept.instances, self.space), self.choices
+            semantic, instances, choices = predicted.label(), predicted.instances, self.choices
+            class_logits = None
+            if any(METHODS[fusion.rule].uses_class_logits for fusion in fusions):
+                class_logits = compute_class_logits(semantic, self.space)  # once for all rules
             for fusion in fusions:
-                yield fuse_image(*image, fusion, choices, class_logits=class_logits)
+                yield fuse_image(
+                    semantic, instances, self.space, fusion, choices, class_logits=class_logits
+                )
         except ValueError as err:
             raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
 

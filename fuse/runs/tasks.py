@@ -16,6 +16,7 @@ from fuse.io.listing import list_images, png_names
 PNG_DIR = "panoptic"
 PICTURE_DIR = "pictures"
 PREDICTION_DIR = "predictions"
+IMAGE_DIRS = (PNG_DIR, PICTURE_DIR, PREDICTION_DIR)  # in which each image may have a file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One image: read it, and from what the nets said make its map, its record and its score."""
+"""One image: read it, then fuse, write, record and score what the nets predicted for it."""
 
 from __future__ import annotations
 
@@ -37,16 +37,7 @@ class RunOptions:
 
     Attributes:
         config: the preset.
-        device: where the nets run.
-        weights_dir: where published weights lie; see `fuse.inference.fetch.fetch`.
-        out: the run's output folder.
-        gt: COCO panoptic JSON to score against, if any.
-        gt_dir: its PNGs, where they are not in the folder of its name.
-        pictures: whether to write a picture of each image beside its map.
-        keep_predictions: whether to write what the nets said of it too.
-        batch_size: images per call of the nets; None takes one on a CPU, and on a GPU as many
-            as fit.
-        timeout: seconds after which an image that is still being read has failed.
+        device and the others: see the arguments of `fuse.runs.run.run`.
 
     Raises:
         ConfigError: the timeout is not above 0.
@@ -169,7 +160,7 @@ class ImageWorker:
             the end of the process, when torch's tensors can no longer be freed on that thread.
 
     Args:
-        pipeline: labels and fuses what its nets said.
+        pipeline: fuses what its nets predicted.
         options: where files go, and which are written.
         clock: where the seconds go.
         scorer: ground truth to score against, if any.
@@ -234,7 +225,7 @@ class ImageWorker:
         if self._scorer and task.image_id in self._scorer.truth.annotations:
             try:
                 truth = self._scorer.load(task.image_id, fused.size)
-            except CocoFormatError:  # the score says what is wrong
+            except CocoFormatError:  # in the notes of the score
                 truth = None
         return render_overview(
             image,

@@ -188,6 +188,22 @@ def test_a_file_of_the_user_is_no_leftover(tmp_path):
         (tmp_path / name).unlink()
 
 
+def test_a_run_resumes_where_an_image_is_new_or_its_map_has_another_name(tmp_path):
+    done = ImageTask(None, DONE.file_name, "cats/ä.png", 1)
+    renamed = ImageTask(None, DONE.file_name, "cats/ä.jpg.png", 1)
+    failed = ImageTask(None, FAILED.file_name, "b.png", 2)
+    new = ImageTask(None, "new.jpg", "new.png", 3)
+    with RunFolder(tmp_path, SETTINGS) as folder:
+        folder.journal.append(DONE)
+        folder.journal.append(FAILED)
+        for retry_failed in (False, True):
+            found = [
+                folder.journal.find_finished(task, retry_failed=retry_failed)
+                for task in (done, renamed, failed, new)
+            ]
+            assert found == [DONE, None, None if retry_failed else FAILED, None]
+
+
 @pytest.mark.parametrize("calls", range(5))
 def test_overwriting_may_be_cut_off_at_any_deletion(tmp_path, monkeypatch, calls):
     out = tmp_path / "out"

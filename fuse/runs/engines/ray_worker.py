@@ -1,4 +1,4 @@
-"""What runs in each process of the Ray engine: a local engine, told its images call by call."""
+"""What runs in each process of the Ray engine: a local engine that is given images by calls."""
 
 from __future__ import annotations
 
