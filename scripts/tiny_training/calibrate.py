@@ -40,6 +40,19 @@ def print_calibration(photos: list[Photo], root: Path, overrides: list[str]) -> 
         print(f"stuff area {area:.4f}: stuff {stuff:.2f}")
 
 
+def measure_pq(photos: list[Photo], root: Path, overrides: list[str]) -> dict[str, float]:
+    """Measure and print PQ on images with panoptic truth, by the preset's own thresholds."""
+    nets = Pipeline.load("tiny", overrides, device="cpu")
+    rule = nets.config.fusion
+    answers = list(predict_held_out(nets, photos, root))
+    things, stuff = score_rule(
+        nets, answers, rule.score_threshold, rule.overlap_threshold, rule.stuff_area
+    )
+    figures = {"pq_things": things, "pq_stuff": stuff, "pq": (12 * things + 15 * stuff) / 27}
+    print(figures, flush=True)
+    return figures
+
+
 def predict_held_out(nets: Pipeline, photos: list[Photo], root: Path) -> Iterator[Answer]:
     """Run the nets over photos and yield their answers beside the truth."""
     for photo in photos:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ModelError
-from fuse.models.weights.loading import check_file, read_weights
+from fuse.models.weights.loading import NetHeader, check_file, read_weights
 
 LEVELS = (2, 3, 4, 5)  # of the pyramid; level k has stride 2**k
 # detectron2's keys to ours, which are those of torchvision's modules; replaced in this order.
@@ -62,6 +62,11 @@ UNPICKLING_ERRORS = (
     AttributeError,
     OverflowError,
 )
+
+
+def read_header(path: Path) -> NetHeader:
+    """What a checkpoint says of itself; detectron2's say nothing."""
+    return read_weights(path)[1] if path.suffix == ".safetensors" else NetHeader()
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

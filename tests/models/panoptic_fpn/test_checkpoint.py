@@ -13,6 +13,7 @@ from reference.panoptic_fpn import list_tensors
 
 from fuse.errors import ModelError, ModelNotFoundError
 from fuse.models.panoptic_fpn.checkpoint import read_checkpoint, rename_key
+from fuse.models.panoptic_fpn.designs import DESIGNS
 from fuse.models.panoptic_fpn.net import PanopticFpnNet
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.sources import describe_named, list_published
@@ -153,7 +154,7 @@ def test_a_torch_checkpoint_of_detectron2_is_read(tmp_path):
 @pytest.mark.parametrize("depth", [50, 101])
 def test_every_tensor_of_the_published_layout_has_its_place(depth):
     with torch.device("meta"):
-        net = PanopticFpnNet(depth, stuff_classes=54, thing_classes=80)
+        net = PanopticFpnNet(DESIGNS[f"resnet{depth}"], stuff_classes=54, thing_classes=80)
     wanted = {
         key: tuple(tensor.shape)
         for key, tensor in net.state_dict().items()

@@ -24,6 +24,7 @@ from fuse.models.panoptic_fpn.adapters import PanopticFpnInstances, PanopticFpnS
 from fuse.models.panoptic_fpn.checkpoint import read_checkpoint
 from fuse.models.panoptic_fpn.shared_net import build_net
 from fuse.models.registry import create_semantic_model, find_needed_weights
+from fuse.models.weights.loading import NetHeader
 from fuse.models.weights.sources import list_published
 from fuse.types import SemanticLogits, SemanticPrediction
 
@@ -305,8 +306,8 @@ def test_weights_of_another_net_are_named(state, weights, tmp_path):
     with pytest.raises(ModelError, match="is a folder; name the weights file in it"):
         PanopticFpnSemantic("cpu", weights=str(tmp_path))
     with pytest.raises(ModelError, match=r"net\.pth.*res4.*starts with 'layer1\.weight'"):
-        build_net({"layer1.weight": torch.ones(1)}, tmp_path / "net.pth")
+        build_net({"layer1.weight": torch.ones(1)}, NetHeader(), tmp_path / "net.pth")
     fewer = read_checkpoint(tmp_path.parent / weights)
     fewer["semantic_head.predictor.weight"] = torch.ones(20, 128, 1, 1)
     with pytest.raises(ModelError, match=r"80 things, 53 stuff.*\(20, 128, 1, 1\), not \(54,"):
-        build_net(fewer, tmp_path / "net.pth")
+        build_net(fewer, NetHeader(), tmp_path / "net.pth")
