@@ -1,4 +1,8 @@
-"""Files and folders: paths and names, files that appear whole or not at all, a run's files."""
+"""Files and folders: paths and names, files that appear whole or not at all, a run's files.
+
+What writes raises OSError where a folder is missing or not writable, or the disk is full, and
+leaves nothing. What reads raises it for a file that is missing, cannot be read or is none.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +116,6 @@ def make_parent(root: Path, name: str) -> Path:
 
     Raises:
         DataError: a link on the way leads out of the root; nothing was made then.
-        OSError: the folder cannot be made.
     """
     path = root / name
     for folder in path.parents:
@@ -142,9 +145,6 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> str:
 
     Returns:
         SHA-256 of the content in hex, for whoever keeps a record of the file.
-
-    Raises:
-        OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
     with open_whole(path) as file:
         file.write(content)
@@ -164,7 +164,6 @@ def copy_whole(source: Path, target: Path, digest: str) -> None:
 
     Raises:
         DataError: it has another.
-        OSError: a file is missing, or cannot be read or written.
     """
     content = read_regular(source)
     if hashlib.sha256(content).hexdigest() != digest:
@@ -185,22 +184,14 @@ def _name_part(path: Path) -> Path:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file in hex.
-
-    Raises:
-        OSError: the file is missing, cannot be read, or is none.
-    """
+    """SHA-256 of a file in hex."""
     refuse_special(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file; a named pipe would block its reader for ever.
-
-    Raises:
-        OSError: the file is missing, cannot be read, or is none.
-    """
+    """The content of a regular file; a named pipe would block its reader for ever."""
     refuse_special(path)
     return path.read_bytes()
 
@@ -216,9 +207,6 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file aside in its own folder for writing; at the end, rename it into place.
 
     A reader, or a run that is cut off, sees the old file, the new one or none, never a part.
-
-    Raises:
-        OSError: the folder is missing or not writable, or the disk is full; nothing is left.
     """
     part = _name_part(path)
     try:
@@ -237,9 +225,6 @@ def write_pair_aside(path: Path) -> Iterator[Path]:
     At the end both take the places of those at ``path``, if there are any, which are deleted only
     then; where it comes to no end, they stay as they are. What a killed process left aside is
     cleared by the next that comes to its end.
-
-    Raises:
-        OSError: the folder is missing or not writable; nothing is left.
     """
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART_ENDING}")
     part.mkdir()
