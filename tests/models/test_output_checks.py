@@ -68,6 +68,26 @@ def test_right_answers_pass():
     assert floors == [0.25]
 
 
+def test_probabilities_of_a_plug_in_are_refused_until_it_says_what_they_are():
+    rng = np.random.default_rng(0)
+    raw = rng.normal(0, 3, (3, 5, 6))
+    probs = (np.exp(raw) / np.exp(raw).sum(0)).astype(np.float16)
+    for values in (
+        probs,
+        np.eye(3, dtype=np.float16)[rng.integers(0, 3, (5, 6))].transpose(2, 0, 1),
+    ):
+        answer = [SemanticLogits.half_pixel(np.ascontiguousarray(values), SIZE)]
+        model = semantic_model(answer)
+        with pytest.raises(ModelOutputError, match=r"sum to 1 over the classes.*activation"):
+            predict_semantic("net", model, IMAGES)
+        model.activation = "none"
+        assert predict_semantic("net", model, IMAGES) is answer
+    others = [raw, np.abs(raw), raw / 100 + 0.3, np.full((3, 5, 6), 0.5)]
+    for values in others:
+        answer = [SemanticLogits.half_pixel(values.astype(np.float16), SIZE)]
+        assert predict_semantic("net", semantic_model(answer), IMAGES) is answer
+
+
 def fail(images):
     raise MemoryError("9 GB")
 

@@ -9,6 +9,7 @@ Options that several kinds have mean the same in all of them:
     label_space, class_ids   what the net's classes are, see `fuse.labels.resolve_classes`
     mean, std, size, ...     how the net wants its images, see `semantic_net.ImageInput`
     align_corners            see `semantic_net.SemanticNet`
+    activation               see `semantic_net.ACTIVATIONS`
     precision                see `fuse.models.runtime.autocast`
 
 They raise ModelError where the weights are not there or do not fit, and ConfigError where an

@@ -56,6 +56,7 @@ class NetDescription:
     input: str | None = None
     output: str | None = None
     align_corners: bool = False
+    activation: Literal["none", "softmax", "sigmoid"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def load_net_file(
         device=device,
         precision="float32",  # a file's number format is its own
         batches=False,
+        activation=about.activation,
     )
 
 

@@ -110,6 +110,11 @@ class ImageInput:
         return F.pad(batch, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
 
 
+# What a semantic net may end in; "none" says that its answers are logits whatever they look like.
+ACTIVATIONS = ("none", "softmax", "sigmoid")
+LEAST_PROBABILITY = 1e-6  # a float16 logit of -13.8; less is nothing
+
+
 class SemanticNet:
     """A semantic model around any function from images to logits.
 
@@ -123,9 +128,15 @@ class SemanticNet:
         device: where forward runs; a module of torch is put there.
         precision: the number format of its dense layers, see `runtime.autocast`.
         batches: whether forward takes more than one image at a time.
+        activation: what the net ends in, see `ACTIVATIONS`; None where nobody said, and then what
+            looks like probabilities is refused.
 
     Attributes:
         net: forward, where it is a module of torch.
+        activation: as given.
+
+    Raises:
+        ConfigError: there is no such activation.
     """
 
     thread_safe = True
@@ -143,7 +154,13 @@ class SemanticNet:
         device: str,
         precision: str,
         batches: bool = True,
+        activation: str | None = None,
     ) -> None:
+        if activation not in (None, *ACTIVATIONS):
+            raise ConfigError(
+                f"{name}: activation {activation!r} is none of {', '.join(ACTIVATIONS)}"
+            )
+        self.activation = activation
         self.label_space = label_space
         self.category_ids = category_ids
         self.weights_hash = weights_hash
@@ -170,7 +187,7 @@ class SemanticNet:
             with self._autocast:
                 answer = self._forward(inputs.contiguous(memory_format=torch.channels_last))
             self._check(answer, len(images))
-            logits = answer.to(torch.float16).contiguous().cpu().numpy()
+            logits = self._undo_activation(answer).to(torch.float16).contiguous().cpu().numpy()
         size = images[0].size
         resized, padded = self._image_input.resized_size(size), inputs.shape[2:]
         return [crop_padding(one, size, resized, padded, self._align_corners) for one in logits]
@@ -184,6 +201,32 @@ class SemanticNet:
                 f"{self._name}: must answer with logits ({count}, {wanted[1]} classes, h, w), "
                 f"got {got}"
             )
+        if not answer.is_floating_point():
+            raise ModelOutputError(
+                f"{self._name}: answers with {answer.dtype}, as a net does that ends in an argmax; "
+                "export it without that"
+            )
+        if self.activation is None and look_like_sigmoids(answer):
+            raise ModelOutputError(
+                f"{self._name}: all of its answers lie in 0..1, as probabilities do; say what the "
+                'net ends in: activation = "sigmoid", "softmax", or "none" if these are logits'
+            )
+
+    def _undo_activation(self, answer: Tensor) -> Tensor:
+        """Logits whose softmax gives the net's probabilities back."""
+        if self.activation == "softmax":
+            return answer.float().clamp(min=LEAST_PROBABILITY).log()
+        if self.activation == "sigmoid":
+            return answer.float().logit(eps=LEAST_PROBABILITY)
+        return answer
+
+
+def look_like_sigmoids(answer: Tensor) -> bool:
+    """Whether all values lie in 0..1 and differ, which logits do not."""
+    if answer[:1, :, :1, :1].min() < 0:  # spares most nets the look at all values
+        return False
+    lowest, highest = answer.aminmax()
+    return bool(0 <= lowest < highest <= 1)
 
 
 def crop_padding(

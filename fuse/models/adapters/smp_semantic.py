@@ -58,6 +58,7 @@ def load_smp_semantic(
     max_size: int | None = None,
     size: Sequence[int] | None = None,
     align_corners: bool | None = None,
+    activation: str | None = None,
     precision: str = "auto",
 ) -> SemanticNet:
     """A net of segmentation-models-pytorch.
@@ -104,6 +105,7 @@ def load_smp_semantic(
         align_corners=own_align_corners if align_corners is None else align_corners,
         device=device,
         precision=precision,
+        activation=activation,
     )
 
 

@@ -50,6 +50,7 @@ def load_torchvision_semantic(
     class_ids: Sequence[int] | None = None,
     min_size: int = MIN_SIZE,
     max_size: int | None = None,
+    activation: str | None = None,
     precision: str = "auto",
 ) -> SemanticNet:
     """A semantic net of torchvision.
@@ -87,6 +88,7 @@ def load_torchvision_semantic(
         align_corners=False,
         device=device,
         precision=precision,
+        activation=activation,
     )
 
 

@@ -133,7 +133,7 @@ def test_impossible_inputs(options, message):
         ImageInput(**options)
 
 
-def make_model(forward, **options):
+def make_model(forward, activation=None, **options):
     space = load_space("coco_super")
     return SemanticNet(
         "toy net",
@@ -145,7 +145,45 @@ def make_model(forward, **options):
         align_corners=False,
         device="cpu",
         precision="float32",
+        activation=activation,
     )
+
+
+RAW = 3 * torch.randn(1, 2, 5, 7, generator=torch.Generator().manual_seed(0))
+IMAGE = NamedImage(np.zeros((10, 14, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("activation", "answer"),
+    [("softmax", RAW.softmax(1)), ("sigmoid", RAW.sigmoid()), ("none", RAW), (None, RAW)],
+)
+def test_whatever_a_net_ends_in_the_probabilities_are_its_own(activation, answer):
+    (semantic,) = make_model(lambda images: answer, activation).predict([IMAGE])
+    probs = torch.from_numpy(semantic.logits.astype(np.float32)).softmax(0)
+    np.testing.assert_allclose(probs, RAW[0].softmax(0), atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [RAW.softmax(1), RAW.sigmoid(), RAW.softmax(1).half(), (RAW > 0).float()],
+    ids=["softmax", "sigmoid", "float16", "one-hot"],
+)
+def test_what_looks_like_probabilities_is_refused_until_somebody_says_what_it_is(answer):
+    with pytest.raises(ModelOutputError, match=r'lie in 0..1.*activation = "sigmoid"'):
+        make_model(lambda images: answer).predict([IMAGE])
+    (semantic,) = make_model(lambda images: answer, "none").predict([IMAGE])
+    np.testing.assert_array_equal(semantic.logits, answer[0].half())
+
+
+def test_a_finished_label_map_is_no_answer():
+    labels = RAW.argmax(1, keepdim=True).expand(-1, 2, -1, -1)
+    with pytest.raises(ModelOutputError, match="ends in an argmax"):
+        make_model(lambda images: labels).predict([IMAGE])
+
+
+def test_an_activation_that_there_is_not():
+    with pytest.raises(ConfigError, match="'relu' is none of none, softmax, sigmoid"):
+        make_model(lambda images: RAW, "relu")
 
 
 @pytest.mark.parametrize(
