@@ -1,5 +1,8 @@
 """The command line: parse, call the function of the same name in `fuse.api`, print, exit.
 
+What a command prints is worded in its own file, its tables in ``tables/`` under its name, and an
+error where it is raised.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images failed, 130 stopped.
 An exception that is no `FuseError` is a bug: its traceback ends with a line that says so.
 """
