@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fuse.version import __version__
+
 if TYPE_CHECKING:
     from fuse.api import demo, evaluate, run
     from fuse.errors import FuseError
     from fuse.fusion import fuse_by_overlap
-    from fuse.io.coco import (
+    from fuse.inference.pipeline import Pipeline
+    from fuse.io.coco.panoptic import (
         ImageRecord,
         annotation_to_json,
         read_panoptic_json,
@@ -19,28 +22,25 @@ if TYPE_CHECKING:
     from fuse.io.png import read_id_map, write_id_map
     from fuse.labels import load_space
     from fuse.metrics.pq import match_segments, summarize
-    from fuse.pipeline import Pipeline
     from fuse.types import (
         BoxMasks,
         Category,
         Instances,
         LabelSpace,
+        NamedImage,
         PanopticPrediction,
-        Photo,
         RleMasks,
         SegmentInfo,
         SemanticLogits,
         SemanticPrediction,
     )
 
-__version__ = "0.1.0"
-
 # Where each public name lives; torch and numba are loaded when one is first used.
 _HOMES = {
     "fuse.api": ("demo", "evaluate", "run"),
     "fuse.errors": ("FuseError",),
     "fuse.fusion": ("fuse_by_overlap",),
-    "fuse.io.coco": (
+    "fuse.io.coco.panoptic": (
         "ImageRecord",
         "annotation_to_json",
         "read_panoptic_json",
@@ -50,14 +50,14 @@ _HOMES = {
     "fuse.io.png": ("read_id_map", "write_id_map"),
     "fuse.labels": ("load_space",),
     "fuse.metrics.pq": ("match_segments", "summarize"),
-    "fuse.pipeline": ("Pipeline",),
+    "fuse.inference.pipeline": ("Pipeline",),
     "fuse.types": (
         "BoxMasks",
         "Category",
         "Instances",
         "LabelSpace",
         "PanopticPrediction",
-        "Photo",
+        "NamedImage",
         "RleMasks",
         "SegmentInfo",
         "SemanticLogits",
@@ -73,8 +73,8 @@ __all__ = [
     "ImageRecord",
     "Instances",
     "LabelSpace",
+    "NamedImage",
     "PanopticPrediction",
-    "Photo",
     "Pipeline",
     "RleMasks",
     "SegmentInfo",

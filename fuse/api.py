@@ -8,21 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fuse.analysis.compare import Comparison, compare
-from fuse.analysis.diagnose import diagnose
-from fuse.analysis.diagnosis import Diagnosis
+from fuse.analysis.diagnose.diagnose import diagnose
+from fuse.analysis.diagnose.diagnosis import Diagnosis
 from fuse.analysis.disagreement import Disagreement, disagree
-from fuse.analysis.pairs import pairs
-from fuse.analysis.profile import ProfileRow, profile
-from fuse.analysis.sweep import SweepResult, sweep
-from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
-from fuse.combine import CombineResult, combine, combine_kept
-from fuse.config import find_examples, list_pipelines
-from fuse.datasets.convert import ConvertResult, convert
-from fuse.fetch import PipelineEntry, describe_pipelines, fetch
-from fuse.io.files import take_text
-from fuse.job import Progress, RunResult, run
-from fuse.labels import list_maps
-from fuse.labels_audit import (
+from fuse.analysis.label_coverage import (
     LabelAudit,
     audit,
     draft,
@@ -30,20 +19,31 @@ from fuse.labels_audit import (
     list_coco_categories,
     list_space_rows,
 )
-from fuse.merge import MergeResult, merge
+from fuse.analysis.pairs import pairs
+from fuse.analysis.profile import ProfileRow, profile
+from fuse.analysis.sweep import SweepResult, sweep
+from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
+from fuse.datasets.convert import ConvertResult, convert
+from fuse.evaluation.evaluate import Evaluation, evaluate
+from fuse.evaluation.per_image import write_per_image_csv
+from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
+from fuse.inference.presets import find_examples, list_pipelines
+from fuse.io.files import take_text
+from fuse.labels import list_maps
 from fuse.models.registry import list_models
-from fuse.per_image import write_per_image_csv
 from fuse.report.build import Report, report
-from fuse.scoring import Evaluation, evaluate
-from fuse.verify import Verification, verify
+from fuse.runs.combine import CombineResult, combine, combine_saved
+from fuse.runs.merge import MergeResult, merge
+from fuse.runs.run import Progress, RunResult, run
+from fuse.runs.verify import Verification, verify
 
 
 @take_text
 def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
-    """Run the default pipeline over the example photos, score it and draw what it saw.
+    """Run the default pipeline over the example images, score it and draw what it saw.
 
     Raises:
-        DataError: the example photos are not there.
+        DataError: the example images are not there.
     """
     examples = find_examples()
     return run(
@@ -74,7 +74,7 @@ __all__ = [
     "audit",
     "check_plot_path",
     "combine",
-    "combine_kept",
+    "combine_saved",
     "compare",
     "convert",
     "demo",

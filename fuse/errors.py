@@ -4,7 +4,7 @@
     |- ConfigError            a preset, a --set value or an option is wrong
     |- LabelSpaceError        categories are unknown, clash, or have no map
     |- DataError              a file or folder is wrong
-    |  |- ImageReadError      a photo cannot be read
+    |  |- ImageReadError      an image cannot be read
     |  `- CocoFormatError     a COCO JSON or its PNGs are wrong
     |- ModelError             a net is wrong
     |  |- ModelNotFoundError  no such model, or its weights are not on this machine
@@ -40,7 +40,7 @@ class DataError(FuseError):
 
 
 class ImageReadError(DataError):
-    """A photo cannot be read."""
+    """An image cannot be read."""
 
 
 class CocoFormatError(DataError):

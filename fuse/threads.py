@@ -1,4 +1,4 @@
-"""Work on many photos by threads, in order and a few at a time."""
+"""Work on many images by threads, in order and a few at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import count
 from os import cpu_count
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ def map_threads(
     workers: int | None = None,
     *,
     ahead: int = AHEAD,
+    on_result: Callable[[], object] | None = None,
 ) -> Iterator[Iterator[Result]]:
     """The results of a function, in the order of the items.
 
@@ -37,13 +39,31 @@ def map_threads(
         items: what it is called with; read as it is needed.
         workers: threads, by default one per processor.
         ahead: items per thread.
+        on_result: called on the caller's own thread, after it is done with a result.
     """
     threads = workers or cpu_count() or 1
     if threads == 1:
-        yield map(function, items)
+        yield _tell(map(function, items), on_result)
         return
     with closing(_map(function, items, threads, ahead)) as results:
-        yield results
+        yield _tell(results, on_result)
+
+
+def count_steps(
+    on_progress: Callable[[int, int], None] | None, total: int
+) -> Callable[[], object] | None:
+    """What to call after each of ``total`` steps, so that ``on_progress`` gets (done, total)."""
+    if on_progress is None:
+        return None
+    done = count(1)
+    return lambda: on_progress(next(done), total)
+
+
+def _tell(results: Iterator[Result], on_result: Callable[[], object] | None) -> Iterator[Result]:
+    for result in results:
+        yield result
+        if on_result:
+            on_result()
 
 
 def _map(

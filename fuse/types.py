@@ -1,4 +1,4 @@
-"""The data that flows, from a photo to its panoptic map.
+"""The data that flows, from an image to its panoptic map.
 
     image -> SemanticLogits -> SemanticPrediction --> PanopticPrediction
           -> Instances ------------------------/
@@ -104,42 +104,42 @@ class LabelSpace:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Photo:
-    """A photo in memory.
+class NamedImage:
+    """An image in memory.
 
     Attributes:
-        image: uint8 (H, W, 3), RGB, EXIF orientation already resolved; H, W >= 1.
+        pixels: uint8 (H, W, 3), RGB, EXIF orientation already resolved; H, W >= 1.
         file_name: its relative path with ``/``; models that look answers up go by it.
     """
 
-    image: UInt8Array
+    pixels: UInt8Array
     file_name: str = ""
 
     def __post_init__(self) -> None:
-        _check_array("image", self.image, np.uint8, ndim=3)
-        if self.image.shape[2] != 3 or self.image.size == 0:
-            raise ValueError(f"image must be (H, W, 3) with pixels, got shape {self.image.shape}")
+        _check_array("pixels", self.pixels, np.uint8, ndim=3)
+        if self.pixels.shape[2] != 3 or self.pixels.size == 0:
+            raise ValueError(f"pixels must be (H, W, 3), not empty, got shape {self.pixels.shape}")
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""
-        return self.image.shape[0], self.image.shape[1]
+        return self.pixels.shape[0], self.pixels.shape[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SemanticLogits:
-    """What a semantic net answers for one photo, at the net's own stride.
+    """What a semantic net answers for one image, at the net's own stride.
 
-    Pixel (y, x) of the photo reads the logits at (y * scale_y + offset_y,
+    Pixel (y, x) of the image reads the logits at (y * scale_y + offset_y,
     x * scale_x + offset_x), bilinear, clamped to the grid; so any resizing, padding and
     corner convention of a net is four numbers. `half_pixel` gives them for logits that
-    cover just the photo.
+    cover just the image.
 
     Attributes:
         logits: float16 (C, h, w), scores before the softmax; C as in the net's label space.
-        size: (height, width) of the photo.
-        scale: logit cells per photo pixel, (y, x).
-        offset: where the centre of the photo's first pixel lies on the grid, (y, x).
+        size: (height, width) of the image.
+        scale: logit cells per image pixel, (y, x).
+        offset: where the centre of the image's first pixel lies on the grid, (y, x).
     """
 
     logits: Float16Array
@@ -150,7 +150,7 @@ class SemanticLogits:
     def __post_init__(self) -> None:
         _check_array("logits", self.logits, np.float16, ndim=3)
         if 0 in self.logits.shape or min(self.size) < 1:
-            raise ValueError(f"empty logits {self.logits.shape} for a photo of {self.size}")
+            raise ValueError(f"empty logits {self.logits.shape} for an image of {self.size}")
         if not np.isfinite(self.logits).all():
             raise ValueError("logits must be finite and fit float16")
         # A kernel trusts the places that these give.
@@ -160,7 +160,7 @@ class SemanticLogits:
 
     @classmethod
     def half_pixel(cls, logits: Float16Array, size: tuple[int, int]) -> SemanticLogits:
-        """Logits that cover the photo edge to edge (align_corners=False)."""
+        """Logits that cover the image edge to edge (align_corners=False)."""
         _check_array("logits", logits, np.float16, ndim=3)
         scale = (logits.shape[1] / size[0], logits.shape[2] / size[1])
         return cls(logits, size, scale, (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5))
@@ -171,7 +171,7 @@ class TargetLogits:
     """Logits in the target label space.
 
     Attributes:
-        logits: of the photo; classes that share a target are summed already.
+        logits: of the image; classes that share a target are summed already.
         category_ids: int32 (C,), what each row of the logits is; 0 = void.
     """
 
@@ -186,13 +186,13 @@ class TargetLogits:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
+        """(height, width) of the image."""
         return self.logits.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SemanticPrediction:
-    """What a semantic net says about one photo.
+    """What a semantic net says about one image.
 
     Attributes:
         label_map: int32 (H, W), a category_id of the target space per pixel, 0 = void.
@@ -208,7 +208,7 @@ class SemanticPrediction:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
+        """(height, width) of the image."""
         height, width = self.label_map.shape
         return height, width
 
@@ -239,7 +239,7 @@ class BoxMasks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RleMasks:
-    """Hard masks over the whole photo in COCO's run-length form, column by column.
+    """Hard masks over the whole image in COCO's run-length form, column by column.
 
     Attributes:
         rles: one ``{"size": [H, W], "counts": bytes}`` per instance, compressed.
@@ -258,15 +258,15 @@ class RleMasks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instances:
-    """What an instance net says about one photo; N instances in the net's own order.
+    """What an instance net says about one image; N instances in the net's own order.
 
     Attributes:
-        boxes: float32 (N, 4), xyxy pixel edges; may reach over the border of the photo.
+        boxes: float32 (N, 4), xyxy pixel edges; may reach over the border of the image.
         scores: float64 (N,) in 0..1; float64 so that scores read from JSON and thresholds
             compare exactly.
         category_ids: int32 (N,), in the target label space.
         masks: one mask per instance.
-        size: (height, width) of the photo.
+        size: (height, width) of the image.
     """
 
     boxes: Float32Array
@@ -300,7 +300,7 @@ class Instances:
             for index, rle in enumerate(self.masks.rles):
                 if tuple(rle["size"]) != tuple(self.size):
                     raise ValueError(
-                        f"rles[{index}] has size {tuple(rle['size'])}, the photo {self.size}"
+                        f"rles[{index}] has size {tuple(rle['size'])}, the image {self.size}"
                     )
 
     def __len__(self) -> int:
@@ -366,7 +366,7 @@ class PanopticPrediction:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
+        """(height, width) of the image."""
         height, width = self.panoptic_map.shape
         return height, width
 
@@ -385,8 +385,8 @@ __all__ = [
     "Category",
     "Instances",
     "LabelSpace",
+    "NamedImage",
     "PanopticPrediction",
-    "Photo",
     "RleMasks",
     "SegmentInfo",
     "SemanticLogits",

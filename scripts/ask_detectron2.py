@@ -1,6 +1,6 @@
 """Ask detectron2 0.6 itself what a Panoptic FPN with random weights sees: a reference for tests.
 
-The tests make the same weights and photos and hold `fuse.models.panoptic_fpn` to the answers in
+The tests make the same weights and images and hold `fuse.models.panoptic_fpn` to the answers in
 `tests/reference/detectron2_answers.npz`, which this script writes. It is only needed when torch
 draws other random numbers. detectron2 is on PyPI as the source of a copy, whose Python runs
 without its compiled part: a Panoptic FPN takes RoIAlign and NMS from torchvision.
@@ -26,8 +26,8 @@ import torch
 ROOT = Path(__file__).parents[1]
 ANSWERS = ROOT / "tests/reference/detectron2_answers.npz"
 CONFIG = "detectron2/model_zoo/configs/COCO-PanopticSegmentation/panoptic_fpn_R_50_3x.yaml"
-STUFF_AREA = 100  # pixels; the photos are small
-PHOTOS = 2
+STUFF_AREA = 100  # pixels; the images are small
+IMAGES = 2
 
 
 def build_net(source: Path, state: dict[str, torch.Tensor]) -> Any:  # noqa: ANN401 - detectron2 has no types
@@ -50,7 +50,7 @@ def build_net(source: Path, state: dict[str, torch.Tensor]) -> Any:  # noqa: ANN
 
 
 def ask(net: Any, image: np.ndarray[Any, Any], shortest: int, longest: int) -> dict[str, Any]:  # noqa: ANN401 - as above
-    """What the net says of an RGB photo, read as its predictor reads one."""
+    """What the net says of an RGB image, read as its predictor reads one."""
     from detectron2.data.transforms import ResizeShortestEdge
 
     bgr = image[:, :, ::-1]
@@ -78,14 +78,14 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of detectron2's source")
     source = parser.parse_args().source
     sys.path.insert(0, str(ROOT / "tests"))
-    from panoptic_fpn_weights import SIZES, make_photos, make_state
+    from panoptic_fpn_weights import SIZES, make_images, make_state
 
-    photos = make_photos()
-    state = make_state(photos)
+    images = make_images()
+    state = make_state(images)
     net = build_net(source, state)
     answers = {"weights": np.float64(sum(t.double().abs().sum() for t in state.values()))}
-    for place, photo in enumerate(photos[:PHOTOS]):
-        answer = ask(net, photo.image, SIZES["min_size"], SIZES["max_size"])
+    for place, image in enumerate(images[:IMAGES]):
+        answer = ask(net, image.pixels, SIZES["min_size"], SIZES["max_size"])
         answers |= {f"{name}{place}": array for name, array in answer.items()}
     np.savez_compressed(ANSWERS, **answers)
     print(f"{ANSWERS.relative_to(ROOT)}: {ANSWERS.stat().st_size} bytes")

@@ -1,10 +1,10 @@
 """Measure fuse beside the tools that do the same work, in one run, and print a Markdown table.
 
-Inputs: none; photos are generated (COCO-like 640x480 with 80 detections of which 15 count,
+Inputs: none; images are generated (COCO-like 640x480 with 80 detections of which 15 count,
 and 2048x1024 with 23). With --truth GT.json (COCO panoptic, its PNGs beside it) the rows of
-fusing, PNGs and scoring are measured on real photos as well.
+fusing, PNGs and scoring are measured on real images as well.
 
-Output: one line per work, size and peer: milliseconds per photo of fuse and of the peer, both
+Output: one line per work, size and peer: milliseconds per image of fuse and of the peer, both
 medians over rounds in which they take turns, one thread each, and how many times faster fuse
 is; then peak memory above what was in use before, each measured in a process of its own. A
 peer that cannot be imported is named and left out.
@@ -42,8 +42,8 @@ from benchmarks.scenes import SPACE, Scene
 
 from fuse import (
     Instances,
+    NamedImage,
     PanopticPrediction,
-    Photo,
     Pipeline,
     RleMasks,
     evaluate,
@@ -62,8 +62,8 @@ OURS = "fuse"
 FUSING, SCORING = "paste and fuse soft masks", "PQ of saved pairs"
 SIZES = {(480, 640): 15, (1024, 2048): 23}  # instances above the threshold
 LOGITS = {(150, 120, 160): (480, 640), (19, 256, 512): (1024, 2048)}
-SEEDS = range(4)  # a photo each
-REAL_PHOTOS = 20
+SEEDS = range(4)  # an image each
+REAL_IMAGES = 20
 SLOW_PAIRS = 2  # that torchmetrics gets
 ROUNDS = 9
 LIMIT_S = 20.0  # who has used this much time sits out the other rounds
@@ -71,22 +71,22 @@ LIMIT_S = 20.0  # who has used this much time sits out the other rounds
 
 @dataclass(frozen=True)
 class Row:
-    """One work on photos of one kind.
+    """One work on images of one kind.
 
     Attributes:
         work: what is done.
-        photo: what the photos are, for the table.
-        contenders: by name, a task per photo.
-        photos_done: how many photos a task of a contender does, 1 where it is not named.
+        image: what the images are, for the table.
+        contenders: by name, a task per image.
+        images_done: how many images a task of a contender does, 1 where it is not named.
     """
 
     work: str
-    photo: str
+    image: str
     contenders: dict[str, list[Task]]
-    photos_done: Mapping[str, int] = field(default_factory=dict)
+    images_done: Mapping[str, int] = field(default_factory=dict)
 
     def measure(self) -> dict[str, float]:
-        """Median milliseconds per photo of each contender; they take turns, after a warm-up."""
+        """Median milliseconds per image of each contender; they take turns, after a warm-up."""
         seconds: dict[str, list[float]] = {name: [] for name in self.contenders}
         for round_number in range(ROUNDS + 1):
             for name, tasks in self.contenders.items():
@@ -98,29 +98,29 @@ class Row:
                     if round_number:
                         seconds[name].append(time.perf_counter() - start)
         return {
-            name: 1000 * median(times) / self.photos_done.get(name, 1)
+            name: 1000 * median(times) / self.images_done.get(name, 1)
             for name, times in seconds.items()
         }
 
 
-def fusion_rows(photo: str, photos: list[Scene]) -> Iterator[Row]:
+def fusion_rows(image: str, images: list[Scene]) -> Iterator[Row]:
     """From soft masks, and from RLE as COCO's combine script."""
     yield Row(
         FUSING,
-        photo,
+        image,
         {
-            OURS: [partial(fuse_soft, scene) for scene in photos],
+            OURS: [partial(fuse_soft, scene) for scene in images],
             "torchvision paste + detectron2 combine": [
-                partial(peers.torchvision_and_detectron2, scene) for scene in photos
+                partial(peers.torchvision_and_detectron2, scene) for scene in images
             ],
         },
     )
     yield Row(
         "fuse RLE masks",
-        photo,
+        image,
         {
-            OURS: [partial(fuse_rles, scene) for scene in photos],
-            "panopticapi combine": [partial(peers.coco_combine, scene) for scene in photos],
+            OURS: [partial(fuse_rles, scene) for scene in images],
+            "panopticapi combine": [partial(peers.coco_combine, scene) for scene in images],
         },
     )
 
@@ -169,16 +169,16 @@ def upsample(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return upsample_argmax(logits, size, ids, align_corners=False)
 
 
-def png_rows(photo: str, photos: list[Scene], folder: Path) -> Iterator[Row]:
+def png_rows(image: str, images: list[Scene], folder: Path) -> Iterator[Row]:
     """Writing panoptic maps, and reading what cv2 wrote."""
     folder.mkdir()
-    maps = [scene.fused.panoptic_map for scene in photos]
+    maps = [scene.fused.panoptic_map for scene in images]
     writers = {OURS: write_id_map, "PIL": peers.pil_write, "cv2": peers.cv2_write}
     readers = {OURS: read_id_map, "PIL": peers.pil_read, "cv2": peers.cv2_read}
     paths = {name: [folder / f"{name}{i}.png" for i in range(len(maps))] for name in writers}
     yield Row(
         "write PNG",
-        photo,
+        image,
         {
             name: [partial(write, *pair) for pair in zip(paths[name], maps, strict=True)]
             for name, write in writers.items()
@@ -186,33 +186,33 @@ def png_rows(photo: str, photos: list[Scene], folder: Path) -> Iterator[Row]:
     )
     for name, written in paths.items():
         size = sum(path.stat().st_size for path in written) / len(written)
-        print(f"PNG of {name}: {size / 1000:.1f} kB per photo", file=sys.stderr)
+        print(f"PNG of {name}: {size / 1000:.1f} kB per image", file=sys.stderr)
     yield Row(
         "read PNG",
-        photo,
+        image,
         {name: [partial(read, path) for path in paths["cv2"]] for name, read in readers.items()},
     )
 
 
-def scoring_rows(photo: str, photos: list[Scene], folder: Path) -> Iterator[Row]:
+def scoring_rows(image: str, images: list[Scene], folder: Path) -> Iterator[Row]:
     """PQ of saved pairs, and mask AP."""
-    pairs = make_pairs(photos)
+    pairs = make_pairs(images)
     truth, predicted = save_pairs(folder, pairs)
     contenders: dict[str, Task] = {OURS: partial(score_pairs, truth, predicted)}
-    photos_done = dict.fromkeys((OURS, "hotcoco"), len(pairs))
+    images_done = dict.fromkeys((OURS, "hotcoco"), len(pairs))
     if can_import("hotcoco"):
         contenders["hotcoco"] = partial(peers.hotcoco_pq, truth, predicted)
     if can_import("torchmetrics"):
         datasets = (read_panoptic_json(truth), read_panoptic_json(predicted))
         contenders["torchmetrics, PIL"] = partial(peers.torchmetrics_pq, *datasets, SLOW_PAIRS)
-        photos_done["torchmetrics, PIL"] = SLOW_PAIRS
+        images_done["torchmetrics, PIL"] = SLOW_PAIRS
     tasks = {name: [task] for name, task in contenders.items()}
-    yield Row(SCORING, photo, tasks, photos_done)
+    yield Row(SCORING, image, tasks, images_done)
     tasks = {
         OURS: [partial(mask_ap, [(scene.fused, found.instances) for scene, found in pairs], SPACE)],
         "pycocotools COCOeval": [partial(peers.pycocotools_ap, pairs)],
     }
-    yield Row("mask AP", photo, tasks, dict.fromkeys(tasks, len(pairs)))
+    yield Row("mask AP", image, tasks, dict.fromkeys(tasks, len(pairs)))
 
 
 def score_pairs(truth: Path, predicted: Path) -> Evaluation:
@@ -222,11 +222,11 @@ def score_pairs(truth: Path, predicted: Path) -> Evaluation:
 
 def forward_rows(size: tuple[int, int]) -> Iterator[Row]:
     """Both nets of the default pipeline, in the number format they choose and in float32."""
-    photo = Photo(np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8))
+    image = NamedImage(np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8))
     plain = ("semantic.precision=float32", "instance.precision=float32")
     nets = {OURS: Pipeline.load("tiny"), "the same in float32": Pipeline.load("tiny", plain)}
     tasks: dict[str, list[Task]] = {
-        name: [partial(pipeline.predict, [photo])] for name, pipeline in nets.items()
+        name: [partial(pipeline.predict, [image])] for name, pipeline in nets.items()
     }
     yield Row("both nets of tiny", describe(size), tasks)
 
@@ -303,12 +303,12 @@ def print_row(row: Row) -> None:
     milliseconds = row.measure()
     ours = milliseconds.pop(OURS)
     for peer, theirs in milliseconds.items():
-        print_line(row.work, row.photo, f"{ours:.2f} ms", peer, f"{theirs:.2f} ms", theirs / ours)
+        print_line(row.work, row.image, f"{ours:.2f} ms", peer, f"{theirs:.2f} ms", theirs / ours)
 
 
-def print_line(work: str, photo: str, ours: str, peer: str, theirs: str, ratio: float) -> None:
+def print_line(work: str, image: str, ours: str, peer: str, theirs: str, ratio: float) -> None:
     """A Markdown row."""
-    print(f"| {work} | {photo} | {ours} | {peer} | {theirs} | {ratio:.1f}x |", flush=True)
+    print(f"| {work} | {image} | {ours} | {peer} | {theirs} | {ratio:.1f}x |", flush=True)
 
 
 def print_memory_rows() -> None:
@@ -326,7 +326,7 @@ def print_memory_rows() -> None:
 
 
 def generate(size: tuple[int, int], kept: int) -> list[Scene]:
-    """Photos of a size with that many instances above the threshold."""
+    """Images of a size with that many instances above the threshold."""
     return [scenes.generate_scene(np.random.default_rng(seed), size, kept) for seed in SEEDS]
 
 
@@ -337,20 +337,20 @@ def describe(size: tuple[int, int]) -> str:
 
 
 def print_table(truth: Path | None) -> None:
-    """All rows, of generated photos and, where there are some, of real ones."""
+    """All rows, of generated images and, where there are some, of real ones."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    print("| work | photo | fuse | peer | of the peer | faster by |")
+    print("| work | image | fuse | peer | of the peer | faster by |")
     print("| --- | --- | ---: | --- | ---: | ---: |")
     groups = {describe(size): generate(size, kept) for size, kept in SIZES.items()}
     if truth:
-        groups["real"] = scenes.scenes_of_truth(truth, REAL_PHOTOS)
-    for photo, photos in groups.items():
+        groups["real"] = scenes.scenes_of_truth(truth, REAL_IMAGES)
+    for image, images in groups.items():
         with tempfile.TemporaryDirectory() as folder:
             for rows in (
-                fusion_rows(photo, photos),
-                png_rows(photo, photos, Path(folder, "png")),
-                scoring_rows(photo, photos, Path(folder, "pairs")),
+                fusion_rows(image, images),
+                png_rows(image, images, Path(folder, "png")),
+                scoring_rows(image, images, Path(folder, "pairs")),
             ):
                 for row in rows:
                     print_row(row)
@@ -365,7 +365,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--truth", type=Path, metavar="GT.json", help="real photos as well")
+    parser.add_argument("--truth", type=Path, metavar="GT.json", help="real images as well")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--size", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,15 +1,15 @@
 """Measure what `fuse run` costs beyond the two forward passes of its nets.
 
-Inputs: a folder of photos; without --photos the eight of examples/, many times over.
-Output: milliseconds per photo of the nets alone (photos already decoded, as many at once as in
+Inputs: a folder of images; without --images the eight of examples/, many times over.
+Output: milliseconds per image of the nets alone (images already decoded, as many at once as in
 a run) and of a whole run (loading the nets, reading, fusing and writing included), medians over
 rounds in which the two take turns, and by how many percent the run takes longer.
 
-Expected for `tiny` on two cores of a 2020s server: 90 ms a photo, 6 to 15 % more for the run, of
+Expected for `tiny` on two cores of a 2020s server: 90 ms an image, 6 to 15 % more for the run, of
 which loading the nets and kernels, about a second, is half.
 
     python scripts/bench_run.py
-    python scripts/bench_run.py --photos val2017/ --pipeline my/pair.toml
+    python scripts/bench_run.py --images val2017/ --pipeline my/pair.toml
 """
 
 from __future__ import annotations
@@ -23,41 +23,43 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 
-from fuse import Photo, Pipeline, read_image
+from fuse import NamedImage, Pipeline, read_image
 from fuse.api import run
 from fuse.clock import StageClock
-from fuse.engines.batches import BatchPredictor
-from fuse.engines.local import plan_lanes
 from fuse.models.runtime import limit_threads
-from fuse.photo import ReadPhoto
-from fuse.records import PhotoTask
+from fuse.runs.engines.batches import BatchPredictor
+from fuse.runs.engines.local import plan_lanes
+from fuse.runs.records import ImageTask
+from fuse.runs.worker import LoadedImage
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
-COPIES = 96  # photos of a run; loading the nets takes as long as four
+COPIES = 96  # images of a run; loading the nets takes as long as four
 ROUNDS = 3
 
 
 def copy_examples(folder: Path) -> Path:
-    """Put COPIES photos into a new folder."""
+    """Put COPIES images into a new folder."""
     folder.mkdir()
     for number, path in zip(range(COPIES), cycle(sorted(EXAMPLES.iterdir())), strict=False):
         shutil.copy(path, folder / f"{number}{path.suffix}")
     return folder
 
 
-def run_nets(pipeline: Pipeline, photos: list[ReadPhoto]) -> None:
-    """The two forward passes of each photo, in the lanes of a run."""
+def run_nets(pipeline: Pipeline, images: list[LoadedImage]) -> None:
+    """The two forward passes of each image, in the lanes of a run."""
     lanes, threads = plan_lanes(pipeline)
-    predictor = BatchPredictor(pipeline, StageClock(), batch_size=1, score_floor=None, lanes=lanes)
+    predictor = BatchPredictor(
+        pipeline, StageClock(), batch_size=1, score_threshold=None, lanes=lanes
+    )
     with limit_threads(threads):
-        for _ in predictor.predict_all(photos):
+        for _ in predictor.predict_all(images):
             pass
 
 
-def read(path: Path) -> ReadPhoto:
-    """A photo as the engines read it."""
-    task = PhotoTask(path, path.name, f"{path.stem}.png", 0)
-    return ReadPhoto(task, Photo(read_image(path), path.name))
+def read(path: Path) -> LoadedImage:
+    """An image as the engines read it."""
+    task = ImageTask(path, path.name, f"{path.stem}.png", 0)
+    return LoadedImage(task, NamedImage(read_image(path), path.name))
 
 
 def measure(tasks: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -81,19 +83,19 @@ def main() -> None:
     parser.add_argument("--pipeline", default="tiny", help="name or file of a preset")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.photos or copy_examples(Path(scratch, "photos"))
+        folder = options.images or copy_examples(Path(scratch, "photos"))
         out = Path(scratch, "out")
         pipeline = Pipeline.load(options.pipeline)
-        photos = [read(path) for path in sorted(folder.rglob("*.*"))]
+        images = [read(path) for path in sorted(folder.rglob("*.*"))]
         run([str(folder)], out, pipeline=options.pipeline)  # compiles the kernels
         seconds = measure(
             {
-                "nets": lambda: run_nets(pipeline, photos),
+                "nets": lambda: run_nets(pipeline, images),
                 "run": lambda: run([str(folder)], out, pipeline=options.pipeline, overwrite=True),
             }
         )
-    nets, whole = (1000 * seconds[name] / len(photos) for name in ("nets", "run"))
-    print(f"{len(photos)} photos: nets alone {nets:.1f} ms each, whole run {whole:.1f} ms")
+    nets, whole = (1000 * seconds[name] / len(images) for name in ("nets", "run"))
+    print(f"{len(images)} images: nets alone {nets:.1f} ms each, whole run {whole:.1f} ms")
     print(f"the run takes {100 * (whole / nets - 1):.1f} % longer")
 
 

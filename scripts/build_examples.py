@@ -1,19 +1,19 @@
-"""Build the panoptic truth of the example photos from the polygons drawn on them.
+"""Build the panoptic truth of the example images from the polygons drawn on them.
 
 Inputs, in the folder given (default `examples/`):
-    polygons.json       per photo the drawn polygons, back to front: a COCO panoptic category
+    polygons.json       per image the drawn polygons, back to front: a COCO panoptic category
                         name (or "void", which clears), the polygon as [[x, y], ...] in pixel
                         centres, and "iscrowd": true for a group region
-    credits.csv         file_name, author, license, license_url, source_url of each photo
-    images/*.jpg        the photos
+    credits.csv         file_name, author, license, license_url, source_url of each image
+    images/*.jpg        the images
 
 Outputs, the same bytes on each run:
     annotations/*.png   segment_id = R + 256 G + 65536 B, 0 = void, ids 1, 2, 3, ...
     annotations.json    COCO panoptic JSON; area and bbox are counted from the final map
 
 A later polygon lies over the earlier ones. A thing is one polygon; all polygons of a stuff
-category, and all crowd polygons of a category, are one segment of their photo. It prints:
-8 photos, 22 segments.
+category, and all crowd polygons of a category, are one segment of their image. It prints:
+8 images, 22 segments.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def build_examples(folder: Path) -> dict[str, Any]:
     (folder / "annotations").mkdir(exist_ok=True)
     images, annotations = [], []
     for image_id, credit in enumerate(credit_rows, 1):
-        photo_name, png_name = credit["file_name"], Path(credit["file_name"]).stem + ".png"
-        height, width = read_image(folder / "images" / photo_name).shape[:2]
-        panoptic_map, segments = paint_polygons(polygons[photo_name], (height, width), space)
+        image_name, png_name = credit["file_name"], Path(credit["file_name"]).stem + ".png"
+        height, width = read_image(folder / "images" / image_name).shape[:2]
+        panoptic_map, segments = paint_polygons(polygons[image_name], (height, width), space)
         write_id_map(folder / "annotations" / png_name, panoptic_map)
         images.append({"id": image_id, "height": height, "width": width, **credit})
         annotations.append({"image_id": image_id, "file_name": png_name, "segments_info": segments})
@@ -104,10 +104,10 @@ def build_examples(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Build the truth of the example photos.")
+    parser = argparse.ArgumentParser(description="Build the truth of the example images.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("examples"))
     examples: Path = parser.parse_args().folder
     built = build_examples(examples)
     (examples / "annotations.json").write_bytes((json.dumps(built, indent=1) + "\n").encode())
     n_segments = sum(len(annotation["segments_info"]) for annotation in built["annotations"])
-    print(f"{len(built['images'])} photos, {n_segments} segments")
+    print(f"{len(built['images'])} images, {n_segments} segments")

@@ -1,11 +1,11 @@
 """Make the table of docs/rules.md: every fusion rule on kept predictions, one column per run.
 
-    fuse run photos/ -o out --keep-predictions
+    fuse run images/ -o out --keep-predictions
     fuse pairs --gt train.json --instances instances_train.json -o pairs.csv
     python scripts/rules_table.py --pairs pairs.csv --run "50 val" out gt.json
 
 Prints Markdown: PQ of all, in brackets of things and stuff, at the thresholds of each run; bold
-is the best of its column. 16 settings take about 5 ms a photo and setting on one core.
+is the best of its column. 16 settings take about 5 ms an image and setting on one core.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Simulate a run of the Ray engine over very many photos, to see where more workers stop helping.
+"""Simulate a run of the Ray engine over very many images, to see where more workers stop helping.
 
-Inputs: RUN, the output folder of a finished run whose photos are like those meant: its run.json
-has the seconds that a worker with one core needs per photo (--seconds gives another figure, as
+Inputs: RUN, the output folder of a finished run whose images are like those meant: its run.json
+has the seconds that a worker with one core needs per image (--seconds gives another figure, as
 of a GPU), its journal the records. Measured here and now are the driver's work on these records
 (unpickling, the journal, panoptic.json), listing, and a process that writes maps into --folder
 (a temporary one unless given). A file system that serves many machines at once takes more than
-one process can write: --files gives the photos/s that it takes. What Ray itself costs the
+one process can write: --files gives the images/s that it takes. What Ray itself costs the
 driver was measured once and is a constant, see RAY_CALL.
 
-Output: the seconds, and a Markdown table of photos/s and efficiency over the number of workers,
+Output: the seconds, and a Markdown table of images/s and efficiency over the number of workers,
 with how busy the driver and the file system are and what holds the run up.
 
 What is simulated: every call of every worker, in order of time. A worker has two calls in
@@ -16,8 +16,8 @@ flight; it computes, then takes its turn at the file system, then the driver tak
 one after the other. Listing, planning and the workers' start come before, panoptic.json after.
 What is not: networks, machines that fail, workers that share a memory bus.
 
-Expected for tiny (0.2 s per photo) and 5,000 files/s: efficiency above 80 % up to some 250
-workers and 2,600 photos/s at most, where the driver is busy with Ray's calls between the
+Expected for tiny (0.2 s per image) and 5,000 files/s: efficiency above 80 % up to some 250
+workers and 2,600 images/s at most, where the driver is busy with Ray's calls between the
 minutes that it is alone with the list and panoptic.json. With 500 files/s it ends at 100
 workers.
 
@@ -37,33 +37,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from fuse.engines.ray_data import choose_call
 from fuse.io.files import write_whole
 from fuse.labels import load_space
-from fuse.photo import FinishedPhoto
-from fuse.records import PNG_DIR, PhotoRecord, PhotoTask
-from fuse.run_folder import RunFolder, read_records
-from fuse.tasks import make_tasks
+from fuse.runs.engines.ray_data import choose_call
+from fuse.runs.folder import RunFolder, read_records
+from fuse.runs.records import PNG_DIR, ImageTask, JournalRecord
+from fuse.runs.tasks import make_tasks
+from fuse.runs.worker import FinishedImage
 
 WORKERS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
 # Seconds of the driver per call and per planned call: 2,000 calls that do nothing, Ray 2.60.
 RAY_CALL = 0.005
 RAY_PLAN = 0.0014
 WORKER_START = 10.0  # seconds to import torch and build tiny; all start at once
-SPREAD = 0.3  # standard deviation of a photo's seconds, as a share of their mean
-MEASURED = 200  # photos per measurement
+SPREAD = 0.3  # standard deviation of an image's seconds, as a share of their mean
+MEASURED = 200  # images per measurement
 ROUNDS = 30  # of each measurement; short and the fastest counts, as others may use this machine
 IN_FLIGHT = 2  # calls per worker
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds per photo, except where it says per call.
+    """Seconds per image, except where it says per call.
 
     Attributes:
         worker: one core, all stages.
-        file_system: of the file system as a whole: one over the photos/s that it takes.
-        listing: finding photos and naming their maps.
+        file_system: of the file system as a whole: one over the images/s that it takes.
+        listing: finding images and naming their maps.
         driver: an answer unpickled and journalled.
         closing: panoptic.json.
         call: Ray's share of the driver per call.
@@ -87,12 +87,12 @@ class Outcome:
     busy: dict[str, float]
 
 
-def simulate(costs: Costs, photos: int, workers: int, seed: int = 0) -> Outcome:
-    """Carry photos over workers, call by call in order of time."""
+def simulate(costs: Costs, images: int, workers: int, seed: int = 0) -> Outcome:
+    """Carry images over workers, call by call in order of time."""
     rng = random.Random(seed)  # nosec B311
-    size = choose_call(photos, workers)
-    calls = -(-photos // size)
-    before = costs.listing * photos + costs.plan * calls + WORKER_START
+    size = choose_call(images, workers)
+    calls = -(-images // size)
+    before = costs.listing * images + costs.plan * calls + WORKER_START
     file_system_free = driver_free = end = before
     unplanned = calls
     waiting = [0] * workers  # calls that a worker has got and not begun
@@ -123,39 +123,39 @@ def simulate(costs: Costs, photos: int, workers: int, seed: int = 0) -> Outcome:
             spread = rng.gauss(1, SPREAD / size**0.5)
             seconds = size * costs.worker * max(spread, 0.1)
             heapq.heappush(events, (now + seconds, worker, "computed"))
-    after = costs.closing * photos
+    after = costs.closing * images
     busy = {
-        "workers": photos * costs.worker / workers,
-        "file system": photos * costs.file_system,
-        "driver": calls * costs.call + photos * costs.driver,
+        "workers": images * costs.worker / workers,
+        "file system": images * costs.file_system,
+        "driver": calls * costs.call + images * costs.driver,
         "start and end": before + after,
     }
     return Outcome(end + after, busy)
 
 
 def measure(run: Path, folder: Path) -> Costs:
-    """What a photo costs, from a finished run and on this machine's file system."""
+    """What an image costs, from a finished run and on this machine's file system."""
     said = json.loads((run / "run.json").read_bytes())
     stages = {stage: spent for stage, spent in said["seconds"].items() if stage != "total"}
     records = [record for record in read_records(run) if record.error is None]
     if not records:
-        raise SystemExit(f"{run} has no photo that is done")
+        raise SystemExit(f"{run} has no image that is done")
     space = load_space(said["settings"]["pipeline"]["label_space"])
     pngs = [(run / PNG_DIR / path).stat().st_size for path in _png_names(records)]
     tasks = [
-        PhotoTask(Path(f"/photos/{n:08}.jpg"), f"{n:08}.jpg", f"{n:08}.png", n)
+        ImageTask(Path(f"/images/{n:08}.jpg"), f"{n:08}.jpg", f"{n:08}.png", n)
         for n in range(MEASURED)
     ]
     many = [
-        PhotoRecord(task.file_name, record.size, record.segments_info, files=record.files)
+        JournalRecord(task.file_name, record.size, record.segments_info, files=record.files)
         for task, record in zip(tasks, _repeat(records), strict=False)
     ]
-    answer = [pickle.dumps(FinishedPhoto(*pair)) for pair in zip(tasks, many, strict=True)]
+    answer = [pickle.dumps(FinishedImage(*pair)) for pair in zip(tasks, many, strict=True)]
     with RunFolder(folder / "run", {}) as out:
 
         def journal() -> None:
-            for photo in answer:
-                out.append(pickle.loads(photo).record)  # noqa: S301  # nosec B301 - pickled above
+            for image in answer:
+                out.append(pickle.loads(image).record)  # noqa: S301  # nosec B301 - pickled above
 
         driver = fastest(journal)
         closing = fastest(lambda: out.write_maps(tasks, space))
@@ -169,7 +169,7 @@ def measure(run: Path, folder: Path) -> Costs:
 
 
 def measure_file_system(folder: Path, size: int) -> float:
-    """Seconds per photo when one process writes maps of so many bytes, whole or not at all."""
+    """Seconds per image when one process writes maps of so many bytes, whole or not at all."""
     folder.mkdir()
     content = random.Random(0).randbytes(size)  # nosec B311
 
@@ -181,7 +181,7 @@ def measure_file_system(folder: Path, size: int) -> float:
 
 
 def measure_listing(folder: Path) -> float:
-    """Seconds per photo for finding photos and naming their maps."""
+    """Seconds per image for finding images and naming their maps."""
     folder.mkdir()
     for number in range(MEASURED):
         (folder / f"{number:08}.jpg").touch()
@@ -198,7 +198,7 @@ def fastest(task: Callable[[], object]) -> float:
     return min(rounds)
 
 
-def _png_names(records: Sequence[PhotoRecord]) -> list[Path]:
+def _png_names(records: Sequence[JournalRecord]) -> list[Path]:
     return [
         Path(*Path(name).parts[1:])
         for record in records
@@ -207,18 +207,18 @@ def _png_names(records: Sequence[PhotoRecord]) -> list[Path]:
     ]
 
 
-def _repeat(records: Sequence[PhotoRecord]) -> list[PhotoRecord]:
+def _repeat(records: Sequence[JournalRecord]) -> list[JournalRecord]:
     return [records[n % len(records)] for n in range(MEASURED)]
 
 
-def print_table(costs: Costs, photos: int) -> None:
+def print_table(costs: Costs, images: int) -> None:
     """One row per number of workers."""
     alone = 1 / (costs.worker + costs.file_system)
-    print("| workers | hours | photos/s | efficiency | driver | file system | held up by |")
+    print("| workers | hours | images/s | efficiency | driver | file system | held up by |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     for workers in WORKERS:
-        outcome = simulate(costs, photos, workers)
-        rate = photos / outcome.seconds
+        outcome = simulate(costs, images, workers)
+        rate = images / outcome.seconds
         shares = {part: spent / outcome.seconds for part, spent in outcome.busy.items()}
         print(
             f"| {workers} | {outcome.seconds / 3600:.1f} | {rate:,.1f} "
@@ -234,8 +234,8 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="output folder of a finished run")
     parser.add_argument("--photos", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, help="of a worker per photo, not the run's")
-    parser.add_argument("--files", type=float, help="photos/s that the file system takes")
+    parser.add_argument("--seconds", type=float, help="of a worker per image, not the run's")
+    parser.add_argument("--files", type=float, help="images/s that the file system takes")
     parser.add_argument("--folder", type=Path, help="on the file system that is to be measured")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -248,7 +248,7 @@ def main() -> None:
         unit = "call" if field.name in ("call", "plan") else "photo"
         print(f"{field.name:12} {getattr(costs, field.name) * 1e3:9.3f} ms per {unit}")
     print()
-    print_table(costs, options.photos)
+    print_table(costs, options.images)
 
 
 if __name__ == "__main__":

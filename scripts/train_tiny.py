@@ -33,7 +33,7 @@ from tiny_training.semantic import train_semantic
 from tiny_training.teachers import label_objects, label_stuff
 from torch import nn
 
-from fuse.models import tiny
+from fuse.models.weights import tiny
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "fuse/weights"
 BUILDERS = {"instance": tiny.build_instance_net, "semantic": tiny.build_semantic_net}

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse import api
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_space_file
 
 ROOT = Path(__file__).parent.parent
@@ -61,21 +61,21 @@ class Reader:
 
 
 def make_files(folder: Path) -> None:
-    """Photos, two shards of a run, their join, and what other tools would have written."""
-    photos = folder / "photos"
-    photos.mkdir()
+    """Images, two shards of a run, their join, and what other tools would have written."""
+    images = folder / "photos"
+    images.mkdir()
     for name in NAMES:
         with Image.open(EXAMPLES / name) as image:
             image.thumbnail((SIDE, SIDE))
-            image.save(photos / name)
+            image.save(images / name)
     shutil.copy(MAP_CSV, folder / "map.csv")
     shutil.copy(find_space_file("coco_super"), folder / "space.csv")
     for kind in ("semantic", "instance"):
         shutil.copy(ROOT / f"fuse/weights/tiny_{kind}.safetensors", folder / f"{kind}.safetensors")
     options = {"device": "cpu", "keep_predictions": True}
     for shard in (1, 2):
-        api.run([str(photos)], folder / f"shard{shard}", shard=(shard, 2), **options)
-    api.run([str(photos)], folder / "run", **options)
+        api.run([str(images)], folder / f"shard{shard}", shard=(shard, 2), **options)
+    api.run([str(images)], folder / "run", **options)
     shutil.copy(folder / "run" / "panoptic.json", folder / "truth.json")
     shutil.copytree(folder / "run" / "panoptic", folder / "truth")
     _write_results(folder)
@@ -96,7 +96,7 @@ def make_files(folder: Path) -> None:
 
 
 def _write_results(folder: Path) -> None:
-    """The run's segments as result files: instances, stuff, label PNGs, and a photo list."""
+    """The run's segments as result files: instances, stuff, label PNGs, and an image list."""
     dataset = read_panoptic_json(folder / "run")
     (folder / "labels").mkdir()
     instances, stuff = [], []
@@ -122,7 +122,7 @@ def _write_results(folder: Path) -> None:
                     "segmentation": [[x, y, x2, y, x2, y2, x, y2]],
                 }
                 instances.append(rival | {"score": 0.9})
-        name = Path(dataset.photo_name(image_id)).with_suffix(".png")
+        name = Path(dataset.image_name(image_id)).with_suffix(".png")
         Image.fromarray(labels).save(folder / "labels" / name)
     content = json.loads((folder / "run" / "panoptic.json").read_bytes())
     (folder / "instances.json").write_text(json.dumps(instances))
@@ -147,7 +147,7 @@ def _combine(out: Path, semantic: str = "stuff.json", **options: object) -> obje
 def _evaluate(out: Path, **options: object) -> object:
     evaluation = api.evaluate(Path("truth.json"), Path("run"), **options)
     out.mkdir(exist_ok=True)
-    api.write_per_image_csv(out / "photos.csv", evaluation)
+    api.write_per_image_csv(out / "images.csv", evaluation)
     return evaluation.to_json()
 
 
@@ -167,7 +167,7 @@ def _sweep(out: Path) -> object:
 
 
 def _combine_kept(out: Path) -> object:
-    return api.combine_kept(out, predictions=Path("run"), score_threshold=0.3, stuff_area=16)
+    return api.combine_saved(out, predictions=Path("run"), score_threshold=0.3, stuff_area=16)
 
 
 def _merge(out: Path) -> object:
@@ -227,8 +227,8 @@ READERS = {
     "combine, instances": Reader("instances.json", JSON, _combine),
     "combine, stuff": Reader("stuff.json", JSON, _combine),
     "combine, label PNG": Reader("labels/*.png", PNG, lambda out: _combine(out, "labels")),
-    "combine, photo list": Reader("images.json", JSON, _combine),
-    "combine, photo list and PNGs": Reader(
+    "combine, image list": Reader("images.json", JSON, _combine),
+    "combine, image list and PNGs": Reader(
         "images.json", JSON, lambda out: _combine(out, "labels")
     ),
     "combine, categories JSON": Reader(
@@ -274,7 +274,7 @@ READERS = {
     "run, truth": Reader("truth.json", JSON, _run("saved", gt=Path("truth.json"))),
     "run, oracle's truth": Reader("truth.json", JSON, _run("oracle")),
     "run, saved instances": Reader("instances.json", JSON, _run("saved", pictures=True)),
-    "run, saved photo list": Reader("images.json", JSON, _run("saved")),
+    "run, saved image list": Reader("images.json", JSON, _run("saved")),
     "run, saved label PNG": Reader("labels/*.png", PNG, _run("saved", keep_predictions=True)),
     "run, preset": Reader("oracle.toml", TOML, _run("oracle")),
     "run, preset of files": Reader("saved.toml", TOML, _run("saved")),

@@ -28,7 +28,7 @@ def stored_pixels(path: Path) -> np.ndarray:
 
 
 def write_cityscapes(root: Path, seed: int = 0, split: str = "val") -> Path:
-    """Two cities, three photos: stuff, crowds, objects, ignored classes and ignored objects."""
+    """Two cities, three images: stuff, crowds, objects, ignored classes and ignored objects."""
     rng = np.random.default_rng(seed)
     values = [*range(34), 7, 11, 23, 24, 26, *(i * 1000 + n for i in range(24, 34) for n in (0, 7))]
     for city, frame in (("ulm", 2), ("bonn", 1), ("bonn", 3)):
@@ -42,7 +42,7 @@ def write_cityscapes(root: Path, seed: int = 0, split: str = "val") -> Path:
 
 
 def write_ade20k(root: Path, seed: int = 0, split: str = "validation") -> Path:
-    """Two photos; objects lie over stuff and void too, and some things have none."""
+    """Two images; objects lie over stuff and void too, and some things have none."""
     rng = np.random.default_rng(seed)
     for number in (2, 1):
         name = f"ADE_val_{number:08}.png"
@@ -67,7 +67,7 @@ def vistas_config() -> dict:
 
 
 def write_vistas_instances(root: Path, seed: int = 0, split: str = "validation") -> Path:
-    """Two photos of 16-bit class * 256 + object, and the config."""
+    """Two images of 16-bit class * 256 + object, and the config."""
     rng = np.random.default_rng(seed)
     values = [i * 256 + n for i in range(66) for n in ((0, 1, 9) if i % 3 else (0,))]
     for stem in ("zebra", "_abc"):
@@ -78,7 +78,7 @@ def write_vistas_instances(root: Path, seed: int = 0, split: str = "validation")
 
 
 def write_vistas_panoptic(root: Path, seed: int = 0, split: str = "validation") -> Path:
-    """Two photos as COCO panoptic with the 66th class "Unlabeled", crowds and void."""
+    """Two images as COCO panoptic with the 66th class "Unlabeled", crowds and void."""
     rng = np.random.default_rng(seed)
     space = load_space("vistas_v1")
     folder = root / split / "panoptic"
@@ -112,7 +112,7 @@ def write_vistas_panoptic(root: Path, seed: int = 0, split: str = "validation") 
 
 
 def write_voc(root: Path, seed: int = 0, split: str = "val") -> Path:
-    """Two listed photos and one that is not: objects with a border of 255 on background."""
+    """Two listed images and one that is not: objects with a border of 255 on background."""
     rng = np.random.default_rng(seed)
     names = ["2008_000002", "2007_000033", "2009_000001"]
     for name in names:

@@ -55,7 +55,7 @@ def target_logits(
     category_ids: list[int] | None = None,
     scale: float = 4.0,
 ) -> TargetLogits:
-    """Logits of void and every category of TOY_SPACE, or of the given ids, over a photo."""
+    """Logits of void and every category of TOY_SPACE, or of the given ids, over an image."""
     ids = np.array([0, *TOY_SPACE.by_id] if category_ids is None else category_ids, np.int32)
     values = rng.normal(scale=scale, size=(len(ids), *grid)).astype(np.float16)
     return TargetLogits(SemanticLogits.half_pixel(values, size), ids)
@@ -112,7 +112,7 @@ def box_instances(
     space: LabelSpace = TOY_SPACE,
     samples: int = 28,
 ) -> Instances:
-    """Instances with soft masks; boxes of all sizes, some over the border of the photo."""
+    """Instances with soft masks; boxes of all sizes, some over the border of the image."""
     height, width = size
     center = rng.uniform(-0.1, 1.1, (count, 2)) * (width, height)
     half = rng.random((count, 2)) ** 2 * (width, height) / 1.5

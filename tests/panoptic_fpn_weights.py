@@ -1,29 +1,29 @@
-"""A Panoptic FPN with random weights that yet sees things, and photos for it."""
+"""A Panoptic FPN with random weights that yet sees things, and images for it."""
 
 import numpy as np
 import torch
 from reference import panoptic_fpn as slow
 
 from fuse.models.panoptic_fpn.images import prepare_images
-from fuse.types import Photo
+from fuse.types import NamedImage
 
-# The widths are the published ones, so the photos are small.
+# The widths are the published ones, so the images are small.
 SIZES = {"min_size": 64, "max_size": 96}
 MEAN = np.array([103.53, 116.28, 123.675], dtype=np.float32)
 SCORES, SHIFT = "roi_heads.box_predictor.cls_score", 3.0
 
 
-def make_photo(height, width, seed):
+def make_image(height, width, seed):
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
-    return Photo(np.ascontiguousarray(blocks.repeat(8, 0).repeat(8, 1)[:height, :width]))
+    return NamedImage(np.ascontiguousarray(blocks.repeat(8, 0).repeat(8, 1)[:height, :width]))
 
 
-def make_images(photo):
-    """The input for one photo and its size in it."""
+def make_input(image):
+    """The input for one image and its size in it."""
     means = torch.from_numpy(MEAN)[:, None, None]
-    resized = (64, 80) if photo.size == (128, 160) else (80, 64)
-    return prepare_images([photo], resized, means, means / means), resized
+    resized = (64, 80) if image.size == (128, 160) else (80, 64)
+    return prepare_images([image], resized, means, means / means), resized
 
 
 def random_tensors(depth):
@@ -38,7 +38,7 @@ def random_tensors(depth):
         elif len(shape) == 1:
             tensor = tensor / 20
         state[name] = tensor
-    state["backbone.bottom_up.stem.conv1.norm.running_var"] *= 1e4  # photos go up to 255
+    state["backbone.bottom_up.stem.conv1.norm.running_var"] *= 1e4  # images go up to 255
     for level in (2, 3, 4, 5):
         state[f"backbone.fpn_output{level}.weight"] /= 100
     state["proposal_generator.rpn_head.anchor_deltas.weight"] /= 5
@@ -46,9 +46,9 @@ def random_tensors(depth):
     return state
 
 
-def centre_answers(state, photo):
+def centre_answers(state, image):
     """Shift and scale the scores of classes, so that one class does not win everywhere."""
-    images, _ = make_images(photo)
+    images, _ = make_input(image)
     features = slow.extract_features(state, images)
     stuff = slow.predict_stuff(state, features)[0].flatten(1)
     state["sem_seg_head.predictor.bias"] -= stuff.mean(dim=1)
@@ -64,14 +64,14 @@ def centre_answers(state, photo):
     state[f"{SCORES}.bias"] = -logits.mean(dim=0) * scale
 
 
-def make_photos():
+def make_images():
     """Two shapes, one of them twice."""
-    return [make_photo(128, 160, 1), make_photo(160, 128, 2), make_photo(128, 160, 3)]
+    return [make_image(128, 160, 1), make_image(160, 128, 2), make_image(128, 160, 3)]
 
 
-def make_state(photos):
+def make_state(images):
     """Tensors by detectron2's names, the same on every machine but for float noise."""
     tensors = random_tensors(50)
     with torch.inference_mode():
-        centre_answers(tensors, photos[0])
+        centre_answers(tensors, images[0])
     return tensors

@@ -62,17 +62,17 @@ def pairs(draw, *, void=True, crowd=True):
     return truth, draw(panoptic_maps(shape, void=void, crowd=False))
 
 
-def write_dataset(folder, name, photos, space=SPACE, **changes):
-    """Write photos {image_id: PanopticPrediction} as ``name.json`` and ``name/*.png``.
+def write_dataset(folder, name, images, space=SPACE, **changes):
+    """Write images {image_id: PanopticPrediction} as ``name.json`` and ``name/*.png``.
 
     The JSON is written by hand, as other tools do; changes replace its top-level entries.
     """
     (folder / name).mkdir(parents=True)
-    annotations, images = [], []
-    for image_id, photo in photos.items():
-        write_id_map(folder / name / f"{image_id}.png", photo.panoptic_map)
-        height, width = photo.size
-        images.append(
+    annotations, listed = [], []
+    for image_id, image in images.items():
+        write_id_map(folder / name / f"{image_id}.png", image.panoptic_map)
+        height, width = image.size
+        listed.append(
             {"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width}
         )
         segments = [
@@ -83,7 +83,7 @@ def write_dataset(folder, name, photos, space=SPACE, **changes):
                 "bbox": list(s.bbox),
                 "iscrowd": int(s.iscrowd),
             }
-            for s in photo.segments_info
+            for s in image.segments_info
         ]
         annotations.append(
             {"image_id": image_id, "file_name": f"{image_id}.png", "segments_info": segments}
@@ -91,7 +91,7 @@ def write_dataset(folder, name, photos, space=SPACE, **changes):
     categories = [
         {"id": c.category_id, "name": c.name, "isthing": int(c.isthing)} for c in space.categories
     ]
-    content = {"images": images, "annotations": annotations, "categories": categories} | changes
+    content = {"images": listed, "annotations": annotations, "categories": categories} | changes
     path = folder / f"{name}.json"
     path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
     return path

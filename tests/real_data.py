@@ -1,4 +1,4 @@
-"""Real photos, annotations and nets that the project does not ship.
+"""Real images, annotations and nets that the project does not ship.
 
 `FUSE_TEST_DATA` names their folder; without it, that is `shared/data` beside the project. It
 holds `coco-panoptic/annotations` and `weights`. Where it is missing, tests that need it are
@@ -19,5 +19,5 @@ REAL_NETS = REAL_DATA / "weights"
 
 def needs_real_data(test: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that is skipped where there is no real data."""
-    skip = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real photos (FUSE_TEST_DATA)")
+    skip = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real images (FUSE_TEST_DATA)")
     return pytest.mark.shared_data(skip(test))

@@ -22,13 +22,13 @@ def as_json(entries: list[dict]) -> list[dict]:
 
 
 def random_files(
-    rng: np.random.Generator, photos: int = 3
+    rng: np.random.Generator, images: int = 3
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    """images, instances and stuff of a few photos; instances in no order, with equal scores."""
-    images, instances, stuff = [], [], []
-    for image_id in rng.permutation(100)[:photos].tolist():
+    """images, instances and stuff of a few images; instances in no order, with equal scores."""
+    listed, instances, stuff = [], [], []
+    for image_id in rng.permutation(100)[:images].tolist():
         height, width = (int(side) for side in rng.integers(1, 14, 2))
-        images.append(
+        listed.append(
             {"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width}
         )
         rles = rle_masks(full_masks(rng, (height, width), 9)).rles
@@ -44,7 +44,7 @@ def random_files(
         for rle in rles[6:]:
             category_id = int(rng.choice(list(TOY_SPACE.by_id)))
             stuff.append({"image_id": image_id, "category_id": category_id, "segmentation": rle})
-    return images, rng.permutation(instances).tolist(), rng.permutation(stuff).tolist()
+    return listed, rng.permutation(instances).tolist(), rng.permutation(stuff).tolist()
 
 
 def write_files(
@@ -65,7 +65,7 @@ def write_files(
 
 
 def write_cat_and_sky(folder: Path) -> dict[str, Path]:
-    """Files of one photo with one cat and one sky."""
+    """Files of one image with one cat and one sky."""
     cat, sky = rle_masks(np.stack([np.eye(12, 17) > 0, np.ones(SIZE) > 0])).rles
     return write_files(
         folder,

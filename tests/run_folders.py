@@ -6,13 +6,13 @@ import numpy as np
 from factories import TOY_SPACE, panoptic_truth
 from PIL import Image
 
-from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.images import png_names
 from fuse.io.png import write_id_map
 
 
 def write_maps(path, predictions, space=TOY_SPACE, *, first_id=1):
-    """A panoptic JSON with its PNGs, of predictions by the name of their photo."""
+    """A panoptic JSON with its PNGs, of predictions by the name of their image."""
     pngs = png_names(list(predictions))
     images, annotations = [], []
     for image_id, (name, prediction) in enumerate(predictions.items(), start=first_id):
@@ -27,18 +27,18 @@ def write_maps(path, predictions, space=TOY_SPACE, *, first_id=1):
 
 
 def write_run(folder, predictions, space=TOY_SPACE, *, seed=0):
-    """Photos of noise and a run over them with these predictions."""
+    """Images of noise and a run over them with these predictions."""
     rng = np.random.default_rng(seed)
-    photos = folder / "photos"
+    images = folder / "photos"
     for name, prediction in predictions.items():
-        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         height, width = prediction.size
-        Image.fromarray(coarse).resize((width, height)).save(photos / name, "JPEG")
+        Image.fromarray(coarse).resize((width, height)).save(images / name, "JPEG")
     run = folder / "run"
     run.mkdir()
     write_maps(run / "panoptic.json", predictions, space)
-    settings = {"inputs": [str(photos)], "predictions": False}
+    settings = {"inputs": [str(images)], "predictions": False}
     (run / "run.json").write_text(json.dumps({"settings": settings, "photos": {"done": 1}}))
     return run
 

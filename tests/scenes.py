@@ -1,4 +1,4 @@
-"""Photos whose every mistake is planted: objects on stuff, seen by two perfect nets."""
+"""Images whose every mistake is planted: objects on stuff, seen by two perfect nets."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ STUFF = (5, 21, 200)
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a photo, and what the nets say of it.
+    """What is in an image, and what the nets say of it.
 
     Attributes:
         label_map: int32 (H, W).

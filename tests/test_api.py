@@ -1,4 +1,4 @@
-"""The whole job on real photos with the nets that ship."""
+"""The whole job on real images with the nets that ship."""
 
 import json
 import shutil
@@ -17,9 +17,9 @@ from fuse.errors import (
     ModelError,
     RunStoppedError,
 )
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import read_id_map
-from fuse.tasks import assign_image_ids, make_tasks
+from fuse.runs.tasks import assign_image_ids, make_tasks
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "images"
@@ -27,22 +27,22 @@ TRUTH = ROOT / "examples" / "annotations.json"
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """Three photos, one of them in a folder of its own, and files that are no photos."""
+def images(tmp_path_factory):
+    """Three images, one of them in a folder of its own, and files that are no images."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "trip.2026").mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder / "chelsea.JPG")
     shutil.copy(EXAMPLES / "rocket.jpg", folder / "trip.2026" / "rocket.jpeg")
     Image.open(EXAMPLES / "camera.jpg").save(folder / "camera.png")  # grey
-    (folder / "notes.txt").write_text("not a photo")
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
 @pytest.fixture(scope="module")
-def finished(photos, tmp_path_factory):
+def finished(images, tmp_path_factory):
     """A run over them, scored."""
     out = tmp_path_factory.mktemp("run") / "out"
-    return api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True)
+    return api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True)
 
 
 def tree(folder, *patterns):
@@ -132,15 +132,15 @@ def test_a_run_scored_against_itself_is_perfect(finished):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_two_runs_give_the_same_bytes(photos, finished, tmp_path, batch_size):
+def test_two_runs_give_the_same_bytes(images, finished, tmp_path, batch_size):
     out = tmp_path / "out"
-    api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True, batch_size=batch_size)
+    api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True, batch_size=batch_size)
     again = tree(out, "*.png", "panoptic.json", "records.jsonl")
     first = tree(finished.out, "panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert again == first
 
 
-def test_a_run_that_was_cut_off_goes_on(photos, finished, tmp_path):
+def test_a_run_that_was_cut_off_goes_on(images, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished.out, out)
     journal = out / "records.jsonl"
@@ -150,7 +150,7 @@ def test_a_run_that_was_cut_off_goes_on(photos, finished, tmp_path):
     shutil.rmtree(out / "panoptic" / "trip.2026")
     old = (out / "panoptic" / "camera.png").stat().st_mtime_ns
 
-    result = api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True)
+    result = api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True)
 
     assert (out / "panoptic" / "camera.png").stat().st_mtime_ns == old  # not done twice
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
@@ -158,7 +158,7 @@ def test_a_run_that_was_cut_off_goes_on(photos, finished, tmp_path):
     assert result.evaluation.result.to_json() == finished.evaluation.result.to_json()
 
 
-def test_broken_photos_are_recorded_and_the_rest_is_done(tmp_path):
+def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     whole = (EXAMPLES / "chelsea.jpg").read_bytes()
@@ -181,7 +181,7 @@ def test_broken_photos_are_recorded_and_the_rest_is_done(tmp_path):
     }
 
 
-def test_a_photo_that_failed_is_missed_in_the_score(tmp_path):
+def test_a_image_that_failed_is_missed_in_the_score(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "chelsea.jpg").write_bytes(b"")
@@ -223,18 +223,18 @@ def test_missing_pngs_of_the_ground_truth_are_found_before_any_work(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_another_pipeline_in_the_same_folder_is_refused(photos, finished):
+def test_another_pipeline_in_the_same_folder_is_refused(images, finished):
     before = tree(finished.out, "*")
     with pytest.raises(DataError, match=r"fusion\.score_threshold was 0\.5, is 0\.9"):
-        api.run([str(photos)], finished.out, device="cpu", overrides=["fusion.score_threshold=0.9"])
+        api.run([str(images)], finished.out, device="cpu", overrides=["fusion.score_threshold=0.9"])
     assert tree(finished.out, "*") == before
 
 
-def test_two_photos_cannot_be_one_of_the_ground_truth(tmp_path):
+def test_two_images_cannot_be_one_of_the_ground_truth(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(EXAMPLES / "rocket.jpg", tmp_path / name)
-    with pytest.raises(DataError, match=r"a/rocket\.jpg and b/rocket\.jpg are both photo"):
+    with pytest.raises(DataError, match=r"a/rocket\.jpg and b/rocket\.jpg are both image"):
         make_tasks([str(tmp_path)], tmp_path / "out", read_panoptic_json(TRUTH))
 
 
@@ -254,7 +254,7 @@ def test_image_ids_without_ground_truth(names, expected):
     assert assign_image_ids(names) == expected
 
 
-def test_photos_the_ground_truth_lacks_get_ids_of_their_own():
+def test_images_the_ground_truth_lacks_get_ids_of_their_own():
     truth = read_panoptic_json(TRUTH)
     known = truth.find_image("rocket.jpg")
     largest = max(truth.annotations)
@@ -265,10 +265,10 @@ def test_photos_the_ground_truth_lacks_get_ids_of_their_own():
     ]
 
 
-def test_shards_join_into_the_run_that_one_process_makes(photos, finished, tmp_path):
+def test_shards_join_into_the_run_that_one_process_makes(images, finished, tmp_path):
     parts = [tmp_path / f"part{i}" for i in (1, 2)]
     for i, part in enumerate(parts, start=1):
-        api.run([str(photos)], part, device="cpu", gt=TRUTH, shard=(i, 2))
+        api.run([str(images)], part, device="cpu", gt=TRUTH, shard=(i, 2))
     assert api.merge(parts[::-1], tmp_path / "out") == api.MergeResult(3, ())
     kept = ("panoptic/**/*.png", "panoptic.json")
     assert tree(tmp_path / "out", *kept) == tree(finished.out, *kept)
@@ -284,41 +284,41 @@ def test_shards_join_into_the_run_that_one_process_makes(photos, finished, tmp_p
     assert not (tmp_path / "half").exists()
 
 
-def test_a_run_that_is_stopped_goes_on(photos, finished, tmp_path):
+def test_a_run_that_is_stopped_goes_on(images, finished, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(RunStoppedError, match="stopped after 1 of 3 photos"):
-        api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True, should_stop=lambda: True)
+    with pytest.raises(RunStoppedError, match="stopped after 1 of 3 images"):
+        api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True, should_stop=lambda: True)
     assert not (out / "panoptic.json").exists()
     assert len((out / "records.jsonl").read_text().splitlines()) == 1
-    api.run([str(photos)], out, device="cpu", gt=TRUTH, pictures=True)
+    api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True)
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert tree(out, *kept) == tree(finished.out, *kept)
 
 
-def test_kept_predictions_fuse_into_the_files_of_the_run(photos, tmp_path):
+def test_kept_predictions_fuse_into_the_files_of_the_run(images, tmp_path):
     out = tmp_path / "out"
-    api.run([str(photos)], out, device="cpu", keep_predictions=True)
+    api.run([str(images)], out, device="cpu", keep_predictions=True)
     sizes = [path.stat().st_size for path in out.rglob("*.npz")]
     assert len(sizes) == 3
     assert max(sizes) < 200_000
 
-    api.combine_kept(tmp_path / "again", predictions=out)
+    api.combine_saved(tmp_path / "again", predictions=out)
     kept = ("panoptic/**/*.png", "panoptic.json")
     assert tree(tmp_path / "again", *kept) == tree(out, *kept)
 
     strict = ["fusion.score_threshold=0.95", "fusion.stuff_area=0.05"]
-    api.run([str(photos)], tmp_path / "strict", device="cpu", overrides=strict)
-    api.combine_kept(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
+    api.run([str(images)], tmp_path / "strict", device="cpu", overrides=strict)
+    api.combine_saved(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
     assert tree(tmp_path / "other", *kept) == tree(tmp_path / "strict", *kept)
 
 
 def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
     with pytest.raises(DataError, match="run it with --keep-predictions"):
-        api.combine_kept(tmp_path / "out", predictions=finished.out)
+        api.combine_saved(tmp_path / "out", predictions=finished.out)
     assert not (tmp_path / "out").exists()
 
 
-def test_one_photo_may_be_named_without_a_list(tmp_path):
+def test_one_image_may_be_named_without_a_list(tmp_path):
     for number, given in enumerate((str(EXAMPLES / "chelsea.jpg"), EXAMPLES / "chelsea.jpg")):
         result = api.run(given, str(tmp_path / f"out{number}"), device="cpu")
         assert (result.done, result.out) == (1, tmp_path / f"out{number}")

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from fuse.cli import main
-from fuse.config import list_pipelines
+from fuse.inference.presets import list_pipelines
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def list_commands():
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r"^\$ (fuse .*)", text, flags=re.MULTILINE):
-            line = re.sub(r"\$\(.*?\)", "photo.jpg", line).replace("$I", "1")
+            line = re.sub(r"\$\(.*?\)", "image.jpg", line).replace("$I", "1")
             yield pytest.param(shlex.split(line, comments=True)[1:], id=f"{page.stem} {line}")
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 import fuse.cli
 from fuse import api
 from fuse.cli import main
+from fuse.cli.printable import printable
 from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, ModelError
 from fuse.io.names import find_name_fault, leads_out
 from fuse.models.registry import BUILT_IN, needs_plugin_permission
-from fuse.printable import printable
 
 ROOT = Path(__file__).parent.parent
 LEADING_OUT = (
@@ -64,7 +64,7 @@ def test_no_json_leads_a_reader_out(files, name):
     change("run/panoptic.json", rename)
     for read in (
         lambda: api.evaluate(Path("truth.json"), Path("run")),
-        lambda: api.combine_kept(Path("out"), predictions=Path("run")),
+        lambda: api.combine_saved(Path("out"), predictions=Path("run")),
         lambda: api.run(["photos"], Path("out"), gt=Path("truth.json"), device="cpu"),
     ):
         with pytest.raises(CocoFormatError, match="is no path inside the folder of PNGs"):
@@ -73,7 +73,7 @@ def test_no_json_leads_a_reader_out(files, name):
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "/tmp/secret.jpg", "C:\\secret.jpg"])
-def test_no_photo_list_leads_a_reader_or_writer_out(files, name):
+def test_no_image_list_leads_a_reader_or_writer_out(files, name):
     change("images.json", lambda content: content["images"][0].update(file_name=name))
     change("truth.json", lambda content: content["images"][0].update(file_name=name))
     with pytest.raises(CocoFormatError, match=r"images, entry 0 .* is no path in a folder"):
@@ -120,15 +120,15 @@ def test_a_link_in_an_output_folder_leads_no_writer_out(files, tmp_path):
 
 
 def test_a_link_to_a_folder_below_the_maps_leads_no_writer_out(files, tmp_path):
-    photos, outside = tmp_path / "nested" / "trip", tmp_path / "outside"
-    shutil.copytree("photos", photos)
+    images, outside = tmp_path / "nested" / "trip", tmp_path / "outside"
+    shutil.copytree("photos", images)
     outside.mkdir()
-    api.run([str(photos.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
+    api.run([str(images.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
     shutil.rmtree("out/panoptic/trip")
     Path("out/panoptic/trip").symlink_to(outside)
     Path("out/records.jsonl").write_bytes(b"")
     with pytest.raises(DataError, match="is a link that leads out"):
-        api.run([str(photos.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
+        api.run([str(images.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
     assert not list(outside.iterdir())
 
 
@@ -193,12 +193,12 @@ def test_weights_and_predictions_that_are_programs_are_refused(files):
     np.savez(file, allow_pickle=True, size=array)
     next(Path("run/predictions").glob("*.npz")).write_bytes(file.getvalue())
     with pytest.raises(CocoFormatError, match="not a kept prediction"):
-        api.combine_kept(Path("out"), predictions=Path("run"))
+        api.combine_saved(Path("out"), predictions=Path("run"))
     assert not Path("ran").exists()
 
 
 def test_a_folder_of_transformers_runs_no_code(tmp_path):
-    from fuse.models.transformers_net import TransformersNet
+    from fuse.models.adapters.transformers_net import TransformersNet
 
     (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
     auto_map = {"AutoConfig": "evil.Evil", "AutoModelForSemanticSegmentation": "evil.Evil"}
@@ -212,7 +212,7 @@ def test_a_folder_of_transformers_runs_no_code(tmp_path):
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "link.bin"])
 def test_an_onnx_file_takes_no_weights_from_elsewhere(tmp_path, location):
     onnx = pytest.importorskip("onnx")
-    from fuse.models.onnx_semantic import load_onnx_semantic
+    from fuse.models.adapters.onnx_semantic import load_onnx_semantic
 
     folder = tmp_path / "net"
     folder.mkdir()
@@ -237,13 +237,13 @@ EVIL = "\x1b[31m[bold red]x[/nothing]\x1b]0;title\x07"
 EVIL_FILE = EVIL.replace("/", "")  # which no file name can hold
 SHOWN_EVIL = r"\x1b[31m[bold red]x["
 SCORED_RUN = (
-    "run photos -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
+    "run images -o evil --pipeline saved.toml --device cpu --keep-predictions --gt truth.json"
 )
 
 
 @pytest.fixture
 def evil_run(files):
-    """A scored run, ``evil``, in which each category and one photo has an `EVIL` name."""
+    """A scored run, ``evil``, in which each category and one image has an `EVIL` name."""
 
     def rename(content):
         for category in content["categories"]:
@@ -260,7 +260,7 @@ def evil_run(files):
     Path("saved.toml").write_text(preset.replace("coco_super", "evil.csv"))
     for name in ("truth.json", "images.json"):
         change(name, rename)
-    Path("photos/astronaut.jpg").rename(f"photos/{EVIL_FILE}.jpg")
+    Path("images/astronaut.jpg").rename(f"images/{EVIL_FILE}.jpg")
     Path("labels/astronaut.png").rename(f"labels/{EVIL_FILE}.png")
     return CliRunner().invoke(main, SCORED_RUN.split())
 
@@ -302,8 +302,8 @@ def test_printable_leaves_text_of_all_languages_alone():
 def test_a_csv_keeps_names_as_they_are(files):
     change("truth.json", lambda content: content["images"][0].update(file_name='=1+"1",x.jpg'))
     evaluation = api.evaluate(Path("truth.json"), Path("run"))
-    api.write_per_image_csv(Path("photos.csv"), evaluation)
-    with Path("photos.csv").open(newline="") as file:
+    api.write_per_image_csv(Path("images.csv"), evaluation)
+    with Path("images.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["file_name"] == '=1+"1",x.jpg'
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, None])
@@ -65,3 +65,15 @@ def test_leaving_early_ends_the_work():
     assert count <= 9
     time.sleep(0.02)
     assert len(begun) == count
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_progress_is_told_when_a_result_was_used(workers):
+    told = []
+    step = count_steps(lambda *progress: told.append(progress), 3)
+    with map_threads(abs, [-1, 2, -3], workers, on_result=step) as results:
+        assert next(results) == 1
+        assert told == []
+        assert list(results) == [2, 3]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert count_steps(None, 3) is None

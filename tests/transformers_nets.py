@@ -16,7 +16,7 @@ from transformers import (
     UperNetForSemanticSegmentation,
 )
 
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
@@ -31,10 +31,10 @@ def make_swin():
     )
 
 
-def make_photo(height=50, width=70, seed=0):
+def make_image(height=50, width=70, seed=0):
     rng = np.random.default_rng(seed)
     patches = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
-    return Photo(np.ascontiguousarray(patches.repeat(16, 0).repeat(16, 1)[:height, :width]))
+    return NamedImage(np.ascontiguousarray(patches.repeat(16, 0).repeat(16, 1)[:height, :width]))
 
 
 def make_upernet():

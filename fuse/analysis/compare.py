@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from fuse.analysis.anchors import Anchor, find_anchors
 from fuse.analysis.compared_runs import (
     ComparedRun,
     find_common_classes,
-    find_common_photos,
+    find_common_images,
     open_source,
     score_source,
 )
+from fuse.analysis.published_results import Anchor, find_anchors
 from fuse.errors import DataError
-from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import take_text
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.counts import GROUP_SCORES, GROUPS, SCORES
@@ -39,7 +39,7 @@ class Interval:
 
     Attributes:
         difference: in -1..1; above 0 is better than the first run.
-        low, high: 95 % of the differences over resampled photos lie between them.
+        low, high: 95 % of the differences over resampled images lie between them.
     """
 
     difference: float
@@ -81,7 +81,7 @@ class Difference:
             runs has none.
         miou: of the semantic nets, None where one of the runs kept no predictions.
         ap: mask AP of the instance nets, None as with mIoU; its interval is of the first
-            `AP_RESAMPLES` sets of photos.
+            `AP_RESAMPLES` sets of images.
         classes: those that both have, the furthest apart first.
     """
 
@@ -104,8 +104,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedPhoto:
-    """One photo, and its PQ in each run over the classes that it has there; None = none."""
+class ComparedImage:
+    """One image, and its PQ in each run over the classes that it has there; None = none."""
 
     image_id: ImageId
     file_name: str
@@ -125,7 +125,7 @@ class Comparison:
         runs: in the order given.
         miou: of each run's semantic net, None without kept predictions.
         differences: of each further run to the first.
-        photos: those that all have, in the ground truth's order.
+        images: those that all have, in the ground truth's order.
         resamples: of the intervals.
         anchors: what was published in this label space.
     """
@@ -134,7 +134,7 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     miou: tuple[float | None, ...]
     differences: tuple[Difference, ...]
-    photos: tuple[ComparedPhoto, ...]
+    images: tuple[ComparedImage, ...]
     resamples: int
     anchors: tuple[Anchor, ...]
 
@@ -142,7 +142,7 @@ class Comparison:
         """As plain values, fractions in 0..1, None where nothing was scored."""
         return {
             "label_space": self.space.name,
-            "images": len(self.photos),
+            "images": len(self.images),
             "resamples": self.resamples,
             "runs": [
                 {
@@ -153,13 +153,13 @@ class Comparison:
                     "mapped": run.mapped,
                     "unscored": run.unknown,
                     "seconds": dict(run.seconds),
-                    "photos_run": run.photos_run,
+                    "photos_run": run.images_run,
                     "peak_memory_mib": dict(run.peak_memory_mib),
                 }
                 for run, miou in zip(self.runs, self.miou, strict=True)
             ],
             "differences": [difference.to_json() for difference in self.differences],
-            "per_photo": [photo.to_json() for photo in self.photos],
+            "per_photo": [image.to_json() for image in self.images],
             "anchors": [anchor.to_json() for anchor in self.anchors],
         }
 
@@ -177,20 +177,20 @@ def compare(
 ) -> Comparison:
     """Score runs on one ground truth and hold each against the first.
 
-    Intervals are a paired bootstrap: all runs are scored on the same sets of photos, drawn
+    Intervals are a paired bootstrap: all runs are scored on the same sets of images, drawn
     with replacement, and the differences of each set are ranked (Efron 1979).
 
     Args:
         runs: output folders of runs, or COCO panoptic JSONs; at least two.
         gt: COCO panoptic JSON.
         gt_dir: its PNGs, where they are not in the folder of its name.
-        intersect: where runs have different photos or classes, go on with the common ones.
+        intersect: where runs have different images or classes, go on with the common ones.
         seed: of the bootstrap.
         workers: threads, by default one per processor.
-        on_progress: called with the photos scored and the photos in all, over all runs.
+        on_progress: called with the images scored and the images in all, over all runs.
 
     Raises:
-        DataError: runs have different photos, or a file cannot be scored.
+        DataError: runs have different images, or a file cannot be scored.
         LabelSpaceError: runs have different classes.
     """
     keep_freed_memory()
@@ -198,28 +198,28 @@ def compare(
         raise DataError("one run cannot be compared; name two or more")
     truth = read_panoptic_json(gt, gt_dir)
     sources = [open_source(path, truth) for path in runs]
-    image_ids = find_common_photos(sources, intersect=intersect)
+    image_ids = find_common_images(sources, intersect=intersect)
     space = find_common_classes(sources, intersect=intersect)
     total = len(image_ids) * (len(sources) + sum(source.kept is not None for source in sources))
     done = 0
 
-    def on_photo() -> None:
+    def on_image() -> None:
         nonlocal done
         done += 1
         if on_progress:
             on_progress(done, total)
 
     scored = tuple(
-        score_source(source, image_ids, space, workers=workers, on_photo=on_photo)
+        score_source(source, image_ids, space, workers=workers, on_image=on_image)
         for source in sources
     )
-    names = [truth.photo_name(image_id) for image_id in image_ids]
+    names = [truth.image_name(image_id) for image_id in image_ids]
     return Comparison(
         space=space,
         runs=scored,
         miou=tuple(_miou(run, space) for run in scored),
         differences=_differences(scored, space, seed),
-        photos=_compare_photos(scored, list(zip(image_ids, names, strict=True)), space),
+        images=_compare_images(scored, list(zip(image_ids, names, strict=True)), space),
         resamples=RESAMPLES,
         anchors=find_anchors(space),
     )
@@ -237,7 +237,7 @@ def _differences(
     runs: Sequence[ComparedRun], space: LabelSpace, seed: int
 ) -> tuple[Difference, ...]:
     """Each further run against the first."""
-    draws = bootstrap_scores([run.photos for run in runs], space, resamples=RESAMPLES, seed=seed)
+    draws = bootstrap_scores([run.images for run in runs], space, resamples=RESAMPLES, seed=seed)
     miou_draws = [
         bootstrap_miou(run.semantic, space, resamples=RESAMPLES, seed=seed)
         if run.semantic
@@ -318,13 +318,13 @@ def _interval(before: float, after: float, moved: Float64Array) -> Interval | No
     return Interval(after - before, low, high)
 
 
-def _compare_photos(
-    runs: Sequence[ComparedRun], photos: Sequence[tuple[ImageId, str]], space: LabelSpace
-) -> tuple[ComparedPhoto, ...]:
-    """PQ of each photo alone."""
+def _compare_images(
+    runs: Sequence[ComparedRun], images: Sequence[tuple[ImageId, str]], space: LabelSpace
+) -> tuple[ComparedImage, ...]:
+    """PQ of each image alone."""
     compared = []
-    for number, (image_id, file_name) in enumerate(photos):
-        scores = [summarize(run.photos[number], space).all for run in runs]
+    for number, (image_id, file_name) in enumerate(images):
+        scores = [summarize(run.images[number], space).all for run in runs]
         pq = tuple(score.pq if score.n else None for score in scores)
-        compared.append(ComparedPhoto(image_id, file_name, pq))
+        compared.append(ComparedImage(image_id, file_name, pq))
     return tuple(compared)

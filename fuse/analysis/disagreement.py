@@ -1,4 +1,4 @@
-"""Where the two nets of a run contradict each other: photos and regions worth a label.
+"""Where the two nets of a run contradict each other: images and regions worth a label.
 
 An instance claims its pixels for its category, of several the one that scores highest. The nets
 disagree on a pixel in one of three ways:
@@ -24,12 +24,12 @@ from typing import Any, Literal
 import numpy as np
 
 from fuse.fusion import fuse_by_overlap
-from fuse.io.coco import ImageId, ImageRecord
+from fuse.inference.prediction import ImagePrediction, choose_classes
+from fuse.io.coco.panoptic import ImageId, ImageRecord
 from fuse.io.files import take_text, write_whole
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
-from fuse.predictions import PhotoPrediction, choose_classes
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
@@ -40,7 +40,7 @@ MIN_REGION = 100  # pixels; smaller regions count, but are not worth a label
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Pixels of a photo that the nets disagree on in one way.
+    """Pixels of an image that the nets disagree on in one way.
 
     Attributes:
         kind: how.
@@ -62,12 +62,12 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoDisagreement:
-    """How much the nets disagree on a photo.
+class ImageDisagreement:
+    """How much the nets disagree on an image.
 
     Attributes:
         image_id: of the run.
-        file_name: of the photo.
+        file_name: of the image.
         size: (height, width).
         pixels: by kind.
         regions: of at least MIN_REGION pixels, the largest first.
@@ -81,7 +81,7 @@ class PhotoDisagreement:
 
     @property
     def share(self) -> float:
-        """Pixels that the nets disagree on, as a share of the photo."""
+        """Pixels that the nets disagree on, as a share of the image."""
         return sum(self.pixels.values()) / (self.size[0] * self.size[1])
 
     def to_json(self) -> dict[str, Any]:
@@ -97,32 +97,32 @@ class PhotoDisagreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disagreement:
-    """How much two nets disagree on the photos of a run.
+    """How much two nets disagree on the images of a run.
 
     Attributes:
         space: the label space.
-        photos: those with the largest share first.
+        images: those with the largest share first.
     """
 
     space: LabelSpace
-    photos: tuple[PhotoDisagreement, ...]
+    images: tuple[ImageDisagreement, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {
             "label_space": self.space.name,
-            "photos": [photo.to_json() for photo in self.photos],
+            "photos": [image.to_json() for image in self.images],
         }
 
     def write_csv(self, path: Path) -> None:
-        """A row per photo: share of the photo, pixels of each kind, number of regions."""
+        """A row per image: share of the image, pixels of each kind, number of regions."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("image_id", "file_name", "share", *KINDS, "regions"))
-        for photo in self.photos:
-            pixels = (photo.pixels[kind] for kind in KINDS)
-            name, count = photo.file_name, len(photo.regions)
-            writer.writerow((photo.image_id, name, photo.share, *pixels, count))
+        for image in self.images:
+            pixels = (image.pixels[kind] for kind in KINDS)
+            name, count = image.file_name, len(image.regions)
+            writer.writerow((image.image_id, name, image.share, *pixels, count))
         write_whole(path, text.getvalue().encode())
 
     def write_coco(self, path: Path) -> None:
@@ -132,14 +132,14 @@ class Disagreement:
         region; ``instance_category_id`` and ``semantic_category_id`` are what each net says.
         """
         annotations: list[dict[str, Any]] = []
-        for photo in self.photos:
-            for region in photo.regions:
+        for image in self.images:
+            for region in image.regions:
                 claims = asdict(region)
                 category_id = region.instance_category_id or region.semantic_category_id
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
-                        "image_id": photo.image_id,
+                        "image_id": image.image_id,
                         "category_id": category_id,
                         "segmentation": claims.pop("rle"),
                         "iscrowd": 0,
@@ -148,7 +148,7 @@ class Disagreement:
                 )
         images = [
             {"id": p.image_id, "file_name": p.file_name, "height": p.size[0], "width": p.size[1]}
-            for p in self.photos
+            for p in self.images
         ]
         categories = [
             {"id": c.category_id, "name": c.name, "supercategory": c.supercategory}
@@ -170,35 +170,35 @@ def disagree(
     Args:
         predictions: output folder of a run with kept predictions.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
-        FuseError: see `read_kept_run`.
+        FuseError: see `open_saved_predictions`.
     """
-    run = read_kept_run(predictions)
-    images = run.dataset.images.values()
-    photos: list[PhotoDisagreement] = []
-    with map_threads(lambda image: _look_at(run, image), images, workers) as looked:
-        for photo in looked:
-            photos.append(photo)
+    run = open_saved_predictions(predictions)
+    listed = run.dataset.images.values()
+    found: list[ImageDisagreement] = []
+    with map_threads(lambda image: _look_at(run, image), listed, workers) as looked:
+        for disagreement in looked:
+            found.append(disagreement)
             if on_progress:
-                on_progress(len(photos), len(images))
-    return Disagreement(run.space, tuple(sorted(photos, key=lambda photo: -photo.share)))
+                on_progress(len(found), len(listed))
+    return Disagreement(run.space, tuple(sorted(found, key=lambda one: -one.share)))
 
 
-def _look_at(run: KeptRun, image: ImageRecord) -> PhotoDisagreement:
+def _look_at(run: SavedPredictions, image: ImageRecord) -> ImageDisagreement:
     kept = run.load(image.image_id)
     labels = kept.label()
     instances = choose_classes(labels, kept.instances, run.space, run.fusion, run.choices)
     regions = find_regions(
-        PhotoPrediction(labels, instances),
+        ImagePrediction(labels, instances),
         run.space,
         score_threshold=run.fusion.score_threshold,
     )
     pixels = Counter(dict.fromkeys(KINDS, 0))
     for region in regions:
         pixels[region.kind] += region.area
-    return PhotoDisagreement(
+    return ImageDisagreement(
         image_id=image.image_id,
         file_name=image.file_name,
         size=kept.instances.size,
@@ -208,9 +208,9 @@ def _look_at(run: KeptRun, image: ImageRecord) -> PhotoDisagreement:
 
 
 def find_regions(
-    kept: PhotoPrediction, space: LabelSpace, *, score_threshold: float
+    kept: ImagePrediction, space: LabelSpace, *, score_threshold: float
 ) -> list[Region]:
-    """What the nets disagree on in a photo, the largest region first.
+    """What the nets disagree on in an image, the largest region first.
 
     Args:
         kept: what they said, the instances' classes chosen (`choose_classes`).

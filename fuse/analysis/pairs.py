@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from fuse.errors import DataError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.coco.results import ResultsFile, read_results
 from fuse.io.files import take_text
 from fuse.io.pairs import PairCount, write_pairs
-from fuse.io.results import ResultsFile, read_results
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
-from fuse.ops.contest import count_shared
+from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import MaskRuns
 from fuse.ops.rle import rle_runs
 from fuse.ops.segments import label_segments
@@ -49,20 +49,20 @@ def pairs(
 
     Args:
         gt: COCO panoptic JSON.
-        instances: COCO instances of the same photos, with outlines that overlap: COCO's own
+        instances: COCO instances of the same images, with outlines that overlap: COCO's own
             instances_train2017.json, not masks cut from the panoptic PNGs.
         out: the CSV.
         gt_dir: PNGs of gt, where they are not in the folder of its name.
         label_space: count in these classes, where a map leads there.
         min_count: pairs seen less often are left out.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Returns:
         The commonest pairs first; a class that lies above and below equally often is no pair.
 
     Raises:
-        DataError: the instances are of other photos, none overlap, or no pair is left.
+        DataError: the instances are of other images, none overlap, or no pair is left.
         LabelSpaceError: no map leads to that label space.
         FuseError: see `read_panoptic_json` and `read_results`.
     """
@@ -70,17 +70,17 @@ def pairs(
     annotated = read_results(instances, truth.space)
     target = load_space(label_space) if label_space else truth.space
     label_map = find_label_map(truth.space, target)
-    photos = [i for i in truth.annotations if i in annotated.entries]
-    if not photos:
-        raise DataError(f"{instances} has no instances of the photos of {gt}")
+    images = [i for i in truth.annotations if i in annotated.entries]
+    if not images:
+        raise DataError(f"{instances} has no instances of the images of {gt}")
     wins: Wins = Counter()
     with map_threads(
-        lambda i: _count_photo(i, truth, annotated, label_map), photos, workers
+        lambda i: _count_image(i, truth, annotated, label_map), images, workers
     ) as counted:
-        for done, of_photo in enumerate(counted, start=1):
-            wins += of_photo
+        for done, of_image in enumerate(counted, start=1):
+            wins += of_image
             if on_progress:
-                on_progress(done, len(photos))
+                on_progress(done, len(images))
     names = {category.category_id: category.name for category in target.categories}
     found = [
         PairCount(names[above], names[below], count, wins[below, above])
@@ -95,17 +95,17 @@ def pairs(
     if not found:
         raise DataError(
             f"{instances}: of no two classes one lies on the other more often than under it, in at "
-            f"least {min_count} overlaps; take more photos or a smaller least count"
+            f"least {min_count} overlaps; take more images or a smaller least count"
         )
     found.sort(key=lambda pair: (-pair.wins - pair.losses, pair.above, pair.below))
     write_pairs(out, found)
     return tuple(found)
 
 
-def _count_photo(
+def _count_image(
     image_id: ImageId, truth: PanopticDataset, annotated: ResultsFile, label_map: LabelMap
 ) -> Wins:
-    """Who wins the overlaps of one photo."""
+    """Who wins the overlaps of one image."""
     panoptic = map_panoptic(truth.load(image_id), label_map)
     labels = label_segments(
         panoptic.panoptic_map,

@@ -12,7 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fuse.clock import StageClock
-from fuse.config import (
+from fuse.errors import ConfigError
+from fuse.inference.fetch import place_model_weights
+from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.inference.presets import (
     BRANCHES,
     ModelConfig,
     PipelineConfig,
@@ -20,12 +23,10 @@ from fuse.config import (
     read_pipeline,
     refuse_plugins,
 )
-from fuse.errors import ConfigError
-from fuse.fetch import place_model_weights
 from fuse.io.files import take_text
 from fuse.io.images import list_images, read_image
 from fuse.io.png import write_id_map
-from fuse.models.boundary import ask_instances, ask_semantic
+from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.profile import (
     count_flops,
     list_parameters,
@@ -39,26 +40,25 @@ from fuse.models.registry import (
     find_needed_weights,
 )
 from fuse.models.runtime import choose_device
-from fuse.models.sources import choose_weights_dir
-from fuse.pipeline import Pipeline, RawPrediction
-from fuse.types import Photo
+from fuse.models.weights.sources import choose_weights_dir
+from fuse.types import NamedImage
 
-MOST_PHOTOS = 8  # timed; the first one is run once before
+MOST_IMAGES = 8  # timed; the first one is run once before
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """A part of a pipeline and what it costs per photo.
+    """A part of a pipeline and what it costs per image.
 
     Attributes:
         pipeline: as it was asked for.
-        part: ``semantic``, ``instance``, ``fusion``, ``files`` (reading the photo and writing
+        part: ``semantic``, ``instance``, ``fusion``, ``files`` (reading the image and writing
             its map), or ``total`` of all of these.
         parameters: of the net; in a total, those that two branches share count once. None where
             the net is no module of torch.
-        flops, memory: of the net on the first photo, see `fuse.models.profile.count_flops` and
+        flops, memory: of the net on the first image, see `fuse.models.profile.count_flops` and
             `measure_memory`; of a total the sum and the larger one.
-        seconds: median over the photos, each seen after a first one.
+        seconds: median over the images, each seen after a first one.
         ratio: seconds of a total over those of the first total; None for parts.
         has_random_weights: whether some of its weights were made up.
     """
@@ -93,22 +93,22 @@ def profile(
 
     Args:
         pipelines: each a preset's name or file, or one of its nets, as ``coco:semantic``.
-        images: folders, files and globs; the first `MOST_PHOTOS` photos are taken. By
+        images: folders, files and globs; the first `MOST_IMAGES` images are taken. By
             default those that ship.
-        overrides: changes to all presets, see `fuse.config.read_pipeline`.
+        overrides: changes to all presets, see `fuse.inference.presets.read_pipeline`.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         random_weights: make weights up where they are not on this machine. Times are true but for
             the few detections that a random net is sure of: heads for masks, and the fusion, see
             fewer.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
-        weights_dir: where weights lie; see `fuse.fetch.fetch`.
+        weights_dir: where weights lie; see `fuse.inference.fetch.fetch`.
         on_progress: called with how many pipelines are done, of how many.
 
     Raises:
-        FuseError: a preset, a net or a photo is wrong, or weights are missing.
+        FuseError: a preset, a net or an image is wrong, or weights are missing.
     """
     images = images or [str(find_examples() / "images")]
-    photos = [image.path for image in list_images(images)][:MOST_PHOTOS]
+    paths = [image.path for image in list_images(images)][:MOST_IMAGES]
     device = choose_device(device)
     folder = choose_weights_dir(weights_dir)
     rows: list[ProfileRow] = []
@@ -124,7 +124,7 @@ def profile(
                 config, made_up = _make_up_weights(config, branches, Path(scratch), folder)
             # No name for the nets: they must be gone before the next ones come.
             found = _measure(
-                asked, _open(config, branches, device, folder), device, photos, Path(scratch)
+                asked, _open(config, branches, device, folder), device, paths, Path(scratch)
             )
         rows += [replace(row, has_random_weights=_is_made_up(row, made_up)) for row in found]
     on_progress(len(pipelines), len(pipelines))
@@ -178,7 +178,7 @@ class _Nets:
     """The nets that are measured, by branch, and the pipeline where they are a pair."""
 
     models: Mapping[str, object]
-    asks: Mapping[str, Callable[[Photo], Any]]
+    asks: Mapping[str, Callable[[NamedImage], Any]]
     pipeline: Pipeline | None
 
 
@@ -187,11 +187,11 @@ def _open(
 ) -> _Nets:
     semantic, instance = config.semantic, config.instance
 
-    def ask_first(model: SemanticModel, photo: Photo) -> object:
-        return ask_semantic(semantic.model, model, [photo])[0]
+    def ask_first(model: SemanticModel, image: NamedImage) -> object:
+        return predict_semantic(semantic.model, model, [image])[0]
 
-    def ask_second(model: InstanceModel, photo: Photo) -> object:
-        return ask_instances(instance.model, model, [photo], config.fusion.score_threshold)[0]
+    def ask_second(model: InstanceModel, image: NamedImage) -> object:
+        return predict_instances(instance.model, model, [image], config.fusion.score_threshold)[0]
 
     if len(branches) > 1:
         pair = Pipeline(config, device, weights_dir=folder)
@@ -211,17 +211,17 @@ def _open(
 
 
 def _measure(
-    name: str, nets: _Nets, device: str, photos: Sequence[Path | str], scratch: Path
+    name: str, nets: _Nets, device: str, images: Sequence[Path | str], scratch: Path
 ) -> list[ProfileRow]:
     """The rows of a pipeline, or that of one of its nets."""
-    first = _read_photo(photos[0])
-    # Each round asks both branches: two branches of one net share what a photo has cost.
+    first = _read_image(images[0])
+    # Each round asks both branches: two branches of one net share what an image has cost.
     for ask in nets.asks.values():
         ask(first)
     flops = {b: count_flops(partial(ask, first)) for b, ask in nets.asks.items()}
     memory = {b: measure_memory(partial(ask, first), device) for b, ask in nets.asks.items()}
-    _time_photo(nets, photos[0], scratch)  # kernels are compiled when they are first used
-    passes = [_time_photo(nets, photo, scratch) for photo in photos]
+    _time_image(nets, images[0], scratch)  # kernels are compiled when they are first used
+    passes = [_time_image(nets, image, scratch) for image in images]
     parameters = {b: list_parameters(model) for b, model in nets.models.items()}
     rows = [
         ProfileRow(
@@ -248,20 +248,20 @@ def _measure(
     return [*rows, total]
 
 
-def _read_photo(path: Path | str) -> Photo:
-    return Photo(read_image(path), Path(path).name)
+def _read_image(path: Path | str) -> NamedImage:
+    return NamedImage(read_image(path), Path(path).name)
 
 
-def _time_photo(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
-    """Seconds of each part for one photo."""
+def _time_image(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
+    """Seconds of each part for one image."""
     clock = StageClock()
     files = StageClock()
     with files.time("files"):
-        photo = _read_photo(path)
+        image = _read_image(path)
     answers = {}
     for branch, ask in nets.asks.items():
         with clock.time(branch):
-            answers[branch] = ask(photo)
+            answers[branch] = ask(image)
     if nets.pipeline is None:
         return dict(clock.seconds)
     with clock.time("fusion"):

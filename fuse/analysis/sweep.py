@@ -1,4 +1,4 @@
-"""Many rules and thresholds over kept predictions: no net runs, each photo is read once."""
+"""Many rules and thresholds over kept predictions: no net runs, each image is read once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from fuse.config import THRESHOLDS, FusionConfig
 from fuse.errors import ConfigError, DataError
+from fuse.evaluation.evaluate import TruthScorer
 from fuse.fusion import METHODS
-from fuse.io.coco import ImageId, read_panoptic_json
+from fuse.inference.presets import THRESHOLDS, FusionConfig
+from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import take_text, write_whole
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
 from fuse.metrics.bootstrap import bootstrap_pq
 from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
-from fuse.scoring import TruthScorer
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import map_threads
 from fuse.types import PanopticPrediction
 
@@ -34,7 +34,7 @@ MAX_SETTINGS = 100_000  # more is a slip of the pen
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
-    """One point of the grid and the PQ it gives on the photos it is chosen by.
+    """One point of the grid and the PQ it gives on the images it is chosen by.
 
     Attributes:
         point: the value of each key that was varied, without those that its rule lacks.
@@ -55,9 +55,9 @@ class SweepResult:
         keys: what was varied.
         settings: in the order of the grid.
         best: the setting of the highest PQ, the first of equals.
-        photos: how many photos the settings were chosen by.
-        held_out: PQ of `best` on the other photos, None where there are none.
-        interval: 95 % of bootstrap resamples of `best` lie in it; over the photos held out
+        images: how many images the settings were chosen by.
+        held_out: PQ of `best` on the other images, None where there are none.
+        interval: 95 % of bootstrap resamples of `best` lie in it; over the images held out
             where there are any, else over those it was chosen by. None where these hold nothing
             to score.
     """
@@ -65,7 +65,7 @@ class SweepResult:
     keys: tuple[str, ...]
     settings: tuple[Setting, ...]
     best: Setting
-    photos: int
+    images: int
     held_out: PQResult | None
     interval: tuple[float, ...] | None
 
@@ -74,7 +74,7 @@ class SweepResult:
         return {
             "settings": [self._row(setting) for setting in self.settings],
             "best": self._row(self.best),
-            "photos": self.photos,
+            "photos": self.images,
             "held_out": self.held_out.to_json()["pq"] if self.held_out else None,
             "interval": self.interval and list(self.interval),
         }
@@ -112,19 +112,19 @@ def sweep(
         gt: COCO panoptic JSON.
         grid: see `parse_grid`.
         gt_dir: its PNGs, where they are not in the folder of its name.
-        holdout: share of the photos, 0 to below 1, that the best setting is not chosen by but
+        holdout: share of the images, 0 to below 1, that the best setting is not chosen by but
             reported on.
-        seed: which photos these are, and the bootstrap's draws.
+        seed: which images these are, and the bootstrap's draws.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         ConfigError: the grid, or a value in it, is wrong.
-        DataError: the ground truth knows none of the photos, one of them twice, or too few for a
+        DataError: the ground truth knows none of the images, one of them twice, or too few for a
             holdout.
-        FuseError: see `read_kept_run` and `read_panoptic_json`.
+        FuseError: see `open_saved_predictions` and `read_panoptic_json`.
     """
-    run = read_kept_run(predictions)
+    run = open_saved_predictions(predictions)
     values = parse_grid(grid)
     points = list_points(values, run.fusion.rule)
     fusions = [run.change_rule(point) for point in points]
@@ -133,7 +133,7 @@ def sweep(
     pairs = run.match_truth(truth)
     stats: list[list[PQStats]] = []
     with map_threads(
-        lambda pair: _score_photo(*pair, run, scorer, fusions), pairs, workers
+        lambda pair: _score_image(*pair, run, scorer, fusions), pairs, workers
     ) as rows:
         for row in rows:
             stats.append(row)
@@ -152,7 +152,7 @@ def sweep(
         keys=tuple(values),
         settings=settings,
         best=settings[best],
-        photos=len(chosen_by),
+        images=len(chosen_by),
         held_out=summarize(sum_stats(of_best), run.space) if reported_on else None,
         interval=tuple(np.quantile(scored, (0.025, 0.975)).tolist()) if len(scored) else None,
     )
@@ -235,14 +235,14 @@ def _parse_numbers(axis: str, text: str) -> list[float]:
     return [round(low + i * step, 10) for i in range(int((high - low) / step + 1e-9) + 1)]
 
 
-def _score_photo(
+def _score_image(
     image_id: ImageId,
     true_id: ImageId,
-    run: KeptRun,
+    run: SavedPredictions,
     scorer: TruthScorer,
     fusions: Sequence[FusionConfig],
 ) -> list[PQStats]:
-    """The counts of one photo under each setting; true_id is its image_id in the truth."""
+    """The counts of one image under each setting; true_id is its image_id in the truth."""
     truth: PanopticPrediction | None = None
     stats = []
     for fused in run.fuse(image_id, fusions):
@@ -251,12 +251,12 @@ def _score_photo(
     return stats
 
 
-def _split(photos: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:
-    """Photos to choose by and photos to report on."""
-    held = round(photos * holdout)
-    if holdout and not 0 < held < photos:
-        raise DataError(f"a holdout of {holdout} leaves {photos - held} of {photos} photos")
-    order = np.random.default_rng(seed).permutation(photos).tolist()
+def _split(images: int, holdout: float, seed: int) -> tuple[list[int], list[int]]:
+    """Images to choose by and images to report on."""
+    held = round(images * holdout)
+    if holdout and not 0 < held < images:
+        raise DataError(f"a holdout of {holdout} leaves {images - held} of {images} images")
+    order = np.random.default_rng(seed).permutation(images).tolist()
     return sorted(order[held:]), sorted(order[:held])
 
 

@@ -1,6 +1,6 @@
 """The command line: parse, call the function of the same name in `fuse.api`, print, exit.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some photos failed, 130 stopped.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images failed, 130 stopped.
 An exception that is no `FuseError` is a bug: its traceback ends with a line that says so.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 
-from fuse import __version__
 from fuse.cli.combine import combine
 from fuse.cli.compare import compare
 from fuse.cli.convert import convert
@@ -29,13 +28,14 @@ from fuse.cli.merge import merge
 from fuse.cli.models import models
 from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
+from fuse.cli.printable import printable
 from fuse.cli.printing import EXIT_FAILED
 from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
 from fuse.errors import FuseError, RunStoppedError
-from fuse.printable import printable
+from fuse.version import __version__
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
@@ -73,7 +73,7 @@ class Group(click.Group):
             message = f"Error: {err}; what is done stays done, so try again"
             exit_code = EXIT_FAILED
         except MemoryError:
-            message = "Error: memory is full; use a machine with more, or smaller photos"
+            message = "Error: memory is full; use a machine with more, or smaller images"
             exit_code = EXIT_FAILED
         except Exception:  # noqa: BLE001 - whatever comes here is a bug of ours
             exit_code, message = EXIT_FAILED, describe_bug()
@@ -106,8 +106,8 @@ def main() -> None:
     """Panoptic segmentation by fusing two independent pretrained nets.
 
     \b
-    fuse demo                          the whole job on the photos that ship
-    fuse run photos/ -o out            panoptic maps of a folder
+    fuse demo                          the whole job on the images that ship
+    fuse run images/ -o out            panoptic maps of a folder
     fuse evaluate --gt gt.json --pred out
     """
 

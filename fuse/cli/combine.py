@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli.options import out_option, workers_option
-from fuse.printable import printable
+from fuse.cli.printable import printable
 
 
 @click.command(short_help="Fuse again: kept predictions, or other tools' result files.")
@@ -35,7 +35,7 @@ from fuse.printable import printable
     "--images",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="IMAGES.json",
-    help="COCO JSON that lists the photos.",
+    help="COCO JSON that lists the images.",
 )
 @click.option(
     "--categories",
@@ -52,7 +52,7 @@ from fuse.printable import printable
 @click.option(
     "--stuff-area",
     type=click.FloatRange(min=0),
-    help="Smallest stuff segment in pixels; below 1 a share of the photo.  "
+    help="Smallest stuff segment in pixels; below 1 a share of the image.  "
     "[default: 4096, or that of RUN]",
 )
 @click.option(
@@ -74,7 +74,7 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse combine --instances inst.json --semantic stuff.json --images val2017.json -o out
     """
     from fuse import api
-    from fuse.progress import count_progress
+    from fuse.cli.progress import count_progress
 
     given = {key: value for key, value in options.items() if value is not None}
     sources = {"instances", "semantic", "images"}
@@ -85,12 +85,12 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     with count_progress() as on_progress:
         given["on_progress"] = on_progress
         if predictions:
-            result = api.combine_kept(predictions=predictions, **given)
+            result = api.combine_saved(predictions=predictions, **given)
         else:
             result = api.combine(**given)
     if result.unlisted:
         first = printable(repr(result.unlisted[0]))
-        note = f"{len(result.unlisted)} photos of the predictions are not in the list of photos"
+        note = f"{len(result.unlisted)} images of the predictions are not in the list of images"
         click.echo(f"warning: {note}, first image_id {first}: left out", err=True)
     where = printable(str(result.out))
-    click.echo(f"{result.photos} photos, {result.segments} segments -> {where}")
+    click.echo(f"{result.images} images, {result.segments} segments -> {where}")

@@ -26,7 +26,7 @@ from fuse.cli.printing import print_figures
 @click.option(
     "--intersect",
     is_flag=True,
-    help="Where runs have different photos or classes, go on with the common ones.",
+    help="Where runs have different images or classes, go on with the common ones.",
 )
 @seed_option("Of the bootstrap.")
 @workers_option
@@ -40,8 +40,8 @@ def compare(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse compare out out2 --gt gt.json
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.comparison import print_comparison
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.comparison import print_comparison
 
     with count_progress() as on_progress:
         comparison = api.compare(**options, on_progress=on_progress)

@@ -36,8 +36,8 @@ def convert(**options: Any) -> None:  # noqa: ANN401
     fuse convert voc VOCdevkit/VOC2012 --split trainval -o voc_trainval.json
     """
     from fuse import api
-    from fuse.progress import count_progress
+    from fuse.cli.progress import count_progress
 
     with count_progress() as on_progress:
         result = api.convert(**options, on_progress=on_progress)
-    click.echo(f"{result.photos} photos, {result.segments} segments -> {result.out}")
+    click.echo(f"{result.images} images, {result.segments} segments -> {result.out}")

@@ -11,7 +11,7 @@ from fuse.cli.options import OutFolder, json_option, overwrite_option
 from fuse.cli.printing import print_run
 
 
-@click.command(short_help="Do the whole job on the photos that ship, offline.")
+@click.command(short_help="Do the whole job on the images that ship, offline.")
 @click.option(
     "-o",
     "--out",
@@ -24,14 +24,14 @@ from fuse.cli.printing import print_run
 @overwrite_option
 @json_option
 def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Do the whole job on the photos that ship, without a network.
+    """Do the whole job on the images that ship, without a network.
 
     \b
     fuse demo
     """
     from fuse import api
-    from fuse.progress import photo_progress
+    from fuse.cli.progress import image_progress
 
-    with photo_progress() as on_progress:
+    with image_progress() as on_progress:
         result = api.demo(**options, on_progress=on_progress)
     print_run(result, json_file)

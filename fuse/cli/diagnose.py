@@ -33,15 +33,15 @@ from fuse.cli.printing import print_figures
 @workers_option
 @json_option
 def diagnose(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Say where the missing PQ went: what each kind of mistake costs, by class and photo.
+    """Say where the missing PQ went: what each kind of mistake costs, by class and image.
 
     \b
-    fuse run photos/ -o out --keep-predictions
+    fuse run images/ -o out --keep-predictions
     fuse diagnose --predictions out --gt gt.json
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.diagnosis import print_diagnosis
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.diagnosis import print_diagnosis
 
     with count_progress() as on_progress:
         diagnosis = api.diagnose(**options, on_progress=on_progress)

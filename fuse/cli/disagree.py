@@ -10,14 +10,14 @@ from fuse.cli.options import OutFile, json_option, predictions_option, workers_o
 from fuse.cli.printing import print_figures
 
 
-@click.command(short_help="Rank photos by how much the two nets disagree.")
+@click.command(short_help="Rank images by how much the two nets disagree.")
 @predictions_option
 @click.option(
     "--csv",
     "csv_file",
     type=OutFile(),
     metavar="FILE.csv",
-    help="Also write a row per photo.",
+    help="Also write a row per image.",
 )
 @click.option(
     "--coco",
@@ -35,15 +35,15 @@ def disagree(
     workers: int | None,
     json_file: Path | None,
 ) -> None:
-    """Rank photos by how much the two nets disagree, for labelling; needs no ground truth.
+    """Rank images by how much the two nets disagree, for labelling; needs no ground truth.
 
     \b
-    fuse run photos/ -o out --keep-predictions
+    fuse run images/ -o out --keep-predictions
     fuse disagree --predictions out --coco disputed.json
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.disagreement import print_disagreement
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.disagreement import print_disagreement
 
     with count_progress() as on_progress:
         result = api.disagree(predictions, workers=workers, on_progress=on_progress)

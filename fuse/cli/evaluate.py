@@ -34,7 +34,7 @@ from fuse.cli.printing import print_figures
     "--per-image",
     type=OutFile(),
     metavar="FILE.csv",
-    help="Also write the counts of each photo.",
+    help="Also write the counts of each image.",
 )
 @click.option(
     "--semantic",
@@ -57,8 +57,8 @@ def evaluate(json_file: Path | None, per_image: Path | None, **options: Any) -> 
     fuse evaluate --gt panoptic_val2017.json --pred out
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.evaluation import print_evaluation
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.evaluation import print_evaluation
 
     with count_progress() as on_progress:
         evaluation = api.evaluate(**options, on_progress=on_progress)

@@ -11,7 +11,7 @@ from fuse.cli.options import json_option
 from fuse.cli.printing import print_figures
 
 if TYPE_CHECKING:
-    from fuse.models.fetching import FetchedFile
+    from fuse.models.weights.fetching import FetchedFile
 
 
 @click.command(short_help="Get the weights of pipelines ahead of time.")
@@ -39,12 +39,12 @@ def fetch(
 
     \b
     fuse fetch coco --to weights
-    fuse run photos/ -o out --pipeline coco --weights-dir weights
+    fuse run images/ -o out --pipeline coco --weights-dir weights
 
     What is there already is compared with its published hash and kept.
     """
     from fuse import api
-    from fuse.progress import download_progress
+    from fuse.cli.progress import download_progress
 
     with download_progress() as on_progress:
         files = api.fetch(pipelines, to=to, overrides=overrides, on_progress=on_progress)

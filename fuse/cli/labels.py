@@ -23,7 +23,7 @@ def labels(context: click.Context) -> None:
     fuse labels draft ade20k_150 mine.csv -o map.csv
     """
     from fuse import api
-    from fuse.tables.layout import print_rows
+    from fuse.cli.tables.layout import print_rows
 
     if context.invoked_subcommand is None:
         print_rows(("label space", "things", "stuff", "rows of a net"), api.list_space_rows())
@@ -43,7 +43,7 @@ def show(space: str, json_file: Path | None) -> None:
     fuse labels show coco_super --json categories.json
     """
     from fuse import api
-    from fuse.tables.layout import print_rows
+    from fuse.cli.tables.layout import print_rows
 
     header = ("category_id", "name", "kind", "supercategory", "row of a net")
     rows = api.list_category_rows(space)
@@ -97,9 +97,9 @@ def audit(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse labels audit ade20k_150 coco_panoptic --gt panoptic_val2017.json
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.evaluation import print_evaluation
-    from fuse.tables.layout import print_rows
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.cli.tables.layout import print_rows
 
     with count_progress() as on_progress:
         found = api.audit(**options, on_progress=on_progress)

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from fuse.cli.options import out_option
+from fuse.cli.printable import printable
 from fuse.cli.printing import exit_where_failed
-from fuse.printable import printable
 
 
 @click.command(short_help="Join the shards of a run into one run.")
@@ -18,12 +18,12 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     """Join the shards of a run into one run.
 
     \b
-    fuse run photos/ -o part1 --shard 1/2
-    fuse run photos/ -o part2 --shard 2/2
+    fuse run images/ -o part1 --shard 1/2
+    fuse run images/ -o part2 --shard 2/2
     fuse merge part1 part2 -o out
     """
     from fuse import api
 
     joined = api.merge(runs, out)
-    click.echo(f"{joined.done} photos -> {printable(str(out / 'panoptic.json'))}")
+    click.echo(f"{joined.done} images -> {printable(str(out / 'panoptic.json'))}")
     exit_where_failed(joined.failed, joined.done)

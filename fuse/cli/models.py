@@ -26,7 +26,7 @@ def models(context: click.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from fuse import api
-    from fuse.tables.layout import print_rows
+    from fuse.cli.tables.layout import print_rows
 
     print_rows(
         ("branch", "model", "from", "problem"),
@@ -37,7 +37,7 @@ def models(context: click.Context) -> None:
 @models.command()
 @click.argument("pipelines", nargs=-1, required=True, metavar="PIPELINE[:BRANCH]...")
 @click.option(
-    "--images", multiple=True, metavar="IMAGES", help="Photos.  [default: those that ship]"
+    "--images", multiple=True, metavar="IMAGES", help="Images.  [default: those that ship]"
 )
 @click.option(
     "--set",
@@ -54,7 +54,7 @@ def models(context: click.Context) -> None:
 @weights_dir_option
 @json_option
 def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Measure parameters, operations, memory and time per photo of nets, one by one or in pairs.
+    """Measure parameters, operations, memory and time per image of nets, one by one or in pairs.
 
     \b
     fuse models profile tiny
@@ -62,10 +62,10 @@ def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse models profile coco:semantic ade20k:semantic --device cuda:0
 
     A whole pipeline also gets what fusing and files add, and how its time compares with that of
-    the first. Operations and memory are those of the first photo, times medians over up to eight.
+    the first. Operations and memory are those of the first image, times medians over up to eight.
     """
     from fuse import api
-    from fuse.tables.nets import print_profile
+    from fuse.cli.tables.nets import print_profile
 
     rows = api.profile(**options)
     print_figures({"rows": [row.to_json() for row in rows]}, json_file, lambda: print_profile(rows))

@@ -25,7 +25,7 @@ class OutFile(click.Path):
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:  # noqa: ANN401 - click's
         """The path; click.BadParameter where its folder is missing."""
         if "://" in str(value):
-            self.fail(f"{value} is a URL; only photos are read from URLs", param, ctx)
+            self.fail(f"{value} is a URL; only images are read from URLs", param, ctx)
         path = Path(str(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"there is no folder {path.parent}; make it first", param, ctx)

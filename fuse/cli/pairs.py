@@ -28,7 +28,7 @@ SHOWN = 20
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="COCO.json",
-    help="COCO instances of the same photos, whose outlines overlap.",
+    help="COCO instances of the same images, whose outlines overlap.",
 )
 @out_file_option("FILE.csv", "The table, for fusion.pairs.")
 @click.option("--label-space", metavar="SPACE", help="Count in its classes.  [default: the JSON's]")
@@ -49,8 +49,8 @@ def pairs(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse combine --predictions out -o out2 --rule pairs --set pairs=pairs.csv
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.layout import print_rows
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.layout import print_rows
 
     with count_progress() as on_progress:
         counts = api.pairs(**options, on_progress=on_progress)

@@ -19,8 +19,8 @@ def pipelines(weights_dir: Path | None, json_file: Path | None) -> None:
     \b
     fuse pipelines
     """
-    from fuse.fetch import describe_pipelines  # fuse.api would load torch
-    from fuse.tables.nets import print_pipelines
+    from fuse.cli.tables.nets import print_pipelines
+    from fuse.inference.fetch import describe_pipelines  # fuse.api would load torch
 
     found = describe_pipelines(weights_dir)
     print_figures(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fuse.cli.printable import printable
 from fuse.io.files import write_whole
-from fuse.printable import printable
 
 # fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ EXIT_SOME_FAILED = 3
 
 
 def print_run(result: RunResult, json_file: Path | None) -> None:
-    """Print what a run did; exit with 3 where photos failed."""
+    """Print what a run did; exit with 3 where images failed."""
     print_figures(result.to_json(), json_file, lambda: _print_run(result))
     exit_where_failed(result.failed, result.done)
 
 
 def exit_where_failed(failed: Iterable[tuple[str, str]], done: int) -> None:
-    """Name (photo, reason) of what failed on stderr, and exit if there is any."""
+    """Name (image, reason) of what failed on stderr, and exit if there is any."""
     failures = list(failed)
     for file_name, reason in failures:
         named = reason if reason.startswith(f"{file_name}: ") else f"{file_name}: {reason}"
@@ -59,17 +59,17 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _print_run(result: RunResult) -> None:
-    from fuse.records import PICTURE_DIR
-    from fuse.tables.evaluation import print_evaluation
+    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.runs.records import PICTURE_DIR
 
     if result.evaluation:
         print_evaluation(result.evaluation)
         if result.unknown:
-            click.echo(f"not scored, as the ground truth lacks them: {result.unknown} photos")
+            click.echo(f"not scored, as the ground truth lacks them: {result.unknown} images")
     where = printable(str(result.out / "panoptic.json"))
-    photos = result.done + len(result.failed)
-    earlier = f" ({photos - result.tried} of them earlier)" if result.tried < photos else ""
+    images = result.done + len(result.failed)
+    earlier = f" ({images - result.tried} of them earlier)" if result.tried < images else ""
     seconds = result.seconds["total"]
-    click.echo(f"{result.done} photos{earlier} in {seconds:.1f} s -> {where}")
+    click.echo(f"{result.done} images{earlier} in {seconds:.1f} s -> {where}")
     if result.pictures:
         click.echo(f"pictures: {printable(str(result.out / PICTURE_DIR))}")

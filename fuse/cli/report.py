@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from fuse.cli.options import OutFile, gt_dir_option, workers_option
-from fuse.printable import printable
+from fuse.cli.printable import printable
 
 
-@click.command(short_help="Write one HTML page that shows a run, photos included.")
+@click.command(short_help="Write one HTML page that shows a run, images included.")
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
 @click.argument(
     "second", required=False, type=click.Path(exists=True, path_type=Path), metavar="[RUN2]"
@@ -27,7 +27,7 @@ from fuse.printable import printable
     "--images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder of the photos.  [default: where the run found them]",
+    help="Folder of the images.  [default: where the run found them]",
 )
 @click.option(
     "--photos",
@@ -58,22 +58,22 @@ from fuse.printable import printable
 )
 @workers_option
 def report(**options: Any) -> None:  # noqa: ANN401
-    """Write one HTML file that shows a run: scores, classes, plots, photos layer by layer.
+    """Write one HTML file that shows a run: scores, classes, plots, images layer by layer.
 
     It opens from disk and needs no network. With RUN2 it shows what differs between the two.
 
     \b
-    fuse run photos/ -o out --gt gt.json --keep-predictions
+    fuse run images/ -o out --gt gt.json --keep-predictions
     fuse report out --gt gt.json
     """
     from fuse import api
-    from fuse.progress import count_progress
+    from fuse.cli.progress import count_progress
 
     with count_progress() as on_progress:
         result = api.report(**options, on_progress=on_progress)
     if result.missing:
         where = f"in {options['images']}" if options["images"] else "where the run found them"
-        note = f"warning: {result.missing} photos are not {where} and are shown without a picture"
+        note = f"warning: {result.missing} images are not {where} and are shown without a picture"
         click.echo(printable(f"{note}; name their folder with --images"), err=True)
     megabytes = f"{result.size / 1e6:.1f} MB"
-    click.echo(f"{result.shown} of {result.photos} photos, {megabytes} -> {result.path}")
+    click.echo(f"{result.shown} of {result.images} images, {megabytes} -> {result.path}")

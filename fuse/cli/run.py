@@ -18,7 +18,7 @@ from fuse.cli.options import (
 from fuse.cli.printing import print_run
 
 
-@click.command(short_help="Make panoptic maps of photos.")
+@click.command(short_help="Make panoptic maps of images.")
 @click.argument("images", nargs=-1, required=True)
 @out_option
 @click.option(
@@ -43,7 +43,7 @@ from fuse.cli.printing import print_run
     help="Score against this COCO panoptic ground truth.",
 )
 @gt_dir_option
-@click.option("--pictures", is_flag=True, help="Also draw each photo with all that was seen in it.")
+@click.option("--pictures", is_flag=True, help="Also draw each image with all that was seen in it.")
 @click.option(
     "--keep-predictions",
     is_flag=True,
@@ -55,17 +55,17 @@ from fuse.cli.printing import print_run
     show_default=True,
     callback=lambda _context, _option, text: _parse_batch_size(text),
     metavar="N|auto",
-    help="Photos per call of the nets; auto takes one on a CPU and as many as fit on a GPU.",
+    help="Images per call of the nets; auto takes one on a CPU and as many as fit on a GPU.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds after which a photo that is still being read has failed.",
+    help="Seconds after which an image that is still being read has failed.",
 )
 @click.option(
-    "--retry-failed", is_flag=True, help="Try photos again that failed in an earlier run."
+    "--retry-failed", is_flag=True, help="Try images again that failed in an earlier run."
 )
 @click.option(
     "--shard",
@@ -87,7 +87,7 @@ from fuse.cli.printing import print_run
 @click.option(
     "--ray-address",
     metavar="ADDR",
-    help="A Ray cluster; all its machines must share photos and output.  "
+    help="A Ray cluster; all its machines must share images and output.  "
     "[default: one is started on this machine]",
 )
 @click.option(
@@ -106,20 +106,20 @@ from fuse.cli.printing import print_run
 @overwrite_option
 @json_option
 def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
-    """Make panoptic maps of photos: folders, files and globs, also as s3://bucket/photos.
+    """Make panoptic maps of images: folders, files and globs, also as s3://bucket/images.
 
     \b
-    fuse run photos/ -o out
+    fuse run images/ -o out
     fuse run 'trip/*.jpg' -o out --set fusion.score_threshold=0.3 --pictures
     fuse run val2017/ -o out --gt panoptic_val2017.json
-    fuse run photos/ -o out --engine ray --workers 4
+    fuse run images/ -o out --engine ray --workers 4
 
     A run that was cut off goes on where it stopped when called again.
     """
     from fuse import api
-    from fuse.progress import log_download, photo_progress, stop_flag
+    from fuse.cli.progress import image_progress, log_download, stop_flag
 
-    with photo_progress() as on_progress, stop_flag() as should_stop:
+    with image_progress() as on_progress, stop_flag() as should_stop:
         result = api.run(
             **options,
             on_fetch=log_download(),

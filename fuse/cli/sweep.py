@@ -36,7 +36,7 @@ from fuse.cli.printing import print_figures
     default=0.0,
     type=click.FloatRange(0, 1, max_open=True),
     metavar="SHARE",
-    help="Share of the photos to report on and not choose by, as 0.5.",
+    help="Share of the images to report on and not choose by, as 0.5.",
 )
 @seed_option("Of the split and the bootstrap.")
 @click.option(
@@ -64,13 +64,13 @@ def sweep(
     """Try many rules and thresholds on kept predictions; no net runs.
 
     \b
-    fuse run photos/ -o out --keep-predictions
+    fuse run images/ -o out --keep-predictions
     fuse sweep --predictions out --gt gt.json --grid score_threshold=0.3:0.7:0.05
     fuse sweep --predictions out --gt gt.json --grid rule=overlap,area-first --plot pq.svg
     """
     from fuse import api
-    from fuse.progress import count_progress
-    from fuse.tables.sweep import print_sweep
+    from fuse.cli.progress import count_progress
+    from fuse.cli.tables.sweep import print_sweep
 
     if plot_file:
         api.check_plot_path(plot_file)
@@ -81,5 +81,5 @@ def sweep(
     if plot_file:
         api.plot_sweep(result, plot_file)
     if result.held_out is None:
-        click.echo("warning: chosen by the photos it is scored on; see --holdout", err=True)
+        click.echo("warning: chosen by the images it is scored on; see --holdout", err=True)
     print_figures(result.to_json(), json_file, lambda: print_sweep(result))

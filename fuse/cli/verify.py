@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from fuse.cli.options import json_option, workers_option
+from fuse.cli.printable import printable
 from fuse.cli.printing import EXIT_FAILED, print_figures
-from fuse.printable import printable
 
 
 @click.command(short_help="Compare the files of a run with its journal.")
@@ -18,7 +18,7 @@ from fuse.printable import printable
 @click.option(
     "--redo",
     is_flag=True,
-    help="Forget the photos of damaged files; the run's own command does them again.",
+    help="Forget the images of damaged files; the run's own command does them again.",
 )
 @workers_option
 @json_option
@@ -27,10 +27,10 @@ def verify(json_file: Path | None, *, redo: bool, **options: Any) -> None:  # no
 
     \b
     fuse verify out
-    fuse verify out --redo && fuse run photos/ -o out
+    fuse verify out --redo && fuse run images/ -o out
     """
     from fuse import api
-    from fuse.progress import count_progress
+    from fuse.cli.progress import count_progress
 
     with count_progress() as on_progress:
         found = api.verify(redo=redo, on_progress=on_progress, **options)

@@ -17,7 +17,7 @@ import numpy as np
 from fuse.datasets.truth import (
     DatasetTruth,
     SegmentKind,
-    TruthPhoto,
+    TruthImage,
     check_same_size,
     find_partner,
     list_folder,
@@ -37,7 +37,7 @@ HINT = (
 
 
 def open_ade20k(folder: Path, split: str) -> DatasetTruth:
-    """Find the ground truth of a split; image_id is the photo's name without its ending.
+    """Find the ground truth of a split; image_id is the image's name without its ending.
 
     Args:
         folder: ADEChallengeData2016.
@@ -49,8 +49,8 @@ def open_ade20k(folder: Path, split: str) -> DatasetTruth:
     instance_dir = folder / "annotations_instance" / split
     files = list_folder(folder / "annotations" / split, "*.png", HINT)
     list_folder(instance_dir, "*.png", HINT)
-    photos = tuple(
-        TruthPhoto(
+    images = tuple(
+        TruthImage(
             image_id=path.stem,
             file_name=f"{path.stem}.jpg",
             png_name=path.name,
@@ -59,11 +59,11 @@ def open_ade20k(folder: Path, split: str) -> DatasetTruth:
         for path in files
     )
     space = load_space("ade20k_panoptic")
-    return DatasetTruth(space, photos, partial(_load, space))
+    return DatasetTruth(space, images, partial(_load, space))
 
 
-def _load(space: LabelSpace, photo: TruthPhoto) -> PanopticPrediction:
-    semantic_path, instance_path = photo.label_files
+def _load(space: LabelSpace, image: TruthImage) -> PanopticPrediction:
+    semantic_path, instance_path = image.label_files
     classes = read_labels(semantic_path)
     objects = read_label_colors(instance_path)
     check_same_size(semantic_path, classes, instance_path, objects)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from fuse.datasets.truth import DatasetTruth, SegmentKind, TruthPhoto, list_folder, make_truth
+from fuse.datasets.truth import DatasetTruth, SegmentKind, TruthImage, list_folder, make_truth
 from fuse.errors import DataError
 from fuse.io.label_png import read_labels
 from fuse.labels import load_space
@@ -27,7 +27,7 @@ HINT = "give the folder that holds gtFine, unpacked from gtFine_trainvaltest.zip
 def open_cityscapes(folder: Path, split: str) -> DatasetTruth:
     """Find the ground truth of a split.
 
-    Photos are called by their path below ``leftImg8bit/<split>``, and image_id is that name's
+    Images are called by their path below ``leftImg8bit/<split>``, and image_id is that name's
     ``<city>_<sequence>_<frame>``.
 
     Args:
@@ -40,13 +40,13 @@ def open_cityscapes(folder: Path, split: str) -> DatasetTruth:
     files = list_folder(folder / "gtFine" / split, f"*/*{LABEL_ENDING}", HINT)
     space = load_space("cityscapes")
     known = frozenset({UNLABELED, *load_space("cityscapes_full").by_id})
-    photos = tuple(_make_photo(path) for path in files)
-    return DatasetTruth(space, photos, partial(_load, space, known))
+    images = tuple(_make_image(path) for path in files)
+    return DatasetTruth(space, images, partial(_load, space, known))
 
 
-def _make_photo(path: Path) -> TruthPhoto:
+def _make_image(path: Path) -> TruthImage:
     stem = path.name.removesuffix(LABEL_ENDING)
-    return TruthPhoto(
+    return TruthImage(
         image_id=stem,
         file_name=f"{path.parent.name}/{stem}_leftImg8bit.png",
         png_name=f"{stem}_gtFine_panoptic.png",
@@ -54,8 +54,8 @@ def _make_photo(path: Path) -> TruthPhoto:
     )
 
 
-def _load(space: LabelSpace, known: frozenset[int], photo: TruthPhoto) -> PanopticPrediction:
-    (path,) = photo.label_files
+def _load(space: LabelSpace, known: frozenset[int], image: TruthImage) -> PanopticPrediction:
+    (path,) = image.label_files
 
     def describe(code: int) -> SegmentKind | None:
         label_id = code if code < OBJECT_FACTOR else code // OBJECT_FACTOR

@@ -1,4 +1,4 @@
-"""Converting a dataset: all its photos, streamed into one JSON and a folder of PNGs beside it."""
+"""Converting a dataset: all its images, streamed into one JSON and a folder of PNGs beside it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fuse.datasets import ade20k, cityscapes, vistas, voc
-from fuse.datasets.truth import DatasetTruth, TruthPhoto
+from fuse.datasets.truth import DatasetTruth, TruthImage
 from fuse.errors import ConfigError, DataError
-from fuse.io.coco import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.files import take_text, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
 from fuse.threads import map_threads
@@ -30,12 +30,12 @@ class ConvertResult:
 
     Attributes:
         out: the JSON; the PNGs lie in the folder of its name without .json.
-        photos: how many it has.
-        segments: of all photos together.
+        images: how many it has.
+        segments: of all images together.
     """
 
     out: Path
-    photos: int
+    images: int
     segments: int
 
 
@@ -52,8 +52,8 @@ def convert(
 ) -> ConvertResult:
     """Make COCO panoptic ground truth of a dataset in its own published folders.
 
-    The JSON and its folder of PNGs appear when all photos are done, or not at all. A few
-    photos are in memory at a time. The same input gives the same bytes.
+    The JSON and its folder of PNGs appear when all images are done, or not at all. A few
+    images are in memory at a time. The same input gives the same bytes.
 
     Args:
         dataset: a key of DATASETS.
@@ -64,7 +64,7 @@ def convert(
         overwrite: replace the JSON and its folder where both exist; a folder with anything
             but PNGs in it is never replaced.
         workers: threads, by default one per processor.
-        on_progress: called with the photos done and the photos in all.
+        on_progress: called with the images done and the images in all.
 
     Raises:
         ConfigError: there is no such dataset, or out does not end in .json.
@@ -78,7 +78,7 @@ def convert(
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_pair_aside(out) as written:
         segments = _write(written, truth, workers, on_progress)
-    return ConvertResult(out, len(truth.photos), segments)
+    return ConvertResult(out, len(truth.images), segments)
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
@@ -112,25 +112,25 @@ def _write(
     png_dir.mkdir()
     segments = 0
 
-    def convert_photo(photo: TruthPhoto) -> dict[str, Any]:
-        made = truth.load(photo)
-        write_id_map(png_dir / photo.png_name, made.panoptic_map)
-        return annotation_to_json(photo.image_id, photo.png_name, made.segments_info)
+    def convert_image(image: TruthImage) -> dict[str, Any]:
+        made = truth.load(image)
+        write_id_map(png_dir / image.png_name, made.panoptic_map)
+        return annotation_to_json(image.image_id, image.png_name, made.segments_info)
 
     def count(annotations: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         nonlocal segments
         for done, annotation in enumerate(annotations, start=1):
             segments += len(annotation["segments_info"])
             if on_progress:
-                on_progress(done, len(truth.photos))
+                on_progress(done, len(truth.images))
             yield annotation
 
-    with map_threads(convert_photo, truth.photos, workers) as annotations:
-        photos = map(_describe_photo, truth.photos)
-        write_panoptic_json(path, photos, count(annotations), truth.space)
+    with map_threads(convert_image, truth.images, workers) as annotations:
+        images = map(_describe_image, truth.images)
+        write_panoptic_json(path, images, count(annotations), truth.space)
     return segments
 
 
-def _describe_photo(photo: TruthPhoto) -> ImageRecord:
-    header = read_png_header(photo.label_files[0])
-    return ImageRecord(photo.image_id, photo.file_name, header.height, header.width)
+def _describe_image(image: TruthImage) -> ImageRecord:
+    header = read_png_header(image.label_files[0])
+    return ImageRecord(image.image_id, image.file_name, header.height, header.width)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.errors import DataError
-from fuse.io.coco import ImageId
+from fuse.io.coco.panoptic import ImageId
 from fuse.ops.runs import run_starts
 from fuse.ops.segments import measure_segments
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
@@ -33,14 +33,14 @@ class SegmentKind:
 
 
 @dataclass(frozen=True, slots=True)
-class TruthPhoto:
-    """One photo of a dataset and the files of its ground truth.
+class TruthImage:
+    """One image of a dataset and the files of its ground truth.
 
     Attributes:
-        image_id: as the dataset's users know the photo.
-        file_name: of the photo, relative to the folder of the split's photos.
+        image_id: as the dataset's users know the image.
+        file_name: of the image, relative to the folder of the split's images.
         png_name: of the map that is written.
-        label_files: what the map is made from; the first has the photo's size.
+        label_files: what the map is made from; the first has the image's size.
     """
 
     image_id: ImageId
@@ -51,23 +51,23 @@ class TruthPhoto:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetTruth:
-    """A split of a dataset, ready to be converted photo by photo.
+    """A split of a dataset, ready to be converted image by image.
 
     Attributes:
         space: the categories.
-        photos: in the order of their names.
-        load: makes the ground truth of a photo; any number of threads may call it.
+        images: in the order of their names.
+        load: makes the ground truth of an image; any number of threads may call it.
     """
 
     space: LabelSpace
-    photos: tuple[TruthPhoto, ...]
-    load: Callable[[TruthPhoto], PanopticPrediction]
+    images: tuple[TruthImage, ...]
+    load: Callable[[TruthImage], PanopticPrediction]
 
 
 def make_truth(
     codes: Int32Array, describe: Callable[[int], SegmentKind | None]
 ) -> PanopticPrediction:
-    """The ground truth of a photo whose pixels hold numbers; segments in ascending id.
+    """The ground truth of an image whose pixels hold numbers; segments in ascending id.
 
     Args:
         codes: int32 (H, W), small numbers from 0 on, for memory grows with the largest.
@@ -111,7 +111,7 @@ def check_same_size(
     if (first_height, first_width) != (height, width):
         raise DataError(
             f"{first} is {first_width} x {first_height}, but {second} is {width} x {height}; "
-            "they must be of one photo"
+            "they must be of one image"
         )
 
 

@@ -15,13 +15,13 @@ from typing import Any
 from fuse.datasets.truth import (
     DatasetTruth,
     SegmentKind,
-    TruthPhoto,
+    TruthImage,
     find_partner,
     list_folder,
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.coco import PanopticDataset, read_panoptic_json
+from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.json_files import read_json
 from fuse.io.label_png import read_labels
 from fuse.labels import LabelMap, load_space, map_panoptic
@@ -37,7 +37,7 @@ HINT = "give the folder that holds training and validation of Vistas v1.2"
 
 
 def open_vistas(folder: Path, split: str) -> DatasetTruth:
-    """Find the ground truth of a split; image_id is the photo's name without its ending.
+    """Find the ground truth of a split; image_id is the image's name without its ending.
 
     Args:
         folder: the one that holds the splits and the config.
@@ -59,27 +59,27 @@ def _open_panoptic(path: Path) -> DatasetTruth:
     dataset = read_panoptic_json(path, path.parent)
     space = load_space("vistas_v1")
     label_map = LabelMap(dataset.space, space, dict(_match_categories(dataset, space)))
-    photos = tuple(
-        TruthPhoto(
+    images = tuple(
+        TruthImage(
             image_id=image_id,
-            file_name=PurePath(dataset.photo_name(image_id)).with_suffix(".jpg").as_posix(),
+            file_name=PurePath(dataset.image_name(image_id)).with_suffix(".jpg").as_posix(),
             png_name=dataset.annotations[image_id].file_name,
             label_files=(find_partner(dataset.png_path(image_id), path),),
         )
         for image_id in sorted(dataset.annotations, key=str)
     )
 
-    def load(photo: TruthPhoto) -> PanopticPrediction:
-        truth = dataset.load(photo.image_id)
-        image = dataset.images.get(photo.image_id)
-        if image and truth.size != (image.height or truth.size[0], image.width or truth.size[1]):
+    def load(image: TruthImage) -> PanopticPrediction:
+        truth = dataset.load(image.image_id)
+        listed = dataset.images.get(image.image_id)
+        if listed and truth.size != (listed.height or truth.size[0], listed.width or truth.size[1]):
             raise DataError(
-                f"{photo.label_files[0]} is {truth.size[1]} x {truth.size[0]}, "
-                f"but {path} says {image.width} x {image.height}"
+                f"{image.label_files[0]} is {truth.size[1]} x {truth.size[0]}, "
+                f"but {path} says {listed.width} x {listed.height}"
             )
         return map_panoptic(truth, label_map)
 
-    return DatasetTruth(space, photos, load)
+    return DatasetTruth(space, images, load)
 
 
 def _match_categories(dataset: PanopticDataset, space: LabelSpace) -> list[tuple[int, int]]:
@@ -103,8 +103,8 @@ def _open_instances(folder: Path, instance_dir: Path) -> DatasetTruth:
     files = list_folder(instance_dir, "*.png", HINT)
     space = load_space("vistas_v1")
     _check_config(folder, space)
-    photos = tuple(TruthPhoto(path.stem, f"{path.stem}.jpg", path.name, (path,)) for path in files)
-    return DatasetTruth(space, photos, partial(_load_instances, space))
+    images = tuple(TruthImage(path.stem, f"{path.stem}.jpg", path.name, (path,)) for path in files)
+    return DatasetTruth(space, images, partial(_load_instances, space))
 
 
 def _check_config(folder: Path, space: LabelSpace) -> None:
@@ -128,8 +128,8 @@ def _check_config(folder: Path, space: LabelSpace) -> None:
             raise DataError(f"{path}: class {place} is {name!r}, in Vistas v1.2 {known!r}")
 
 
-def _load_instances(space: LabelSpace, photo: TruthPhoto) -> PanopticPrediction:
-    (path,) = photo.label_files
+def _load_instances(space: LabelSpace, image: TruthImage) -> PanopticPrediction:
+    (path,) = image.label_files
     classes = len(space.categories)
 
     def describe(code: int) -> SegmentKind | None:

@@ -2,7 +2,7 @@
 
 Palette indices are the class of 20, and the number of the object; 255 is the border between
 objects and what was too hard to label, void here. Class 0, the background, is one stuff segment
-per photo, as papers with panoptic figures on VOC have it: were it void, nothing that is found in
+per image, as papers with panoptic figures on VOC have it: were it void, nothing that is found in
 the background would count as wrong. A class without an object number is a crowd.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from fuse.datasets.truth import (
     DatasetTruth,
     SegmentKind,
-    TruthPhoto,
+    TruthImage,
     check_same_size,
     find_partner,
     make_truth,
@@ -33,7 +33,7 @@ HINT = "give the folder that holds SegmentationClass, as VOCdevkit/VOC2012"
 
 
 def open_voc(folder: Path, split: str) -> DatasetTruth:
-    """Find the ground truth of a split; image_id is the photo's name without its ending.
+    """Find the ground truth of a split; image_id is the image's name without its ending.
 
     Args:
         folder: VOC2012.
@@ -53,9 +53,9 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
         raise DataError(f"{list_path}: the list is empty")
     outside = next((name for name in names if leads_out(name)), None)
     if outside is not None:
-        raise DataError(f"{list_path}: {outside!r} is no name of a photo")
-    photos = tuple(
-        TruthPhoto(
+        raise DataError(f"{list_path}: {outside!r} is no name of an image")
+    images = tuple(
+        TruthImage(
             image_id=name,
             file_name=f"{name}.jpg",
             png_name=f"{name}.png",
@@ -67,11 +67,11 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
         for name in names
     )
     space = load_space("voc")
-    return DatasetTruth(space, photos, partial(_load, space))
+    return DatasetTruth(space, images, partial(_load, space))
 
 
-def _load(space: LabelSpace, photo: TruthPhoto) -> PanopticPrediction:
-    class_path, object_path = photo.label_files
+def _load(space: LabelSpace, image: TruthImage) -> PanopticPrediction:
+    class_path, object_path = image.label_files
     classes, objects = read_labels(class_path), read_labels(object_path)
     check_same_size(class_path, classes, object_path, objects)
     background_id = space.by_name["background"].category_id

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fuse.fusion.certainty import drop_unsure_stuff
 from fuse.fusion.choice import choose_by_evidence, choose_by_overlap
-from fuse.fusion.evidence import REACH, ClassEvidence, weigh_classes
+from fuse.fusion.class_logits import REACH, ClassLogits, weigh_classes
 from fuse.fusion.limits import least_stuff_pixels
 from fuse.fusion.orders import fuse_by_area, fuse_by_pairs, fuse_by_spatial_rank
 from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks
 from fuse.fusion.pixels import fuse_by_adaptive, fuse_by_mask_argmax, fuse_by_upsnet_logits
+from fuse.fusion.stuff_score import drop_by_stuff_score
 from fuse.fusion.vote import VOTE_AMONG, fuse_by_vote
 from fuse.types import PanopticPrediction
 
@@ -62,11 +62,11 @@ __all__ = [
     "METHODS",
     "REACH",
     "VOTE_AMONG",
-    "ClassEvidence",
+    "ClassLogits",
     "Rule",
     "choose_by_evidence",
     "choose_by_overlap",
-    "drop_unsure_stuff",
+    "drop_by_stuff_score",
     "fuse_by_overlap",
     "fuse_stuff_masks",
     "least_stuff_pixels",

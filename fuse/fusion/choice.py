@@ -13,10 +13,10 @@ from fuse.types import Float32Array, Instances, Int32Array, SemanticPrediction
 BoolArray = npt.NDArray[np.bool_]
 
 # How a rider sits over what is ridden, in widths and heights of the latter's box. Chosen on 76
-# pairs of a person and a (motor)cycle with overlapping boxes in photos of COCO, judged by eye:
+# pairs of a person and a (motor)cycle with overlapping boxes in images of COCO, judged by eye:
 # of 37 riders 35 are found, of 39 others 2 are taken for riders (both mend a motorcycle).
 CENTER_X = (0.2, 0.8)  # the rider's centre: a passer-by behind a wheel is at the edge
-HEAD_Y = -0.2  # the rider's top is at least this far above: others lean into the photo behind
+HEAD_Y = -0.2  # the rider's top is at least this far above: others lean into the image behind
 FOOT_Y = (0.3, 1.1)  # the rider's bottom: pedals to ground; a passer-by in front stands lower
 
 
@@ -31,13 +31,13 @@ def choose_by_evidence(
     it as it is.
 
     Args:
-        instances: of a photo, in the target space.
-        semantic: of the same photo, in the target space.
+        instances: of an image, in the target space.
+        semantic: of the same image, in the target space.
         choices: by category_id, the category ids that such an instance may have instead
             (`fuse.labels.LabelMap.choices`).
 
     Raises:
-        ValueError: the photo sizes differ.
+        ValueError: the image sizes differ.
     """
     if semantic.size != instances.size:
         raise ValueError(f"the semantic map is {semantic.size}, the instances {instances.size}")
@@ -71,7 +71,7 @@ def choose_by_overlap(
     decides. Only boxes are looked at, for a leg hides half a bicycle's mask.
 
     Args:
-        instances: of a photo, in the target space.
+        instances: of an image, in the target space.
         choices: as in `choose_by_evidence`.
         partners: by category_id, the categories that it goes with
             (`fuse.labels.load_partners`).

@@ -7,7 +7,7 @@ from math import ceil
 
 
 def least_stuff_pixels(stuff_area: float, pixels: int) -> float:
-    """The fewest pixels of a stuff segment in a photo of so many; every segment has one.
+    """The fewest pixels of a stuff segment in an image of so many; every segment has one.
 
     >>> least_stuff_pixels(4096, 100), least_stuff_pixels(0.07, 100), 0.07 * 100
     (4096, 7, 7.000000000000001)

@@ -12,8 +12,8 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from fuse.fusion.overlap import Int64Array, check_photo, fuse_in_order, order_by_score
-from fuse.ops.contest import count_shared
+from fuse.fusion.overlap import Int64Array, check_image, fuse_in_order, order_by_score
+from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import mask_runs
 from fuse.types import Instances, LabelSpace, PanopticPrediction, SemanticPrediction
 
@@ -45,9 +45,9 @@ def fuse_by_area(
         stuff_area: see there.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     order = order_by_score(instances, score_threshold)
     shared, _ = contest(semantic, instances, order)
     areas = np.diagonal(shared)
@@ -81,9 +81,9 @@ def fuse_by_pairs(
         pairs: (category_id above, category_id below); classes that are no pair go by score.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     order = order_by_score(instances, score_threshold)
     shared, _ = contest(semantic, instances, order)
     category_ids = instances.category_ids[order].tolist()
@@ -120,9 +120,9 @@ def fuse_by_spatial_rank(
         stuff_area: see there.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     order = order_by_score(instances, score_threshold)
     shared, own = contest(semantic, instances, order)
     order = _reorder(order, instances, shared, own > own.T)
@@ -192,7 +192,7 @@ def _reorder(
 
     Args:
         order: int64 (K,), indices of instances by score.
-        instances: of the photo.
+        instances: of the image.
         shared: int64 (K, K), pixels that they share, in that order.
         above: bool (K, K), whether i should lie above j.
     """

@@ -40,7 +40,7 @@ def fuse_by_overlap(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
 ) -> PanopticPrediction:
-    """Fuse two predictions of one photo (Kirillov et al. 2019, section 7).
+    """Fuse two predictions of one image (Kirillov et al. 2019, section 7).
 
     Instances are painted from the highest score down, equal scores in their own order, and
     only where nothing is painted yet. Then each stuff class, by ascending category_id,
@@ -49,19 +49,19 @@ def fuse_by_overlap(
 
     Args:
         semantic: label_map with category_ids of the space, 0 = void.
-        instances: of the same photo; category_ids of the space.
+        instances: of the same image; category_ids of the space.
         space: says which categories are stuff.
         score_threshold: instances that score less are dropped.
         overlap_threshold: an instance is dropped when more than this share of its pixels
             is already taken.
         stuff_area: stuff with fewer free pixels than this is dropped; above 0 and below 1
-            it is a share of the photo's pixels.
+            it is a share of the image's pixels.
 
     Returns:
         Segments with ids 1, 2, 3, ... in paint order, none of them without pixels.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
     order = order_by_score(instances, score_threshold)
     return fuse_in_order(semantic, instances, space, order, overlap_threshold, stuff_area)
@@ -85,14 +85,14 @@ def fuse_in_order(
         overlap_threshold: see there.
         stuff_area: see there.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
     things = _paint_things(panoptic_map, instances, order, overlap_threshold)
     return add_stuff(panoptic_map, things, semantic.label_map, space, stuff_area)
 
 
-def check_photo(semantic: SemanticPrediction, instances: Instances, space: LabelSpace) -> None:
-    """Raise ValueError where the photo sizes differ or an instance's category is unknown."""
+def check_image(semantic: SemanticPrediction, instances: Instances, space: LabelSpace) -> None:
+    """Raise ValueError where the image sizes differ or an instance's category is unknown."""
     if semantic.size != instances.size:
         raise ValueError(f"the semantic map is {semantic.size}, the instances {instances.size}")
     strange = set(instances.category_ids.tolist()) - space.by_id.keys()
@@ -148,15 +148,15 @@ def fuse_stuff_masks(
 
     Args:
         stuff_ids: category_id of each stuff mask.
-        stuff_masks: as many masks over the same photo.
-        instances: of that photo.
+        stuff_masks: as many masks over the same image.
+        instances: of that image.
         score_threshold: as in `fuse_by_overlap`, and so are the others.
         overlap_threshold: see there.
         stuff_area: see there.
 
     Raises:
         ValueError: an RLE is of another size, cut short, or describes more pixels than the
-            photo has.
+            image has.
     """
     if any(tuple(rle["size"]) != instances.size for rle in stuff_masks.rles):
         raise ValueError(f"a stuff mask differs in size from the instances, {instances.size}")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fuse.fusion.evidence import ClassEvidence, Window, weigh_classes
+from fuse.fusion.class_logits import ClassLogits, Window, weigh_classes
 from fuse.fusion.orders import contest, is_same_object
-from fuse.fusion.overlap import Int64Array, add_stuff, check_photo, order_by_score
+from fuse.fusion.overlap import Int64Array, add_stuff, check_image, order_by_score
 from fuse.ops.claims import claim_pixels
 from fuse.ops.masks import paste_mask, stretch_mask
 from fuse.ops.segments import measure_segments
@@ -52,9 +52,9 @@ def fuse_by_mask_argmax(
         stuff_area: see `fuse_by_overlap`.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), np.zeros(semantic.size, np.float32)
     for owner, index in enumerate(survivors.tolist(), start=1):
@@ -73,7 +73,7 @@ def fuse_by_upsnet_logits(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
     temperature: float = 1.0,
-    evidence: ClassEvidence | None = None,
+    evidence: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """UPSNet's parameter-free panoptic head (Xiong et al. 2019, section 3.1).
 
@@ -83,7 +83,7 @@ def fuse_by_upsnet_logits(
     found. The largest wins, first stuff, then instances by score; unknown pixels stay void.
 
     UPSNet trains both heads together. Two independent nets have logits of different scale
-    and origin, so class logits enter as `ClassEvidence` (0 = nothing, UPSNet's padding) and
+    and origin, so class logits enter as `ClassLogits` (0 = nothing, UPSNet's padding) and
     a mask's logits are divided by a temperature. Classes stay as the instances have them.
 
     Args:
@@ -97,9 +97,9 @@ def fuse_by_upsnet_logits(
         evidence: `weigh_classes` of the same semantic prediction, where it is at hand.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     evidence = evidence or weigh_classes(semantic, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), evidence.stuff.copy()
@@ -126,7 +126,7 @@ def fuse_by_adaptive(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
     temperature: float = 1.0,
-    evidence: ClassEvidence | None = None,
+    evidence: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """EfficientPS's adaptive fusion (Mohan and Valada 2021, section 3.4).
 
@@ -144,12 +144,12 @@ def fuse_by_adaptive(
         stuff_area: see `fuse_by_overlap`.
         temperature: as in `fuse_by_upsnet_logits`; the authors' code has mask logits times 4,
             which is a temperature of 0.25.
-        evidence: as there; semantic logits enter as `ClassEvidence`.
+        evidence: as there; semantic logits enter as `ClassLogits`.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     evidence = evidence or weigh_classes(semantic, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), evidence.stuff.copy()
@@ -197,7 +197,7 @@ def _mask_values(
     """A value per pixel of an instance's box, and where these pixels are.
 
     Args:
-        instances: of the photo.
+        instances: of the image.
         index: which one.
         change: from the probabilities of a soft mask, before it is stretched, to the values.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuse.fusion.overlap import check_photo, fuse_by_overlap
-from fuse.ops.contest import majority_labels
+from fuse.fusion.overlap import check_image, fuse_by_overlap
+from fuse.ops.mask_overlaps import majority_labels
 from fuse.ops.masks import mask_runs
 from fuse.types import Instances, LabelSpace, PanopticPrediction, SemanticPrediction
 
@@ -40,9 +40,9 @@ def fuse_by_vote(
             space files under the instance's own supercategory.
 
     Raises:
-        ValueError: the photo sizes differ, or a category id is not in the space.
+        ValueError: the image sizes differ, or a category id is not in the space.
     """
-    check_photo(semantic, instances, space)
+    check_image(semantic, instances, space)
     chosen = instances.scores >= score_threshold
     indices = np.flatnonzero(chosen)
     majority = majority_labels(mask_runs(instances, indices), semantic.label_map)

@@ -1,1 +1,1 @@
-"""Files in and out: photos, id-map PNGs, COCO JSON."""
+"""Files in and out: images, id-map PNGs, COCO JSON."""

@@ -47,7 +47,7 @@ def take_text(function: Callable[P, R]) -> Callable[P, R]:
 def _make_path(text: str) -> Path:
     """The path; DataError for a URL, of which a path would be another thing."""
     if "://" in text:
-        raise DataError(f"{text} is a URL; only photos are read from URLs, give a local path")
+        raise DataError(f"{text} is a URL; only images are read from URLs, give a local path")
     return Path(text)
 
 

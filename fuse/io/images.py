@@ -1,4 +1,4 @@
-"""Photos: which files are meant, what their maps are called, and their pixels."""
+"""Images: which files are meant, what their maps are called, and their pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fuse.io.remote import is_url, list_url, read_url
 from fuse.io.run_files import is_run
 from fuse.types import UInt8Array
 
-PHOTO_ENDINGS = (
+IMAGE_ENDINGS = (
     ".bmp",
     ".gif",
     ".jfif",
@@ -40,18 +40,18 @@ PHOTO_ENDINGS = (
 # another of Pillow's rarer decoders.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
 MAX_PIXELS = 2 * 89_478_485  # where Pillow itself refuses; 512 MiB of RGB
-# Pillow warns from half of that on. Photos of 100 megapixels are ordinary by now.
+# Pillow warns from half of that on. Images of 100 megapixels are ordinary by now.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
-_MAP_ENDINGS = (".png", ".jpg", ".npz")  # of a photo's map, picture and kept prediction
+_MAP_ENDINGS = (".png", ".jpg", ".npz")  # of an image's map, picture and kept prediction
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoFile:
-    """A photo on disk or behind a URL.
+class ImageFile:
+    """An image on disk or behind a URL.
 
     Attributes:
         path: where it lies; text where it is a URL.
@@ -62,61 +62,61 @@ class PhotoFile:
     relative_name: str
 
 
-def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list[PhotoFile]:
-    """The photos that folders, files and globs stand for, each once, by relative_name.
+def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> list[ImageFile]:
+    """The images that folders, files and globs stand for, each once, by relative_name.
 
     Folders are searched to any depth for the usual endings in any case, without hidden
     files and without the output folders of runs; links are followed, each folder once. A file
     given by its own name is taken whatever its ending. A name is relative to the folder that
     was given, to the part of a glob before its first wildcard, or for a file to its own
-    folder; where two photos would share one, all names are relative to the folder that holds
-    all photos.
+    folder; where two images would share one, all names are relative to the folder that holds
+    all images.
 
     Args:
         inputs: folders, files and globs; also behind URLs, see `fuse.io.remote`.
-        leave_out: a folder whose files are never photos, as the output folder may lie
+        leave_out: a folder whose files are never images, as the output folder may lie
             inside an input.
 
     Raises:
-        DataError: an input does not exist or a folder in it cannot be read, or no photo is
+        DataError: an input does not exist or a folder in it cannot be read, or no image is
             found at all.
     """
     real_folder = cache(Path.resolve)
     left_out = leave_out.resolve() if leave_out else None
-    photos: dict[PurePath, PhotoFile] = {}
+    images: dict[PurePath, ImageFile] = {}
     in_output = 0
     for given in inputs:
-        for photo in _list_input(given):
-            if isinstance(photo.path, str):
-                photos.setdefault(PurePosixPath(photo.path), photo)
+        for image in _list_input(given):
+            if isinstance(image.path, str):
+                images.setdefault(PurePosixPath(image.path), image)
                 continue
-            folder = real_folder(photo.path.parent)
+            folder = real_folder(image.path.parent)
             if left_out is None or not folder.is_relative_to(left_out):
-                photos.setdefault(folder / photo.path.name, photo)
+                images.setdefault(folder / image.path.name, image)
             else:
                 in_output += 1
-    if in_output and not photos:
+    if in_output and not images:
         raise DataError(
-            f"all {in_output} photos of {', '.join(inputs)} lie in the output folder {leave_out}, "
+            f"all {in_output} images of {', '.join(inputs)} lie in the output folder {leave_out}, "
             "where none are looked for; give another output folder"
         )
-    if not photos:
+    if not images:
         raise DataError(
-            f"no photos in {', '.join(inputs)}: looked for files ending in "
-            f"{' '.join(PHOTO_ENDINGS)} in any case, hidden files left out"
+            f"no images in {', '.join(inputs)}: looked for files ending in "
+            f"{' '.join(IMAGE_ENDINGS)} in any case, hidden files left out"
         )
-    return sorted(_name_apart(photos), key=lambda photo: photo.relative_name)
+    return sorted(_name_apart(images), key=lambda image: image.relative_name)
 
 
 def png_names(relative_names: Sequence[str]) -> list[str]:
-    """What the map of each photo is called, in the order given: the ending becomes .png.
+    """What the map of each image is called, in the order given: the ending becomes .png.
 
-    Photos that would share a map (``a.jpg`` beside ``a.png``), or whose map would be called as
-    a folder of photos is, keep their ending and get .png behind it. Names that differ in case
+    Images that would share a map (``a.jpg`` beside ``a.png``), or whose map would be called as
+    a folder of images is, keep their ending and get .png behind it. Names that differ in case
     alone count as the same, so a run gives the same names on every file system.
 
     Raises:
-        DataError: a name is absolute or leads out of its folder, or folders leave a photo's map
+        DataError: a name is absolute or leads out of its folder, or folders leave an image's map
             no name.
 
     >>> png_names(["a.jpg", "a.png", "trip/b.JPEG"])
@@ -130,7 +130,7 @@ def png_names(relative_names: Sequence[str]) -> list[str]:
     kept = [f"{PurePath(name).as_posix()}.png" for name in relative_names]
     folders = _find_map_like_folders(relative_names)
     while True:
-        # A kept name may meet another photo's short one (a.jpg beside a.jpg.bmp).
+        # A kept name may meet another image's short one (a.jpg beside a.jpg.bmp).
         uses = Counter(name.casefold() for name in names)
         clashing = [
             i
@@ -144,12 +144,12 @@ def png_names(relative_names: Sequence[str]) -> list[str]:
             names[i] = kept[i]
     stuck = next((name for name in kept if _is_taken(name, folders)), None)
     if stuck is not None and stuck in names:
-        raise DataError(f"the map of a photo would be called {stuck}, as a folder of photos is")
+        raise DataError(f"the map of an image would be called {stuck}, as a folder of images is")
     return names
 
 
 def _find_map_like_folders(relative_names: Sequence[str]) -> set[str]:
-    """The folders of photos, in lower case, that are called as the files of a run are."""
+    """The folders of images, in lower case, that are called as the files of a run are."""
     holding = {name.casefold().rpartition("/")[0] for name in relative_names}
     paths = map(PurePosixPath, holding)
     folders = {str(folder) for path in paths for folder in (path, *path.parents)}
@@ -157,13 +157,13 @@ def _find_map_like_folders(relative_names: Sequence[str]) -> set[str]:
 
 
 def _is_taken(png_name: str, folders: Set[str]) -> bool:
-    """Whether a file that a photo leads to would have the name of one of the folders."""
+    """Whether a file that an image leads to would have the name of one of the folders."""
     path = PurePosixPath(png_name.casefold())
     return bool(folders) and any(str(path.with_suffix(e)) in folders for e in _MAP_ENDINGS)
 
 
 def read_image(path: str | Path) -> UInt8Array:
-    """Read a photo: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
+    """Read an image: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
     viewers show them: what colour they hide is up to the program that saved them. Of
@@ -175,7 +175,7 @@ def read_image(path: str | Path) -> UInt8Array:
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
     try:
-        with _open_photo(path) as file, Image.open(file, formats=_FORMATS) as image:
+        with _open_image(path) as file, Image.open(file, formats=_FORMATS) as image:
             image.load()
             return _turn_upright(_to_rgb(image), _orientation(image))
     except ImageReadError:
@@ -190,44 +190,44 @@ def read_image(path: str | Path) -> UInt8Array:
         raise ImageReadError(f"{path}: cannot be read ({reason})") from err
 
 
-def _list_input(given: str) -> Iterator[PhotoFile]:
-    """The photos that one folder, file or glob stands for."""
+def _list_input(given: str) -> Iterator[ImageFile]:
+    """The images that one folder, file or glob stands for."""
     path = Path(given)
     if not given:
         raise DataError("an empty path was given instead of a folder, file or glob")
     if is_url(given):
         for url, name in list_url(given):
-            if _is_photo_path(PurePosixPath(name)):
-                yield PhotoFile(url, name)
+            if _is_image_path(PurePosixPath(name)):
+                yield ImageFile(url, name)
     elif path.is_dir():
         yield from _walk(path, path)
     elif path.exists():
-        yield PhotoFile(path, path.name)
+        yield ImageFile(path, path.name)
     elif glob.has_magic(given):
         yield from _list_glob(given)
     else:
         raise DataError(f"{given}: there is no such file or folder")
 
 
-def _list_glob(pattern: str) -> Iterator[PhotoFile]:
-    """The photos among the files and in the folders that a glob matches."""
+def _list_glob(pattern: str) -> Iterator[ImageFile]:
+    """The images among the files and in the folders that a glob matches."""
     parts = Path(pattern).parts
     wild = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:wild])
     matched = False
     if "**" in parts:  # glob.glob would follow link loops without an end
-        for photo in _walk(base, base):
-            if _path_matches(PurePath(photo.relative_name).parts, parts[wild:]):
+        for image in _walk(base, base):
+            if _path_matches(PurePath(image.relative_name).parts, parts[wild:]):
                 matched = True
-                yield photo
+                yield image
     else:
         for match in map(Path, glob.iglob(pattern)):  # noqa: PTH207 Path.glob takes no full path
             matched = True
             if match.is_dir():
                 if not is_run(match):  # named by the pattern, not by the user
                     yield from _walk(match, base)
-            elif _is_photo_name(match.name):
-                yield PhotoFile(match, match.relative_to(base).as_posix())
+            elif _is_image_name(match.name):
+                yield ImageFile(match, match.relative_to(base).as_posix())
     if not matched:
         raise DataError(f"{pattern}: no file or folder matches")
 
@@ -241,8 +241,8 @@ def _path_matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
     return bool(parts) and fnmatch(parts[0], patterns[0]) and _path_matches(parts[1:], patterns[1:])
 
 
-def _walk(folder: Path, base: Path) -> Iterator[PhotoFile]:
-    """The photos in a folder and below, named relative to base; each real folder once."""
+def _walk(folder: Path, base: Path) -> Iterator[ImageFile]:
+    """The images in a folder and below, named relative to base; each real folder once."""
 
     def refuse(err: OSError) -> None:
         raise DataError(f"{err.filename}: folder cannot be read ({err.strerror})") from err
@@ -255,7 +255,7 @@ def _walk(folder: Path, base: Path) -> Iterator[PhotoFile]:
             continue
         seen.add(real)
         here = Path(root)
-        if here != folder and is_run(here):  # its PNGs and pictures are no photos
+        if here != folder and is_run(here):  # its PNGs and pictures are no images
             folders.clear()
             continue
         # Links last, so that a folder is known by its own name rather than by a link's.
@@ -265,36 +265,36 @@ def _walk(folder: Path, base: Path) -> Iterator[PhotoFile]:
         )
         prefix = here.relative_to(base)
         for name in names:
-            if _is_photo_name(name):
-                yield PhotoFile(here / name, (prefix / name).as_posix())
+            if _is_image_name(name):
+                yield ImageFile(here / name, (prefix / name).as_posix())
 
 
-def _is_photo_name(name: str) -> bool:
-    """True for a file name with a photo's ending that is not hidden."""
-    return not name.startswith(".") and name.lower().endswith(PHOTO_ENDINGS)
+def _is_image_name(name: str) -> bool:
+    """True for a file name with an image's ending that is not hidden."""
+    return not name.startswith(".") and name.lower().endswith(IMAGE_ENDINGS)
 
 
-def _is_photo_path(path: PurePosixPath) -> bool:
-    """True for a relative path of a photo that is not hidden, nor in a hidden folder."""
-    return _is_photo_name(path.name) and not any(part.startswith(".") for part in path.parts)
+def _is_image_path(path: PurePosixPath) -> bool:
+    """True for a relative path of an image that is not hidden, nor in a hidden folder."""
+    return _is_image_name(path.name) and not any(part.startswith(".") for part in path.parts)
 
 
-def _name_apart(photos: dict[PurePath, PhotoFile]) -> list[PhotoFile]:
-    """The photos by real path; if two share a name, all are named from their common folder."""
-    if len({photo.relative_name for photo in photos.values()}) == len(photos):
-        return list(photos.values())
+def _name_apart(images: dict[PurePath, ImageFile]) -> list[ImageFile]:
+    """The images by real path; if two share a name, all are named from their common folder."""
+    if len({image.relative_name for image in images.values()}) == len(images):
+        return list(images.values())
     try:
-        base = os.path.commonpath(photos)
+        base = os.path.commonpath(images)
     except ValueError as err:  # two drives of Windows
-        raise DataError("photos on two drives share a name; run each on its own") from err
+        raise DataError("images on two drives share a name; run each on its own") from err
     return [
-        PhotoFile(photo.path, real_path.relative_to(base).as_posix())
-        for real_path, photo in photos.items()
+        ImageFile(image.path, real_path.relative_to(base).as_posix())
+        for real_path, image in images.items()
     ]
 
 
-def _open_photo(path: str | Path) -> BinaryIO:
-    """The bytes of a photo, from a disk or behind a URL."""
+def _open_image(path: str | Path) -> BinaryIO:
+    """The bytes of an image, from a disk or behind a URL."""
     if is_url(str(path)):
         content = read_url(str(path))
         if not content:
@@ -311,7 +311,7 @@ def _why_no_file(path: Path) -> str:
     if path.is_file():
         return "the file is empty"
     if path.is_dir():
-        return "a folder, not a photo"
+        return "a folder, not an image"
     return "not a regular file" if path.exists() else "there is no such file"
 
 

@@ -24,7 +24,7 @@ def leads_out(name: str) -> bool:
 
 
 def find_name_fault(name: str) -> str | None:
-    """Why a photo's relative path cannot be written into a JSON and given to a map, or None.
+    """Why an image's relative path cannot be written into a JSON and given to a map, or None.
 
     Linux allows names that are no text, and such that lead elsewhere on Windows.
     """

@@ -1,4 +1,4 @@
-"""Photos behind a URL, as ``s3://bucket/photos``, by way of fsspec and its plug-ins."""
+"""Images behind a URL, as ``s3://bucket/images``, by way of fsspec and its plug-ins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://(?!.*::)", re.IGNORECASE)
 def is_url(given: str) -> bool:
     """Whether a path names a file system of its own.
 
-    >>> is_url("s3://bucket/photos"), is_url("photos/a.jpg"), is_url("C://photos")
+    >>> is_url("s3://bucket/images"), is_url("images/a.jpg"), is_url("C://images")
     (True, False, False)
     """
     return _URL.match(given) is not None

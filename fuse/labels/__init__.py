@@ -22,7 +22,7 @@ from fuse.labels.spaces import (
     find_space_file,
     identify_space,
     list_spaces,
-    load_class_ids,
+    load_category_ids,
     load_space,
     read_space,
 )
@@ -39,7 +39,7 @@ __all__ = [
     "identify_space",
     "list_maps",
     "list_spaces",
-    "load_class_ids",
+    "load_category_ids",
     "load_partners",
     "load_space",
     "map_panoptic",

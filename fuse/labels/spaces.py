@@ -37,7 +37,7 @@ def load_space(name: str | Path) -> LabelSpace:
     return _load_shipped(path) if path.parent == SPACES_DIR else read_space(path)
 
 
-def load_class_ids(name: str) -> tuple[int, ...]:
+def load_category_ids(name: str) -> tuple[int, ...]:
     """The category_id of each row of nets that speak a space, 0 where a row is no category.
 
     The first row is no category in some spaces, as ADE20K-32's "other".
@@ -48,7 +48,7 @@ def load_class_ids(name: str) -> tuple[int, ...]:
     Raises:
         LabelSpaceError: as `load_space`.
 
-    >>> load_class_ids("ade20k_32")[:3], load_class_ids("cityscapes")[:3]
+    >>> load_category_ids("ade20k_32")[:3], load_category_ids("cityscapes")[:3]
     ((0, 1, 2), (7, 8, 11))
     """
     rows = dict(_read_rows(find_space_file(name)))

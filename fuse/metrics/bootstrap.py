@@ -1,4 +1,4 @@
-"""How much scores would vary over other photos of the same kind: a bootstrap over photos."""
+"""How much scores would vary over other images of the same kind: a bootstrap over images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CHUNK = 256  # resamples in memory at a time
 
 
 def bootstrap_pq(
-    photos: Sequence[PQStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+    images: Sequence[PQStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """PQ of sets of as many photos, drawn with replacement from these (Efron 1979).
+    """PQ of sets of as many images, drawn with replacement from these (Efron 1979).
 
-    Two calls with the same number of photos, resamples and seed draw the same photos, so the
-    differences of two predictions of the same photos are paired.
+    Two calls with the same number of images, resamples and seed draw the same images, so the
+    differences of two predictions of the same images are paired.
 
     Args:
-        photos: the counts of each photo.
+        images: the counts of each image.
         space: the categories.
         resamples: how many sets.
         seed: of the draws.
@@ -33,9 +33,9 @@ def bootstrap_pq(
         float64 (resamples, 3): PQ of all, things and stuff in 0..1; NaN where a set has none.
 
     Raises:
-        ValueError: there are no photos.
+        ValueError: there are no images.
     """
-    scores = bootstrap_scores([photos], space, resamples=resamples, seed=seed)
+    scores = bootstrap_scores([images], space, resamples=resamples, seed=seed)
     pq: Float64Array = scores[0, :, :GROUP_SCORES:3]
     return pq
 
@@ -43,10 +43,10 @@ def bootstrap_pq(
 def bootstrap_scores(
     runs: Sequence[Sequence[PQStats]], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """All scores of several predictions of the same photos, over the same sets of photos.
+    """All scores of several predictions of the same images, over the same sets of images.
 
     Args:
-        runs: of each prediction the counts of each photo, the photos in one order.
+        runs: of each prediction the counts of each image, the images in one order.
         space: the categories, K of them.
         resamples: how many sets.
         seed: of the draws.
@@ -56,10 +56,10 @@ def bootstrap_scores(
         of each category in the order of the space; NaN where a set has none.
 
     Raises:
-        ValueError: there are no photos.
+        ValueError: there are no images.
     """
     # float32 holds every count up to 2**23, and its half, exactly.
-    stacked = [stack_counts(photos, space).astype(np.float32) for photos in runs]
+    stacked = [stack_counts(images, space).astype(np.float32) for images in runs]
     counts = np.stack(stacked, axis=1).reshape(len(runs[0]), -1 if len(runs[0]) else 0)
     isthing = np.array([category.isthing for category in space.categories])
     scores = np.empty((len(runs), resamples, GROUP_SCORES + len(isthing)))
@@ -72,12 +72,12 @@ def bootstrap_scores(
 
 
 def bootstrap_miou(
-    photos: Sequence[SemanticStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+    images: Sequence[SemanticStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """Mean IoU over the sets of photos that `bootstrap_pq` draws.
+    """Mean IoU over the sets of images that `bootstrap_pq` draws.
 
     Args:
-        photos: pixels per category of each photo.
+        images: pixels per category of each image.
         space: the categories.
         resamples: how many sets.
         seed: of the draws.
@@ -86,14 +86,14 @@ def bootstrap_miou(
         float64 (resamples,) in 0..1; NaN where a set has no category.
 
     Raises:
-        ValueError: there are no photos.
+        ValueError: there are no images.
     """
     column_of = {category_id: index for index, category_id in enumerate(space.by_id)}
-    counts = np.zeros((len(photos), 2, len(column_of)), dtype=np.float32)
-    for row, stats in zip(counts, photos, strict=True):
+    counts = np.zeros((len(images), 2, len(column_of)), dtype=np.float32)
+    for row, stats in zip(counts, images, strict=True):
         columns = [column_of[category_id] for category_id in stats.category_ids.tolist()]
         row[:, columns] = stats.right, stats.true + stats.predicted - stats.right
-    rows = counts.reshape(len(photos), 2 * len(column_of))
+    rows = counts.reshape(len(images), 2 * len(column_of))
     drawn = [
         _mean_ratio(*np.hsplit(sums, 2))
         for sums in resample_sums(rows, resamples=resamples, seed=seed)
@@ -104,10 +104,10 @@ def bootstrap_miou(
 def bootstrap_ap(
     detections: Detections, category_ids: Sequence[int], *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """Mask AP over the sets of photos that `bootstrap_pq` draws.
+    """Mask AP over the sets of images that `bootstrap_pq` draws.
 
     Args:
-        detections: of all photos.
+        detections: of all images.
         category_ids: the things to take the mean over.
         resamples: how many sets.
         seed: of the draws.
@@ -116,7 +116,7 @@ def bootstrap_ap(
         float64 (resamples,) in 0..1; NaN where a set has none of these things.
 
     Raises:
-        ValueError: there are no photos.
+        ValueError: there are no images.
     """
     columns = np.isin(detections.category_ids, category_ids)
     drawn = []
@@ -131,7 +131,7 @@ def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterato
     """Sums over sets of as many rows, drawn with replacement.
 
     Args:
-        counts: float32 (P, M), a row per photo.
+        counts: float32 (P, M), a row per image.
         resamples: how many sets.
         seed: of the draws; they depend on it, P and resamples alone.
 
@@ -145,27 +145,27 @@ def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterato
         yield (weights @ counts).astype(np.float64)
 
 
-def draw_weights(photos: int, *, resamples: int, seed: int) -> Iterator[Float32Array]:
-    """How often each photo is in each of the sets that `bootstrap_pq` draws.
+def draw_weights(images: int, *, resamples: int, seed: int) -> Iterator[Float32Array]:
+    """How often each image is in each of the sets that `bootstrap_pq` draws.
 
     Yields:
-        float32 (up to CHUNK, photos).
+        float32 (up to CHUNK, images).
 
     Raises:
-        ValueError: there are no photos.
+        ValueError: there are no images.
     """
-    if not photos:
-        raise ValueError("a bootstrap needs at least one photo")
+    if not images:
+        raise ValueError("a bootstrap needs at least one image")
     rng = np.random.default_rng(seed)
     for first in range(0, resamples, CHUNK):
-        yield _draw_weights(rng, min(CHUNK, resamples - first), photos)
+        yield _draw_weights(rng, min(CHUNK, resamples - first), images)
 
 
-def _draw_weights(rng: np.random.Generator, resamples: int, photos: int) -> Float32Array:
-    """How often each photo is in each set: float32 (resamples, photos)."""
-    weights = np.empty((resamples, photos), dtype=np.float32)
-    for row, drawn in zip(weights, rng.integers(0, photos, (resamples, photos)), strict=True):
-        row[:] = np.bincount(drawn, minlength=photos)
+def _draw_weights(rng: np.random.Generator, resamples: int, images: int) -> Float32Array:
+    """How often each image is in each set: float32 (resamples, images)."""
+    weights = np.empty((resamples, images), dtype=np.float32)
+    for row, drawn in zip(weights, rng.integers(0, images, (resamples, images)), strict=True):
+        row[:] = np.bincount(drawn, minlength=images)
     return weights
 
 

@@ -1,4 +1,4 @@
-"""PQ counts as plain arrays, so that sums over thousands of sets of photos are one product.
+"""PQ counts as plain arrays, so that sums over thousands of sets of images are one product.
 
 A row of counts is (3, K): iou_sum, tp and (fp + fn) / 2 of each of the K categories of a space,
 in its order. That is all that PQ, SQ and RQ need.
@@ -19,11 +19,11 @@ SCORES = ("pq", "sq", "rq")
 GROUP_SCORES = len(GROUPS) * len(SCORES)  # columns of `score_counts` before the categories
 
 
-def stack_counts(photos: Sequence[PQStats], space: LabelSpace) -> Float64Array:
-    """The counts of each photo: float64 (P, 3, K)."""
+def stack_counts(images: Sequence[PQStats], space: LabelSpace) -> Float64Array:
+    """The counts of each image: float64 (P, 3, K)."""
     column_of = {category_id: index for index, category_id in enumerate(space.by_id)}
-    counts = np.zeros((len(photos), 3, len(column_of)))
-    for row, stats in zip(counts, photos, strict=True):
+    counts = np.zeros((len(images), 3, len(column_of)))
+    for row, stats in zip(counts, images, strict=True):
         columns = [column_of[category_id] for category_id in stats.category_ids.tolist()]
         row[:, columns] = stats.iou_sum, stats.tp, 0.5 * (stats.fp + stats.fn)
     return counts

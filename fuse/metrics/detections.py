@@ -1,4 +1,4 @@
-"""Which detections are right, kept so that mask AP of any choice of photos is quick to have."""
+"""Which detections are right, kept so that mask AP of any choice of images is quick to have."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ Int8Array = npt.NDArray[np.int8]
 # COCO's own, https://cocodataset.org/#detection-eval.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_LEVELS = np.linspace(0, 1, 101)
-MOST_DETECTIONS = 100  # per photo and category
+MOST_DETECTIONS = 100  # per image and category
 RIGHT, WRONG, IGNORED = 1, 0, -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The detections of a set of photos, by category and from the highest score down.
+    """The detections of a set of images, by category and from the highest score down.
 
     Attributes:
         category_ids: int64 (K,), the things, ascending.
         first: int64 (K + 1,), where the detections of each category begin.
-        photos: int64 (D,), the place of each detection's photo.
+        images: int64 (D,), the place of each detection's image.
         outcome: int8 (D, 10), by IoU threshold RIGHT, WRONG or IGNORED (on a crowd).
-        true_counts: int64 (P, K), true instances of each photo, crowds left out.
+        true_counts: int64 (P, K), true instances of each image, crowds left out.
     """
 
     category_ids: Int64Array
     first: Int64Array
-    photos: Int64Array
+    images: Int64Array
     outcome: Int8Array
     true_counts: Int64Array
 
 
 def match_detections(
-    photos: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace
+    images: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace
 ) -> Detections:
     """Match detections with true instances as COCO does.
 
     Args:
-        photos: ground truth and detections of each photo; read once.
+        images: ground truth and detections of each image; read once.
         space: the label space of both.
     """
-    described = describe_detections(photos, space)
+    described = describe_detections(images, space)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _index(described.truth)
         found = (
@@ -73,15 +73,15 @@ def match_detections(
     true_counts = np.zeros((len(image_ids), len(category_ids)), dtype=np.int64)
     places, outcomes = [], []
     for column, of_category in enumerate(by_category):
-        scores, photo_of, outcome = [np.zeros(0)], [np.zeros(0, np.int64)], [_outcome(None)]
-        for photo, found in enumerate(of_category):
+        scores, image_of, outcome = [np.zeros(0)], [np.zeros(0, np.int64)], [_outcome(None)]
+        for image, found in enumerate(of_category):
             if found is not None:
-                true_counts[photo, column] = np.count_nonzero(found["gtIgnore"] == 0)
+                true_counts[image, column] = np.count_nonzero(found["gtIgnore"] == 0)
                 scores.append(np.array(found["dtScores"], dtype=np.float64))
-                photo_of.append(np.full(len(found["dtScores"]), photo))
+                image_of.append(np.full(len(found["dtScores"]), image))
                 outcome.append(_outcome(found))
         order = np.argsort(-np.concatenate(scores), kind="stable")
-        places.append(np.concatenate(photo_of)[order])
+        places.append(np.concatenate(image_of)[order])
         outcomes.append(np.concatenate(outcome)[order])
     first = np.cumsum([0, *map(len, places)])
     none = np.zeros(0, np.int64)
@@ -102,7 +102,7 @@ def _index(dataset: dict[str, list[dict[str, Any]]]) -> COCO:
 
 
 def _outcome(found: dict[str, npt.NDArray[np.float64]] | None) -> Int8Array:
-    """int8 (detections, 10) of what COCOeval found in a photo."""
+    """int8 (detections, 10) of what COCOeval found in an image."""
     if found is None:
         return np.zeros((0, len(IOU_THRESHOLDS)), dtype=np.int8)
     is_right = np.where(found["dtMatches"] > 0, RIGHT, WRONG)
@@ -110,24 +110,24 @@ def _outcome(found: dict[str, npt.NDArray[np.float64]] | None) -> Int8Array:
 
 
 def weighted_ap(detections: Detections, weights: Float32Array) -> Float64Array:
-    """Mask AP over sets of photos that hold each photo any number of times.
+    """Mask AP over sets of images that hold each image any number of times.
 
     Args:
-        detections: of all photos.
-        weights: float32 (R, P), how often each photo is in each set.
+        detections: of all images.
+        weights: float32 (R, P), how often each image is in each set.
 
     Returns:
         float64 (R, K), AP over the IoU thresholds by category in 0..1; NaN where a set has no
         true instance of it.
     """
     ap = np.empty((len(weights), len(detections.category_ids)))
-    for row, of_photo in zip(ap, weights.astype(np.float64), strict=True):
+    for row, of_image in zip(ap, weights.astype(np.float64), strict=True):
         _weigh(
             detections.first,
-            detections.photos,
+            detections.images,
             np.ascontiguousarray(detections.outcome),
-            of_photo @ detections.true_counts,
-            of_photo,
+            of_image @ detections.true_counts,
+            of_image,
             row,
         )
     return ap
@@ -143,13 +143,13 @@ def mean_ap(detections: Detections, category_ids: Sequence[int]) -> float:
 @jit
 def _weigh(
     first: Int64Array,
-    photos: Int64Array,
+    images: Int64Array,
     outcome: Int8Array,
     true_counts: Float64Array,
     weights: Float64Array,
     ap: Float64Array,
 ) -> None:
-    """AP of each category for one set of photos, into ap (K,)."""
+    """AP of each category for one set of images, into ap (K,)."""
     thresholds, levels = outcome.shape[1], len(RECALL_LEVELS)
     longest = 0
     for k in range(len(ap)):
@@ -163,7 +163,7 @@ def _weigh(
         for t in range(thresholds):
             right, wrong, count = 0.0, 0.0, 0
             for d in range(first[k], first[k + 1]):
-                weight = weights[photos[d]]
+                weight = weights[images[d]]
                 if weight == 0 or outcome[d, t] == IGNORED:
                     continue
                 if outcome[d, t] == RIGHT:

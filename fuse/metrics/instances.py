@@ -46,21 +46,21 @@ class MaskAP:
         return {**scores, "per_class": per_class}
 
 
-def mask_ap(photos: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace) -> MaskAP:
-    """Mask AP of detections over a set of photos.
+def mask_ap(images: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace) -> MaskAP:
+    """Mask AP of detections over a set of images.
 
     True instances are the things of a panoptic map, crowds as crowds. Small, medium and
     large go by the pixels of a mask, for detections too.
 
     Args:
-        photos: ground truth and detections of each photo; read once.
+        images: ground truth and detections of each image; read once.
         space: the label space of both.
     """
-    described = describe_detections(photos, space)
+    described = describe_detections(images, space)
     coco = COCO(described.truth)
     scorer = COCOeval_faster(coco, coco.loadRes(described.detections), "segm")
     scorer.run()
-    # (IoU thresholds, recall levels, categories, sizes, detections per photo); -1 = nothing.
+    # (IoU thresholds, recall levels, categories, sizes, detections per image); -1 = nothing.
     precision = scorer.eval["precision"][:, :, :, 0, -1]
     return MaskAP(
         **{key: _nan_if_nothing(scorer.stats[row]) for key, row in STATS.items()},
@@ -77,7 +77,7 @@ class DescribedDetections:
 
     Attributes:
         truth: images, annotations, categories.
-        detections: results; their image ids count the photos from 1.
+        detections: results; their image ids count the images from 1.
     """
 
     truth: dict[str, list[dict[str, Any]]]
@@ -85,13 +85,13 @@ class DescribedDetections:
 
 
 def describe_detections(
-    photos: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace
+    pairs: Iterable[tuple[PanopticPrediction, Instances]], space: LabelSpace
 ) -> DescribedDetections:
-    """The things of panoptic maps and the detections of the same photos, for COCO's scorers."""
+    """The things of panoptic maps and the detections of the same images, for COCO's scorers."""
     images: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
-    for image_id, (truth, found) in enumerate(photos, start=1):
+    for image_id, (truth, found) in enumerate(pairs, start=1):
         height, width = truth.size
         images.append({"id": image_id, "height": height, "width": width})
         instances += _true_instances(truth, image_id, space, len(instances) + 1)
@@ -110,7 +110,7 @@ def describe_detections(
 def _true_instances(
     truth: PanopticPrediction, image_id: int, space: LabelSpace, first_id: int
 ) -> list[dict[str, Any]]:
-    """The things of a photo as COCO instance annotations, numbered from first_id."""
+    """The things of an image as COCO instance annotations, numbered from first_id."""
     things = [s for s in truth.segments_info if space.by_id[s.category_id].isthing]
     column_major = np.asfortranarray(truth.panoptic_map)
     return [

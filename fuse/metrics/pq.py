@@ -1,4 +1,4 @@
-"""Panoptic quality: match the segments of photos, add up the counts, take the means.
+"""Panoptic quality: match the segments of images, add up the counts, take the means.
 
 Kirillov et al., *Panoptic Segmentation* (CVPR 2019), section 4: a predicted and a true
 segment of one category match when their IoU is above 0.5, and
@@ -24,7 +24,7 @@ from fuse.types import Float64Array, Int32Array, LabelSpace, PanopticPrediction,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PQStats:
-    """Matches and errors per category; those of several photos add up.
+    """Matches and errors per category; those of several images add up.
 
     Attributes:
         category_ids: int32 (K,), ascending; categories without a row have no counts.
@@ -75,7 +75,7 @@ class SegmentTable:
 def match_segments(
     truth: PanopticPrediction, pred: PanopticPrediction, *, official: bool = False
 ) -> PQStats:
-    """Match the segments of one photo and count them per category.
+    """Match the segments of one image and count them per category.
 
     A pair matches when both share a category_id and IoU > 0.5, which makes the match
     unique (Kirillov et al. 2019, section 4.1). Void pixels of the truth leave the union. A
@@ -113,7 +113,7 @@ def match_segments(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentPairs:
-    """The pixels that true and predicted segments of a photo have in common; P pairs.
+    """The pixels that true and predicted segments of an image have in common; P pairs.
 
     Attributes:
         truth_ids: int32 (P,), with pred_ids each pair once, sorted; 0 is void.
@@ -203,7 +203,7 @@ def map_truth(
 
 
 def sum_stats(stats: Iterable[PQStats]) -> PQStats:
-    """Add up stats, photo by photo in the order given, so the sum is the same each time.
+    """Add up stats, image by image in the order given, so the sum is the same each time.
 
     No stats give stats without categories.
     """

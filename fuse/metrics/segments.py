@@ -1,4 +1,4 @@
-"""What became of each segment of a photo: matched, missed, false or excused."""
+"""What became of each segment of an image: matched, missed, false or excused."""
 
 from __future__ import annotations
 

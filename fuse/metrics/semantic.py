@@ -15,7 +15,7 @@ from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SemanticPredi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SemanticStats:
-    """Pixels per category; those of several photos add up. Void of the truth counts nowhere.
+    """Pixels per category; those of several images add up. Void of the truth counts nowhere.
 
     Attributes:
         category_ids: int32 (K,), ascending; categories without a row have no pixels.
@@ -34,7 +34,7 @@ class SemanticStats:
 
 
 def count_semantic(truth: PanopticPrediction, pred: SemanticPrediction) -> SemanticStats:
-    """Count one photo's pixels per category.
+    """Count one image's pixels per category.
 
     Every true segment stands for its category, crowds too. A void pixel of the prediction
     is wrong, but no category's.

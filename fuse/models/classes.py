@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fuse.errors import ConfigError, LabelSpaceError
-from fuse.labels import list_spaces, load_class_ids, load_space
+from fuse.labels import list_spaces, load_category_ids, load_space
 from fuse.types import Int32Array, LabelSpace
 
 
@@ -21,7 +21,7 @@ def resolve_classes(
         count: classes the net answers with.
         label_space: name or CSV path of a label space.
         class_ids: category_id per class, 0 = none; by default those of the space's rows, see
-            `fuse.labels.load_class_ids`.
+            `fuse.labels.load_category_ids`.
 
     Returns:
         The space, and int32 (count,).
@@ -36,7 +36,7 @@ def resolve_classes(
     if label_space is None:
         raise ConfigError(f"{source} does not say what its {count} classes are; set label_space")
     space = load_space(label_space)
-    ids = load_class_ids(label_space) if class_ids is None else class_ids
+    ids = load_category_ids(label_space) if class_ids is None else class_ids
     if len(ids) != count:
         given = f"label space {space.name!r}" if class_ids is None else "class_ids"
         raise ConfigError(
@@ -53,5 +53,5 @@ def resolve_classes(
 
 def _suggest_spaces(count: int) -> str:
     """Names of the shipped spaces of that size as half a sentence, or nothing."""
-    fitting = [name for name in list_spaces() if len(load_class_ids(name)) == count]
+    fitting = [name for name in list_spaces() if len(load_category_ids(name)) == count]
     return f"with {count} ship {', '.join(fitting)}; or " if fitting else ""

@@ -1,4 +1,4 @@
-"""What a net costs: parameters, operations, memory, counted on a photo by torch itself."""
+"""What a net costs: parameters, operations, memory, counted on an image by torch itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fuse.errors import ModelError
 from fuse.models.registry import find_factory
-from fuse.models.sources import NeededWeights
+from fuse.models.weights.sources import NeededWeights
 
 MEMORY_EVENT = "[memory]"
 SILENT = "99"

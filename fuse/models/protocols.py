@@ -13,7 +13,7 @@ from fuse.types import (
     Instances,
     Int32Array,
     LabelSpace,
-    Photo,
+    NamedImage,
     SemanticLogits,
     SemanticPrediction,
 )
@@ -24,17 +24,19 @@ class SemanticModel(Protocol):
 
     Attributes:
         label_space: the categories it speaks.
-        class_ids: int32 (C,), the category_id of each row of its logits; 0 where a row
+        category_ids: int32 (C,), the category_id of each row of its logits; 0 where a row
             means "none of these" and ends as void.
         weights_hash: SHA-256 of the weights as hex, for the record of a run.
     """
 
     label_space: LabelSpace
-    class_ids: Int32Array
+    category_ids: Int32Array
     weights_hash: str
 
-    def predict(self, photos: Sequence[Photo]) -> Sequence[SemanticLogits | SemanticPrediction]:
-        """The answer to each photo, which does not depend on the other photos.
+    def predict(
+        self, images: Sequence[NamedImage]
+    ) -> Sequence[SemanticLogits | SemanticPrediction]:
+        """The answer to each image, which does not depend on the other images.
 
         Logits are the rule. A model that has none (it looks up finished label maps, say)
         answers with label maps in its own label space.
@@ -53,9 +55,11 @@ class InstanceModel(Protocol):
     label_space: LabelSpace
     weights_hash: str
 
-    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> Sequence[Instances]:
-        """The instances in each photo, which do not depend on the other photos.
+    def predict(
+        self, images: Sequence[NamedImage], *, score_threshold: float
+    ) -> Sequence[Instances]:
+        """The instances in each image, which do not depend on the other images.
 
-        Those below score_floor need not be found, which spares the net work.
+        Those below score_threshold need not be found, which spares the net work.
         """
         ...

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
-from fuse.models.boundary import ANY_FAILURE, describe_failure
 from fuse.models.options import check_options
+from fuse.models.output_checks import ANY_FAILURE, describe_failure
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.models.sources import NeededWeights
+from fuse.models.weights.sources import NeededWeights
 from fuse.types import LabelSpace
 
 Factory = Callable[..., Any]
@@ -34,21 +34,21 @@ Factory = Callable[..., Any]
 ENTRY_POINT_GROUPS = {"semantic": "fuse.semantic_models", "instance": "fuse.instance_models"}
 BUILT_IN = {
     "semantic": {
-        "smp": "fuse.models.smp_semantic:load_smp_semantic",
-        "torchvision": "fuse.models.torchvision_semantic:load_torchvision_semantic",
+        "smp": "fuse.models.adapters.smp_semantic:load_smp_semantic",
+        "torchvision": "fuse.models.adapters.torchvision_semantic:load_torchvision_semantic",
         "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnSemantic",
-        "transformers": "fuse.models.transformers_semantic:TransformersSemantic",
-        "onnx": "fuse.models.onnx_semantic:load_onnx_semantic",
-        "exported": "fuse.models.exported_semantic:load_exported_semantic",
-        "saved": "fuse.models.saved:SavedLabelMaps",
-        "oracle": "fuse.models.oracle:SemanticOracle",
+        "transformers": "fuse.models.adapters.transformers_semantic:TransformersSemantic",
+        "onnx": "fuse.models.adapters.onnx_semantic:load_onnx_semantic",
+        "exported": "fuse.models.adapters.exported_semantic:load_exported_semantic",
+        "saved": "fuse.models.adapters.precomputed:PrecomputedLabelMaps",
+        "oracle": "fuse.models.adapters.oracle:SemanticOracle",
     },
     "instance": {
-        "torchvision": "fuse.models.torchvision_maskrcnn:TorchvisionMaskRCNN",
+        "torchvision": "fuse.models.adapters.torchvision_maskrcnn:TorchvisionMaskRCNN",
         "panoptic-fpn": "fuse.models.panoptic_fpn.adapters:PanopticFpnInstances",
-        "transformers": "fuse.models.transformers_instances:TransformersInstances",
-        "saved": "fuse.models.saved:SavedInstances",
-        "oracle": "fuse.models.oracle:InstanceOracle",
+        "transformers": "fuse.models.adapters.transformers_instances:TransformersInstances",
+        "saved": "fuse.models.adapters.precomputed:PrecomputedInstances",
+        "oracle": "fuse.models.adapters.oracle:InstanceOracle",
     },
 }
 BUILT_IN_ORIGIN = "fuse itself"
@@ -169,7 +169,7 @@ def _check_model(kind: str, name: str, model: object) -> None:
     """Raise ModelOutputError unless the model has what its protocol asks for."""
     wanted: dict[str, type] = {"label_space": LabelSpace, "weights_hash": str}
     if kind == "semantic":
-        wanted["class_ids"] = np.ndarray
+        wanted["category_ids"] = np.ndarray
     for attribute, wanted_type in wanted.items():
         if not hasattr(model, attribute):
             raise ModelOutputError(
@@ -184,22 +184,22 @@ def _check_model(kind: str, name: str, model: object) -> None:
     if not callable(getattr(model, "predict", None)):
         raise ModelOutputError(f"{kind} model {name!r}: has no predict method")
     if kind == "semantic":
-        _check_class_ids(name, model)
+        _check_category_ids(name, model)
 
 
-def _check_class_ids(name: str, model: Any) -> None:  # noqa: ANN401 - a semantic model, unproven
-    """Raise ModelOutputError unless class_ids has an id of the model's own space per class."""
-    class_ids, space = model.class_ids, model.label_space
-    if class_ids.ndim != 1 or class_ids.dtype != np.int32:
+def _check_category_ids(name: str, model: Any) -> None:  # noqa: ANN401 - a semantic model, unproven
+    """Raise ModelOutputError unless category_ids has an id of the model's own space per class."""
+    category_ids, space = model.category_ids, model.label_space
+    if category_ids.ndim != 1 or category_ids.dtype != np.int32:
         raise ModelOutputError(
-            f"semantic model {name!r}: its class_ids must be int32 with one axis, got "
-            f"{class_ids.dtype} of shape {class_ids.shape}"
+            f"semantic model {name!r}: its category_ids must be int32 with one axis, got "
+            f"{category_ids.dtype} of shape {category_ids.shape}"
         )
-    unknown = set(class_ids.tolist()) - {0, *space.by_id}
+    unknown = set(category_ids.tolist()) - {0, *space.by_id}
     if unknown:
         raise ModelOutputError(
-            f"semantic model {name!r}: its class_ids have {min(unknown)}, which is no category_id "
-            f"of {space.name}; take them from label_space.by_name, 0 for none"
+            f"semantic model {name!r}: its category_ids have {min(unknown)}, which is no "
+            f"category_id of {space.name}; take them from label_space.by_name, 0 for none"
         )
 
 

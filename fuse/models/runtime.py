@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fuse.errors import ConfigError
-from fuse.types import Photo, UInt8Array
+from fuse.types import NamedImage, UInt8Array
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -153,7 +153,7 @@ def place(net: Net, device: str) -> Net:
 
 
 def to_tensor(image: UInt8Array, device: str) -> Tensor:
-    """A photo (H, W, 3) as float32 (3, H, W) in 0..1 on the device; bytes cross the bus."""
+    """An image (H, W, 3) as float32 (3, H, W) in 0..1 on the device; bytes cross the bus."""
     writable = np.require(
         image, requirements=("C", "W")
     )  # torch warns of arrays it must not change
@@ -161,16 +161,16 @@ def to_tensor(image: UInt8Array, device: str) -> Tensor:
 
 
 def predict_by_size(
-    photos: Sequence[Photo], predict: Callable[[list[Photo]], list[Answer]]
+    images: Sequence[NamedImage], predict: Callable[[list[NamedImage]], list[Answer]]
 ) -> list[Answer]:
-    """Call predict once per photo size, so that no photo is padded to its neighbours' size.
+    """Call predict once per image size, so that no image is padded to its neighbours' size.
 
-    A photo's answer then does not depend on what it shares a batch with.
+    An image's answer then does not depend on what it shares a batch with.
     """
     by_size: dict[tuple[int, int], list[int]] = {}
-    for index, photo in enumerate(photos):
-        by_size.setdefault(photo.size, []).append(index)
+    for index, image in enumerate(images):
+        by_size.setdefault(image.size, []).append(index)
     answers: dict[int, Answer] = {}
     for indices in by_size.values():
-        answers.update(zip(indices, predict([photos[i] for i in indices]), strict=True))
-    return [answers[index] for index in range(len(photos))]
+        answers.update(zip(indices, predict([images[i] for i in indices]), strict=True))
+    return [answers[index] for index in range(len(images))]

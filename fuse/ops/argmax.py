@@ -1,4 +1,4 @@
-"""From a semantic net's logits at its own stride to a label map of the photo's size."""
+"""From a semantic net's logits at its own stride to a label map of the image's size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def upsample_argmax(
         category_ids: int32 (C,), what each class_index is written as; 0 = void.
         align_corners: the convention the net was trained with. True puts the outer logit
             cells on the outer pixels; False is the half-pixel convention.
-        scale: logit cells per pixel along (y, x). By default the logits cover the photo
+        scale: logit cells per pixel along (y, x). By default the logits cover the image
             just so: h/H and w/W, with align_corners (h-1)/(H-1) and (w-1)/(W-1). Set it
             where the net's input was padded. Places beyond the grid take its border.
         offset: where on the grid the first pixel's centre lies along (y, x). By default as

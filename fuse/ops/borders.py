@@ -18,7 +18,7 @@ def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
     """Which band around the borders of a map each pixel lies in.
 
     A pixel is within d of a border where another segment, void too, begins at most d pixels away
-    along rows, columns and diagonals, on either side. The photo's own border is none.
+    along rows, columns and diagonals, on either side. The image's own border is none.
 
     Args:
         segment_map: int32 (H, W).

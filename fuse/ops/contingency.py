@@ -10,7 +10,7 @@ from fuse.types import MAX_SEGMENT_ID, Int32Array
 
 ID_BITS = 24  # MAX_SEGMENT_ID fits
 FREE = -1  # key of a free slot
-FIRST_SLOTS = 1024  # a power of two; most photos have fewer than 100 pairs
+FIRST_SLOTS = 1024  # a power of two; most images have fewer than 100 pairs
 # Knuth's multiplicative hashing: a factor of about 2**63 / phi, and the middle bits of the product.
 HASH_FACTOR = 0x4F1BBCDCBFA53E0B
 HASH_SHIFT = 20

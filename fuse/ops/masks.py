@@ -37,7 +37,7 @@ class MaskRuns:
 
     Attributes:
         runs: int32 (R, 3), columns y, x_first, x_stop: the pixels x_first <= x < x_stop of
-            row y, all inside the photo. Runs of one mask do not overlap; their order is free.
+            row y, all inside the image. Runs of one mask do not overlap; their order is free.
         offsets: int64 (K + 1,); mask k has the runs offsets[k]:offsets[k + 1].
     """
 
@@ -53,10 +53,10 @@ def mask_runs(instances: Instances, indices: Int64Array) -> MaskRuns:
 
     Soft masks follow torchvision's ``paste_masks_in_image`` with its padding of one pixel,
     then ``> 0.5``, bit for bit as torch computes it on a CPU with fused multiply-add. Parts
-    of a box outside the photo are cut off; a box wholly outside has no runs.
+    of a box outside the image are cut off; a box wholly outside has no runs.
 
     Raises:
-        ValueError: an RLE is cut short or describes more pixels than the photo has.
+        ValueError: an RLE is cut short or describes more pixels than the image has.
     """
     height, width = instances.size
     indices = np.ascontiguousarray(indices, dtype=np.int64)
@@ -74,7 +74,7 @@ def mask_runs(instances: Instances, indices: Int64Array) -> MaskRuns:
 
 
 def paste_mask(instances: Instances, index: int) -> tuple[BoolArray, tuple[int, int]]:
-    """One instance's mask as a bool crop around its pixels, and the crop's (y, x) in the photo.
+    """One instance's mask as a bool crop around its pixels, and the crop's (y, x) in the image.
 
     An instance without pixels gives a (0, 0) crop at (0, 0).
     """
@@ -99,7 +99,7 @@ def stretch_mask(
     Args:
         soft: float32 (m, m), over the box.
         box: float32 (4,), xyxy pixel edges.
-        size: (height, width) of the photo.
+        size: (height, width) of the image.
         outside: the value beyond the box; the mask's rim fades into it.
 
     Returns:
@@ -111,7 +111,7 @@ def stretch_mask(
 
 
 def mask_areas(instances: Instances) -> Int64Array:
-    """Pixels of each instance inside the photo, before any overlap: int64 (N,)."""
+    """Pixels of each instance inside the image, before any overlap: int64 (N,)."""
     masks = mask_runs(instances, np.arange(len(instances)))
     ends = np.concatenate([[0], np.cumsum(masks.runs[:, 2] - masks.runs[:, 1], dtype=np.int64)])
     return np.diff(ends[masks.offsets])

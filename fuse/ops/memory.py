@@ -8,7 +8,7 @@ KEPT_BYTES = 24 * 2**20  # glibc looks at blocks of at most 32 MiB, headers incl
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep the memory of freed arrays up to photo size, for the next photo.
+    """Make glibc keep the memory of freed arrays up to image size, for the next image.
 
     By default it hands blocks from 128 KiB on back to the system, and the first touch of
     each fresh page then costs more than the work on it: over a quarter of the time of scoring.

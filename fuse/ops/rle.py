@@ -19,15 +19,15 @@ FIRST_RUNS = 4096
 
 
 def rle_runs(codes: Sequence[bytes], size: tuple[int, int]) -> tuple[Int32Array, Int64Array]:
-    """The masks of K compressed ``counts`` over a photo of (height, width).
+    """The masks of K compressed ``counts`` over an image of (height, width).
 
-    Counts that end early leave the rest of the photo as background, as in pycocotools.
+    Counts that end early leave the rest of the image as background, as in pycocotools.
 
     Returns:
         runs int32 (R, 3) and offsets int64 (K + 1,) as in MaskRuns.
 
     Raises:
-        ValueError: a code is cut short or describes more pixels than the photo has; the
+        ValueError: a code is cut short or describes more pixels than the image has; the
             message names its place in the sequence.
     """
     ends = np.cumsum([0, *map(len, codes)], dtype=np.int64)
@@ -35,7 +35,7 @@ def rle_runs(codes: Sequence[bytes], size: tuple[int, int]) -> tuple[Int32Array,
     longest = max(map(len, codes), default=0)
     runs, offsets, bad = _runs_of_rles(code, ends, longest, *size)
     if bad >= 0:
-        raise ValueError(f"rles[{bad}] is cut short or has more pixels than the photo {size}")
+        raise ValueError(f"rles[{bad}] is cut short or has more pixels than the image {size}")
     return runs, offsets
 
 
@@ -43,16 +43,16 @@ def count_rle_pixels(code: bytes, size: tuple[int, int]) -> int:
     """How many pixels compressed ``counts`` describe, background included; up to all.
 
     Raises:
-        ValueError: the code is cut short or describes more pixels than the photo has.
+        ValueError: the code is cut short or describes more pixels than the image has.
     """
     pixels = int(_count_pixels(np.frombuffer(code, dtype=np.uint8), size[0] * size[1]))
     if pixels < 0:
-        raise ValueError(f"the RLE is cut short or has more pixels than the photo {size}")
+        raise ValueError(f"the RLE is cut short or has more pixels than the image {size}")
     return pixels
 
 
 def encode_crop(crop: BoolArray, corner: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
-    """COCO's compressed RLE of a mask given as a crop and the crop's (y, x) in the photo."""
+    """COCO's compressed RLE of a mask given as a crop and the crop's (y, x) in the image."""
     (top, left), (height, width) = corner, size
     # Down each column of the crop, the mask changes at y: starts and stops alternate.
     x, y = np.nonzero(np.diff(np.pad(crop.T, ((0, 0), (1, 1))), axis=1))

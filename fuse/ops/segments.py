@@ -65,7 +65,7 @@ def label_segments(
 def _measure_runs(
     panoptic_map: Int32Array, segment_ids: Int32Array, areas: Int64Array, edges: Int32Array
 ) -> int:
-    """Fill areas and edges (xyxy) run by run; a photo has far fewer runs than pixels."""
+    """Fill areas and edges (xyxy) run by run; an image has far fewer runs than pixels."""
     unlisted = 0
     height, width = panoptic_map.shape
     for y in range(height):

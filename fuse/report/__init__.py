@@ -1,1 +1,1 @@
-"""One HTML file that shows a run: its figures, its classes and its photos, layer by layer."""
+"""One HTML file that shows a run: its figures, its classes and its images, layer by layer."""

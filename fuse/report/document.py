@@ -1,4 +1,4 @@
-"""The page put together: markup, style, figures, photo after photo, and the script.
+"""The page put together: markup, style, figures, image after image, and the script.
 
 Whatever comes from outside (names of files and classes) stands only in JSON blocks, in which
 ``<`` is escaped, and reaches the page as text. A content security policy that names the hash
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse.io.files import open_whole
-from fuse.report.layers import Layer, ShownPhoto
+from fuse.report.layers import Layer, ShownImage
 
 PAGE_DIR = Path(__file__).parent / "page"
 # One script in the end; split by what a part of the page does.
@@ -31,13 +31,13 @@ SCRIPTS = (
 )
 
 
-def write_document(path: Path, figures: Mapping[str, Any], photos: Iterable[ShownPhoto]) -> int:
+def write_document(path: Path, figures: Mapping[str, Any], images: Iterable[ShownImage]) -> int:
     """Write a report; the file appears whole or not at all.
 
     Args:
         path: the HTML file.
-        figures: what the page shows besides photos, in plain values.
-        photos: in the order of ``figures["photos"]``; written as they come.
+        figures: what the page shows besides images, in plain values.
+        images: in the order of ``figures["photos"]``; written as they come.
 
     Returns:
         Its size in bytes.
@@ -53,8 +53,8 @@ def write_document(path: Path, figures: Mapping[str, Any], photos: Iterable[Show
     with open_whole(path) as file:
         file.write(head.replace("/* style */", style).encode())
         file.write(make_block("figures", figures))
-        for place, photo in enumerate(photos):
-            file.write(make_block(f"photo-{place}", photo_to_json(photo)))
+        for place, image in enumerate(images):
+            file.write(make_block(f"photo-{place}", image_to_json(image)))
         file.write(tail.replace("/* script */", script).encode())
         return file.tell()
 
@@ -69,13 +69,13 @@ def make_block(name: str, content: Mapping[str, Any]) -> bytes:
     return f'<script type="application/json" id="{name}">{text}</script>\n'.encode("ascii")
 
 
-def photo_to_json(photo: ShownPhoto) -> dict[str, Any]:
-    """A photo in plain values, its pictures in base64."""
+def image_to_json(image: ShownImage) -> dict[str, Any]:
+    """An image in plain values, its pictures in base64."""
     return {
-        "size": list(photo.size),
-        "jpeg": b64encode(photo.jpeg).decode() if photo.jpeg else None,
-        "note": photo.note,
-        "layers": {name: _layer_to_json(layer) for name, layer in photo.layers.items()},
+        "size": list(image.size),
+        "jpeg": b64encode(image.jpeg).decode() if image.jpeg else None,
+        "note": image.note,
+        "layers": {name: _layer_to_json(layer) for name, layer in image.layers.items()},
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.analysis.diagnosis import BAND_TITLES, LINE_TITLES
+from fuse.analysis.diagnose.diagnosis import BAND_TITLES, LINE_TITLES
 from fuse.errors import CocoFormatError
 from fuse.io.json_files import read_json
 
@@ -19,7 +19,7 @@ Setting = dict[str, float | str | None]
 class _Sweep:
     settings: list[Setting]
     best: Setting
-    photos: int = 0
+    images: int = 0
     held_out: dict[str, dict[str, float | int | None]] | None = None
     interval: tuple[float, float] | None = None
 

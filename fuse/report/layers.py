@@ -1,4 +1,4 @@
-"""One photo of a report: its picture and its maps, small enough to be sent along."""
+"""One image of a report: its picture and its maps, small enough to be sent along."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import ImageReadError
-from fuse.io.coco import ImageId
+from fuse.io.coco.panoptic import ImageId
 from fuse.io.images import read_image
 from fuse.io.png import encode_id_map
 from fuse.metrics.segments import SegmentMatch, list_matches
 from fuse.ops.matching import find_rows
-from fuse.render import (
+from fuse.report.runs import ShownRun
+from fuse.types import Int32Array, LabelSpace, PanopticPrediction
+from fuse.viz.render import (
     encode_jpeg,
     instance_regions,
     panoptic_regions,
@@ -23,10 +25,8 @@ from fuse.render import (
     semantic_regions,
     shrink,
 )
-from fuse.report.runs import ShownRun
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 
-LONGEST_SIDE = 640  # pixels of a photo in a report: sharp on a laptop, 50 photos in some 6 MB
+LONGEST_SIDE = 640  # pixels of an image in a report: sharp on a laptop, 50 images in some 6 MB
 JPEG_QUALITY = 80
 
 
@@ -37,7 +37,7 @@ class ShownSegment:
     Attributes:
         category: its category_id.
         color: as ``#rrggbb``.
-        share: of the photo's pixels that are its own.
+        share: of the image's pixels that are its own.
         score: of a thing.
         kind: ``tp``, ``fp``, ``fn``, ``excused``; ``crowd`` is not scored; None without truth.
         iou: of the match; of a segment without one the largest with one of its category.
@@ -62,7 +62,7 @@ class ShownSegment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A map of a photo.
+    """A map of an image.
 
     Attributes:
         png: a PNG of numbers coded as segment ids are: 0 = void, k = the k-th segment.
@@ -74,8 +74,8 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ShownPhoto:
-    """A photo with its maps, all of one size.
+class ShownImage:
+    """An image with its maps, all of one size.
 
     Attributes:
         size: (height, width) of the maps and the picture.
@@ -90,16 +90,16 @@ class ShownPhoto:
     layers: Mapping[str, Layer]
 
 
-def show_photo(
+def show_image(
     image_id: ImageId, run: ShownRun, second: ShownRun | None, path: Path | str | None
-) -> ShownPhoto:
-    """Gather what there is of a photo.
+) -> ShownImage:
+    """Gather what there is of an image.
 
     Args:
         image_id: of the report.
-        run: the run; it has the photo.
-        second: the other run, if there is one; it may lack the photo.
-        path: where the photo lies, None where that is not known.
+        run: the run; it has the image.
+        second: the other run, if there is one; it may lack the image.
+        path: where the image lies, None where that is not known.
 
     Raises:
         CocoFormatError: a map or a kept prediction is missing or damaged.
@@ -117,21 +117,21 @@ def show_photo(
     if second is not None and image_id in second.dataset.annotations:
         layers["second"] = _second_layer(image_id, second, size)
     jpeg, note = _read_picture(path, scale, fused.size)
-    return ShownPhoto(size, jpeg, note, layers)
+    return ShownImage(size, jpeg, note, layers)
 
 
 def _read_picture(
     path: Path | str | None, scale: float, size: tuple[int, int]
 ) -> tuple[bytes | None, str | None]:
-    """The photo as a small JPEG, or why there is none."""
+    """The image as a small JPEG, or why there is none."""
     if path is None:
-        return None, "the photo is not where the run found it; name its folder with --images"
+        return None, "the image is not where the run found it; name its folder with --images"
     try:
         image = read_image(path)
     except ImageReadError as err:
         return None, str(err)
     if image.shape[:2] != size:
-        return None, f"{path} has another size than the map: it is another photo"
+        return None, f"{path} has another size than the map: it is another image"
     return encode_jpeg(shrink(image, scale), JPEG_QUALITY), None
 
 

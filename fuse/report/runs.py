@@ -12,14 +12,14 @@ from typing import Any
 
 from fuse.analysis.compared_runs import find_run_file, name_different_classes
 from fuse.errors import DataError, LabelSpaceError
-from fuse.io.coco import ImageId, PanopticDataset, read_panoptic_json
+from fuse.evaluation.evaluate import TruthScorer
+from fuse.io.coco.pairing import match_images, renumber
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.images import list_images
-from fuse.io.photo_ids import match_photos, renumber
 from fuse.io.remote import is_url
-from fuse.kept_run import KeptRun, read_kept_run
 from fuse.labels import find_truth_map
-from fuse.records import PREDICTION_DIR
-from fuse.scoring import TruthScorer
+from fuse.runs.records import PREDICTION_DIR
+from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.types import LabelSpace
 
 
@@ -35,7 +35,7 @@ class ShownRun:
         scorer: ground truth in its label space, None where none was given.
         run_file: what its run.json says, empty where there is none.
         kept: its kept predictions, None where there are none.
-        unknown: how many of its photos the ground truth, or the first run, lacks.
+        unknown: how many of its images the ground truth, or the first run, lacks.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class ShownRun:
     own_ids: Mapping[ImageId, ImageId]
     scorer: TruthScorer | None
     run_file: Mapping[str, Any]
-    kept: KeptRun | None
+    kept: SavedPredictions | None
     unknown: int
 
     @property
@@ -53,7 +53,7 @@ class ShownRun:
 
 
 def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[ShownRun]:
-    """Open runs; with ground truth only the photos that it knows are kept.
+    """Open runs; with ground truth only the images that it knows are kept.
 
     Args:
         paths: output folders of runs, or COCO panoptic JSONs.
@@ -61,7 +61,7 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Show
 
     Raises:
         CocoFormatError: a file is missing or damaged.
-        DataError: the ground truth, or the first run, knows no photo of a run.
+        DataError: the ground truth, or the first run, knows no image of a run.
         LabelSpaceError: the categories differ from the ground truth's and no map ships, or two
             runs that are scored have different ones.
     """
@@ -74,11 +74,11 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Show
 
 
 def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | None) -> ShownRun:
-    """A run whose photos go by the image ids of `known`, or by its own."""
+    """A run whose images go by the image ids of `known`, or by its own."""
     dataset = read_panoptic_json(path, default_space=known.space if known else None)
-    own_ids = match_photos(dataset, known) if known else {i: i for i in dataset.annotations}
+    own_ids = match_images(dataset, known) if known else {i: i for i in dataset.annotations}
     if known and not own_ids:
-        raise DataError(f"{path} has no photo of {known.path}")
+        raise DataError(f"{path} has no image of {known.path}")
     run_file = find_run_file(path)
     has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return ShownRun(
@@ -87,7 +87,7 @@ def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | No
         own_ids=own_ids,
         scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)) if truth else None,
         run_file=run_file,
-        kept=read_kept_run(path) if has_kept else None,
+        kept=open_saved_predictions(path) if has_kept else None,
         unknown=len(dataset.annotations) - len(own_ids),
     )
 
@@ -102,19 +102,19 @@ def _check_classes(runs: Sequence[ShownRun]) -> None:
         )
 
 
-def find_photos(
+def find_images(
     names: Iterable[str], run_files: Iterable[Mapping[str, Any]], images: Path | None
 ) -> dict[str, Path | str]:
-    """Where the photos of a run lie, URLs as text; those that are not found have no entry.
+    """Where the images of a run lie, URLs as text; those that are not found have no entry.
 
     Args:
-        names: relative names of the photos.
+        names: relative names of the images.
         run_files: what the run.json of each run says of its inputs, URLs among them; the first
-            that knows a photo counts.
-        images: a folder to look in instead. There a photo may also lie by its bare name.
+            that knows an image counts.
+        images: a folder to look in instead. There an image may also lie by its bare name.
 
     Raises:
-        DataError: there is no photo at all in `images`.
+        DataError: there is no image at all in `images`.
     """
     wanted = list(names)
     if images:
@@ -125,19 +125,19 @@ def find_photos(
         present = [
             given for given in inputs if is_url(given) or has_magic(given) or Path(given).exists()
         ]
-        with suppress(DataError):  # moved away since: the report says so of each photo
+        with suppress(DataError):  # moved away since: the report says so of each image
             found = {p.relative_name: p.path for p in list_images(present)} | found
     return {name: found[name] for name in wanted if name in found}
 
 
 def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
-    """Photos in a folder by their relative name, or by a bare name that is there once."""
+    """Images in a folder by their relative name, or by a bare name that is there once."""
     listed = list_images([str(images)])
-    by_path = {photo.relative_name: photo.path for photo in listed}
-    bare = [PurePosixPath(photo.relative_name).name for photo in listed]
+    by_path = {image.relative_name: image.path for image in listed}
+    bare = [PurePosixPath(image.relative_name).name for image in listed]
     uses = Counter(bare)
     by_name = {
-        name: photo.path for name, photo in zip(bare, listed, strict=True) if uses[name] == 1
+        name: image.path for name, image in zip(bare, listed, strict=True) if uses[name] == 1
     }
     found = {name: by_path.get(name, by_name.get(PurePosixPath(name).name)) for name in names}
     return {name: path for name, path in found.items() if path}

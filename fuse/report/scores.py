@@ -1,4 +1,4 @@
-"""The figures of a report: each photo scored, the most telling ones chosen."""
+"""The figures of a report: each image scored, the most telling ones chosen."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from fuse.io.coco import ImageId
+from fuse.evaluation.image_scores import ImageScore, ImageScores
+from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.ops.contingency import count_pairs
-from fuse.photo_scores import PhotoScore, PhotoScores
 from fuse.report.runs import ShownRun
 from fuse.threads import map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RatedPhoto:
-    """What is known of a photo before its maps are shown.
+class RatedImage:
+    """What is known of an image before its maps are shown.
 
     Attributes:
         image_id: of the report.
-        file_name: of the photo.
-        scores: of each run, None without ground truth or where a run lacks the photo.
-        pq: the same, over the classes that the photo has; None where it has none.
+        file_name: of the image.
+        scores: of each run, None without ground truth or where a run lacks the image.
+        pq: the same, over the classes that the image has; None where it has none.
         changed: share of the pixels to which the two runs give different classes, None where
             there are no two.
         category_ids: classes that occur in its fused map or in its truth.
@@ -34,7 +34,7 @@ class RatedPhoto:
 
     image_id: ImageId
     file_name: str
-    scores: tuple[PhotoScore | None, ...]
+    scores: tuple[ImageScore | None, ...]
     pq: tuple[float | None, ...]
     changed: float | None
     category_ids: tuple[int, ...]
@@ -56,29 +56,29 @@ def _total(stats: PQStats) -> dict[str, int]:
     return {name: int(column.sum()) for name, column in columns.items()}
 
 
-def rate_photos(
-    runs: Sequence[ShownRun], *, workers: int | None, on_photo: Callable[[], None]
-) -> list[RatedPhoto]:
-    """Score each photo of the first run in each run, and see what differs between the two.
+def rate_images(
+    runs: Sequence[ShownRun], *, workers: int | None, on_image: Callable[[], None]
+) -> list[RatedImage]:
+    """Score each image of the first run in each run, and see what differs between the two.
 
     Args:
         runs: one or two.
         workers: threads, by default one per processor.
-        on_photo: called after each photo.
+        on_image: called after each image.
 
     Raises:
         CocoFormatError: a map is missing or damaged.
     """
     image_ids = list(runs[0].dataset.annotations)
     rated = []
-    with map_threads(lambda image_id: _rate(image_id, runs), image_ids, workers) as photos:
-        for photo in photos:
-            rated.append(photo)
-            on_photo()
+    with map_threads(lambda image_id: _rate(image_id, runs), image_ids, workers) as images:
+        for image in images:
+            rated.append(image)
+            on_image()
     return rated
 
 
-def _rate(image_id: ImageId, runs: Sequence[ShownRun]) -> RatedPhoto:
+def _rate(image_id: ImageId, runs: Sequence[ShownRun]) -> RatedImage:
     scores = tuple(
         run.scorer.score_file(image_id, run.dataset)
         if run.scorer and image_id in run.dataset.annotations
@@ -89,12 +89,12 @@ def _rate(image_id: ImageId, runs: Sequence[ShownRun]) -> RatedPhoto:
     said = {s.category_id for s in first.dataset.annotations[image_id].segments_info}
     if scores[0]:
         said |= set(scores[0].stats.category_ids.tolist())
-    return RatedPhoto(
+    return RatedImage(
         image_id=image_id,
-        file_name=first.dataset.photo_name(image_id),
+        file_name=first.dataset.image_name(image_id),
         scores=scores,
         pq=tuple(
-            _photo_pq(score, run.space) if score else None
+            _image_pq(score, run.space) if score else None
             for score, run in zip(scores, runs, strict=True)
         ),
         changed=_measure_change(image_id, runs),
@@ -102,13 +102,13 @@ def _rate(image_id: ImageId, runs: Sequence[ShownRun]) -> RatedPhoto:
     )
 
 
-def _photo_pq(score: PhotoScore, space: LabelSpace) -> float | None:
+def _image_pq(score: ImageScore, space: LabelSpace) -> float | None:
     result = summarize(score.stats, space).all
     return result.pq if result.n else None
 
 
 def _measure_change(image_id: ImageId, runs: Sequence[ShownRun]) -> float | None:
-    """Share of a photo's pixels that two runs give different classes."""
+    """Share of an image's pixels that two runs give different classes."""
     if len(runs) < 2 or any(image_id not in run.dataset.annotations for run in runs):
         return None
     maps = [run.dataset.load(image_id) for run in runs]
@@ -128,44 +128,44 @@ def name_segments(prediction: PanopticPrediction, space: LabelSpace) -> dict[int
     return {0: "", **named}
 
 
-def summarize_run(place: int, photos: Iterable[RatedPhoto], run: ShownRun) -> PQResult | None:
+def summarize_run(place: int, images: Iterable[RatedImage], run: ShownRun) -> PQResult | None:
     """PQ of a run; None without ground truth.
 
     Args:
         place: of the run among those that were rated.
-        photos: what `rate_photos` returned, of those that the run has.
+        images: what `rate_images` returned, of those that the run has.
         run: that run.
 
     Raises:
-        DataError: photos cannot be scored; the message lists what is wrong.
+        DataError: images cannot be scored; the message lists what is wrong.
     """
     if run.scorer is None:
         return None
-    scores = PhotoScores(score for photo in photos if (score := photo.scores[place]))
+    scores = ImageScores(score for image in images if (score := image.scores[place]))
     return run.scorer.evaluation(scores).result
 
 
-def choose_photos(photos: Sequence[RatedPhoto], count: int) -> list[RatedPhoto]:
-    """The photos to be shown, in their order: the worst, the best and the most changed in turn.
+def choose_images(images: Sequence[RatedImage], count: int) -> list[RatedImage]:
+    """The images to be shown, in their order: the worst, the best and the most changed in turn.
 
-    Without figures, photos spread evenly over the run.
+    Without figures, images spread evenly over the run.
 
     Args:
-        photos: all.
+        images: all.
         count: how many.
     """
-    if len(photos) <= count:
-        return list(photos)
-    places = range(len(photos))
+    if len(images) <= count:
+        return list(images)
+    places = range(len(images))
     by_pq = sorted(
-        (p for p in places if photos[p].pq[0] is not None), key=lambda p: photos[p].pq[0] or 0.0
+        (p for p in places if images[p].pq[0] is not None), key=lambda p: images[p].pq[0] or 0.0
     )
-    by_change = [p for p in places if photos[p].changed]
-    by_change.sort(key=lambda p: -(photos[p].changed or 0))
-    even = np.linspace(0, len(photos) - 1, count).round().astype(int).tolist()
+    by_change = [p for p in places if images[p].changed]
+    by_change.sort(key=lambda p: -(images[p].changed or 0))
+    even = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
     rankings = [ranking for ranking in (by_pq, by_pq[::-1], by_change) if ranking]
     chosen = dict.fromkeys(islice(take_turns(rankings), count)) if rankings else dict.fromkeys(even)
-    return [photos[place] for place in sorted(chosen)]
+    return [images[place] for place in sorted(chosen)]
 
 
 def take_turns(rankings: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Pairs of true and predicted photos to score, and their files."""
+"""Pairs of true and predicted images to score, and their files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from benchmarks.scenes import SPACE, Scene, disturb
 
 from fuse import write_id_map, write_panoptic_json
-from fuse.io.coco import ImageRecord, annotation_to_json
+from fuse.io.coco.panoptic import ImageRecord, annotation_to_json
 
-PAIRS_EACH = 10  # pairs to score per photo, so that reading two JSONs is a small part
+PAIRS_EACH = 10  # pairs to score per image, so that reading two JSONs is a small part
 
 
-def make_pairs(photos: list[Scene]) -> list[tuple[Scene, Scene]]:
-    """Truth and what worse nets say of it, several of each photo."""
+def make_pairs(images: list[Scene]) -> list[tuple[Scene, Scene]]:
+    """Truth and what worse nets say of it, several of each image."""
     rng = np.random.default_rng(4)
-    return [(scene, disturb(rng, scene)) for scene in photos for _ in range(PAIRS_EACH)]
+    return [(scene, disturb(rng, scene)) for scene in images for _ in range(PAIRS_EACH)]
 
 
 def save_pairs(folder: Path, pairs: list[tuple[Scene, Scene]]) -> tuple[Path, Path]:

@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from fuse.io.coco import PanopticDataset
+from fuse.io.coco.panoptic import PanopticDataset
 
 OVERLAP_THRESHOLD = 0.5
 STUFF_AREA = 4096
@@ -125,15 +125,15 @@ def hotcoco_pq(truth: Path, predicted: Path) -> dict[str, Any]:
 
 
 def torchmetrics_pq(
-    truth: PanopticDataset, predicted: PanopticDataset, photos: int
+    truth: PanopticDataset, predicted: PanopticDataset, images: int
 ) -> torch.Tensor:
-    """PQ of the first photos of two datasets; torchmetrics reads no files, so PIL does."""
+    """PQ of the first images of two datasets; torchmetrics reads no files, so PIL does."""
     from torchmetrics.detection import PanopticQuality
 
     metric = PanopticQuality(
         set(SPACE.thing_ids), set(SPACE.stuff_ids), allow_unknown_preds_category=True
     )
-    for image_id in list(truth.annotations)[:photos]:
+    for image_id in list(truth.annotations)[:images]:
         maps = []
         for dataset in (predicted, truth):
             ids = pil_read(dataset.png_path(image_id)).astype(np.int64)
@@ -145,12 +145,12 @@ def torchmetrics_pq(
     return metric.compute()
 
 
-def pycocotools_ap(photos: list[tuple[Scene, Scene]]) -> np.ndarray:
+def pycocotools_ap(images: list[tuple[Scene, Scene]]) -> np.ndarray:
     """COCO's twelve mask figures of each second scene's detections in the first one's map."""
-    images, annotations, detections = [], [], []
-    for image_id, (truth, found) in enumerate(photos, start=1):
+    listed, annotations, detections = [], [], []
+    for image_id, (truth, found) in enumerate(images, start=1):
         height, width = truth.size
-        images.append({"id": image_id, "height": height, "width": width})
+        listed.append({"id": image_id, "height": height, "width": width})
         for segment in truth.fused.segments_info:
             if SPACE.by_id[segment.category_id].isthing:
                 mask = truth.fused.panoptic_map == segment.segment_id
@@ -170,7 +170,7 @@ def pycocotools_ap(photos: list[tuple[Scene, Scene]]) -> np.ndarray:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {
-            "images": images,
+            "images": listed,
             "annotations": annotations,
             "categories": [{"id": c, "name": str(c)} for c in SPACE.thing_ids],
         }

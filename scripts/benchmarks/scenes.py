@@ -1,4 +1,4 @@
-"""Photos to measure on: what two nets would say of them, generated or from real ground truth."""
+"""Images to measure on: what two nets would say of them, generated or from real ground truth."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from fuse.ops.masks import encode_rles
 
 SPACE = load_space("coco_panoptic")
 SAMPLES = 28  # side of a Mask R-CNN's soft mask
-DETECTIONS = 80  # of a Mask R-CNN per photo, most of them below the threshold
+DETECTIONS = 80  # of a Mask R-CNN per image, most of them below the threshold
 STUFF_REGIONS = 14
 SCORE_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One photo's semantic map and instances, and the forms that other tools want them in."""
+    """One image's semantic map and instances, and the forms that other tools want them in."""
 
     semantic: SemanticPrediction
     instances: Instances
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the photo."""
+        """(height, width) of the image."""
         return self.semantic.size
 
     @cached_property
@@ -85,7 +85,7 @@ class Scene:
 
 
 def generate_scene(rng: np.random.Generator, size: tuple[int, int], kept: int) -> Scene:
-    """A photo as crowded as COCO's: Voronoi regions, and blobs of log-uniform sizes."""
+    """An image as crowded as COCO's: Voronoi regions, and blobs of log-uniform sizes."""
     height, width = size
     centers = rng.random((STUFF_REGIONS, 2, 1, 1)) * np.reshape(size, (2, 1, 1))
     # A quarter of the resolution gives borders with steps, as upsampled nets have.
@@ -106,16 +106,16 @@ def generate_scene(rng: np.random.Generator, size: tuple[int, int], kept: int) -
 
 
 def scenes_of_truth(path: Path, count: int) -> list[Scene]:
-    """Scenes whose stuff and things are those of real photos; things as soft masks."""
+    """Scenes whose stuff and things are those of real images; things as soft masks."""
     rng = np.random.default_rng(0)
     truth = read_panoptic_json(path)
     scenes = []
     for image_id in list(truth.annotations)[:count]:
-        photo = truth.load(image_id)
-        label_map = np.zeros(photo.size, dtype=np.int32)
+        image = truth.load(image_id)
+        label_map = np.zeros(image.size, dtype=np.int32)
         boxes, soft, category_ids = [], [], []
-        for segment in photo.segments_info:
-            mask = photo.panoptic_map == segment.segment_id
+        for segment in image.segments_info:
+            mask = image.panoptic_map == segment.segment_id
             label_map[mask] = segment.category_id
             if SPACE.by_id[segment.category_id].isthing:
                 left, top, width, height = segment.bbox
@@ -129,7 +129,7 @@ def scenes_of_truth(path: Path, count: int) -> list[Scene]:
             scores=rng.uniform(SCORE_THRESHOLD, 1, count_things),
             category_ids=np.array(category_ids, dtype=np.int32),
             masks=BoxMasks(np.array(soft, dtype=np.float32).reshape(-1, SAMPLES, SAMPLES)),
-            size=photo.size,
+            size=image.size,
         )
         scenes.append(Scene(SemanticPrediction(label_map), instances))
     return scenes
@@ -145,7 +145,7 @@ def generate_logits(rng: np.random.Generator, shape: tuple[int, int, int]) -> np
 
 
 def disturb(rng: np.random.Generator, scene: Scene) -> Scene:
-    """The same photo as seen by worse nets: shifted things, one stuff class taken for another."""
+    """The same image as seen by worse nets: shifted things, one stuff class taken for another."""
     instances = scene.instances
     shift = rng.normal(size=(len(instances), 4)) * 4
     label_map = np.roll(scene.semantic.label_map, 5, axis=1)

@@ -11,10 +11,10 @@ import numpy as np
 from tiny_training.photos import Array, Photo, decode_mask, read_image, read_segment_ids
 
 from fuse.fusion import fuse_by_overlap
+from fuse.inference.pipeline import Pipeline
 from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
-from fuse.pipeline import Pipeline
 from fuse.types import Instances, PanopticPrediction, SegmentInfo, SemanticPrediction
-from fuse.types import Photo as Picture
+from fuse.types import NamedImage as Picture
 
 FIRST_STUFF_ID = 13
 BACKGROUND_ID = 23  # wall: any stuff would do
@@ -43,7 +43,7 @@ def predict_held_out(nets: Pipeline, photos: list[Photo], root: Path) -> Iterato
     """Run the nets over photos and yield their answers beside the truth."""
     for photo in photos:
         image = read_image(root / photo.file_name)
-        (raw,) = nets.predict([Picture(image)], score_floor=SCORE_FLOOR)
+        (raw,) = nets.predict([Picture(image)], score_threshold=SCORE_FLOOR)
         found = nets.to_target(raw)
         yield photo, read_truth(photo, root), found.label(), found.instances
 

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fuse.models.tiny import PYRAMID_CHANNELS
+from fuse.models.weights.tiny import PYRAMID_CHANNELS
 
 TEACHER_SIDE = 416
 GRIDS = (52, 26, 13)  # cells per side of the teacher's three levels, strides 8 to 32

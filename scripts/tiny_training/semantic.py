@@ -31,7 +31,7 @@ from tiny_training.teachers import (
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fuse.models import tiny
+from fuse.models.weights import tiny
 
 CLASSES = 16
 FIRST_STUFF_ID = 13

@@ -17,19 +17,19 @@ ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
 
 
-def toy_photos(seed, count=6):
+def toy_images(seed, count=6):
     rng = np.random.default_rng(seed)
     return {i: panoptic_truth(rng, (12, 12), SPACE, crowds=False) for i in range(1, count + 1)}
 
 
 @pytest.fixture
 def toys(tmp_path):
-    """Ground truth and two predictions of it, the second with half of the photos right."""
-    truth, noise = toy_photos(1), toy_photos(2)
+    """Ground truth and two predictions of it, the second with half of the images right."""
+    truth, noise = toy_images(1), toy_images(2)
     half = {i: truth[i] if i % 2 else noise[i] for i in truth}
     return [
-        write_dataset(tmp_path, name, photos)
-        for name, photos in (("truth", truth), ("noise", noise), ("half", half))
+        write_dataset(tmp_path, name, images)
+        for name, images in (("truth", truth), ("noise", noise), ("half", half))
     ]
 
 
@@ -48,7 +48,7 @@ def test_scores_and_differences_are_those_of_evaluate(toys):
     assert scores["all"]["pq"].is_clear
     moved = [abs(c.pq.difference) for c in comparison.differences[0].classes]
     assert moved == sorted(moved, reverse=True)
-    assert [photo.pq[1] for photo in comparison.photos][::2] == [1.0, 1.0, 1.0]
+    assert [image.pq[1] for image in comparison.images][::2] == [1.0, 1.0, 1.0]
     assert comparison.anchors == ()
 
 
@@ -60,15 +60,15 @@ def test_a_run_does_not_differ_from_itself(toys):
     assert not interval.is_clear
 
 
-def test_other_photos_are_an_error_that_names_them(toys, tmp_path):
+def test_other_images_are_an_error_that_names_them(toys, tmp_path):
     gt, noise, _ = toys
-    few = write_dataset(tmp_path, "few", toy_photos(3, count=4))
+    few = write_dataset(tmp_path, "few", toy_images(3, count=4))
     with pytest.raises(DataError, match=r"only .*noise.json has 5.jpg, 6.jpg; --intersect goes on"):
         api.compare([noise, few], gt)
     comparison = api.compare([noise, few], gt, intersect=True)
-    assert [photo.file_name for photo in comparison.photos] == [f"{i}.jpg" for i in range(1, 5)]
+    assert [image.file_name for image in comparison.images] == [f"{i}.jpg" for i in range(1, 5)]
     far = write_dataset(tmp_path, "far", {99: panoptic([[1]], {1: 1})})
-    with pytest.raises(DataError, match="knows no photo of"):
+    with pytest.raises(DataError, match="knows no image of"):
         api.compare([noise, far], gt)
 
 
@@ -95,10 +95,10 @@ def test_common_classes_go_by_name_whatever_their_ids(tmp_path):
 
 
 def test_nets_times_and_memory_come_from_the_run(kept_run, tmp_path):
-    api.combine_kept(tmp_path / "again", predictions=kept_run, score_threshold=0.3)
+    api.combine_saved(tmp_path / "again", predictions=kept_run, score_threshold=0.3)
     comparison = api.compare([kept_run, tmp_path / "again"], TRUTH)
     first, second = comparison.runs
-    assert first.photos_run == 3
+    assert first.images_run == 3
     assert first.seconds["total"] > 0
     assert first.peak_memory_mib["process"] > 0
     assert 0 < comparison.miou[0] <= 1

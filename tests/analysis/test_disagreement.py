@@ -14,10 +14,10 @@ from fuse import api
 from fuse.analysis.disagreement import (
     KINDS,
     Disagreement,
-    PhotoDisagreement,
+    ImageDisagreement,
     find_regions,
 )
-from fuse.predictions import PhotoPrediction
+from fuse.inference.prediction import ImagePrediction
 from fuse.types import Instances, SemanticPrediction
 
 CAT, DOG, SKY = 3, 8, 5
@@ -34,7 +34,7 @@ def by_hand():
         rle_masks(masks),
         (1, 8),
     )
-    return PhotoPrediction(SemanticPrediction(labels), instances)
+    return ImagePrediction(SemanticPrediction(labels), instances)
 
 
 def test_the_three_ways_to_disagree():
@@ -56,7 +56,7 @@ def test_regions_do_not_overlap_and_hold_what_they_say(seed):
     rng = np.random.default_rng(seed)
     size = (14, 18)
     semantic = semantic_prediction(rng, size)
-    kept = PhotoPrediction(semantic, box_instances(rng, size, 5))
+    kept = ImagePrediction(semantic, box_instances(rng, size, 5))
     taken = np.zeros(size, dtype=int)
     for region in find_regions(kept, TOY_SPACE, score_threshold=0.5):
         mask = coco_mask.decode(region.rle).astype(bool)
@@ -75,15 +75,15 @@ def disagreement():
     return Disagreement(
         TOY_SPACE,
         (
-            PhotoDisagreement(7, "a.jpg", (1, 8), pixels, regions),
-            PhotoDisagreement(9, "b,c.jpg", (1, 8), none, ()),
+            ImageDisagreement(7, "a.jpg", (1, 8), pixels, regions),
+            ImageDisagreement(9, "b,c.jpg", (1, 8), none, ()),
         ),
     )
 
 
-def test_the_csv_has_a_row_per_photo(disagreement, tmp_path):
-    disagreement.write_csv(tmp_path / "photos.csv")
-    rows = list(csv.reader((tmp_path / "photos.csv").read_text().splitlines()))
+def test_the_csv_has_a_row_per_image(disagreement, tmp_path):
+    disagreement.write_csv(tmp_path / "images.csv")
+    rows = list(csv.reader((tmp_path / "images.csv").read_text().splitlines()))
     assert rows[0] == ["image_id", "file_name", "share", *KINDS, "regions"]
     assert rows[1:] == [
         ["7", "a.jpg", "0.5", "2", "1", "1", "3"],
@@ -105,8 +105,8 @@ def test_the_coco_file_is_what_a_labelling_tool_reads(disagreement, tmp_path):
 
 def test_a_run_is_ranked(kept_run):
     found = api.disagree(kept_run)
-    shares = [photo.share for photo in found.photos]
+    shares = [image.share for image in found.images]
     assert len(shares) == 3
     assert shares == sorted(shares, reverse=True)
     figures = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert [photo["share"] for photo in figures["photos"]] == shares
+    assert [image["share"] for image in figures["photos"]] == shares

@@ -10,23 +10,23 @@ from PIL import Image
 
 from fuse import api
 from fuse.cli import main
-from fuse.config import FusionConfig, change_fusion
 from fuse.errors import CocoFormatError, DataError
+from fuse.inference.presets import FusionConfig, change_fusion
 from fuse.io.pairs import PairCount, read_pairs, write_pairs
 
 PERSON, TIE, TABLE, FORK, SKY = 1, 32, 67, 48, 187  # of COCO panoptic
 NAMES = {PERSON: "person", TIE: "tie", TABLE: "dining table", FORK: "fork", SKY: "sky-other-merged"}
 
 
-def write_truth(folder, photos):
-    """Panoptic truth and instances; photos: image_id -> (rows of category ids, instances).
+def write_truth(folder, images):
+    """Panoptic truth and instances; images: image_id -> (rows of category ids, instances).
 
-    Every category of a photo is one segment; instances are (category_id, first, stop, iscrowd)
+    Every category of an image is one segment; instances are (category_id, first, stop, iscrowd)
     over columns of one row.
     """
     (folder / "gt").mkdir()
     annotations, instances = [], []
-    for image_id, (row, found) in photos.items():
+    for image_id, (row, found) in images.items():
         pixels = np.array([row], np.uint8)
         Image.fromarray(np.stack([pixels, pixels * 0, pixels * 0], axis=2)).save(
             folder / "gt" / f"{image_id}.png"
@@ -56,7 +56,7 @@ def write_truth(folder, photos):
 
 
 WEARER = [PERSON] * 3 + [TIE] * 3 + [PERSON] * 4
-PHOTOS = {
+IMAGES = {
     # The tie has its pixels, and a crowd does not count.
     5: (WEARER, [(PERSON, 0, 10, 0), (TIE, 3, 6, 0), (FORK, 3, 6, 1)]),
     # The tie is behind a hand: one for the person; the fork lies on the table.
@@ -74,7 +74,7 @@ PHOTOS = {
 
 
 def test_who_has_the_shared_pixels_is_above(tmp_path):
-    gt, instances = write_truth(tmp_path, PHOTOS)
+    gt, instances = write_truth(tmp_path, IMAGES)
     found = api.pairs(gt, instances, tmp_path / "pairs.csv")
     assert found == (PairCount("tie", "person", 2, 1), PairCount("fork", "dining table", 1, 0))
     assert (tmp_path / "pairs.csv").read_text() == (
@@ -85,7 +85,7 @@ def test_who_has_the_shared_pixels_is_above(tmp_path):
 
 
 def test_rare_pairs_are_left_out_and_classes_are_mapped(tmp_path):
-    gt, instances = write_truth(tmp_path, PHOTOS)
+    gt, instances = write_truth(tmp_path, IMAGES)
     out = tmp_path / "pairs.csv"
     assert [p.above for p in api.pairs(gt, instances, out, min_count=2)] == ["tie"]
     mapped = api.pairs(gt, instances, out, label_space="coco_super")
@@ -96,7 +96,7 @@ def test_rare_pairs_are_left_out_and_classes_are_mapped(tmp_path):
 
 
 def test_the_command_prints_what_it_found(tmp_path):
-    gt, instances = write_truth(tmp_path, PHOTOS)
+    gt, instances = write_truth(tmp_path, IMAGES)
     arguments = ["pairs", "--gt", gt, "--instances", instances, "-o", tmp_path / "pairs.csv"]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
@@ -119,16 +119,16 @@ def test_masks_that_do_not_overlap_are_an_error(tmp_path):
 
 
 def test_overlaps_that_leave_no_pair_are_another_error(tmp_path):
-    gt, instances = write_truth(tmp_path, PHOTOS)
+    gt, instances = write_truth(tmp_path, IMAGES)
     with pytest.raises(DataError, match=r"of no two classes .* at least 9 overlaps"):
         api.pairs(gt, instances, tmp_path / "pairs.csv", min_count=9)
     assert not (tmp_path / "pairs.csv").exists()
 
 
-def test_instances_of_other_photos_are_an_error(tmp_path):
-    gt, instances = write_truth(tmp_path, PHOTOS)
+def test_instances_of_other_images_are_an_error(tmp_path):
+    gt, instances = write_truth(tmp_path, IMAGES)
     instances.write_text("[]")
-    with pytest.raises(DataError, match=r"has no instances of the photos of .*gt\.json"):
+    with pytest.raises(DataError, match=r"has no instances of the images of .*gt\.json"):
         api.pairs(gt, instances, tmp_path / "pairs.csv")
 
 

@@ -13,7 +13,7 @@ from fuse.cli import main
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.models.profile import count_flops, measure_memory
 
-PHOTO = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
+IMAGE = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
 
 
 def test_flops_are_two_per_multiplication():
@@ -37,7 +37,7 @@ def test_nothing_is_written_to_the_terminal_by_the_measuring(capfd):
 
 
 def test_a_pair_and_its_nets_alone():
-    rows = profile(["tiny", "tiny:semantic", "tiny:instance"], images=[PHOTO], device="cpu")
+    rows = profile(["tiny", "tiny:semantic", "tiny:instance"], images=[IMAGE], device="cpu")
     parts = {(row.pipeline, row.part): row for row in rows}
     assert [row.part for row in rows[:5]] == ["semantic", "instance", "fusion", "files", "total"]
     total = parts["tiny", "total"]
@@ -53,9 +53,9 @@ def test_a_pair_and_its_nets_alone():
     assert not any(row.has_random_weights for row in rows)
 
 
-def test_saved_predictions_are_found_by_the_photos_name(real_files, monkeypatch):
+def test_saved_predictions_are_found_by_the_images_name(real_files, monkeypatch):
     monkeypatch.chdir(real_files)
-    rows = profile(["saved.toml", "oracle.toml"], images=["photos/astronaut.jpg"], device="cpu")
+    rows = profile(["saved.toml", "oracle.toml"], images=["images/astronaut.jpg"], device="cpu")
     assert [row.part for row in rows].count("total") == 2
 
 
@@ -63,7 +63,7 @@ def test_one_net_for_both_branches_counts_once(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))  # where nothing is
     rows = profile(
         ["panoptic-fpn", "panoptic-fpn:semantic"],
-        images=[PHOTO],
+        images=[IMAGE],
         device="cpu",
         random_weights=True,
         overrides=[
@@ -92,7 +92,7 @@ def test_one_net_for_both_branches_counts_once(tmp_path, monkeypatch):
 def test_random_weights_come_only_where_a_layout_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))
     with pytest.raises(ModelError, match="smp-hub/upernet-convnext-base says itself what"):
-        profile(["coco:semantic"], images=[PHOTO], device="cpu", random_weights=True)
+        profile(["coco:semantic"], images=[IMAGE], device="cpu", random_weights=True)
 
 
 def test_a_net_of_ones_own_design_can_be_tried_before_it_is_trained(tmp_path):
@@ -110,16 +110,16 @@ model = "torchvision"
 weights = "tiny_instance"
 """)
     asked = f"{tmp_path / 'pair.toml'}:semantic"
-    (row,) = profile([asked], images=[PHOTO], device="cpu", random_weights=True)
+    (row,) = profile([asked], images=[IMAGE], device="cpu", random_weights=True)
     assert row.parameters == pytest.approx(14.3e6, rel=0.01)
     with pytest.raises(ModelNotFoundError, match=r"later\.pth"):
-        profile([asked], images=[PHOTO], device="cpu")
+        profile([asked], images=[IMAGE], device="cpu")
 
 
 @pytest.mark.parametrize("asked", ["tiny:semantics", "tiny:"])
 def test_what_is_no_branch_is_named(asked):
     with pytest.raises(ConfigError, match="after the colon comes semantic or instance"):
-        profile([asked], images=[PHOTO])
+        profile([asked], images=[IMAGE])
 
 
 def test_code_of_a_preset_is_not_run_unasked(tmp_path):
@@ -133,11 +133,11 @@ model = "torchvision"
 weights = "tiny_instance"
 """)
     with pytest.raises(ConfigError, match="give --allow-plugins"):
-        profile([str(tmp_path / "pair.toml")], images=[PHOTO])
+        profile([str(tmp_path / "pair.toml")], images=[IMAGE])
 
 
 def test_the_command_prints_a_table_or_json():
-    arguments = ["models", "profile", "tiny:semantic", "--images", PHOTO, "--device", "cpu"]
+    arguments = ["models", "profile", "tiny:semantic", "--images", IMAGE, "--device", "cpu"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     head, row = result.stdout.splitlines()

@@ -38,14 +38,14 @@ def test_each_setting_scores_as_combine_and_evaluate_do(kept, tmp_path):
     for number, setting in enumerate(result.settings):
         out = tmp_path / str(number)
         fusion = setting.fusion
-        api.combine_kept(
+        api.combine_saved(
             out,
             predictions=kept,
             score_threshold=fusion.score_threshold,
             stuff_area=fusion.stuff_area,
         )
-        photos = api.evaluate(TRUTH, out).photos
-        scored = [photo.stats for photo in photos if Path(photo.file_name).name in NAMES]
+        images = api.evaluate(TRUTH, out).images
+        scored = [image.stats for image in images if Path(image.file_name).name in NAMES]
         assert len(scored) == 3
         expected = summarize(sum_stats(scored), load_space("coco_super"))
         assert setting.result.to_json() == expected.to_json()
@@ -73,9 +73,9 @@ def test_each_rule_scores_as_combine_and_evaluate_do(kept, tmp_path):
     for number, setting in enumerate(result.settings):
         out = tmp_path / str(number)
         overrides = [f"fusion.{key}={value}" for key, value in setting.point.items()]
-        api.combine_kept(out, predictions=kept, overrides=overrides)
-        photos = api.evaluate(TRUTH, out).photos
-        scored = [photo.stats for photo in photos if Path(photo.file_name).name in NAMES]
+        api.combine_saved(out, predictions=kept, overrides=overrides)
+        images = api.evaluate(TRUTH, out).images
+        scored = [image.stats for image in images if Path(image.file_name).name in NAMES]
         expected = summarize(sum_stats(scored), load_space("coco_super"))
         assert setting.result.to_json() == expected.to_json(), setting.point
 
@@ -113,7 +113,7 @@ def test_the_command_warns_of_flattering_and_draws(kept, tmp_path):
     arguments += ["--plot", tmp_path / "pq.png"]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
-    assert "warning: chosen by the photos it is scored on" in result.stderr
+    assert "warning: chosen by the images it is scored on" in result.stderr
     assert "best PQ" in result.stdout
     assert (tmp_path / "pq.png").exists()
     arguments += ["--holdout", "0.34"]
@@ -122,9 +122,9 @@ def test_the_command_warns_of_flattering_and_draws(kept, tmp_path):
     assert "on the others PQ" in result.stdout
 
 
-def test_a_holdout_reports_on_other_photos(kept):
+def test_a_holdout_reports_on_other_images(kept):
     result = api.sweep(kept, TRUTH, ["score_threshold=0.3,0.6"], holdout=0.34)
-    assert result.photos == 2
+    assert result.images == 2
     assert result.held_out is not None
     with pytest.raises(DataError, match="leaves"):
         api.sweep(kept, TRUTH, ["score_threshold=0.3"], holdout=0.01)
@@ -172,7 +172,7 @@ def test_a_threshold_below_what_was_kept_is_refused(kept, tmp_path):
     with pytest.raises(ConfigError, match=message):
         api.sweep(kept, TRUTH, ["score_threshold=0.01,0.5"])
     with pytest.raises(ConfigError, match=message):
-        api.combine_kept(tmp_path / "out", predictions=kept, score_threshold=0.01)
+        api.combine_saved(tmp_path / "out", predictions=kept, score_threshold=0.01)
 
 
 def test_a_wrong_value_is_found_before_any_work(kept):

@@ -6,7 +6,7 @@ from dataset_folders import stored_pixels, write_ade20k, write_png
 
 from fuse.datasets.convert import convert
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
 
 NAME = "validation/ADE_val_00000002.png"

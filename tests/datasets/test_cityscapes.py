@@ -12,10 +12,10 @@ from dataset_folders import stored_pixels, write_cityscapes, write_png
 
 from fuse.datasets.convert import convert
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
-from fuse.labels import load_class_ids, load_space
+from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.labels import load_category_ids, load_space
 
-PHOTO = "gtFine/val/ulm/ulm_000002_000019_gtFine_instanceIds.png"
+IMAGE = "gtFine/val/ulm/ulm_000002_000019_gtFine_instanceIds.png"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -33,7 +33,7 @@ def test_equals_cityscapes_own_converter(seed, tmp_path):
     ]
     assert without_score == theirs["annotations"]
     assert ours["categories"] == theirs["categories"]
-    # The photos' names are theirs mended: no file is called *_gtFine_leftImg8bit.png.
+    # The images' names are theirs mended: no file is called *_gtFine_leftImg8bit.png.
     assert [drop(image, "file_name") for image in ours["images"]] == [
         drop(image, "file_name") for image in theirs["images"]
     ]
@@ -49,7 +49,7 @@ def drop(entry, key):
     return {k: value for k, value in entry.items() if k != key}
 
 
-def test_photos_are_found_by_their_names(tmp_path):
+def test_images_are_found_by_their_names(tmp_path):
     convert("cityscapes", write_cityscapes(tmp_path / "in"), tmp_path / "gt.json")
     truth = read_panoptic_json(tmp_path / "gt.json")
     for name in (
@@ -77,7 +77,7 @@ def test_the_label_spaces_are_cityscapes_own(space, wanted):
 
 def test_rows_of_nets_are_cityscapes_train_ids():
     by_train_id = {label.trainId: label.id for label in labels if not label.ignoreInEval}
-    assert dict(enumerate(load_class_ids("cityscapes"))) == by_train_id
+    assert dict(enumerate(load_category_ids("cityscapes"))) == by_train_id
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_rows_of_nets_are_cityscapes_train_ids():
 )
 def test_faults_name_the_file(pixels, message, tmp_path):
     folder = write_cityscapes(tmp_path / "in")
-    write_png(folder / PHOTO, pixels)
+    write_png(folder / IMAGE, pixels)
     with pytest.raises(DataError, match=message) as raised:
         convert("cityscapes", folder, tmp_path / "gt.json")
-    assert PHOTO in str(raised.value)
+    assert IMAGE in str(raised.value)
 
 
-def test_a_photo_may_be_void_everywhere(tmp_path):
+def test_a_image_may_be_void_everywhere(tmp_path):
     folder = write_cityscapes(tmp_path / "in")
-    write_png(folder / PHOTO, np.full((4, 4), 1, np.uint16))
+    write_png(folder / IMAGE, np.full((4, 4), 1, np.uint16))
     convert("cityscapes", folder, tmp_path / "gt.json")
     made = read_panoptic_json(tmp_path / "gt.json").load("ulm_000002_000019")
     assert made.segments_info == ()

@@ -8,9 +8,9 @@ from dataset_folders import LAYOUTS, stored_pixels, write_cityscapes, write_voc
 
 from fuse.datasets.convert import DATASETS, convert
 from fuse.errors import ConfigError, DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.evaluation.evaluate import evaluate
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
-from fuse.scoring import evaluate
 
 SPACES = {
     "cityscapes": "cityscapes",
@@ -43,7 +43,7 @@ def test_the_result_scores_one_against_itself_without_findings(layout, tmp_path)
     out = tmp_path / "gt.json"
     seen = []
     result = convert(dataset, folder, out, on_progress=lambda *done: seen.append(done))
-    assert (result.out, result.photos) == (out, len(image_ids))
+    assert (result.out, result.images) == (out, len(image_ids))
     assert seen == [(done + 1, len(image_ids)) for done in range(len(image_ids))]
     truth = read_panoptic_json(out)
     assert list(truth.annotations) == list(truth.images) == image_ids
@@ -86,7 +86,7 @@ def test_the_same_bytes_whatever_the_threads(layout, tmp_path):
 def test_another_split_has_to_be_there(name, tmp_path):
     dataset, write, _, image_ids = LAYOUTS[name]
     folder = write(tmp_path / "in", split="some")
-    assert convert(dataset, folder, tmp_path / "a.json", split="some").photos == len(image_ids)
+    assert convert(dataset, folder, tmp_path / "a.json", split="some").images == len(image_ids)
     with pytest.raises(DataError, match=r"other.*; give the folder"):
         convert(dataset, folder, tmp_path / "b.json", split="other")
     assert not (tmp_path / "b.json").exists()
@@ -101,7 +101,7 @@ def test_a_folder_of_something_else(dataset, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_bad_photo_leaves_nothing(tmp_path):
+def test_a_bad_image_leaves_nothing(tmp_path):
     folder = write_voc(tmp_path / "in")
     (folder / "SegmentationClass" / "2008_000002.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"2008_000002\.png"):
@@ -109,7 +109,7 @@ def test_a_bad_photo_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_bad_photo_leaves_what_was_there(tmp_path):
+def test_a_bad_image_leaves_what_was_there(tmp_path):
     out = tmp_path / "out" / "gt.json"
     convert("voc", write_voc(tmp_path / "in"), out)
     before = files_of(tmp_path / "out")

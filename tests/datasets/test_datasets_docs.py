@@ -4,8 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
-from fuse.config import list_pipelines, read_pipeline
 from fuse.datasets.convert import DATASETS
+from fuse.inference.presets import list_pipelines, read_pipeline
 from fuse.labels import find_label_map, list_spaces, load_space
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -15,7 +15,7 @@ from dataset_folders import (
 
 from fuse.datasets.convert import convert
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
 
 

@@ -6,7 +6,7 @@ from dataset_folders import stored_pixels, write_png, write_voc
 
 from fuse.datasets.convert import convert
 from fuse.errors import DataError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 
 NAME = "2008_000002"
 
@@ -32,7 +32,7 @@ def test_by_hand(tmp_path):
     ]
 
 
-def test_a_photo_listed_twice_counts_once(tmp_path):
+def test_a_image_listed_twice_counts_once(tmp_path):
     folder = write_voc(tmp_path / "in")
     path = folder / "ImageSets/Segmentation/val.txt"
     path.write_text(2 * path.read_text())

@@ -241,7 +241,7 @@ def test_everything_void_gives_no_segments() -> None:
     assert not fused.panoptic_map.any()
 
 
-def test_a_photo_of_one_pixel() -> None:
+def test_a_image_of_one_pixel() -> None:
     sky = SemanticPrediction(np.array([[SKY]], dtype=np.int32))
     cat = instances_of(np.ones((1, 1, 1), dtype=bool), [0.8])
     fused = fuse_by_overlap(sky, cat, TOY_SPACE, stuff_area=1)

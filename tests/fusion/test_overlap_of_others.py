@@ -1,11 +1,11 @@
 """The paper's rule here and in detectron2 and mmdetection: the same segments, and where not.
 
-The three agree on a photo's segments for every threshold and every order of distinct scores.
+The three agree on an image's segments for every threshold and every order of distinct scores.
 Where they differ, a test below shows it:
 
 - a mask that is wholly covered is a segment without pixels in detectron2 (at an overlap
   threshold of 1), stuff that is wholly covered too (at a stuff area of 0); here it is none;
-- a stuff area below 1 is a share of the photo here, pixels in the others;
+- a stuff area below 1 is a share of the image here, pixels in the others;
 - mmdetection lets a mask pass whose taken share exceeds the threshold by less than 1e-5 pixels;
 - mmdetection's fusion has no score threshold, its detector has: scores *above* it, where
   detectron2, COCO's script and this rule take those *at* it as well;
@@ -38,7 +38,7 @@ def fuse_all(
     score_threshold: float = 0.5,
     **thresholds: float,
 ) -> tuple[PanopticPrediction, tuple[np.ndarray, list[tuple[int, int]]], np.ndarray]:
-    """What this rule, detectron2 and mmdetection make of a photo."""
+    """What this rule, detectron2 and mmdetection make of an image."""
     ours = fuse_by_overlap(
         SemanticPrediction(labels),
         Instances(
@@ -155,7 +155,7 @@ def test_segments_without_pixels_are_left_out(
     assert (detectron2[0] == ours.panoptic_map).all()
 
 
-def test_a_stuff_area_below_one_is_a_share_of_the_photo() -> None:
+def test_a_stuff_area_below_one_is_a_share_of_the_image() -> None:
     ours, detectron2, mmdet = fuse_stripes((0, 12), scores=[0.9], label=SKY, stuff_area=0.5)
     assert [s.category_id for s in ours.segments_info] == [CAT]
     assert [category_id for _, category_id in detectron2[1]] == [CAT, SKY]

@@ -21,9 +21,9 @@ from reference.pixels import (
 )
 
 from fuse.fusion import METHODS, fuse_by_overlap, weigh_classes
-from fuse.fusion.evidence import REACH
+from fuse.fusion.class_logits import REACH
 from fuse.fusion.pixels import fuse_by_mask_argmax, fuse_by_upsnet_logits, list_survivors
-from fuse.predictions import PhotoPrediction
+from fuse.inference.prediction import ImagePrediction
 from fuse.types import (
     BoxMasks,
     Instances,
@@ -48,7 +48,7 @@ ROUNDING = 1e-3  # of sums of a few logits in float32, with room
 def label(target):
     """The label map of logits, with them."""
     nothing = rle_instances(np.random.default_rng(0), target.size, 0)
-    return PhotoPrediction(target, nothing).label()
+    return ImagePrediction(target, nothing).label()
 
 
 def categories_of(fused):
@@ -192,7 +192,7 @@ def test_a_label_map_is_evidence_for_its_classes():
 
 
 def one_box(probability, category_id=CAT, score=0.9, size=(8, 8)):
-    """An instance over the whole photo with one probability everywhere inside."""
+    """An instance over the whole image with one probability everywhere inside."""
     return Instances(
         np.array([[0, 0, size[1], size[0]]], np.float32),
         np.array([score]),
@@ -213,7 +213,7 @@ def uniform(**logits):
 
 
 def middle(fused):
-    """The category in the middle of the photo, far from where masks fade."""
+    """The category in the middle of the image, far from where masks fade."""
     return categories_of(fused)[4, 4, 0]
 
 
@@ -271,7 +271,7 @@ def test_adaptive_by_hand(probability, semantic, expected):
 
 
 def test_mask_argmax_weighs_the_score():
-    # Side by side in one photo: 0.9 x 0.6 = 0.54 loses to 0.6 x 0.95 = 0.57.
+    # Side by side in one image: 0.9 x 0.6 = 0.54 loses to 0.6 x 0.95 = 0.57.
     first, second = one_box(0.6, CAT, 0.9), one_box(0.95, DOG, 0.6)
     probs = np.concatenate([first.masks.probs, second.masks.probs])
     probs[1, :, 14:] = 0  # the dog has the left half

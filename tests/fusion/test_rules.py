@@ -16,9 +16,9 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.config import THRESHOLDS, FusionConfig, change_fusion
 from fuse.fusion import METHODS
-from fuse.predictions import PhotoPrediction, fuse_photo
+from fuse.inference.prediction import ImagePrediction, fuse_image
+from fuse.inference.presets import THRESHOLDS, FusionConfig, change_fusion
 from fuse.types import SemanticPrediction
 
 DOCS = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
@@ -54,11 +54,11 @@ def test_every_rule_makes_a_sound_map(fusion, seed, size, count, make, has_logit
     rng = np.random.default_rng(seed)
     instances = make(rng, size, count)
     if has_logits:
-        semantic = PhotoPrediction(target_logits(rng, size, (4, 5)), instances).label()
+        semantic = ImagePrediction(target_logits(rng, size, (4, 5)), instances).label()
     else:
         semantic = semantic_prediction(rng, size)
     before = semantic.label_map.copy(), instances.scores.copy()
-    fused = fuse_photo(semantic, instances, TOY_SPACE, fusion, {})
+    fused = fuse_image(semantic, instances, TOY_SPACE, fusion, {})
 
     ids, areas = np.unique(fused.panoptic_map, return_counts=True)
     counted = dict(zip(ids.tolist(), areas.tolist(), strict=True))
@@ -74,7 +74,7 @@ def test_every_rule_makes_a_sound_map(fusion, seed, size, count, make, has_logit
     assert (semantic.label_map == before[0]).all()
     assert (instances.scores == before[1]).all()
 
-    again = fuse_photo(semantic, instances, TOY_SPACE, fusion, {})
+    again = fuse_image(semantic, instances, TOY_SPACE, fusion, {})
     assert (again.panoptic_map == fused.panoptic_map).all()
     assert again.segments_info == segments
 
@@ -85,13 +85,13 @@ def test_every_rule_refuses_what_does_not_fit(fusion):
     instances = rle_instances(rng, (9, 9), 3)
     other = SemanticPrediction(np.zeros((9, 8), np.int32))
     with pytest.raises(ValueError, match=r"the semantic map is \(9, 8\), the instances \(9, 9\)"):
-        fuse_photo(other, instances, TOY_SPACE, fusion, {})
+        fuse_image(other, instances, TOY_SPACE, fusion, {})
     strange = SemanticPrediction(np.full((9, 9), 77, np.int32))
     with pytest.raises(ValueError, match="category id 77, not in toy"):
-        fuse_photo(strange, instances, TOY_SPACE, fusion, {})
+        fuse_image(strange, instances, TOY_SPACE, fusion, {})
     unknown = instances.select(np.ones(3, dtype=bool), np.full(3, 77, np.int32))
     with pytest.raises(ValueError, match=r"category ids \[77\], not in toy"):
-        fuse_photo(semantic_prediction(rng, (9, 9)), unknown, TOY_SPACE, fusion, {})
+        fuse_image(semantic_prediction(rng, (9, 9)), unknown, TOY_SPACE, fusion, {})
 
 
 def test_the_documentation_has_every_rule_and_its_parameters():

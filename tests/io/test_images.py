@@ -1,4 +1,4 @@
-"""Photos: their pixels, whatever format they are in."""
+"""Images: their pixels, whatever format they are in."""
 
 import io
 import os
@@ -214,7 +214,7 @@ def test_exif_orientation_is_applied(tmp_path, pixels, ending, orientation):
     )
 
 
-UPRIGHT = {  # the words of the EXIF standard: where row 0 and column 0 lie in the upright photo
+UPRIGHT = {  # the words of the EXIF standard: where row 0 and column 0 lie in the upright image
     1: lambda a: a,
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),
@@ -238,7 +238,7 @@ UPRIGHT = {  # the words of the EXIF standard: where row 0 and column 0 lie in t
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*EXIF.*:UserWarning")
-def test_damaged_exif_leaves_the_photo_as_stored(tmp_path, pixels, exif):
+def test_damaged_exif_leaves_the_image_as_stored(tmp_path, pixels, exif):
     path = save(tmp_path / "a.jpg", pixels, exif=exif)
     plain = save(tmp_path / "plain.jpg", pixels)
     assert_reads_as(path, read_image(plain))

@@ -1,4 +1,4 @@
-"""Photos behind URLs, in fsspec's own file systems."""
+"""Images behind URLs, in fsspec's own file systems."""
 
 import shutil
 from pathlib import Path
@@ -11,17 +11,17 @@ from fuse.errors import DataError, ImageReadError
 from fuse.io.images import list_images, read_image
 from fuse.io.remote import is_url
 
-PHOTO = Path(__file__).parents[2] / "examples" / "images" / "rocket.jpg"
+IMAGE = Path(__file__).parents[2] / "examples" / "images" / "rocket.jpg"
 
 
 @pytest.fixture
 def bucket():
-    """A file system in memory with a few photos and other files."""
+    """A file system in memory with a few images and other files."""
     files = fsspec.filesystem("memory")
-    content = PHOTO.read_bytes()
+    content = IMAGE.read_bytes()
     for name in ("a.jpg", "trip/b.JPG", "trip/2026/c.jpeg", ".hidden/d.jpg", "trip/.e.jpg"):
         files.pipe_file(f"/bucket/{name}", content)
-    files.pipe_file("/bucket/notes.txt", b"no photo")
+    files.pipe_file("/bucket/notes.txt", b"no image")
     files.pipe_file("/bucket/empty.png", b"")
     files.pipe_file("/other/a.jpg", content)
     yield "memory://bucket"
@@ -30,7 +30,7 @@ def bucket():
 
 
 def names(*given):
-    return [photo.relative_name for photo in list_images(list(given))]
+    return [image.relative_name for image in list_images(list(given))]
 
 
 @pytest.mark.parametrize(
@@ -48,27 +48,27 @@ def test_folders_files_and_globs(bucket, given, expected):
     assert names(bucket + given) == expected
 
 
-@pytest.mark.parametrize("given", ["photos [1]", "photos [1]/a?.jpg"])
+@pytest.mark.parametrize("given", ["images [1]", "images [1]/a?.jpg"])
 def test_a_name_with_signs_of_a_glob_is_a_name(tmp_path, given):
-    folder = tmp_path / "photos [1]"
+    folder = tmp_path / "images [1]"
     folder.mkdir()
-    shutil.copy(PHOTO, folder / "a?.jpg")
+    shutil.copy(IMAGE, folder / "a?.jpg")
     assert names(f"file://{tmp_path}/{given}") == ["a?.jpg"]
 
 
-def test_photos_of_one_name_are_named_apart(bucket):
+def test_images_of_one_name_are_named_apart(bucket):
     assert names("memory://bucket/a.jpg", "memory://other") == ["bucket/a.jpg", "other/a.jpg"]
     assert names(bucket, f"{bucket}/trip") == names(bucket)  # each once
 
 
 def test_urls_and_paths_go_together(bucket):
-    assert names(f"{bucket}/trip", str(PHOTO)) == ["2026/c.jpeg", "b.JPG", "rocket.jpg"]
+    assert names(f"{bucket}/trip", str(IMAGE)) == ["2026/c.jpeg", "b.JPG", "rocket.jpg"]
 
 
 def test_the_pixels_are_those_of_the_file(bucket):
-    photo = next(photo for photo in list_images([bucket]) if photo.relative_name == "a.jpg")
-    np.testing.assert_array_equal(read_image(photo.path), read_image(PHOTO))
-    np.testing.assert_array_equal(read_image(PHOTO.as_uri()), read_image(PHOTO))
+    image = next(image for image in list_images([bucket]) if image.relative_name == "a.jpg")
+    np.testing.assert_array_equal(read_image(image.path), read_image(IMAGE))
+    np.testing.assert_array_equal(read_image(IMAGE.as_uri()), read_image(IMAGE))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_pixels_are_those_of_the_file(bucket):
         ("memory://bucket/nowhere", "nowhere: there is no such file or folder"),
         ("memory://bucket/*.gif", "no such file or folder"),
         ("nonsense://bucket", r"nonsense://bucket: cannot be listed \(Protocol not known"),
-        ("memory://bucket/notes.txt", "no photos in memory://bucket/notes.txt"),
+        ("memory://bucket/notes.txt", "no images in memory://bucket/notes.txt"),
     ],
 )
 def test_what_cannot_be_listed_says_so(bucket, given, message):
@@ -91,7 +91,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
     monkeypatch.setattr(fsspec.core, "get_filesystem_class", refuse)
     with pytest.raises(DataError, match=r"Install s3fs .*pip install 'panoptic-fuse\[s3\]'"):
-        list_images(["s3://bucket/photos"])
+        list_images(["s3://bucket/images"])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,6 @@ def test_what_cannot_be_read_says_so(bucket, name, message):
         read_image(f"{bucket}/{name}")
 
 
-@pytest.mark.parametrize("given", ["a.jpg", "C://photos", "/a/b", "zip://a::s3://b", "x:y", ""])
+@pytest.mark.parametrize("given", ["a.jpg", "C://images", "/a/b", "zip://a::s3://b", "x:y", ""])
 def test_other_paths_are_no_urls(given):
     assert not is_url(given)

@@ -6,14 +6,14 @@ from real_data import COCO_ANNOTATIONS, REAL_NETS, needs_real_data
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-from fuse.analysis.anchors import find_anchors
+from fuse.analysis.published_results import find_anchors
 from fuse.errors import LabelSpaceError
 from fuse.labels import (
     contains,
     find_label_map,
     identify_space,
     list_spaces,
-    load_class_ids,
+    load_category_ids,
     load_space,
     read_space,
 )
@@ -135,7 +135,7 @@ def test_stuff_of_vistas():
 def test_colors_of_voc_are_its_colormap():
     """The devkit's colormap puts the lowest bits of the class into the highest of r, g and b."""
     space = load_space("voc")
-    for class_index, category_id in enumerate(load_class_ids("voc")):
+    for class_index, category_id in enumerate(load_category_ids("voc")):
         color = [0, 0, 0]
         for place in range(8):
             for channel in range(3):
@@ -149,7 +149,7 @@ def test_coco_things_and_voc_equal_the_lists_that_torchvision_gives_its_nets():
     assert {i: c.name for i, c in load_space("coco_things").by_id.items()} == named
     rows = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"]
     voc = load_space("voc").by_id
-    assert [voc[i].name for i in load_class_ids("voc")[1:]] == rows[1:]
+    assert [voc[i].name for i in load_category_ids("voc")[1:]] == rows[1:]
 
 
 def test_cityscapes_equals_its_own_scripts():
@@ -162,7 +162,7 @@ def test_cityscapes_equals_its_own_scripts():
             own = category.supercategory == "void" or category.name == "polegroup"
             assert category.color == label.color or own
     rows = {x.trainId: x.id for x in cityscapes_labels if 0 <= x.trainId < 255}
-    assert load_class_ids("cityscapes") == tuple(rows[row] for row in range(19))
+    assert load_category_ids("cityscapes") == tuple(rows[row] for row in range(19))
     assert set(load_space("cityscapes_full").by_id) == {x.id for x in cityscapes_labels if x.id > 0}
 
 
@@ -181,10 +181,10 @@ def test_net_rows_equal_the_label_lists_of_real_nets():
     lists = json.loads((REAL_NETS / "labels.json").read_text())
     for space_name, rows in (("ade20k32", "ade20k_32"), ("voc21", "voc")):
         by_id = load_space(rows).by_id
-        names = [by_id[i].name if i else lists[space_name][0] for i in load_class_ids(rows)]
+        names = [by_id[i].name if i else lists[space_name][0] for i in load_category_ids(rows)]
         assert names == lists[space_name]
     ids = [row["coco_id"] for row in lists["coco80"]]
-    assert load_class_ids("coco_things") == tuple(ids)
+    assert load_category_ids("coco_things") == tuple(ids)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_net_rows_equal_the_label_lists_of_real_nets():
     ],
 )
 def test_net_rows(name, rows, first, last):
-    class_ids = load_class_ids(name)
+    class_ids = load_category_ids(name)
     assert (len(class_ids), class_ids[0], class_ids[-1]) == (rows, first, last)
     assert set(class_ids) - {0} == set(load_space(name).by_id)
 
@@ -276,7 +276,7 @@ def test_a_file_of_no_rows_has_no_classes_for_a_net(tmp_path):
     path = tmp_path / "pets.csv"
     path.write_text(HEADER)
     with pytest.raises(LabelSpaceError, match="has no categories"):
-        load_class_ids(str(path))
+        load_category_ids(str(path))
 
 
 def test_a_space_of_ones_own(tmp_path):
@@ -285,7 +285,7 @@ def test_a_space_of_ones_own(tmp_path):
     space = load_space(str(path))
     assert space.name == "pets"
     assert [c.name for c in space.categories] == ["cat", "dog"]
-    assert load_class_ids(str(path)) == (0, 5, 7)
+    assert load_category_ids(str(path)) == (0, 5, 7)
 
 
 def test_a_space_called_as_a_shipped_one_is_not_taken_for_it(tmp_path):

@@ -1,4 +1,4 @@
-"""The bootstrap: each draw is the PQ of the photos drawn."""
+"""The bootstrap: each draw is the PQ of the images drawn."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,9 @@ from fuse.metrics.pq import match_segments, sum_stats, summarize
 from fuse.metrics.semantic import count_semantic
 
 
-def photo_stats(rng, photos):
+def image_stats(rng, images):
     stats = []
-    for _ in range(photos):
+    for _ in range(images):
         truth = panoptic_truth(rng, (12, 12))
         noise = rng.random(truth.size) < 0.3
         other = panoptic_truth(rng, (12, 12), crowds=False)
@@ -26,9 +26,9 @@ def photo_stats(rng, photos):
     return stats
 
 
-def test_each_draw_is_the_pq_of_its_photos():
+def test_each_draw_is_the_pq_of_its_images():
     rng = np.random.default_rng(3)
-    stats = photo_stats(rng, 7)
+    stats = image_stats(rng, 7)
     draws = bootstrap_pq(stats, TOY_SPACE, resamples=300, seed=5)
     weights = _draw_weights(np.random.default_rng(5), 256, 7)
     assert (weights.sum(axis=1) == 7).all()
@@ -40,7 +40,7 @@ def test_each_draw_is_the_pq_of_its_photos():
 
 
 def test_the_seed_fixes_the_draws():
-    stats = photo_stats(np.random.default_rng(1), 5)
+    stats = image_stats(np.random.default_rng(1), 5)
     first, second, other = (
         bootstrap_pq(stats, TOY_SPACE, resamples=50, seed=seed) for seed in (1, 1, 2)
     )
@@ -48,19 +48,19 @@ def test_the_seed_fixes_the_draws():
     assert not np.array_equal(first, other, equal_nan=True)
 
 
-def test_one_photo_never_varies():
-    draws = bootstrap_pq(photo_stats(np.random.default_rng(2), 1), TOY_SPACE, resamples=20)
+def test_one_image_never_varies():
+    draws = bootstrap_pq(image_stats(np.random.default_rng(2), 1), TOY_SPACE, resamples=20)
     assert (draws[:, 0] == draws[0, 0]).all()
 
 
-def test_no_photos_are_refused():
-    with pytest.raises(ValueError, match="at least one photo"):
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="at least one image"):
         bootstrap_pq([], TOY_SPACE)
 
 
-def test_every_score_is_that_of_a_loop_over_the_photos_drawn():
+def test_every_score_is_that_of_a_loop_over_the_images_drawn():
     rng = np.random.default_rng(8)
-    runs = [photo_stats(rng, 6), photo_stats(rng, 6)]
+    runs = [image_stats(rng, 6), image_stats(rng, 6)]
     fast = bootstrap_scores(runs, TOY_SPACE, resamples=400, seed=2)
     slow = resample_scores(runs, TOY_SPACE, resamples=400, seed=2)
     np.testing.assert_allclose(fast, slow, rtol=1e-5, atol=1e-6, equal_nan=True)
@@ -69,12 +69,12 @@ def test_every_score_is_that_of_a_loop_over_the_photos_drawn():
     )
 
 
-def test_miou_is_that_of_a_loop_over_the_photos_drawn():
+def test_miou_is_that_of_a_loop_over_the_images_drawn():
     rng = np.random.default_rng(9)
-    photos = [
+    images = [
         count_semantic(panoptic_truth(rng, (9, 9)), semantic_prediction(rng, (9, 9)))
         for _ in range(5)
     ]
-    fast = bootstrap_miou(photos, TOY_SPACE, resamples=300, seed=4)
-    slow = resample_miou(photos, TOY_SPACE, resamples=300, seed=4)
+    fast = bootstrap_miou(images, TOY_SPACE, resamples=300, seed=4)
+    slow = resample_miou(images, TOY_SPACE, resamples=300, seed=4)
     np.testing.assert_allclose(fast, slow, rtol=1e-6)

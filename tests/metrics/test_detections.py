@@ -1,67 +1,67 @@
-"""Mask AP of any choice of photos, against pycocotools on these photos one by one."""
+"""Mask AP of any choice of images, against pycocotools on these images one by one."""
 
 import numpy as np
 import pytest
 from factories import TOY_SPACE, rle_masks
-from instance_photos import SIZE, official_stats, random_photo
+from instance_images import SIZE, official_stats, random_image
 
 from fuse.metrics.bootstrap import bootstrap_ap, draw_weights
 from fuse.metrics.detections import match_detections, mean_ap, weighted_ap
 from fuse.types import Instances
 
 
-def without_ties(rng, photos):
+def without_ties(rng, images):
     """The same detections with other scores, all different."""
     return [
         (truth, Instances(f.boxes, rng.random(len(f)), f.category_ids, f.masks, f.size))
-        for truth, f in photos
+        for truth, f in images
     ]
 
 
 @pytest.fixture(scope="module")
-def photos():
+def images():
     rng = np.random.default_rng(8)
-    return without_ties(rng, [random_photo(rng) for _ in range(8)])
+    return without_ties(rng, [random_image(rng) for _ in range(8)])
 
 
-def official_ap(photos):
+def official_ap(images):
     """AP per category, NaN where pycocotools has none."""
-    _, per_category = official_stats(photos)
+    _, per_category = official_stats(images)
     return np.where(np.array(per_category) < 0, np.nan, per_category)
 
 
-def test_all_photos_once(photos):
-    detections = match_detections(photos, TOY_SPACE)
-    (ap,) = weighted_ap(detections, np.ones((1, len(photos)), np.float32))
-    np.testing.assert_allclose(ap, official_ap(photos), atol=1e-12)
+def test_all_images_once(images):
+    detections = match_detections(images, TOY_SPACE)
+    (ap,) = weighted_ap(detections, np.ones((1, len(images)), np.float32))
+    np.testing.assert_allclose(ap, official_ap(images), atol=1e-12)
     assert 0.05 < np.nanmean(ap) < 0.95
     assert mean_ap(detections, TOY_SPACE.thing_ids) == pytest.approx(np.nanmean(ap))
 
 
-def test_photos_that_stand_several_times_or_not_at_all(photos):
-    (weights,) = draw_weights(len(photos), resamples=12, seed=3)
+def test_images_that_stand_several_times_or_not_at_all(images):
+    (weights,) = draw_weights(len(images), resamples=12, seed=3)
     assert weights.min() == 0
     assert weights.max() > 1
-    found = weighted_ap(match_detections(photos, TOY_SPACE), weights)
-    for ap, of_photo in zip(found, weights.astype(int), strict=True):
-        drawn = [photo for photo, n in zip(photos, of_photo, strict=True) for _ in range(n)]
+    found = weighted_ap(match_detections(images, TOY_SPACE), weights)
+    for ap, of_image in zip(found, weights.astype(int), strict=True):
+        drawn = [image for image, n in zip(images, of_image, strict=True) for _ in range(n)]
         np.testing.assert_allclose(ap, official_ap(drawn), atol=1e-12)
 
 
-def test_without_detections_or_things(photos):
+def test_without_detections_or_things(images):
     nothing = Instances(
         np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32), rle_masks([]), SIZE
     )
-    detections = match_detections([(truth, nothing) for truth, _ in photos], TOY_SPACE)
+    detections = match_detections([(truth, nothing) for truth, _ in images], TOY_SPACE)
     assert mean_ap(detections, TOY_SPACE.thing_ids) == 0
     assert np.isnan(mean_ap(detections, []))
 
 
-def test_draws_are_those_of_pq(photos):
-    detections = match_detections(photos, TOY_SPACE)
+def test_draws_are_those_of_pq(images):
+    detections = match_detections(images, TOY_SPACE)
     things = TOY_SPACE.thing_ids
     drawn = bootstrap_ap(detections, things, resamples=300, seed=5)
-    weights = np.concatenate(list(draw_weights(len(photos), resamples=300, seed=5)))
+    weights = np.concatenate(list(draw_weights(len(images), resamples=300, seed=5)))
     expected = np.nanmean(weighted_ap(detections, weights), axis=1)
     np.testing.assert_allclose(drawn, expected)
     assert drawn.min() < mean_ap(detections, things) < drawn.max()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from factories import TOY_SPACE
-from instance_photos import detect, official_stats, random_photo
+from instance_images import detect, official_stats, random_image
 from panoptic_maps import SPACE, panoptic
 
 from fuse.metrics.instances import mask_ap
@@ -10,9 +10,9 @@ from fuse.metrics.instances import mask_ap
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_pycocotools(seed):
     rng = np.random.default_rng(seed)
-    photos = [random_photo(rng) for _ in range(4)]
-    ap = mask_ap(photos, TOY_SPACE)
-    expected, expected_per_category = official_stats(photos)
+    images = [random_image(rng) for _ in range(4)]
+    ap = mask_ap(images, TOY_SPACE)
+    expected, expected_per_category = official_stats(images)
     ours = [ap.ap, ap.ap50, ap.ap75, ap.ap_small, ap.ap_medium, ap.ap_large]
     np.testing.assert_allclose(np.nan_to_num(ours, nan=-1), expected, atol=1e-12)
     per_category = [ap.per_category[c] for c in TOY_SPACE.thing_ids]
@@ -36,5 +36,5 @@ def test_no_detections(truth):
     assert ap.ap == 0 if truth.segments_info else np.isnan(ap.ap)
 
 
-def test_no_photos():
+def test_no_images():
     assert np.isnan(mask_ap([], SPACE).ap)

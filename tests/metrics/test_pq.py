@@ -167,8 +167,8 @@ def test_sizes_must_agree():
 def test_many_segments_stay_linear():
     ids = np.arange(1, 65_537, dtype=np.int32).reshape(256, 256)
     one_pixel = [SegmentInfo(i, 1, area=1, bbox=(0, 0, 1, 1)) for i in ids.ravel().tolist()]
-    photo = PanopticPrediction(ids, tuple(one_pixel))
-    stats = match_segments(photo, photo)
+    image = PanopticPrediction(ids, tuple(one_pixel))
+    stats = match_segments(image, image)
     assert as_dict(stats) == {1: [65_536, 65_536, 0, 0]}
 
 
@@ -208,14 +208,14 @@ def test_symmetric_without_void_and_crowd(pair):
 
 @given(pairs(), st.randoms(use_true_random=False))
 def test_renumbering_changes_nothing(pair, random):
-    def renumbered(photo):
-        old = [s.segment_id for s in photo.segments_info]
+    def renumbered(image):
+        old = [s.segment_id for s in image.segments_info]
         new = random.sample(range(1, 2**24), len(old))
-        new_map = np.zeros_like(photo.panoptic_map)
+        new_map = np.zeros_like(image.panoptic_map)
         for before, after in zip(old, new, strict=True):
-            new_map[photo.panoptic_map == before] = after
-        categories = {n: s.category_id for n, s in zip(new, photo.segments_info, strict=True)}
-        crowds = {n for n, s in zip(new, photo.segments_info, strict=True) if s.iscrowd}
+            new_map[image.panoptic_map == before] = after
+        categories = {n: s.category_id for n, s in zip(new, image.segments_info, strict=True)}
+        crowds = {n for n, s in zip(new, image.segments_info, strict=True) if s.iscrowd}
         return panoptic(new_map, categories, crowds)
 
     truth, pred = pair
@@ -225,19 +225,19 @@ def test_renumbering_changes_nothing(pair, random):
 
 @given(pairs())
 def test_inputs_are_untouched(pair):
-    before = [photo.panoptic_map.copy() for photo in pair]
+    before = [image.panoptic_map.copy() for image in pair]
     match_segments(*pair)
-    for photo, expected in zip(pair, before, strict=True):
-        np.testing.assert_array_equal(photo.panoptic_map, expected)
+    for image, expected in zip(pair, before, strict=True):
+        np.testing.assert_array_equal(image.panoptic_map, expected)
 
 
 @given(st.lists(pairs(), min_size=1, max_size=5), st.data())
-def test_parts_add_up_to_the_whole(photos, data):
-    stats = [match_segments(*pair) for pair in photos]
+def test_parts_add_up_to_the_whole(images, data):
+    stats = [match_segments(*pair) for pair in images]
     cut = data.draw(st.integers(0, len(stats)))
     assert_equal_stats(sum_stats(stats[:cut]) + sum_stats(stats[cut:]), as_dict(sum_stats(stats)))
     expected = {}
-    for pair in photos:
+    for pair in images:
         for category_id, counts in slow_counts(*pair).items():
             sums = expected.setdefault(category_id, [0.0, 0, 0, 0])
             expected[category_id] = [a + b for a, b in zip(sums, counts, strict=True)]

@@ -12,11 +12,11 @@ from fuse.metrics.semantic import count_semantic, sum_semantic_stats, summarize_
 from fuse.types import SemanticPrediction
 
 
-def label_map(photo):
+def label_map(image):
     """Category per pixel, segment by segment."""
-    labels = np.zeros_like(photo.panoptic_map)
-    for segment in photo.segments_info:
-        labels[photo.panoptic_map == segment.segment_id] = segment.category_id
+    labels = np.zeros_like(image.panoptic_map)
+    for segment in image.segments_info:
+        labels[image.panoptic_map == segment.segment_id] = segment.category_id
     return labels
 
 
@@ -39,14 +39,14 @@ def test_equals_numpy(pair):
 
 @settings(max_examples=50)
 @given(st.lists(pairs(crowd=False), min_size=1, max_size=3))
-def test_equals_hotcoco(photos):
+def test_equals_hotcoco(images):
     with tempfile.TemporaryDirectory() as folder:
-        gt = write_dataset(Path(folder), "gt", {i: t for i, (t, _) in enumerate(photos)})
-        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(photos)})
+        gt = write_dataset(Path(folder), "gt", {i: t for i, (t, _) in enumerate(images)})
+        pred = write_dataset(Path(folder), "pred", {i: p for i, (_, p) in enumerate(images)})
         scorer = PanopticEval(str(gt), str(pred))
         scorer.evaluate()
         expected = scorer.report()["metrics"]
-    result = summarize_semantic(sum_semantic_stats(count(*pair) for pair in photos), SPACE)
+    result = summarize_semantic(sum_semantic_stats(count(*pair) for pair in images), SPACE)
     if np.isnan(result.miou):
         assert expected["mIoU"] == -1
     else:
@@ -80,8 +80,8 @@ def test_nothing_labelled():
 
 
 @given(st.lists(pairs(), min_size=2, max_size=4))
-def test_parts_add_up(photos):
-    stats = [count(*pair) for pair in photos]
+def test_parts_add_up(images):
+    stats = [count(*pair) for pair in images]
     halves = sum_semantic_stats(stats[:1]) + sum_semantic_stats(stats[1:])
     whole = sum_semantic_stats(stats)
     for column in ("category_ids", "right", "true", "predicted"):

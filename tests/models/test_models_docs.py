@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fuse.models.net_file import NetDescription
+from fuse.models.adapters.net_file import NetDescription
 from fuse.models.registry import BUILT_IN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def test_the_preset_runs_as_it_stands(folder):
 
 def test_the_last_lines_try_a_net_alone(folder):
     names = {}
-    exec(find_block("python", "ask_semantic"), names)  # noqa: S102 - the page's own code
+    exec(find_block("python", "predict_semantic"), names)  # noqa: S102 - the page's own code
     assert isinstance(names["answer"], SemanticLogits)
     assert names["answer"].size == (120, 160)
 

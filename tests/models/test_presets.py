@@ -2,7 +2,7 @@
 
 import pytest
 
-from fuse.config import list_pipelines, read_pipeline
+from fuse.inference.presets import list_pipelines, read_pipeline
 from fuse.labels import find_label_map, load_space
 from fuse.models.registry import find_needed_weights, needs_plugin_permission
 

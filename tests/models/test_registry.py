@@ -25,9 +25,9 @@ from fuse import load_space
 class Net:
     def __init__(self, device, *, size: int, words: list[str] | None = None):
         self.label_space = load_space("coco_super")
-        self.class_ids = np.array([13], dtype=np.int32)
+        self.category_ids = np.array([13], dtype=np.int32)
         self.weights_hash = f"{device} {size} {words}"
-    def predict(self, photos):
+    def predict(self, images):
         return []
 
 def fail(device):
@@ -35,7 +35,7 @@ def fail(device):
 
 def half(device):
     net = Net(device, size=1)
-    net.class_ids = [13]
+    net.category_ids = [13]
     return net
 
 def bare(device):
@@ -43,7 +43,7 @@ def bare(device):
 
 def strange(device, *, class_ids):
     net = Net(device, size=1)
-    net.class_ids = np.array(class_ids).astype("int64" if len(class_ids) == 1 else "int32")
+    net.category_ids = np.array(class_ids).astype("int64" if len(class_ids) == 1 else "int32")
     return net
 
 def leave(device):
@@ -177,7 +177,7 @@ def test_a_plugin_that_fails_is_named(plugin, tmp_path):
         ModelError, match=f"'{name}:fail' cannot be built: RuntimeError: no licence found"
     ):
         create_semantic_model(f"{name}:fail", "cpu", {})
-    with pytest.raises(ModelOutputError, match="its class_ids must be ndarray, got list"):
+    with pytest.raises(ModelOutputError, match="its category_ids must be ndarray, got list"):
         create_semantic_model(f"{name}:half", "cpu", {})
     with pytest.raises(ModelOutputError, match="has no label_space, which docs"):
         create_semantic_model(f"{name}:bare", "cpu", {})
@@ -200,9 +200,12 @@ def test_a_plugin_that_fails_is_named(plugin, tmp_path):
 @pytest.mark.parametrize(
     ("class_ids", "message"),
     [
-        ([13], "its class_ids must be int32 with one axis, got int64"),
-        ([[13], [14]], r"its class_ids must be int32 with one axis, got int32 of shape \(2, 1\)"),
-        ([13, 999, 0], "its class_ids have 999, which is no category_id of coco_super"),
+        ([13], "its category_ids must be int32 with one axis, got int64"),
+        (
+            [[13], [14]],
+            r"its category_ids must be int32 with one axis, got int32 of shape \(2, 1\)",
+        ),
+        ([13, 999, 0], "its category_ids have 999, which is no category_id of coco_super"),
     ],
 )
 def test_class_ids_that_name_no_classes_are_told(plugin, class_ids, message):
@@ -284,5 +287,5 @@ def test_only_code_that_nobody_installed_needs_permission(plugin):
 
 def test_class_ids_reach_the_model():
     model = create_semantic_model("smp", "cpu", {"weights": "tiny_semantic"})
-    assert model.class_ids.dtype == np.int32
-    assert set(model.class_ids.tolist()) <= {0, *load_space("coco_super").by_id}
+    assert model.category_ids.dtype == np.int32
+    assert set(model.category_ids.tolist()) <= {0, *load_space("coco_super").by_id}

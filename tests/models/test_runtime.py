@@ -7,11 +7,11 @@ from torch import nn
 
 from fuse.errors import ConfigError
 from fuse.models import runtime
-from fuse.types import Photo
+from fuse.types import NamedImage
 
 
-def photo_of(height, width):
-    return Photo(np.zeros((height, width, 3), dtype=np.uint8))
+def image_of(height, width):
+    return NamedImage(np.zeros((height, width, 3), dtype=np.uint8))
 
 
 def test_auto_is_a_device_of_this_machine():
@@ -93,20 +93,20 @@ def test_a_placed_net_does_not_learn():
     assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_photos_of_one_size_share_a_call_and_answers_keep_their_order():
-    photos = [photo_of(4, 6), photo_of(6, 4), photo_of(4, 6), photo_of(5, 5)]
+def test_images_of_one_size_share_a_call_and_answers_keep_their_order():
+    images = [image_of(4, 6), image_of(6, 4), image_of(4, 6), image_of(5, 5)]
     calls = []
 
     def predict(batch):
-        calls.append([photo.size for photo in batch])
-        return [photos.index(photo) for photo in batch]
+        calls.append([image.size for image in batch])
+        return [images.index(image) for image in batch]
 
-    assert runtime.predict_by_size(photos, predict) == [0, 1, 2, 3]
+    assert runtime.predict_by_size(images, predict) == [0, 1, 2, 3]
     assert calls == [[(4, 6), (4, 6)], [(6, 4)], [(5, 5)]]
     assert runtime.predict_by_size([], predict) == []
 
 
-def test_a_photo_becomes_channels_of_0_to_1():
+def test_a_image_becomes_channels_of_0_to_1():
     image = np.zeros((2, 3, 3), dtype=np.uint8)
     image[1, 2] = (255, 51, 0)
     tensor = runtime.to_tensor(image, "cpu")

@@ -95,7 +95,7 @@ def test_a_given_scale_places_pixels_on_the_padded_grid(
     assert_best(label_map, interpolate_at(logits, size, scale, align_corners=align_corners), ids)
 
 
-def test_padding_cut_off_by_scale_equals_the_crop_of_the_padded_photo() -> None:
+def test_padding_cut_off_by_scale_equals_the_crop_of_the_padded_image() -> None:
     logits = random_logits(np.random.default_rng(2), (5, 16, 24), noise=1.0)
     ids = np.arange(5, dtype=np.int32)
     padded = upsample_argmax(logits, (64, 96), ids, align_corners=False)

@@ -104,8 +104,8 @@ FULL = np.ones((28, 28), dtype=np.float32)
         pytest.param([10, 10, 10, 10], id="zero-size"),
         pytest.param([10.2, 10.7, 10.3, 10.8], id="part-of-a-pixel"),
         pytest.param([20, 20, 12, 15], id="corners-swapped"),
-        pytest.param([0, 0, 64, 48], id="whole-photo"),
-        pytest.param([-30, -30, 100, 90], id="larger-than-photo"),
+        pytest.param([0, 0, 64, 48], id="whole-image"),
+        pytest.param([-30, -30, 100, 90], id="larger-than-image"),
         pytest.param([-0.5, -0.5, 5, 5], id="over-top-left"),
         pytest.param([60, 40, 70, 60], id="over-bottom-right"),
         pytest.param([63, 47, 64, 48], id="last-pixel"),
@@ -121,11 +121,11 @@ def test_border_boxes_equal_torchvision(box: list[float]) -> None:
     "box",
     [[70, 10, 90, 20], [10, 60, 20, 80], [-50, 10, -20, 20], [10, -9, 20, -5], [1e30, 0, 2e30, 9]],
 )
-def test_boxes_outside_the_photo_have_no_pixels(box: list[float]) -> None:
+def test_boxes_outside_the_image_have_no_pixels(box: list[float]) -> None:
     assert mask_areas(soft_instances([box], FULL)).tolist() == [0]
 
 
-def test_a_photo_of_one_pixel() -> None:
+def test_a_image_of_one_pixel() -> None:
     instances = soft_instances([[0, 0, 1, 1], [-3, -3, 4, 4]], FULL, size=(1, 1))
     assert mask_areas(instances).tolist() == full_frame_masks(instances).sum(axis=(1, 2)).tolist()
 

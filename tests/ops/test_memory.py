@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-# Six maps of a photo live and die together; a page is touched for the first time in each
+# Six maps of an image live and die together; a page is touched for the first time in each
 # round unless the C library has kept them. Prints the page faults of a round.
 ROUNDS = """
 import resource

@@ -7,20 +7,20 @@ from fuse.ops.segments import measure_segments
 
 
 @given(st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(panoptic_maps), st.data())
-def test_equals_numpy(photo, data):
-    present = sorted(set(np.unique(photo.panoptic_map).tolist()) - {0})
+def test_equals_numpy(image, data):
+    present = sorted(set(np.unique(image.panoptic_map).tolist()) - {0})
     left_out = set(data.draw(st.lists(st.sampled_from(present)))) if present else set()
     absent = data.draw(st.sets(st.integers(1, 2**24 - 1)))
     segment_ids = np.array(sorted(({*present} - left_out) | absent), dtype=np.int32)
-    areas, bboxes, unlisted = measure_segments(photo.panoptic_map, segment_ids)
+    areas, bboxes, unlisted = measure_segments(image.panoptic_map, segment_ids)
     for segment_id, area, bbox in zip(segment_ids, areas, bboxes.tolist(), strict=True):
-        y, x = np.nonzero(photo.panoptic_map == segment_id)
+        y, x = np.nonzero(image.panoptic_map == segment_id)
         assert area == len(y)
         if area:
             assert bbox == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
         else:
             assert bbox == [0, 0, 0, 0]
-    not_listed = (photo.panoptic_map != 0) & ~np.isin(photo.panoptic_map, segment_ids)
+    not_listed = (image.panoptic_map != 0) & ~np.isin(image.panoptic_map, segment_ids)
     assert unlisted == not_listed.sum()
 
 

@@ -9,7 +9,7 @@ from fuse.types import Instances, RleMasks
 
 
 def full_frame_masks(instances: Instances) -> np.ndarray:
-    """bool (N, H, W), each mask over the whole photo."""
+    """bool (N, H, W), each mask over the whole image."""
     height, width = instances.size
     if isinstance(instances.masks, RleMasks):
         masks = [coco_mask.decode(rle).astype(bool) for rle in instances.masks.rles]

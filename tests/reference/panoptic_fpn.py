@@ -113,8 +113,8 @@ def label_pixels(logits, resized, size):
     height, width = resized
     at_input = F.interpolate(logits[None], scale_factor=4, mode="bilinear", align_corners=False)
     at_input = at_input[..., :height, :width]
-    at_photo = F.interpolate(at_input, size=size, mode="bilinear", align_corners=False)
-    return at_photo[0].argmax(dim=0).numpy()
+    at_image = F.interpolate(at_input, size=size, mode="bilinear", align_corners=False)
+    return at_image[0].argmax(dim=0).numpy()
 
 
 def list_anchors(grid, level):
@@ -202,7 +202,7 @@ def pool_region(features, box, cells):
 
 
 def find_things(state, features, resized, size):
-    """Boxes in the photo, scores, class indices and masks bool (D, H, W) of one photo."""
+    """Boxes in the image, scores, class indices and masks bool (D, H, W) of one image."""
     head = "proposal_generator.rpn_head"
     logits, deltas, anchors = [], [], []
     for level, grid in enumerate(features):
@@ -247,7 +247,7 @@ def segment(state, levels, boxes, classes):
 
 
 def paste(probs, box, size):
-    """One mask over the photo, bool (H, W), sampled at every pixel of the photo."""
+    """One mask over the image, bool (H, W), sampled at every pixel of the image."""
     y, x = (torch.arange(length) + 0.5 for length in size)
     x1, y1, x2, y2 = map(float, box)
     grid = torch.stack(

@@ -41,7 +41,7 @@ def stretch_slowly(instances: Instances, index: int, values: np.ndarray, outside
         where = expand_boxes(box, scale).to(torch.int64)[0]
         try:
             return paste_mask_in_image(padded[0, 0], where, *size)
-        except RuntimeError:  # wholly outside the photo
+        except RuntimeError:  # wholly outside the image
             return torch.zeros(size)
 
     # torchvision pads with zeros: stretch what is above `outside`, then add it again.
@@ -70,7 +70,7 @@ def mask_logits_slowly(instances: Instances, index: int):
 
 
 def upsample_slowly(target: TargetLogits, reach: float) -> torch.Tensor:
-    """Evidence of each row over the full frame: float32 (C, H, W); logits cover the photo."""
+    """Evidence of each row over the full frame: float32 (C, H, W); logits cover the image."""
     values = torch.from_numpy(target.logits.logits.astype(np.float32))
     evidence = (values - values.amax(0) + reach).clamp(min=0)
     size = target.logits.size

@@ -10,7 +10,7 @@ from factories import TOY_SPACE
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.metrics.segments import list_matches
 from fuse.report.runs import open_runs
 from fuse.types import Category, LabelSpace
@@ -70,13 +70,13 @@ def column(page, place):
     return page.locator(f"#class-table tbody tr td:nth-child({place})").all_inner_texts()
 
 
-def show_photo(page, name, layer="fused"):
+def show_image(page, name, layer="fused"):
     page.locator("#thumbnails button", has_text=name).click()
     wait_for_layer(page, layer)
 
 
 def wait_for_layer(page, layer):
-    """Wait until the chosen photo is drawn with that layer."""
+    """Wait until the chosen image is drawn with that layer."""
     page.wait_for_selector(f'#canvas[data-drawn$=" {layer}"]')
 
 
@@ -133,7 +133,7 @@ def test_the_gallery_is_sorted_filtered_and_searched(report, visit):
     page.locator("#photo-search").fill("CHEL")
     assert names() == ["chelsea.jpg"]
     page.locator("#photo-search").fill("nowhere")
-    assert page.locator("#thumbnails").inner_text() == "no photo fits"
+    assert page.locator("#thumbnails").inner_text() == "no image fits"
     page.locator("#photo-search").fill("")
     page.locator("#class-search").fill("animal")
     page.locator("#class-table td button").click()
@@ -143,7 +143,7 @@ def test_the_gallery_is_sorted_filtered_and_searched(report, visit):
 
 def test_layers_by_click_and_by_key(report, visit):
     page = visit(report)
-    show_photo(page, "camera.jpg")
+    show_image(page, "camera.jpg")
     seen = {}
     for key, layer in enumerate(LAYERS, start=1):
         page.keyboard.press(str(key))
@@ -156,11 +156,11 @@ def test_layers_by_click_and_by_key(report, visit):
     assert picture(page) == seen["truth"]
     page.locator("#opacity").fill("0")
     page.wait_for_function(
-        "photo => document.getElementById('canvas').toDataURL() === photo", arg=seen["photo"]
+        "photo => document.getElementById('canvas').toDataURL() === image", arg=seen["photo"]
     )
 
 
-def test_the_keyboard_moves_through_the_photos(report, visit):
+def test_the_keyboard_moves_through_the_images(report, visit):
     page = visit(report)
     names = page.locator("#thumbnails .name").all_inner_texts()
     page.locator("#thumbnails button").first.focus()
@@ -195,7 +195,7 @@ def test_hover_names_class_score_iou_and_kind(report, kept, visit, layer):
     (run, _) = open_runs(kept, read_panoptic_json(TRUTH))
     page = visit(report)
     kinds = {"tp": "matched (TP), IoU", "fp": "false (FP), best IoU", "fn": "missed (FN), best IoU"}
-    show_photo(page, "coffee.jpg")
+    show_image(page, "coffee.jpg")
     page.locator(f'[data-layer="{layer}"]').click()
     page.keyboard.press("Escape")
     wanted = {"tp", "fp"} if layer == "fused" else {"tp", "fn"}
@@ -208,7 +208,7 @@ def test_hover_names_class_score_iou_and_kind(report, kept, visit, layer):
         matches = {
             (m.pred_id if layer == "fused" else m.truth_id): m for m in list_matches(truth, fused)
         }
-        show_photo(page, run.dataset.photo_name(image_id), layer)
+        show_image(page, run.dataset.image_name(image_id), layer)
         for segment in shown.segments_info:
             match = matches.get(segment.segment_id)
             if match is None or match.kind not in kinds or match.kind in seen:
@@ -225,7 +225,7 @@ def test_hover_names_class_score_iou_and_kind(report, kept, visit, layer):
 
 def test_the_list_of_segments_makes_one_stand_out(report, visit):
     page = visit(report)
-    show_photo(page, "coffee.jpg")
+    show_image(page, "coffee.jpg")
     nothing = picture(page, "highlight")
     page.locator("#segments button").first.focus()
     page.wait_for_function(
@@ -283,7 +283,7 @@ def test_names_with_html_in_them_stay_text(tmp_path, visit):
     page = visit(run / "report.html")
     assert page.locator("#thumbnails .name").all_inner_texts() == names
     assert any(HOSTILE in text for text in column(page, 1))
-    show_photo(page, names[1])
+    show_image(page, names[1])
     assert page.locator("#viewer-name").inner_text() == names[1]
     assert HOSTILE in hover(page, 15, 20, (30, 40))
     assert HOSTILE in page.locator("#segments").inner_text()
@@ -296,24 +296,24 @@ def test_what_is_not_scored_is_said(tmp_path, visit):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(["a.jpg", "c.jpg", "d.jpg"]))
     api.report(run, gt=truth)
     notes = visit(run / "report.html").locator("#notes").inner_text()
-    assert "run: 1 photo left out, as the ground truth lacks them" in notes
-    assert "run lacks 2 photos of the ground truth" in notes
+    assert "run: 1 image left out, as the ground truth lacks them" in notes
+    assert "run lacks 2 images of the ground truth" in notes
 
 
-def test_without_truth_and_without_photos(tmp_path, visit):
+def test_without_truth_and_without_images(tmp_path, visit):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
     shutil.rmtree(tmp_path / "photos")
     api.report(run)
     page = visit(run / "report.html")
     assert "No ground truth was given" in page.locator("#scores").inner_text()
-    assert "2 photos not found" in page.locator("#notes").inner_text()
+    assert "2 images not found" in page.locator("#notes").inner_text()
     assert column(page, 1)
-    show_photo(page, "a.jpg")
+    show_image(page, "a.jpg")
     assert "--images" in page.locator("#viewer-note").inner_text()
     assert page.locator('[data-layer="truth"]').is_disabled()
 
 
-def test_fifty_photos_open_quickly(tmp_path, visit):
+def test_fifty_images_open_quickly(tmp_path, visit):
     names = [f"{place}.jpg" for place in range(50)]
     predictions = draw_predictions(names, size=(480, 640), block=40)
     run = write_run(tmp_path, predictions)

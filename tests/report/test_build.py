@@ -24,13 +24,13 @@ def read_blocks(path):
     return {name: json.loads(text) for name, text in BLOCK.findall(path.read_text("utf-8"))}
 
 
-def test_figures_and_photos_of_a_report(kept, tmp_path):
+def test_figures_and_images_of_a_report(kept, tmp_path):
     steps = []
     out = tmp_path / "report.html"
     result = api.report(
-        *kept, gt=TRUTH, out=out, photos=3, on_progress=lambda *step: steps.append(step)
+        *kept, gt=TRUTH, out=out, images=3, on_progress=lambda *step: steps.append(step)
     )
-    assert (result.path, result.photos, result.shown, result.missing) == (out, 8, 3, 0)
+    assert (result.path, result.images, result.shown, result.missing) == (out, 8, 3, 0)
     assert result.size == out.stat().st_size
     assert steps == [(done, 11) for done in range(1, 12)]
     blocks = read_blocks(out)
@@ -52,12 +52,12 @@ def test_the_report_lies_in_the_run(tmp_path):
     assert api.report(run / "panoptic.json").path == run / "report.html"
 
 
-def test_photos_that_are_gone_are_counted(tmp_path):
+def test_images_that_are_gone_are_counted(tmp_path):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
     shutil.rmtree(tmp_path / "photos")
     assert api.report(run).missing == 2
     blocks = read_blocks(run / "report.html")
-    assert [photo["missing"] for photo in blocks["figures"]["photos"]] == [True, True]
+    assert [image["missing"] for image in blocks["figures"]["photos"]] == [True, True]
     assert blocks["photo-0"]["jpeg"] is None
 
 
@@ -119,7 +119,7 @@ def test_sweep_and_ledger_are_drawn_as_their_commands_write_them(kept, tmp_path)
     grid = ["score_threshold=0.3,0.6"]
     sweep.write_text(json.dumps(api.sweep(run, TRUTH, grid).to_json()))
     ledger.write_text(json.dumps(api.diagnose(run, TRUTH, orders=2).to_json()))
-    api.report(run, gt=TRUTH, photos=1, sweep=sweep, ledger=ledger, out=tmp_path / "r.html")
+    api.report(run, gt=TRUTH, images=1, sweep=sweep, ledger=ledger, out=tmp_path / "r.html")
     figures = read_blocks(tmp_path / "r.html")["figures"]
     assert len(figures["sweep"]["settings"]) == 2
     lines = figures["ledger"]
@@ -141,7 +141,7 @@ def test_a_sweep_with_a_holdout_says_what_its_interval_is_of(tmp_path):
     assert (drawn["photos"], drawn["held_out"]["all"]["pq"]) == (3, 0.4)
 
 
-def test_two_runs_are_scored_on_the_photos_that_both_have(tmp_path):
+def test_two_runs_are_scored_on_the_images_that_both_have(tmp_path):
     predictions = draw_predictions(["a.jpg", "b.jpg", "c.jpg"])
     truth = write_maps(tmp_path / "truth.json", predictions)
     whole = write_maps(tmp_path / "whole.json", predictions)
@@ -153,7 +153,7 @@ def test_two_runs_are_scored_on_the_photos_that_both_have(tmp_path):
         a, b = (run["scores"] for run in figures["runs"])
         assert a == b
     last = write_maps(tmp_path / "last.json", dict(list(predictions.items())[2:]), first_id=3)
-    with pytest.raises(DataError, match="have no photo in common"):
+    with pytest.raises(DataError, match="have no image in common"):
         api.report(part, last, gt=truth, out=tmp_path / "r2.html")
 
 
@@ -164,7 +164,7 @@ def test_the_command_says_where_the_report_is(tmp_path):
     shutil.rmtree(tmp_path / "photos")
     result = CliRunner().invoke(main, ["report", str(run), "--gt", str(truth), "--photos", "1"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("1 of 2 photos, 0.1 MB -> ")
+    assert result.stdout.startswith("1 of 2 images, 0.1 MB -> ")
     assert str(run / "report.html") in result.stdout
-    assert "warning: 1 photos are not where the run found them" in result.stderr
+    assert "warning: 1 images are not where the run found them" in result.stderr
     assert result.stderr.endswith("; name their folder with --images\n")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import draw_predictions, write_run
 
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import read_id_map
 from fuse.metrics.pq import match_segments
 from fuse.report.layers import (
@@ -18,7 +18,7 @@ from fuse.report.layers import (
     make_layer,
     make_panoptic_layer,
     make_scored_layers,
-    show_photo,
+    show_image,
 )
 from fuse.report.runs import open_runs
 
@@ -84,43 +84,43 @@ def test_a_segment_leaves_out_what_is_not_known():
 def test_all_layers_of_a_kept_run(kept, tmp_path):
     runs = open_runs(kept, read_panoptic_json(TRUTH))
     image_id = next(
-        i for i in runs[0].dataset.annotations if "coffee" in runs[0].dataset.photo_name(i)
+        i for i in runs[0].dataset.annotations if "coffee" in runs[0].dataset.image_name(i)
     )
-    photo = show_photo(image_id, *runs, TRUTH.parent / "images" / "coffee.jpg")
-    assert photo.size == (400, 600)
-    assert photo.jpeg.startswith(b"\xff\xd8")
-    assert list(photo.layers) == ["semantic", "instances", "fused", "truth", "second"]
-    for layer in photo.layers.values():
+    image = show_image(image_id, *runs, TRUTH.parent / "images" / "coffee.jpg")
+    assert image.size == (400, 600)
+    assert image.jpeg.startswith(b"\xff\xd8")
+    assert list(image.layers) == ["semantic", "instances", "fused", "truth", "second"]
+    for layer in image.layers.values():
         numbers = read_numbers(layer, tmp_path)
-        assert numbers.shape == photo.size
+        assert numbers.shape == image.size
         assert numbers.max() <= len(layer.segments)
     threshold = runs[0].kept.fusion.score_threshold
-    assert all(s.score >= threshold for s in photo.layers["instances"].segments)
-    assert sum(s.share for s in photo.layers["semantic"].segments) <= 1
+    assert all(s.score >= threshold for s in image.layers["instances"].segments)
+    assert sum(s.share for s in image.layers["semantic"].segments) <= 1
 
 
-def test_large_photos_are_shrunk(tmp_path):
+def test_large_images_are_shrunk(tmp_path):
     run = write_run(tmp_path, draw_predictions(["wide.jpg"], size=(100, 1300), block=40))
     (shown,) = open_runs([run], None)
-    photo = show_photo(1, shown, None, tmp_path / "photos" / "wide.jpg")
-    assert photo.size == (49, LONGEST_SIDE)
+    image = show_image(1, shown, None, tmp_path / "photos" / "wide.jpg")
+    assert image.size == (49, LONGEST_SIDE)
 
 
 @pytest.mark.parametrize(
     ("damage", "note"),
     [
-        (lambda photo: None, "name its folder with --images"),
-        (lambda photo: photo.write_bytes(b"no picture"), "not a picture"),
-        (lambda photo: photo.write_bytes(next(TRUTH.parent.glob("images/*")).read_bytes()), "size"),
+        (lambda image: None, "name its folder with --images"),
+        (lambda image: image.write_bytes(b"no picture"), "not a picture"),
+        (lambda image: image.write_bytes(next(TRUTH.parent.glob("images/*")).read_bytes()), "size"),
     ],
     ids=["moved", "damaged", "another"],
 )
-def test_a_photo_without_its_picture_says_why(tmp_path, damage, note):
+def test_a_image_without_its_picture_says_why(tmp_path, damage, note):
     run = write_run(tmp_path, draw_predictions(["a.jpg"]))
     (shown,) = open_runs([run], None)
     path = tmp_path / "photos" / "a.jpg"
     damage(path)
-    photo = show_photo(1, shown, None, None if "--images" in note else path)
-    assert photo.jpeg is None
-    assert note in photo.note
-    assert list(photo.layers) == ["fused"]
+    image = show_image(1, shown, None, None if "--images" in note else path)
+    assert image.jpeg is None
+    assert note in image.note
+    assert list(image.layers) == ["fused"]

@@ -1,4 +1,4 @@
-"""Runs opened for a report: which photos they share, and where these lie."""
+"""Runs opened for a report: which images they share, and where these lie."""
 
 import shutil
 
@@ -7,9 +7,9 @@ import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse.errors import DataError, LabelSpaceError
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import load_space
-from fuse.report.runs import find_photos, open_runs
+from fuse.report.runs import find_images, open_runs
 from fuse.types import PanopticPrediction, SegmentInfo
 
 NAMES = ("a.jpg", "b.jpg", "trip/c.jpg")
@@ -21,17 +21,17 @@ def run(tmp_path):
 
 
 def names_of(shown):
-    return [shown.dataset.photo_name(image_id) for image_id in shown.dataset.annotations]
+    return [shown.dataset.image_name(image_id) for image_id in shown.dataset.annotations]
 
 
-def test_without_truth_every_photo_is_shown(run):
+def test_without_truth_every_image_is_shown(run):
     (shown,) = open_runs([run], None)
     assert names_of(shown) == list(NAMES)
     assert shown.scorer is None
     assert shown.kept is None
 
 
-def test_with_truth_only_its_photos_and_by_its_ids(run, tmp_path):
+def test_with_truth_only_its_images_and_by_its_ids(run, tmp_path):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("b.jpg", "other.jpg", "c.jpg")))
     (shown,) = open_runs([run], read_panoptic_json(truth))
     assert shown.own_ids == {1: 2, 3: 3}
@@ -52,9 +52,9 @@ def test_where_no_name_is_known_ids_count(run, tmp_path):
     assert open_runs([run, second], None)[1].own_ids == {1: 1, 2: 2}
 
 
-def test_runs_without_a_common_photo(run, tmp_path):
+def test_runs_without_a_common_image(run, tmp_path):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("x.jpg",)), first_id=9)
-    with pytest.raises(DataError, match=r"run has no photo of .*truth\.json"):
+    with pytest.raises(DataError, match=r"run has no image of .*truth\.json"):
         open_runs([run], read_panoptic_json(truth))
 
 
@@ -70,36 +70,36 @@ def test_runs_of_different_classes_are_not_scored_side_by_side(tmp_path):
     assert len(open_runs([run, other], None)) == 2
 
 
-def test_two_photos_that_are_one_of_the_truth(tmp_path):
+def test_two_images_that_are_one_of_the_truth(tmp_path):
     run = write_run(tmp_path, draw_predictions(("day/a.jpg", "night/a.jpg")))
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("a.jpg",)))
-    with pytest.raises(DataError, match=r"day/a\.jpg and night/a\.jpg are both photo 1 of"):
+    with pytest.raises(DataError, match=r"day/a\.jpg and night/a\.jpg are both image 1 of"):
         open_runs([run], read_panoptic_json(truth))
 
 
-def test_photos_are_found_where_the_run_found_them(run, tmp_path):
+def test_images_are_found_where_the_run_found_them(run, tmp_path):
     run_file = open_runs([run], None)[0].run_file
-    found = find_photos([*NAMES, "gone.jpg"], [run_file], None)
+    found = find_images([*NAMES, "gone.jpg"], [run_file], None)
     assert found == {name: tmp_path / "photos" / name for name in NAMES}
 
 
-def test_photos_that_were_moved_are_found_by_images(run, tmp_path):
+def test_images_that_were_moved_are_found_by_images(run, tmp_path):
     run_file = open_runs([run], None)[0].run_file
     shutil.move(tmp_path / "photos", tmp_path / "moved")
-    assert find_photos(NAMES, [run_file], None) == {}
-    found = find_photos(NAMES, [run_file], tmp_path / "moved")
+    assert find_images(NAMES, [run_file], None) == {}
+    found = find_images(NAMES, [run_file], tmp_path / "moved")
     assert found == {name: tmp_path / "moved" / name for name in NAMES}
 
 
-def test_a_bare_name_is_taken_only_where_it_is_one_photo(run, tmp_path):
-    photos = tmp_path / "photos"
-    assert find_photos(["elsewhere/a.jpg"], [], photos) == {"elsewhere/a.jpg": photos / "a.jpg"}
-    shutil.copy(photos / "a.jpg", photos / "trip" / "a.jpg")
-    assert find_photos(["elsewhere/a.jpg"], [], photos) == {}
+def test_a_bare_name_is_taken_only_where_it_is_one_image(run, tmp_path):
+    images = tmp_path / "photos"
+    assert find_images(["elsewhere/a.jpg"], [], images) == {"elsewhere/a.jpg": images / "a.jpg"}
+    shutil.copy(images / "a.jpg", images / "trip" / "a.jpg")
+    assert find_images(["elsewhere/a.jpg"], [], images) == {}
 
 
-def test_photos_behind_a_url_are_found(run, tmp_path):
+def test_images_behind_a_url_are_found(run, tmp_path):
     inputs = [(tmp_path / "photos").as_uri()]
-    found = find_photos(NAMES, [{"settings": {"inputs": inputs}}], None)
+    found = find_images(NAMES, [{"settings": {"inputs": inputs}}], None)
     assert found.keys() == set(NAMES)
     assert found["trip/c.jpg"] == f"{inputs[0]}/trip/c.jpg"

@@ -1,4 +1,4 @@
-"""Figures of a report: they are those of fuse evaluate; which photos it chooses."""
+"""Figures of a report: they are those of fuse evaluate; which images it chooses."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
-from fuse.io.coco import read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.report.runs import open_runs
-from fuse.report.scores import RatedPhoto, choose_photos, rate_photos, summarize_run
+from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
 
 TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
 
 
 def rate(runs):
-    return rate_photos(runs, workers=1, on_photo=lambda: None)
+    return rate_images(runs, workers=1, on_image=lambda: None)
 
 
 def test_scores_are_those_of_evaluate(kept):
@@ -24,10 +24,10 @@ def test_scores_are_those_of_evaluate(kept):
     for place, path in enumerate(kept):
         expected = api.evaluate(TRUTH, path)
         assert summarize_run(place, rated, runs[place]).to_json() == expected.result.to_json()
-        by_id = {photo.image_id: photo for photo in expected.photos}
-        for photo in rated:
-            stats = by_id[photo.image_id].stats
-            assert photo.scores[place].stats.tp.sum() == stats.tp.sum()
+        by_id = {image.image_id: image for image in expected.images}
+        for image in rated:
+            stats = by_id[image.image_id].stats
+            assert image.scores[place].stats.tp.sum() == stats.tp.sum()
     counts = rated[0].to_json()["counts"]
     first = by_id_counts(rated[0].scores[0].stats)
     assert counts == first
@@ -55,21 +55,21 @@ def test_change_is_the_share_of_pixels_of_another_class(tmp_path):
     assert summarize_run(0, rated, open_runs([run], None)[0]) is None
 
 
-def photo(place, pq=None, changed=None):
-    return RatedPhoto(place, f"{place}.jpg", (None,), (pq,), changed, ())
+def image(place, pq=None, changed=None):
+    return RatedImage(place, f"{place}.jpg", (None,), (pq,), changed, ())
 
 
 @pytest.mark.parametrize(
     ("photos", "count", "expected"),
     [
-        ([photo(i, i / 10) for i in range(3)], 5, [0, 1, 2]),
-        ([photo(i, i / 10) for i in range(10)], 4, [0, 1, 8, 9]),
-        ([photo(i, i / 10, changed=i == 5) for i in range(10)], 3, [0, 5, 9]),
-        ([photo(i, changed=i / 10) for i in range(10)], 2, [8, 9]),
-        ([photo(i) for i in range(9)], 3, [0, 4, 8]),
-        ([photo(0, 0.5), photo(1), photo(2, 0.1)], 2, [0, 2]),
+        ([image(i, i / 10) for i in range(3)], 5, [0, 1, 2]),
+        ([image(i, i / 10) for i in range(10)], 4, [0, 1, 8, 9]),
+        ([image(i, i / 10, changed=i == 5) for i in range(10)], 3, [0, 5, 9]),
+        ([image(i, changed=i / 10) for i in range(10)], 2, [8, 9]),
+        ([image(i) for i in range(9)], 3, [0, 4, 8]),
+        ([image(0, 0.5), image(1), image(2, 0.1)], 2, [0, 2]),
     ],
     ids=["all", "worst and best", "and most changed", "most changed", "even", "scored"],
 )
-def test_which_photos_are_shown(photos, count, expected):
-    assert [p.image_id for p in choose_photos(photos, count)] == expected
+def test_which_images_are_shown(images, count, expected):
+    assert [p.image_id for p in choose_images(images, count)] == expected

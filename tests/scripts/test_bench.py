@@ -37,15 +37,15 @@ def test_peers_fuse_to_the_same_map(bench: ModuleType, seed: int) -> None:
 
 def test_peers_write_read_and_score_alike(bench: ModuleType, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    photos = [bench.scenes.generate_scene(rng, (120, 160), 9) for _ in range(2)]
+    images = [bench.scenes.generate_scene(rng, (120, 160), 9) for _ in range(2)]
     for row in bench.png_rows(
-        "any", photos, tmp_path / "png"
+        "any", images, tmp_path / "png"
     ):  # each reads what the one before wrote
         answers = {name: [task() for task in tasks] for name, tasks in row.contenders.items()}
     for maps in answers.values():
-        for photo, panoptic_map in zip(photos, maps, strict=True):
-            assert (panoptic_map == photo.fused.panoptic_map).all()
-    pq, ap = bench.scoring_rows("any", photos, tmp_path / "pairs")
+        for image, panoptic_map in zip(images, maps, strict=True):
+            assert (panoptic_map == image.fused.panoptic_map).all()
+    pq, ap = bench.scoring_rows("any", images, tmp_path / "pairs")
     ours, hotcoco, torchmetrics = (
         pq.contenders[name][0]() for name in ("fuse", "hotcoco", "torchmetrics, PIL")
     )
@@ -67,8 +67,8 @@ def test_memory_is_measured_of_fusing_and_of_scoring(
 ) -> None:
     size = (480, 640)
     for name in ("small", "large"):
-        photo = bench.scenes.generate_scene(np.random.default_rng(1), size, 9)
-        bench.save_pairs(tmp_path / name, bench.make_pairs([photo])[:1])
+        image = bench.scenes.generate_scene(np.random.default_rng(1), size, 9)
+        bench.save_pairs(tmp_path / name, bench.make_pairs([image])[:1])
     for work, contenders in bench.MEMORY_WORKS.items():
         for name in contenders:
             bench.print_memory(work, name, tmp_path, size)

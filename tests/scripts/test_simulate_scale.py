@@ -47,7 +47,7 @@ def test_the_slowest_part_sets_the_pace(
 
 
 def test_calls_cost_the_driver_each(script: ModuleType) -> None:
-    outcome = script.simulate(costs(script, call=1.0), 3200, 10)  # 32 photos a call
+    outcome = script.simulate(costs(script, call=1.0), 3200, 10)  # 32 images a call
     assert outcome.busy["driver"] == 100.0
     assert outcome.seconds > 100.0
 
@@ -56,8 +56,8 @@ def test_it_runs_on_a_finished_run(tmp_path: Path) -> None:
     from fuse import api
 
     run = tmp_path / "run"
-    photo = SCRIPTS.parent / "examples" / "images" / "rocket.jpg"
-    api.run([str(photo)], run, device="cpu")
+    image = SCRIPTS.parent / "examples" / "images" / "rocket.jpg"
+    api.run([str(image)], run, device="cpu")
     command = [sys.executable, SCRIPTS / "simulate_scale.py", run, "--photos", "5000"]
     command += ["--seconds", "0.2", "--files", "5000"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

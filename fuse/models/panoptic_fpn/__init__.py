@@ -6,7 +6,7 @@ the checkpoints that detectron2 publishes, without detectron2.
     checkpoint.py   a published or own checkpoint -> tensors by our names
     net.py          the layers
     boxes.py        anchors, proposals, detections, pooling of regions
-    images.py       photo -> input of the net, answer of the net -> pixels of the photo
+    images.py       image -> input of the net, answer of the net -> pixels of the image
     shared_net.py   a net on a device, for one branch or both
     adapters.py     the semantic and the instance model
 """

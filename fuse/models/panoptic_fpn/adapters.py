@@ -1,7 +1,7 @@
 """Panoptic FPN as a semantic model and as an instance model.
 
 Each works alone. Where both name the same weights, device and sizes they stand on one net, and
-its backbone runs once per photo.
+its backbone runs once per image.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from fuse.models import runtime
-from fuse.models.dense import crop_padding
+from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.panoptic_fpn.boxes import STRIDES
 from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
 from fuse.models.panoptic_fpn.images import label_pixels
 from fuse.models.panoptic_fpn.net import BUILDERS, PanopticFpnNet
 from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, THING_IDS, share_net
-from fuse.models.sources import NeededWeights
-from fuse.types import Instances, Photo, SemanticLogits, SemanticPrediction
+from fuse.models.weights.sources import NeededWeights
+from fuse.types import Instances, NamedImage, SemanticLogits, SemanticPrediction
 
 MIN_SIZE = 800  # pixels of the short side in the input
 MAX_SIZE = 1333  # pixels that the long side may not exceed
@@ -34,10 +34,10 @@ class PanopticFpnSemantic:
         weights: a checkpoint that detectron2 publishes by name (``panoptic_fpn_R_50_3x``;
             downloaded to TORCH_HOME), or a file of detectron2's keys.
         exact: answer with finished label maps, upsampled in two steps as detectron2 does: to
-            the input, then to the photo. Otherwise the answer is logits at stride 4, from which
+            the input, then to the image. Otherwise the answer is logits at stride 4, from which
             the label map is made in one step; it differs in few pixels along borders, and
             classes can still be mapped to another label space before the argmax.
-        min_size, max_size: the photo's short side becomes min_size pixels unless its long side
+        min_size, max_size: the image's short side becomes min_size pixels unless its long side
             would exceed max_size.
         precision: see `runtime.autocast`.
 
@@ -61,19 +61,21 @@ class PanopticFpnSemantic:
         self._exact = exact
         self.net = self._net.net
         self.label_space = SPACE
-        self.class_ids = STUFF_IDS
+        self.category_ids = STUFF_IDS
         self.weights_hash = self._net.weights_hash
 
-    def predict(self, photos: Sequence[Photo]) -> list[SemanticLogits | SemanticPrediction]:
-        """The answer to each photo."""
-        self._net.start_batch(photos)
-        return runtime.predict_by_size(photos, self._predict_same_size)
+    def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits | SemanticPrediction]:
+        """The answer to each image."""
+        self._net.start_batch(images)
+        return runtime.predict_by_size(images, self._predict_same_size)
 
-    def _predict_same_size(self, photos: list[Photo]) -> list[SemanticLogits | SemanticPrediction]:
-        size = photos[0].size
+    def _predict_same_size(
+        self, images: list[NamedImage]
+    ) -> list[SemanticLogits | SemanticPrediction]:
+        size = images[0].size
         resized = self._net.resized_size(size)
         with torch.inference_mode():
-            logits = self._net.predict_stuff(self._net.extract_features(photos))
+            logits = self._net.predict_stuff(self._net.extract_features(images))
             if self._exact:
                 labels = [label_pixels(one, resized, size).cpu().numpy() for one in logits]
                 return [SemanticPrediction(STUFF_IDS[label_map]) for label_map in labels]
@@ -85,7 +87,7 @@ class PanopticFpnSemantic:
 class PanopticFpnInstances:
     """The instance branch, a Mask R-CNN for COCO's 80 things.
 
-    Its masks are pasted into the photo by detectron2's rule, so they leave as RLE.
+    Its masks are pasted into the image by detectron2's rule, so they leave as RLE.
 
     Args:
         device: ``cpu``, ``cuda:0``, ...
@@ -112,16 +114,16 @@ class PanopticFpnInstances:
         self.label_space = SPACE
         self.weights_hash = self._net.weights_hash
 
-    def predict(self, photos: Sequence[Photo], *, score_floor: float) -> list[Instances]:
-        """The instances of each photo, best score first; at most 100, all above 0.05."""
-        self._net.start_batch(photos)
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
+        """The instances of each image, best score first; at most 100, all above 0.05."""
+        self._net.start_batch(images)
 
-        def predict_same_size(same_size: list[Photo]) -> list[Instances]:
+        def predict_same_size(same_size: list[NamedImage]) -> list[Instances]:
             with torch.inference_mode():
                 features = self._net.extract_features(same_size)
-                return self._net.find_things(features, same_size[0].size, score_floor)
+                return self._net.find_things(features, same_size[0].size, score_threshold)
 
-        return runtime.predict_by_size(photos, predict_same_size)
+        return runtime.predict_by_size(images, predict_same_size)
 
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:

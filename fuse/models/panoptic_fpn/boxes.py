@@ -1,4 +1,4 @@
-"""Anchors, proposals, detections and pooling of regions, for one photo at a time.
+"""Anchors, proposals, detections and pooling of regions, for one image at a time.
 
 The rules and numbers are those of detectron2 (modeling/anchor_generator.py, box_regression.py,
 proposal_generator/proposal_utils.py, roi_heads/fast_rcnn.py and poolers.py, and the defaults in
@@ -28,7 +28,7 @@ PROPOSALS = 1000  # kept per level before suppression, and of all levels after i
 PROPOSAL_OVERLAP = 0.7  # IoU above which the lower score is suppressed, per level
 SCORE_THRESHOLD = 0.05  # detections must exceed it
 DETECTION_OVERLAP = 0.5  # as above, per class
-DETECTIONS = 100  # kept per photo
+DETECTIONS = 100  # kept per image
 
 CANONICAL_SIDE = 224  # a box of so many pixels pools from the canonical level (FPN, equation 1)
 CANONICAL_LEVEL = 2  # counted from stride 4, so stride 16
@@ -87,16 +87,16 @@ def select_proposals(
     anchors: Sequence[Tensor],
     size: Sequence[int],
 ) -> Tensor:
-    """The best proposals of one photo.
+    """The best proposals of one image.
 
     Args:
         logits: (A,) per level, how likely an object is there.
         deltas: (A, 4) per level.
         anchors: (A, 4) per level.
-        size: (height, width) of the photo in the input.
+        size: (height, width) of the image in the input.
 
     Returns:
-        boxes (P, 4) inside the photo, P <= 1000, best first.
+        boxes (P, 4) inside the image, P <= 1000, best first.
     """
     found, scores, levels = [], [], []
     for level, (level_logits, level_deltas, level_anchors) in enumerate(
@@ -116,24 +116,24 @@ def select_proposals(
 
 
 def select_detections(
-    probs: Tensor, boxes: Tensor, size: Sequence[int], score_floor: float
+    probs: Tensor, boxes: Tensor, size: Sequence[int], score_threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The detections of one photo.
+    """The detections of one image.
 
     Args:
         probs: (P, K + 1), softmax over the classes, none of them last.
         boxes: (P, K, 4), a box per proposal and class.
-        size: (height, width) of the photo in the input.
-        score_floor: detections below it are not wanted. The others stay the same, since
+        size: (height, width) of the image in the input.
+        score_threshold: detections below it are not wanted. The others stay the same, since
             suppression goes from high scores to low.
 
     Returns:
-        boxes (D, 4) inside the photo, scores (D,), class indices (D,); D <= 100, best first.
+        boxes (D, 4) inside the image, scores (D,), class indices (D,); D <= 100, best first.
     """
     finite = boxes.isfinite().all(dim=(1, 2)) & probs.isfinite().all(dim=1)
     boxes = ops.clip_boxes_to_image(boxes[finite], (size[0], size[1]))
     scores = probs[finite, :-1]
-    wanted = (scores > SCORE_THRESHOLD) & (scores >= score_floor)
+    wanted = (scores > SCORE_THRESHOLD) & (scores >= score_threshold)
     proposal, class_index = wanted.nonzero(as_tuple=True)
     boxes, scores = boxes[proposal, class_index], scores[wanted]
     kept = ops.batched_nms(boxes, scores, class_index, DETECTION_OVERLAP)[:DETECTIONS]
@@ -169,7 +169,7 @@ def pool_regions(features: Sequence[Tensor], boxes: Tensor, cells: int) -> Tenso
     """Features inside each box, from the level that fits the box (ROIAlignV2).
 
     Args:
-        features: one photo's float32 levels (C, h, w), stride 4 first; more than 4 are left.
+        features: one image's float32 levels (C, h, w), stride 4 first; more than 4 are left.
         boxes: (N, 4).
         cells: per side of the answer.
 

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from fuse.errors import ModelError, ModelNotFoundError, suggest
-from fuse.models.fetching import fetch_weights
-from fuse.models.sources import NeededWeights, describe_url, read_catalog
-from fuse.models.weights import check_file, read_weights
+from fuse.models.weights.fetching import fetch_weights
+from fuse.models.weights.hashes import check_file, read_weights
+from fuse.models.weights.sources import NeededWeights, describe_url, read_catalog
 
 # The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic
 # Segmentation Baselines; the six digits of a file's name are the start of its MD5.

@@ -1,4 +1,4 @@
-"""Between the pixels of a photo and the net: resizing in, label maps and masks out.
+"""Between the pixels of an image and the net: resizing in, label maps and masks out.
 
 As in detectron2: ResizeShortestEdge (data/transforms), ImageList and sem_seg_postprocess
 (modeling/postprocessing.py), paste_masks_in_image (layers/mask_ops.py).
@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, resize, to_pil_image
 
 from fuse.ops.rle import encode_crop
-from fuse.types import Float32Array, Photo, RleMasks
+from fuse.types import Float32Array, NamedImage, RleMasks
 
 DIVISOR = 32  # both sides of the input are multiples of it
 SEMANTIC_STRIDE = 4  # of the semantic head's answer
@@ -25,7 +25,7 @@ ROWS = 64  # of a label map made at a time, so that few pixels have all classes 
 
 
 def resized_size(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
-    """(height, width) of a photo in the input: the short side min_size, the long at most max_size.
+    """(height, width) of an image in the input: the short side min_size, the long at most max_size.
 
     >>> resized_size((480, 640), 800, 1333), resized_size((1024, 2048), 800, 1333)
     ((800, 1067), (667, 1333))
@@ -39,14 +39,14 @@ def resized_size(size: tuple[int, int], min_size: int, max_size: int) -> tuple[i
 
 
 def prepare_images(
-    photos: Sequence[Photo], resized: tuple[int, int], mean: Tensor, std: Tensor
+    images: Sequence[NamedImage], resized: tuple[int, int], mean: Tensor, std: Tensor
 ) -> Tensor:
-    """Photos of one size as a batch float32 (N, 3, H, W) on the device of mean and std.
+    """Images of one size as a batch float32 (N, 3, H, W) on the device of mean and std.
 
     Channels are blue, green, red; padding at the right and bottom is 0 after normalisation.
 
     Args:
-        photos: of one size.
+        images: of one size.
         resized: (height, width) of them in the batch.
         mean: (3, 1, 1), per channel in 0..255.
         std: as mean.
@@ -54,24 +54,24 @@ def prepare_images(
     # PIL's bilinear shrinking averages over all pixels and rounds to bytes; torch's and OpenCV's
     # differ from it by up to several levels.
     shrunk = [
-        np.array(resize(to_pil_image(photo.image), list(resized), InterpolationMode.BILINEAR))
-        for photo in photos
+        np.array(resize(to_pil_image(image.pixels), list(resized), InterpolationMode.BILINEAR))
+        for image in images
     ]
-    images = torch.from_numpy(np.stack(shrunk)).to(mean.device).permute(0, 3, 1, 2).flip(1)
+    batch = torch.from_numpy(np.stack(shrunk)).to(mean.device).permute(0, 3, 1, 2).flip(1)
     bottom, right = -resized[0] % DIVISOR, -resized[1] % DIVISOR
-    return F.pad((images.float() - mean) / std, (0, right, 0, bottom))
+    return F.pad((batch.float() - mean) / std, (0, right, 0, bottom))
 
 
 def label_pixels(logits: Tensor, resized: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """int64 (H, W), the class index of each pixel of a photo, by bilinear upsampling in two steps.
+    """int64 (H, W), the class index of each pixel of an image, by bilinear upsampling in two steps.
 
     Logits are upsampled by 4 to the input, the padding is cut off, and the rest is resized to the
-    photo. As one matrix per axis this needs no array of all classes at the input's size.
+    image. As one matrix per axis this needs no array of all classes at the input's size.
 
     Args:
         logits: float32 (C, h, w) at stride 4 of the padded input.
-        resized: (height, width) of the photo in the input.
-        size: of the photo.
+        resized: (height, width) of the image in the input.
+        size: of the image.
     """
     rows, columns = (
         _upsampling(cells, resized[axis], size[axis]).to(logits)
@@ -92,15 +92,15 @@ def _upsampling(cells: int, resized: int, pixels: int) -> Tensor:
 
 
 def paste_masks(probs: Float32Array, boxes: Float32Array, size: tuple[int, int]) -> RleMasks:
-    """Soft masks inside their boxes as masks over the photo.
+    """Soft masks inside their boxes as masks over the image.
 
     A pixel reads the soft mask, bilinear, at its centre; outside the mask is 0. Boxes keep their
     fractions of a pixel here, which they lose in torchvision's rule.
 
     Args:
         probs: (N, m, m) in 0..1.
-        boxes: (N, 4), xyxy in the photo, inside it and with an area.
-        size: (height, width) of the photo.
+        boxes: (N, 4), xyxy in the image, inside it and with an area.
+        size: (height, width) of the image.
     """
     rles = []
     for soft, (x1, y1, x2, y2) in zip(probs, boxes.astype(np.float64), strict=True):

@@ -18,9 +18,9 @@ from fuse.models.panoptic_fpn import boxes as box_rules
 from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
 from fuse.models.panoptic_fpn.net import BOX_CELLS, BUILDERS, MASK_CELLS, PanopticFpnNet
-from fuse.models.tiny import fold_batch_norm
-from fuse.models.weights import check_file, hash_files, load_state
-from fuse.types import Instances, Photo
+from fuse.models.weights.hashes import check_file, hash_files, load_state
+from fuse.models.weights.tiny import fold_batch_norm
+from fuse.types import Instances, NamedImage
 
 SPACE = load_space("coco_panoptic")
 # detectron2 numbers both kinds in the order of COCO's ids (data/datasets/builtin_meta.py).
@@ -32,13 +32,13 @@ class _KeptFeatures(threading.local):
     """Features that a thread has made for one branch and not yet given to the other.
 
     Attributes:
-        batch: ids of the batch's photos.
-        of_size: by the ids of photos of one size, these photos and their features.
+        batch: ids of the batch's images.
+        of_size: by the ids of images of one size, these images and their features.
     """
 
     def __init__(self) -> None:
         self.batch: tuple[int, ...] = ()
-        self.of_size: dict[tuple[int, ...], tuple[list[Photo], list[Tensor]]] = {}
+        self.of_size: dict[tuple[int, ...], tuple[list[NamedImage], list[Tensor]]] = {}
 
 
 class SharedNet:
@@ -73,31 +73,31 @@ class SharedNet:
         self._kept = _KeptFeatures()
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of a photo of that size in the input."""
+        """(height, width) of an image of that size in the input."""
         return resized_size(size, *self._sizes)
 
-    def start_batch(self, photos: Sequence[Photo]) -> None:
+    def start_batch(self, images: Sequence[NamedImage]) -> None:
         """Drop what is kept of another batch than this."""
-        batch = tuple(id(photo) for photo in photos)
+        batch = tuple(id(image) for image in images)
         if batch != self._kept.batch:
             self._kept.batch = batch
             self._kept.of_size.clear()
 
-    def extract_features(self, photos: list[Photo]) -> list[Tensor]:
-        """Levels float32 (N, 256, h, w) of strides 4 to 64 for photos of one size."""
-        # Nothing else can have these ids: the photos are kept with their features.
-        key = tuple(id(photo) for photo in photos)
+    def extract_features(self, images: list[NamedImage]) -> list[Tensor]:
+        """Levels float32 (N, 256, h, w) of strides 4 to 64 for images of one size."""
+        # Nothing else can have these ids: the images are kept with their features.
+        key = tuple(id(image) for image in images)
         if key in self._kept.of_size:
             return self._kept.of_size.pop(key)[1]
-        images = prepare_images(
-            photos,
-            self.resized_size(photos[0].size),
+        batch = prepare_images(
+            images,
+            self.resized_size(images[0].size),
             self.net.pixel_mean,
             self.net.pixel_std,
         )
-        features = self.net.extract_features(images.contiguous(memory_format=torch.channels_last))
+        features = self.net.extract_features(batch.contiguous(memory_format=torch.channels_last))
         if self.is_shared:
-            self._kept.of_size[key] = (photos, features)
+            self._kept.of_size[key] = (images, features)
         return features
 
     def predict_stuff(self, features: list[Tensor]) -> Tensor:
@@ -106,9 +106,9 @@ class SharedNet:
         return logits
 
     def find_things(
-        self, features: list[Tensor], size: tuple[int, int], score_floor: float
+        self, features: list[Tensor], size: tuple[int, int], score_threshold: float
     ) -> list[Instances]:
-        """The instances of each photo; size is that of the photos."""
+        """The instances of each image; size is that of the images."""
         resized = self.resized_size(size)
         logits, deltas = self.net.propose(features)
         anchors = [
@@ -124,7 +124,7 @@ class SharedNet:
                 resized,
             )
             levels = [level[index] for level in features]
-            found.append(self._detect(levels, proposals, resized, size, score_floor))
+            found.append(self._detect(levels, proposals, resized, size, score_threshold))
         return found
 
     def _detect(
@@ -133,21 +133,21 @@ class SharedNet:
         proposals: Tensor,
         resized: tuple[int, int],
         size: tuple[int, int],
-        score_floor: float,
+        score_threshold: float,
     ) -> Instances:
-        """The instances of one photo among its proposals (P, 4)."""
+        """The instances of one image among its proposals (P, 4)."""
         regions = box_rules.pool_regions(levels, proposals, BOX_CELLS)
         class_logits, deltas = self.net.classify(regions)
         boxes, scores, class_index = box_rules.select_detections(
             class_logits.softmax(dim=1),
             box_rules.decode_boxes(deltas, proposals, box_rules.DELTA_WEIGHTS),
             resized,
-            score_floor,
+            score_threshold,
         )
         probs = self._mask(levels, boxes, class_index)
-        in_photo = box_rules.rescale_boxes(boxes, resized, size)
-        kept = box_rules.has_area(in_photo)
-        found = in_photo[kept].cpu().numpy()
+        in_image = box_rules.rescale_boxes(boxes, resized, size)
+        kept = box_rules.has_area(in_image)
+        found = in_image[kept].cpu().numpy()
         return Instances(
             boxes=found,
             scores=scores[kept].double().cpu().numpy(),

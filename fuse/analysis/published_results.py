@@ -1,0 +1,75 @@
+"""Published PQ to hold a figure against, by label space."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fuse.labels.spaces import is_shipped
+from fuse.types import LabelSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A published result on the validation images of a dataset.
+
+    Attributes:
+        name: of the method.
+        source: where it was published.
+        pq: of all classes in 0..1, and so the next two; None where they are not given.
+        things: of things.
+        stuff: of stuff.
+    """
+
+    name: str
+    source: str
+    pq: float
+    things: float | None = None
+    stuff: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+_FIRST_PAPER = "Kirillov et al., Panoptic Segmentation, CVPR 2019"
+_FPN_PAPER = "Kirillov et al., Panoptic FPN, CVPR 2019"
+_ZOO = "detectron2 model zoo"
+
+ANCHORS: dict[str, tuple[Anchor, ...]] = {
+    "coco_panoptic": (
+        Anchor("two people", _FIRST_PAPER, 0.535, 0.578, 0.471),
+        Anchor("two R50-FPN nets fused", _FPN_PAPER, 0.392, 0.466, 0.279),
+        Anchor("Panoptic FPN R50", _FPN_PAPER, 0.390),
+        Anchor("Panoptic FPN R101", _FPN_PAPER, 0.403),
+        Anchor("Panoptic FPN R50 3x", _ZOO, 0.415),
+        Anchor("Panoptic FPN R101 3x", _ZOO, 0.430),
+        Anchor("UPSNet R50", "Xiong et al., CVPR 2019", 0.425),
+        Anchor("EoMT-g", "Kerssies et al., CVPR 2025", 0.592),
+    ),
+    "cityscapes": (
+        Anchor("two people", _FIRST_PAPER, 0.697, 0.674, 0.713),
+        Anchor("two best nets fused", _FIRST_PAPER, 0.612),
+        Anchor("two R50-FPN nets fused", _FPN_PAPER, 0.577),
+        Anchor("Panoptic FPN R101", _FPN_PAPER, 0.581),
+        Anchor("Seamless", "Porzi et al., CVPR 2019", 0.598),
+    ),
+    "ade20k_panoptic": (
+        Anchor("two people", _FIRST_PAPER, 0.671, 0.659, 0.703),
+        Anchor("two best nets fused", _FIRST_PAPER, 0.356),
+    ),
+    "vistas_v1": (
+        Anchor("two people", _FIRST_PAPER, 0.575, 0.534, 0.626),
+        Anchor("two best nets fused", _FIRST_PAPER, 0.383),
+    ),
+}
+
+
+def find_anchors(space: LabelSpace) -> tuple[Anchor, ...]:
+    """What was published in a label space; nothing in most.
+
+    >>> from fuse.labels import load_space
+    >>> find_anchors(load_space("cityscapes"))[0].pq
+    0.697
+    """
+    return ANCHORS.get(space.name, ()) if is_shipped(space) else ()

@@ -1,0 +1,128 @@
+"""What a person sees of a long job: how far it is, and that it was asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+SECONDS_PER_LINE = 30
+
+
+@contextmanager
+def stop_flag() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that work ends between two images.
+
+    The second one acts as ever. Job schedulers send SIGTERM some time before they kill.
+    """
+    asked: list[int] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        asked.append(number)
+        restore()
+        print("stopping after this image; once more stops at once", file=sys.stderr)
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    previous = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        restore()
+
+
+@contextmanager
+def image_progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields a function to call after each image with how many there are, and failed so far.
+
+    On a terminal it moves a bar with images/s and the time left; in a log it writes a line
+    every half minute.
+    """
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images, {task.fields[rate]}, {task.fields[failed]} failed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None, rate="-/s", failed=0)
+        last_line = time.monotonic()
+
+        def on_progress(total: int, failed: int) -> None:
+            nonlocal last_line
+            task = progress.tasks[bar]
+            rate = f"{task.speed:.1f}/s" if task.speed else "-/s"
+            progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
+            if not console.is_terminal and time.monotonic() - last_line > SECONDS_PER_LINE:
+                last_line = time.monotonic()
+                line = f"{task.completed:.0f} of {total} images, {rate}, {failed} failed"
+                print(line, file=sys.stderr)
+
+        yield on_progress
+
+
+@contextmanager
+def count_progress() -> Iterator[Callable[[int, int], None]]:
+    """`image_progress` for jobs that tell how many images are done, of how many."""
+    with image_progress() as on_progress:
+        yield lambda _done, total: on_progress(total, 0)
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yields a function to call with a file's name, its bytes there and its bytes in all.
+
+    On a terminal it moves a bar for each file; in a log it writes as `log_download` does.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bars: dict[str, TaskID] = {}
+        log = log_download()
+
+        def on_progress(name: str, there: int, total: int) -> None:
+            if not console.is_terminal:
+                log(name, there, total)
+                return
+            if name not in bars:
+                bars[name] = progress.add_task(name)
+            progress.update(bars[name], completed=there, total=total)
+
+        yield on_progress
+
+
+def log_download() -> Callable[[str, int, int], None]:
+    """A function to call as that of `download_progress`; writes a line now and each half minute."""
+    last_line = dict[str, float]()
+
+    def on_progress(name: str, there: int, total: int) -> None:
+        now = time.monotonic()
+        if now - last_line.get(name, 0) > SECONDS_PER_LINE or there == total:
+            last_line[name] = now
+            print(f"fetching {name}: {there / 1e6:.0f} of {total / 1e6:.0f} MB", file=sys.stderr)
+
+    return on_progress

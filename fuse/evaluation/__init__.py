@@ -1,0 +1,1 @@
+"""PQ of files: read both, count pairs once, match, check."""

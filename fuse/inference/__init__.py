@@ -1,0 +1,1 @@
+"""Two nets and a rule, as a preset names them."""

@@ -1,0 +1,268 @@
+"""What other tools predicted: COCO result files of instances and stuff, folders of label PNGs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from fuse.errors import CocoFormatError
+from fuse.io.coco.categories import CategoryRecord, Flag
+from fuse.io.coco.panoptic import ImageId
+from fuse.io.json_files import read_json
+from fuse.io.label_png import read_labels
+from fuse.io.names import leads_out
+from fuse.ops.rle import count_rle_pixels
+from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
+
+REACH = 10  # image sizes that a polygon may reach over the border
+
+
+class RleRecord(msgspec.Struct, frozen=True, gc=False):
+    """COCO's run-length form: counts as compressed text or as plain numbers."""
+
+    size: tuple[int, int]
+    counts: str | tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+
+
+class ResultRecord(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a COCO result file.
+
+    Attributes:
+        image_id: of the image.
+        category_id: in the label space of the file.
+        segmentation: a `Shape`; it stays a view of the file until it is asked for, so a file
+            with millions of masks takes little memory.
+        score: of an instance, 0..1.
+        bbox: xywh of an instance, a view as well; not used, but checked.
+        iscrowd: only in ground truth.
+    """
+
+    image_id: ImageId
+    category_id: int
+    segmentation: msgspec.Raw
+    score: float | None = None
+    bbox: msgspec.Raw = msgspec.Raw(b"null")
+    iscrowd: Flag = 0
+
+
+Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
+Side = Annotated[float, msgspec.Meta(ge=0)]
+SHAPE_DECODER: msgspec.json.Decoder[Shape] = msgspec.json.Decoder(Shape)
+BBOX_DECODER = msgspec.json.Decoder(tuple[float, float, Side, Side] | None)
+
+
+class _AnnotationsFile(msgspec.Struct, frozen=True):
+    annotations: tuple[ResultRecord, ...]
+    categories: tuple[CategoryRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultsFile:
+    """A COCO result file: instances with scores, or stuff with one mask per category.
+
+    Attributes:
+        path: the JSON, for messages.
+        space: what its category ids belong to.
+        entries: (place in the file, entry) of each image, in the order of the file.
+    """
+
+    path: Path
+    space: LabelSpace
+    entries: dict[ImageId, list[tuple[int, ResultRecord]]]
+
+    def load_instances(
+        self, image_id: ImageId, size: tuple[int, int], *, score_threshold: float = 0.0
+    ) -> Instances:
+        """The instances of an image of (height, width), boxes drawn around their masks.
+
+        Those that score less than the threshold are left out, and their masks not looked at.
+
+        Raises:
+            CocoFormatError: a score, category or mask is wrong; the message names the entry.
+        """
+        found = []
+        for place, entry in self.entries.get(image_id, []):
+            if entry.score is None or not 0 <= entry.score <= 1:
+                self._refuse(place, f"score {entry.score} must lie in 0..1")
+            if entry.score >= score_threshold:
+                found.append((entry.score, entry.category_id, self._encode(place, entry, size)))
+        rles = [rle for _, _, rle in found]
+        boxes = np.reshape(coco_mask.toBbox(rles) if rles else (), (-1, 4)).astype(np.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        return Instances(
+            boxes=boxes,
+            scores=np.array([score for score, _, _ in found], dtype=np.float64),
+            category_ids=np.array([category_id for _, category_id, _ in found], dtype=np.int32),
+            masks=RleMasks(tuple(rles)),
+            size=size,
+        )
+
+    def load_masks(
+        self, image_id: ImageId, size: tuple[int, int], *, isthing: bool
+    ) -> tuple[list[int], RleMasks]:
+        """Category ids and masks of an image's things or stuff in the order of the file.
+
+        Crowds are left out.
+
+        Raises:
+            CocoFormatError: a category or mask is wrong; the message names the entry.
+        """
+        category_ids: list[int] = []
+        rles: list[dict[str, Any]] = []
+        for place, entry in self.entries.get(image_id, []):
+            if not entry.iscrowd and self._find_category(place, entry).isthing == isthing:
+                category_ids.append(entry.category_id)
+                rles.append(self._encode(place, entry, size))
+        return category_ids, RleMasks(tuple(rles))
+
+    def load_semantic(
+        self, image_id: ImageId, file_name: str, size: tuple[int, int]
+    ) -> SemanticPrediction:
+        """The label map of an image of (height, width); where masks overlap, the first counts.
+
+        Raises:
+            CocoFormatError: a category or mask is wrong; the message names the entry.
+        """
+        label_map = np.zeros(size, dtype=np.int32)
+        for place, entry in self.entries.get(image_id, []):
+            mask = coco_mask.decode(self._encode(place, entry, size))
+            label_map[(mask > 0) & (label_map == 0)] = entry.category_id
+        return SemanticPrediction(label_map)
+
+    def _find_category(self, place: int, entry: ResultRecord) -> Category:
+        if entry.category_id not in self.space.by_id:
+            self._refuse(place, f"category_id {entry.category_id} is not in {self.space.name}")
+        return self.space.by_id[entry.category_id]
+
+    def _encode(self, place: int, entry: ResultRecord, size: tuple[int, int]) -> dict[str, Any]:
+        """The mask of an entry as compressed RLE."""
+        self._find_category(place, entry)
+        try:
+            BBOX_DECODER.decode(entry.bbox)
+        except msgspec.DecodeError as err:
+            self._refuse(place, f"bbox: {err}", err)
+        try:
+            return encode_shape(SHAPE_DECODER.decode(entry.segmentation), size)
+        except (msgspec.DecodeError, ValueError) as err:
+            self._refuse(place, f"segmentation: {err}", err)
+
+    def _refuse(self, place: int, reason: str, cause: Exception | None = None) -> NoReturn:
+        raise CocoFormatError(f"{self.path}, entry {place}: {reason}") from cause
+
+
+def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
+    """An RLE or polygons over an image of (height, width) as compressed RLE.
+
+    Raises:
+        ValueError: the RLE is of another size, cut short, or has more pixels than the image;
+            or a polygon has fewer than three points, or one far outside.
+    """
+    height, width = size
+    if isinstance(shape, RleRecord):
+        if shape.size != size:
+            raise ValueError(f"the RLE has size {shape.size}, the image {size}")
+        if isinstance(shape.counts, str):
+            counts = shape.counts.encode()
+            # Of a code that ends early some scorers never find the end.
+            if count_rle_pixels(counts, size) != height * width:
+                raise ValueError("the RLE is cut short")
+            return {"size": list(size), "counts": counts}
+        if sum(shape.counts) != height * width:
+            raise ValueError(f"the counts describe {sum(shape.counts)} pixels of {size}")
+        plain = {"size": list(size), "counts": list(shape.counts)}
+        return dict(coco_mask.frPyObjects(plain, height, width))
+    if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
+        raise ValueError("a polygon needs x, y of at least three points")
+    # pycocotools walks along the sides pixel by pixel: a far point would take all memory.
+    reach = REACH * max(size)
+    if any(abs(number) > reach for polygon in shape for number in polygon):
+        raise ValueError(f"a polygon has a point more than {reach} pixels away")
+    polygons = [list(polygon) for polygon in shape]
+    return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+
+
+def read_results(path: Path, space: LabelSpace) -> ResultsFile:
+    """Read a COCO result file: a list of entries, or an object with ``annotations``.
+
+    Args:
+        path: the JSON.
+        space: what its category ids belong to; categories that the file lists must be its own.
+
+    Raises:
+        CocoFormatError: the file is missing, of other categories, or an entry is wrong; the
+            message names its field.
+    """
+    content = read_json(path, tuple[ResultRecord, ...] | _AnnotationsFile, "COCO result file")
+    records = content
+    if isinstance(content, _AnnotationsFile):
+        records = content.annotations
+        _check_categories(path, content.categories, {r.category_id for r in records}, space)
+    entries: dict[ImageId, list[tuple[int, ResultRecord]]] = defaultdict(list)
+    for place, entry in enumerate(records):
+        entries[entry.image_id].append((place, entry))
+    return ResultsFile(path, space, dict(entries))
+
+
+def _check_categories(
+    path: Path, listed: Sequence[CategoryRecord], used_ids: Set[int], space: LabelSpace
+) -> None:
+    """Refuse a file that means something else by an id than the label space does."""
+    for category in listed:
+        known = space.by_id.get(category.category_id)
+        if category.category_id in used_ids and known and known.name != category.name:
+            raise CocoFormatError(
+                f"{path}: category_id {category.category_id} is {category.name!r} there and "
+                f"{known.name!r} in {space.name}; give a file of the categories of {space.name}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFolder:
+    """A folder of label PNGs, one per image, whose grey values are category ids; 0 = void.
+
+    Attributes:
+        path: the folder.
+        space: what the category ids belong to.
+    """
+
+    path: Path
+    space: LabelSpace
+
+    def load_semantic(
+        self, image_id: ImageId, file_name: str, size: tuple[int, int]
+    ) -> SemanticPrediction:
+        """The label map of an image of (height, width), found by the image's name.
+
+        Raises:
+            CocoFormatError: there is no such PNG, it is no label map, or of another size.
+        """
+        if leads_out(file_name):
+            raise CocoFormatError(f"image_id {image_id!r}: {file_name!r} is no path in a folder")
+        name = PurePosixPath(file_name).with_suffix(".png")
+        candidates = (self.path / name, self.path / name.name)
+        path = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if path is None:
+            raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
+        label_map = read_labels(path, bits=(8, 16))
+        if label_map.shape != size:
+            raise CocoFormatError(f"{path}: its size is {label_map.shape}, the image's {size}")
+        unknown = set(np.unique(label_map).tolist()) - {0, *self.space.by_id}
+        if unknown:
+            raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {self.space.name}")
+        return SemanticPrediction(label_map)
+
+
+def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:
+    """Semantic predictions of another tool: a folder of label PNGs, or a result JSON.
+
+    Raises:
+        CocoFormatError: the file is missing or an entry is wrong.
+    """
+    return LabelFolder(path, space) if path.is_dir() else read_results(path, space)

@@ -1,0 +1,229 @@
+"""A semantic net in one file of its own, graph and weights: what ONNX and torch files share.
+
+Such a file does not say what its input must be nor what its classes are. The options of the
+preset do, or a TOML file beside it with the same keys (``net.toml`` for ``net.onnx``); where
+both give a key, the preset's counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fuse.errors import ConfigError, ModelError
+from fuse.io.files import resolve_path
+from fuse.io.toml_files import read_toml
+from fuse.labels import load_category_ids
+from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, to_size
+from fuse.models.classes import resolve_classes
+from fuse.models.options import check_options
+from fuse.models.weights.hashes import check_file, find_weights, hash_files
+
+TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
+
+
+@dataclass(frozen=True, slots=True)
+class NetDescription:
+    """What a net file does not say of itself.
+
+    Attributes:
+        label_space: categories of the net.
+        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
+        channels: ``rgb`` or ``bgr``.
+        layout: ``nchw`` or ``nhwc``, of the input; by default as the file's shapes say.
+        value_range: what white is before mean and std are taken: 1 or 255.
+        mean, std: per channel in the net's own order, in that range.
+        size: [height, width] of the input; by default the file's, or as min_size says.
+        letterbox: keep the image's shape within size and pad, rather than stretch it.
+        min_size, max_size: for nets that take any size: the image's short side becomes
+            min_size pixels unless its long side would exceed max_size.
+        divisor: for nets that take any size: both sides are padded to a multiple of it.
+        input, output: names in the file, where it has several.
+        align_corners: whether the centres of the outer logit cells lie on the centres of the
+            outer pixels; else edges lie on edges.
+
+    Raises:
+        ConfigError: a word is none of those above.
+    """
+
+    label_space: str | None = None
+    class_ids: Sequence[int] | None = None
+    channels: str = "rgb"
+    layout: str | None = None
+    value_range: float = 1.0
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
+    size: Sequence[int] | None = None
+    letterbox: bool = False
+    min_size: int | None = None
+    max_size: int | None = None
+    divisor: int = 1
+    input: str | None = None
+    output: str | None = None
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr"):
+            raise ConfigError(f"channels must be 'rgb' or 'bgr', got {self.channels!r}")
+        if self.layout not in (None, "nchw", "nhwc"):
+            raise ConfigError(f"layout must be 'nchw' or 'nhwc', got {self.layout!r}")
+        if self.value_range <= 0:
+            raise ConfigError(f"value_range must be above 0, got {self.value_range}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNet:
+    """A net file that has been opened.
+
+    Attributes:
+        run: from one image, as the net takes it, to its logits.
+        size: (height, width) of the only input it takes, or None.
+        channels_last: whether its input is (1, H, W, 3), not (1, 3, H, W).
+        takes_bytes: whether its input is uint8, not float32.
+        files: all that it was read from, for the hash.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    size: tuple[int, int] | None
+    channels_last: bool
+    takes_bytes: bool
+    files: Sequence[Path]
+
+
+def read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDescription:
+    """The TOML beside a net file, if there is one, and what the preset says on top.
+
+    Args:
+        kind: name of the model in a preset, for messages.
+        path: the net file.
+        options: the preset's.
+
+    Raises:
+        ConfigError: the TOML cannot be read, or a key or value is wrong.
+    """
+    beside = path.with_suffix(".toml")
+    table = read_toml(beside) if beside.is_file() else {}
+    if isinstance(table.get("label_space"), str):
+        table["label_space"] = resolve_path(table["label_space"], path.parent)
+    table |= options
+    check_options("semantic", kind, NetDescription, table)
+    return NetDescription(**table)
+
+
+def load_net_file(
+    kind: str,
+    device: str,
+    weights: str,
+    options: Mapping[str, Any],
+    open_net: Callable[[Path, str, NetDescription], OpenNet],
+) -> SemanticNet:
+    """Open a net file as a semantic model.
+
+    Args:
+        kind: name of the model in a preset, for messages.
+        device: ``cpu``, ``cuda:0``, ...
+        weights: path of the file.
+        options: fields of `NetDescription`.
+        open_net: from path, device and description to the net.
+
+    Raises:
+        ModelError: the file is not there, is no net, or does not run on an image.
+        ConfigError: an option is missing or wrong.
+    """
+    path = find_weights(weights)
+    check_file(path)
+    about = read_description(kind, path, options)
+    net = open_net(path, device, about)
+    if net.takes_bytes and (any(about.mean) or any(value != 1 for value in about.std)):
+        raise ConfigError(f"{path}: takes bytes as they are; leave out mean and std")
+    image_input = _make_input(about, net)
+    forward = _make_forward(about, net)
+    shape = _try_out(path, forward, image_input, device)
+    classes_last = shape[1] != _expected_classes(about) == shape[3]
+    space, category_ids = resolve_classes(
+        str(path), shape[3 if classes_last else 1], about.label_space, about.class_ids
+    )
+    return SemanticNet(
+        f"{kind} net {path}",
+        (lambda images: forward(images).permute(0, 3, 1, 2)) if classes_last else forward,
+        image_input,
+        label_space=space,
+        category_ids=category_ids,
+        weights_hash=hash_files(net.files),
+        align_corners=about.align_corners,
+        device=device,
+        precision="float32",  # a file's number format is its own
+        batches=False,
+    )
+
+
+def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
+    step = -1 if about.channels == "bgr" else 1
+    size = to_size(about.size) or net.size
+    if net.size not in (None, size):
+        raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
+    if size and (about.min_size or about.max_size or about.divisor != 1):
+        raise ConfigError(
+            f"{net.files[0]}: takes images of {size}; leave out min_size, max_size and divisor"
+        )
+    if about.letterbox and not size:
+        raise ConfigError(f"{net.files[0]}: takes any size, so letterbox needs size as well")
+    return ImageInput(
+        mean=tuple(value / about.value_range for value in about.mean)[::step],
+        std=tuple(value / about.value_range for value in about.std)[::step],
+        size=size,
+        letterbox=about.letterbox,
+        min_size=about.min_size,
+        max_size=about.max_size,
+        divisor=about.divisor,
+        antialias=True,
+    )
+
+
+def _make_forward(about: NetDescription, net: OpenNet) -> Callable[[Tensor], Tensor]:
+    """From normalised RGB (1, 3, H, W) to what the net answers."""
+
+    def forward(images: Tensor) -> Tensor:
+        if about.channels == "bgr":
+            images = images.flip(1)
+        if net.takes_bytes:
+            images = (images * (255 / about.value_range)).round().clamp(0, 255).to(torch.uint8)
+        if net.channels_last:
+            images = images.permute(0, 2, 3, 1)
+        return net.run(images.contiguous())
+
+    return forward
+
+
+def _try_out(
+    path: Path, forward: Callable[[Tensor], Tensor], image_input: ImageInput, device: str
+) -> tuple[int, ...]:
+    """The shape of what the net answers to a black image, (1, C, h, w) or (1, h, w, C)."""
+    size = image_input.size or (TRIAL_SIZE, TRIAL_SIZE)
+    padded = image_input.padded_size(image_input.resized_size(size))
+    try:
+        with torch.inference_mode():
+            answer = forward(torch.zeros((1, 3, *padded), device=device))
+    except Exception as err:  # whatever the runtime of the file raises
+        reason = str(err).strip().partition("\n")[0]
+        raise ModelError(f"{path}: does not run on an image of {padded} ({reason})") from err
+    if not isinstance(answer, Tensor) or answer.ndim != 4 or not answer.is_floating_point():
+        got = (
+            f"{tuple(answer.shape)} {answer.dtype}" if isinstance(answer, Tensor) else type(answer)
+        )
+        raise ModelError(
+            f"{path}: must answer with logits, (1, classes, h, w) or (1, h, w, classes), "
+            f"got {got}; a net that ends in an argmax must be cut before it"
+        )
+    return tuple(answer.shape)
+
+
+def _expected_classes(about: NetDescription) -> int | None:
+    if about.class_ids is not None:
+        return len(about.class_ids)
+    return len(load_category_ids(about.label_space)) if about.label_space else None

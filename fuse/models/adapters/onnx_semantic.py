@@ -1,0 +1,120 @@
+"""Semantic nets in ONNX files, run by onnxruntime."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+
+from fuse.errors import ConfigError, ModelError
+from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
+from fuse.models.adapters.semantic_net import SemanticNet
+from fuse.models.weights.sources import NeededWeights, describe_file
+
+INPUT_TYPES = {
+    "tensor(uint8)": np.uint8,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
+ERRORS_ONLY = 3  # onnxruntime's log level
+# In a graph, the entry "location" of weights that lie in a file beside it (external_data of
+# onnx.proto), up to the length of the file's name as protobuf's variable-length number.
+LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
+
+
+def load_onnx_semantic(device: str, *, weights: str, **options: Any) -> SemanticNet:  # noqa: ANN401 - checked against NetDescription
+    """A semantic net in an ONNX file.
+
+    Args:
+        device: ``cpu``, ``cuda:0``, ...
+        weights: path of the file.
+        options: fields of `NetDescription`, here or in a TOML file of the same name beside
+            the ONNX file.
+
+    Raises:
+        ModelError: the file is not there, is no net, or does not run on an image.
+        ConfigError: an option is missing or wrong.
+    """
+    return load_net_file("onnx", device, weights, options, _open)
+
+
+def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
+    """Where the file is looked for."""
+    return describe_file(str(options["weights"]))
+
+
+def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.log_severity_level = ERRORS_ONLY
+    try:
+        session = onnxruntime.InferenceSession(path, settings, providers=_providers(device))
+    except Exception as err:  # onnxruntime's errors have no common root
+        reason = str(err).strip().partition("\n")[0]
+        raise ModelError(f"{path}: onnxruntime cannot open it ({reason})") from err
+    image = _pick(path, "input", session.get_inputs(), about.input)
+    logits = _pick(path, "output", session.get_outputs(), about.output)
+    if image.type not in INPUT_TYPES or len(image.shape) != 4:
+        raise ModelError(
+            f"{path}: input {image.name!r} is {image.type} {image.shape}, not one image "
+            f"of {', '.join(INPUT_TYPES)}"
+        )
+    dtype = INPUT_TYPES[image.type]
+    channels_last = image.shape[3] == 3 if about.layout is None else about.layout == "nhwc"
+    height, width = image.shape[1:3] if channels_last else image.shape[2:4]
+
+    def run(images: Tensor) -> Tensor:
+        array = images.cpu().numpy().astype(dtype, copy=False)
+        (answer,) = session.run([logits.name], {image.name: array})
+        return torch.from_numpy(np.asarray(answer))
+
+    return OpenNet(
+        run=run,
+        size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
+        channels_last=channels_last,
+        takes_bytes=dtype is np.uint8,
+        files=[path, *_find_weights_beside(path)],
+    )
+
+
+def _find_weights_beside(path: Path) -> list[Path]:
+    """The files in which a large net keeps its weights, as its graph names them."""
+    names = set()
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as graph:
+        for entry in LOCATION.finditer(graph):
+            length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(entry[1]))
+            names.add(graph[entry.end() : entry.end() + length])
+    beside = (path.parent / os.fsdecode(name) for name in sorted(names) if b"\0" not in name)
+    return [file for file in beside if file.is_file()]
+
+
+def _pick(path: Path, what: str, nodes: Sequence[Any], name: str | None) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    """The input or output of that name, or the only one."""
+    names = [node.name for node in nodes]
+    if name is None and len(nodes) == 1:
+        return nodes[0]
+    if name not in names:
+        raise ConfigError(f"{path}: set {what} to one of {', '.join(names)}")
+    return nodes[names.index(name)]
+
+
+def _providers(device: str) -> list[str]:
+    """Onnxruntime's own devices in the order of preference."""
+    if torch.device(device).type == "cuda":
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        warnings.warn(
+            "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
+            "pip install onnxruntime-gpu",
+            stacklevel=2,
+        )
+    return ["CPUExecutionProvider"]

@@ -1,0 +1,122 @@
+"""Predictions of other tools in place of a net: looked up by the image's file name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fuse.errors import DataError
+from fuse.io.coco.image_list import read_image_list
+from fuse.io.coco.panoptic import ImageId
+from fuse.io.coco.results import LabelFolder, open_semantic, read_results
+from fuse.labels import load_space
+from fuse.models.weights.hashes import hash_files
+from fuse.types import Instances, NamedImage, SemanticPrediction
+
+
+class PrecomputedLabelMaps:
+    """Label maps from a folder of PNGs, or from a COCO result file of stuff.
+
+    Args:
+        device: any; nothing runs on it.
+        path: the folder, whose grey values are category ids and 0 = void, or the JSON.
+        label_space: what the category ids belong to.
+        images: a COCO JSON that gives a JSON's image ids their file names; by default the
+            image_id is the number that the file name is.
+
+    Raises:
+        CocoFormatError: a file is missing or wrong.
+    """
+
+    def __init__(
+        self, device: str, *, path: str, label_space: str, images: str | None = None
+    ) -> None:
+        source = Path(path).expanduser()
+        self.label_space = load_space(label_space)
+        self.category_ids = np.array(list(self.label_space.by_id), dtype=np.int32)
+        self._predictions = open_semantic(source, self.label_space)
+        self._find_id = _ImageIds(images)
+        is_folder = isinstance(self._predictions, LabelFolder)
+        self.weights_hash = hash_files(sorted(source.rglob("*.png")) if is_folder else [source])
+
+    def predict(self, images: Sequence[NamedImage]) -> list[SemanticPrediction]:
+        """The label map of each image.
+
+        Raises:
+            CocoFormatError: there is none, or it is wrong.
+            DataError: no image_id is known for the image.
+        """
+        is_folder = isinstance(self._predictions, LabelFolder)
+        return [
+            self._predictions.load_semantic(
+                image.file_name if is_folder else self._find_id(image), image.file_name, image.size
+            )
+            for image in images
+        ]
+
+
+class PrecomputedInstances:
+    """Instances from a COCO result file.
+
+    Args:
+        device: any; nothing runs on it.
+        path: the JSON.
+        label_space: what its category ids belong to.
+        images: a COCO JSON that gives image ids their file names; by default the image_id is
+            the number that the file name is.
+
+    Raises:
+        CocoFormatError: a file is missing or wrong.
+    """
+
+    def __init__(
+        self, device: str, *, path: str, label_space: str, images: str | None = None
+    ) -> None:
+        source = Path(path).expanduser()
+        self.label_space = load_space(label_space)
+        self._predictions = read_results(source, self.label_space)
+        self._find_id = _ImageIds(images)
+        self.weights_hash = hash_files([source])
+
+    def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
+        """The instances of each image that score at least score_threshold, in the file's order.
+
+        Raises:
+            CocoFormatError: an entry is wrong.
+            DataError: no image_id is known for the image.
+        """
+        return [
+            self._predictions.load_instances(
+                self._find_id(image), image.size, score_threshold=score_threshold
+            )
+            for image in images
+        ]
+
+
+class _ImageIds:
+    """The image_id of an image, by a list of images or by the number in its name."""
+
+    def __init__(self, images: str | None) -> None:
+        self._images = images
+        self._ids: dict[str, ImageId] = {}
+        if images is not None:
+            records, _ = read_image_list(Path(images).expanduser())
+            self._ids = {record.file_name: image_id for image_id, record in records.items()}
+
+    def __call__(self, image: NamedImage) -> ImageId:
+        """The image_id.
+
+        Raises:
+            DataError: the list lacks the image, or its name is no number.
+        """
+        name = PurePosixPath(image.file_name)
+        if self._images is None:
+            if name.stem.isdecimal() and name.stem.isascii():
+                return int(name.stem)
+            raise DataError(f"{name}: is no number; set images to a JSON that lists the images")
+        for key in (str(name), name.name):
+            if key in self._ids:
+                return self._ids[key]
+        raise DataError(f"{self._images}: does not list {name}")

@@ -1,0 +1,1 @@
+"""Ways to carry a pipeline over many images."""

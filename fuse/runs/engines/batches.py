@@ -1,0 +1,124 @@
+"""How many images the nets get at a time, also where nobody knows how many fit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from fuse.clock import StageClock
+from fuse.errors import FuseError
+from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.models.runtime import is_out_of_memory
+from fuse.runs.worker import LoadedImage
+
+MAX_AUTO_BATCH = 64  # beyond it no GPU gains
+
+Predicted = tuple[LoadedImage, RawPrediction | None]
+
+
+class BatchPredictor:
+    """Runs the nets over images, a batch at a time.
+
+    Where a batch does not fit the device's memory it is done in halves, and later batches are
+    not larger than what did fit. Where the nets raise anything else, each image is tried alone,
+    so that one image does not take its batch mates with it; where none fails then, later batches
+    are smaller, too. Neither changes an answer: an image's answer does not depend on its batch.
+
+    Args:
+        pipeline: the nets.
+        clock: where the seconds go.
+        batch_size: images per call of the nets; None starts with one and doubles as long as
+            the batches fit.
+        score_threshold: see `Pipeline.predict`.
+        lanes: how many batches the nets get at once, each on a thread of its own.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        clock: StageClock,
+        *,
+        batch_size: int | None,
+        score_threshold: float | None,
+        lanes: int = 1,
+    ) -> None:
+        self._pipeline = pipeline
+        self._clock = clock
+        self._score_threshold = score_threshold
+        self._may_grow = batch_size is None
+        self.batch_size = batch_size or 1
+        self.lanes = lanes
+
+    def predict_all(self, reads: Iterable[LoadedImage]) -> Iterator[Predicted]:
+        """Each image with what the nets say of it, in order."""
+        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="nets")
+        pending: deque[Future[list[Predicted]]] = deque()
+        try:
+            for batch in self._cut(reads):
+                pending.append(pool.submit(self.predict, batch))
+                # A lane alone is waited for, as the size of the next batch depends on this one;
+                # several have batches at hand while the oldest is not done.
+                while len(pending) > 2 * (self.lanes - 1):
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _cut(self, reads: Iterable[LoadedImage]) -> Iterator[list[LoadedImage]]:
+        """The images in batches."""
+        batch: list[LoadedImage] = []
+        for read in reads:
+            batch.append(read)
+            if len(batch) >= self.batch_size:
+                yield batch
+                self._grow(len(batch))
+                batch = []
+        if batch:
+            yield batch
+
+    def predict(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
+        """A batch with what the nets say; images that could not be read pass through."""
+        images = [read.image for read in batch if read.image is not None]
+        if not images:
+            return [(read, None) for read in batch]
+        try:
+            with self._clock.time("nets"):
+                answers = iter(
+                    self._pipeline.predict(images, score_threshold=self._score_threshold)
+                )
+        except Exception as err:  # noqa: BLE001 - a net may raise anything; the record says what
+            if len(batch) == 1:
+                return [(replace(batch[0], image=None, error=_describe(err)), None)]
+            if not is_out_of_memory(err):
+                return self._predict_alone(batch)
+            part = self._shrink(len(batch))
+        else:
+            return [(read, None if read.image is None else next(answers)) for read in batch]
+        parts = (batch[first : first + part] for first in range(0, len(batch), part))
+        return [pair for smaller in parts for pair in self.predict(smaller)]
+
+    def _predict_alone(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
+        """Each image by itself; where none fails, it is their number that the nets do not take."""
+        answers = [pair for read in batch for pair in self.predict([read])]
+        if [read.error for read, _ in answers] == [read.error for read in batch]:
+            self._shrink(len(batch))
+        return answers
+
+    def _grow(self, fitted: int) -> None:
+        """Try twice as many next time, unless memory has been full before."""
+        if self._may_grow:
+            self.batch_size = min(2 * fitted, MAX_AUTO_BATCH)
+
+    def _shrink(self, full: int) -> int:
+        """Remember that so many did not fit; answers how many to try."""
+        self._may_grow = False
+        self.batch_size = min(self.batch_size, full // 2)
+        return full // 2
+
+
+def _describe(err: Exception) -> str:
+    """Why the nets failed; the type too where the error is not one of ours."""
+    return str(err) if isinstance(err, FuseError) else f"{type(err).__name__}: {err}"

@@ -1,0 +1,151 @@
+"""A run whose predictions were kept: what the nets said, to be fused again by any rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuse.errors import CocoFormatError, ConfigError, DataError
+from fuse.fusion import METHODS, weigh_classes
+from fuse.inference.prediction import (
+    ImagePrediction,
+    find_pairs,
+    fuse_image,
+    lowest_saved_score,
+    read_prediction,
+)
+from fuse.inference.presets import BRANCHES, FusionConfig, change_fusion
+from fuse.io.coco.pairing import match_images
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
+from fuse.io.run_files import RUN_FILE
+from fuse.labels import find_choices, parse_targets
+from fuse.runs.folder import read_run_file, restore_space
+from fuse.runs.records import PREDICTION_DIR
+from fuse.types import LabelSpace, PanopticPrediction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedPredictions:
+    """A finished run with ``--keep-predictions``.
+
+    Attributes:
+        path: the output folder of the run.
+        fusion: the rule and thresholds that it was made with.
+        space: its label space.
+        targets: by branch, where its net's categories went (`LabelMap.targets`).
+        dataset: its images and its maps.
+    """
+
+    path: Path
+    fusion: FusionConfig
+    space: LabelSpace
+    targets: Mapping[str, Mapping[str, tuple[int, ...]]]
+    dataset: PanopticDataset
+
+    @property
+    def choices(self) -> Mapping[int, Sequence[int]]:
+        """What an instance may be instead, for `fuse_image`."""
+        return find_choices(self.targets["instance"])
+
+    def load(self, image_id: ImageId) -> ImagePrediction:
+        """What the nets said of an image.
+
+        Raises:
+            CocoFormatError: the file is missing, damaged, of an image of another size, or speaks
+                of categories that the run does not have.
+        """
+        path = self._find_file(image_id)
+        prediction = read_prediction(path)
+        image = self.dataset.images[image_id]
+        if prediction.size != (image.height, image.width):
+            raise CocoFormatError(
+                f"{path}: of an image of {prediction.size}, not {(image.height, image.width)}"
+            )
+        strange = prediction.find_category_ids() - {0, *self.space.by_id}
+        if strange:
+            raise CocoFormatError(f"{path}: {min(strange)} is no category_id of {self.space.name}")
+        return prediction
+
+    def match_truth(self, truth: PanopticDataset) -> list[tuple[ImageId, ImageId]]:
+        """(own image_id, the ground truth's) of each image that it knows.
+
+        Raises:
+            DataError: it knows none of them, or two are the same one.
+        """
+        pairs = [(own_id, true_id) for true_id, own_id in match_images(self.dataset, truth).items()]
+        if not pairs:
+            raise DataError(f"{truth.path} knows no image of {self.path}")
+        return pairs
+
+    def change_rule(self, changes: Mapping[str, Any]) -> FusionConfig:
+        """The run's rule with changes, see `change_fusion`.
+
+        Raises:
+            ConfigError: the rule has no such key, a value is wrong, or the score threshold is
+                below what was kept.
+        """
+        fusion = change_fusion(self.fusion, changes)
+        find_pairs(fusion, self.space)
+        lowest = lowest_saved_score(self.fusion)
+        if fusion.score_threshold < lowest:
+            raise ConfigError(
+                f"score_threshold {fusion.score_threshold} is below {lowest}, down to which "
+                f"{self.path} kept instances; run the nets with a lower threshold"
+            )
+        return fusion
+
+    def fuse(
+        self, image_id: ImageId, fusions: Sequence[FusionConfig]
+    ) -> Iterator[PanopticPrediction]:
+        """The panoptic map of an image by each of some rules.
+
+        Raises:
+            CocoFormatError: the file is missing or damaged, or its categories are not the run's.
+        """
+        kept = self.load(image_id)
+        try:
+            semantic = kept.label()
+            weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
+            evidence = weigh_classes(semantic, self.space) if weighs else None
+            image, choices = (semantic, kept.instances, self.space), self.choices
+            for fusion in fusions:
+                yield fuse_image(*image, fusion, choices, evidence=evidence)
+        except ValueError as err:
+            raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
+
+    def _find_file(self, image_id: ImageId) -> Path:
+        png_name = self.dataset.annotations[image_id].file_name
+        return (self.path / PREDICTION_DIR / png_name).with_suffix(".npz")
+
+
+def open_saved_predictions(path: Path) -> SavedPredictions:
+    """Open a run for fusing its predictions again.
+
+    Raises:
+        DataError: the folder holds no finished run, or one without kept predictions.
+        CocoFormatError: a file of it is damaged.
+    """
+    content = read_run_file(path)
+    settings = content["settings"]
+    if not settings.get("predictions"):
+        raise DataError(f"{path} has no kept predictions; run it with --keep-predictions")
+    if "photos" not in content:
+        raise DataError(f"{path} is not finished; give its command again")
+    dataset = read_panoptic_json(path)
+    try:
+        space = restore_space(settings, dataset)
+        targets = {
+            branch: parse_targets(settings["label_maps"][branch], space) for branch in BRANCHES
+        }
+        fusion = change_fusion(FusionConfig(), settings["pipeline"]["fusion"])
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise CocoFormatError(f"{path / RUN_FILE} cannot be read ({err!r})") from err
+    unlisted = next((i for i in dataset.annotations if i not in dataset.images), None)
+    if unlisted is not None:
+        raise CocoFormatError(f"{dataset.path}: images lacks image_id {unlisted!r}")
+    unmapped = next((i for i in dataset.images if i not in dataset.annotations), None)
+    if unmapped is not None:
+        raise CocoFormatError(f"{dataset.path}: annotations lacks image_id {unmapped!r}")
+    return SavedPredictions(path, fusion, space, targets, dataset)

@@ -1,0 +1,121 @@
+"""Whether the files of a run are still those that it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuse.io.files import hash_file, take_text
+from fuse.io.run_files import PANOPTIC_FILE
+from fuse.runs.folder import RunFolder, read_records, read_run_file
+from fuse.threads import map_threads
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file of a run that is not what it was.
+
+    Attributes:
+        path: below the output folder.
+        problem: what is wrong with it.
+        file_name: the image it belongs to, None for the JSON of all images.
+    """
+
+    path: str
+    problem: str
+    file_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What became of a run's files.
+
+    Attributes:
+        files: how many were looked at.
+        damages: those that are not what they were, in the order of the journal.
+    """
+
+    files: int
+    damages: tuple[Damage, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result in plain values."""
+        return {
+            "files": self.files,
+            "damaged": [
+                {"path": d.path, "problem": d.problem, "file_name": d.file_name}
+                for d in self.damages
+            ],
+        }
+
+
+@take_text
+def verify(
+    run: Path,
+    *,
+    redo: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Compare each file of a run with the hash that its journal has of it.
+
+    Args:
+        run: the output folder.
+        redo: forget the images of damaged files, so that the command of the run does them again.
+        workers: threads; by default all cores.
+        on_progress: called after each file with how many are done, of how many.
+
+    Raises:
+        DataError: the folder holds no run, or another process is writing to it.
+        CocoFormatError: its journal or run.json is damaged.
+    """
+    content = read_run_file(run)
+    expected = list(_list_files(run, content))
+    damages: list[Damage] = []
+    with map_threads(
+        lambda file: _find_problem(run / file[0], file[1]), expected, workers
+    ) as found:
+        pairs = zip(expected, found, strict=True)
+        for done, ((path, _, file_name), problem) in enumerate(pairs, start=1):
+            if problem:
+                damages.append(Damage(path, problem, file_name))
+            if on_progress:
+                on_progress(done, len(expected))
+    if redo and damages:
+        _forget(run, content["settings"], damages)
+    return Verification(len(expected), tuple(damages))
+
+
+def _list_files(run: Path, content: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
+    """Path, hash and image of each file that a run has written.
+
+    A file may have been written again for another image, when a.png took the place of a.jpg.
+    """
+    last = {
+        path: (digest, record.file_name)
+        for record in read_records(run)
+        for path, digest in record.files.items()
+    }
+    yield from ((path, *about) for path, about in last.items())
+    files = content.get("files", {})  # a run that was cut off has none yet
+    if PANOPTIC_FILE in files:
+        yield PANOPTIC_FILE, str(files[PANOPTIC_FILE]), None
+
+
+def _find_problem(path: Path, digest: str) -> str | None:
+    """What is wrong with a file, None where nothing is."""
+    try:
+        return None if hash_file(path) == digest else "is not the file that was written"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as err:
+        return f"cannot be read ({err.strerror})"
+
+
+def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> None:
+    """Take the images of damaged files for images that have not been tried."""
+    with RunFolder(run, settings) as folder:
+        for file_name in dict.fromkeys(d.file_name for d in damages if d.file_name is not None):
+            folder.forget(file_name)

@@ -1,0 +1,1 @@
+"""Pictures of images and what the nets said of them."""

@@ -1,0 +1,35 @@
+"""How many workers fit a cluster."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse.errors import EngineError
+from fuse.runs.engines.ray_pool import Machine, RayPool, fit_workers
+
+MACHINES = st.lists(
+    st.builds(Machine, st.integers(0, 64), st.integers(0, 8)), min_size=1, max_size=5
+)
+
+
+def room(machines, cores, share):
+    """Workers placed one by one, a slow way."""
+    placed = 0
+    for machine in machines:
+        cpus, thirds_of_gpus = machine.cpus, round(machine.gpus / share) if share else 10**9
+        while cpus >= cores and thirds_of_gpus >= 1:
+            cpus, thirds_of_gpus, placed = cpus - cores, thirds_of_gpus - 1, placed + 1
+    return placed
+
+
+@given(MACHINES, st.sampled_from([0, 1, 1 / 2, 1 / 3, 0.1]), st.integers(1, 300) | st.none())
+def test_workers_fit_and_get_all_the_cores_that_there_are(machines, share, asked):
+    pool = RayPool(workers=asked, gpus_per_worker=share)
+    most = room(machines, 1, share)
+    if not 0 < (asked or most) <= most:
+        with pytest.raises(EngineError, match=f"room for {most} workers"):
+            fit_workers(pool, machines)
+        return
+    workers, cores = fit_workers(pool, machines)
+    assert workers == (asked or most)
+    assert room(machines, cores, share) >= workers > room(machines, cores + 1, share)
