@@ -3,8 +3,9 @@ import pytest
 from factories import TOY_SPACE
 from instance_images import detect, official_stats, random_image
 from panoptic_maps import SPACE, panoptic
+from pycocotools import mask as coco_mask
 
-from fuse.metrics.instances import mask_ap
+from fuse.metrics.instances import describe_detections, mask_ap
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -38,3 +39,19 @@ def test_no_detections(truth):
 
 def test_no_images():
     assert np.isnan(mask_ap([], SPACE).ap)
+
+
+def test_only_things_are_described_and_numbered_through():
+    truth = panoptic([[1, 1, 2, 3]], {1: 1, 2: 7, 3: 2}, crowds={3})
+    found = detect([np.array([[True, True, False, False]])], [1], [0.5], truth.size)
+    described = describe_detections([(truth, found), (truth, found)], SPACE)
+    kept = [
+        (a["id"], a["image_id"], a["category_id"], a["area"], a["iscrowd"])
+        for a in described.truth["annotations"]
+    ]
+    assert kept == [(1, 1, 1, 2, 0), (2, 1, 2, 1, 1), (3, 2, 1, 2, 0), (4, 2, 2, 1, 1)]
+    masks = [coco_mask.decode(a["segmentation"]) for a in described.truth["annotations"][:2]]
+    assert [mask.tolist() for mask in masks] == [[[1, 1, 0, 0]], [[0, 0, 0, 1]]]
+    assert described.truth["images"] == [{"id": i, "height": 1, "width": 4} for i in (1, 2)]
+    assert [c["id"] for c in described.truth["categories"]] == [1, 2]
+    assert [(d["image_id"], d["category_id"]) for d in described.detections] == [(1, 1), (2, 1)]

@@ -6,7 +6,7 @@ from factories import blocky_map
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.borders import border_bands
+from fuse.ops.borders import border_bands, measure_border_distance
 
 
 def measure_slowly(segment_map, widths):
@@ -34,3 +34,19 @@ def test_each_pixel_lies_in_the_band_of_its_distance(seed, widths):
 @pytest.mark.parametrize("size", [(1, 1), (4, 6)])
 def test_one_segment_has_no_border(size):
     assert (border_bands(np.full(size, 5, np.int32), (2, 5)) == 2).all()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_distances_count_from_the_border_on_both_sides(seed):
+    rng = np.random.default_rng(seed)
+    size = tuple(rng.integers(2, 16, 2).tolist())
+    mask = blocky_map(rng, size, [0, 1], block=4).astype(bool)
+    mask[0, 0], mask[-1, -1] = True, False
+    y, x = np.mgrid[: size[0], : size[1]]
+    expected = [
+        np.maximum(abs(y - place[0]), abs(x - place[1]))[mask != mask[place]].min()
+        for place in np.ndindex(size)
+    ]
+    distances = measure_border_distance(mask)
+    assert distances.dtype == np.int64
+    assert distances.ravel().tolist() == expected

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from panoptic_maps import panoptic_maps
 
-from fuse.ops.segments import measure_segments
+from fuse.ops.segments import label_segments, measure_segments
 
 
 @given(st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(panoptic_maps), st.data())
@@ -31,3 +31,15 @@ def test_no_segments_and_no_pixels():
     empty = np.zeros((0, 3), dtype=np.int32)
     areas, bboxes, unlisted = measure_segments(empty, np.array([4], dtype=np.int32))
     assert (areas.tolist(), bboxes.tolist(), unlisted) == ([0], [[0, 0, 0, 0]], 0)
+
+
+@given(st.tuples(st.integers(0, 6), st.integers(0, 6)), st.integers(0, 2**32 - 1))
+def test_labels_are_those_of_the_segments(size, seed):
+    rng = np.random.default_rng(seed)
+    segment_ids = rng.choice(np.arange(1, 99), 5, replace=False).astype(np.int32)
+    labels = rng.integers(1, 200, 5, dtype=np.int32)
+    panoptic_map = rng.choice([0, *segment_ids], size).astype(np.int32)
+    by_id = {0: 0} | dict(zip(segment_ids.tolist(), labels.tolist(), strict=True))
+    found = label_segments(panoptic_map, segment_ids, labels)
+    assert found.dtype == np.int32
+    assert found.tolist() == [[by_id[i] for i in row] for row in panoptic_map.tolist()]
