@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from reference.png_rows import FILTERS, filter_row
 
 from fuse.ops.ids import ids_to_rgb
@@ -24,9 +25,17 @@ def wide_maps(draw):
     return panoptic_map
 
 
+# Few ids that differ in all channels, so that each pixel has other neighbours than the next.
+noisy_maps = hnp.arrays(
+    np.int32,
+    st.tuples(st.integers(1, 4), st.integers(1, 2 * BLOCK + 3)),
+    elements=st.sampled_from([0, 0x010203, 0x80FF7F, 0x7F01FE, 0xFFFFFF]),
+)
+
+
 @pytest.mark.parametrize("kinds", [*((kind,) for kind in FILTERS), tuple(FILTERS)], ids=str)
-@given(panoptic_map=wide_maps())
-def test_blocks_of_zeros_are_undone(kinds, panoptic_map):
+@given(panoptic_map=wide_maps() | noisy_maps)
+def test_filters_and_blocks_of_zeros_are_undone(kinds, panoptic_map):
     pixel_rows = ids_to_rgb(panoptic_map).reshape(len(panoptic_map), -1).astype(int).tolist()
     above_rows = [[0] * len(pixel_rows[0]), *pixel_rows[:-1]]
     rows = []
