@@ -1,12 +1,16 @@
-# Two commands for a fresh machine: `make demo` and `make test`. Both make their own environment.
+# On a fresh machine: `make demo`, `make check` (the fast checks) and `make test` (all of them). Each
+# makes the environment that it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo check test bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fuse demo --overwrite
+
+check: $(VENV)/.installed-test
+	PATH="$(abspath $(BIN)):$$PATH" scripts/check --fast
 
 test: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check

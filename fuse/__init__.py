@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fuse.version import __version__
 
 if TYPE_CHECKING:
+    from fuse import api
     from fuse.api import demo, evaluate, run
     from fuse.errors import FuseError
     from fuse.fusion import fuse_by_overlap
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from fuse.io.images import read_image
     from fuse.io.png import read_id_map, write_id_map
     from fuse.labels import load_space
-    from fuse.metrics.pq import match_segments, summarize
+    from fuse.metrics.matching import match_segments
+    from fuse.metrics.pq import summarize
     from fuse.types import (
         BoxMasks,
         Category,
@@ -49,7 +51,8 @@ _HOMES = {
     "fuse.io.images": ("read_image",),
     "fuse.io.png": ("read_id_map", "write_id_map"),
     "fuse.labels": ("load_space",),
-    "fuse.metrics.pq": ("match_segments", "summarize"),
+    "fuse.metrics.matching": ("match_segments",),
+    "fuse.metrics.pq": ("summarize",),
     "fuse.inference.pipeline": ("Pipeline",),
     "fuse.types": (
         "BoxMasks",
@@ -82,6 +85,7 @@ __all__ = [
     "SemanticPrediction",
     "__version__",
     "annotation_to_json",
+    "api",
     "demo",
     "evaluate",
     "fuse_by_overlap",
@@ -98,6 +102,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of the name
+    if name == "api":
+        return import_module("fuse.api")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'fuse' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

@@ -1,11 +1,6 @@
-"""All that the command line does, as functions; most commands call the one of their name.
-
-Paths may also be given as text.
-"""
+"""All that the command line does, as functions; most commands call the one of their name."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from fuse.analysis.compare import Comparison, compare
 from fuse.analysis.diagnose.diagnose import diagnose
@@ -24,22 +19,22 @@ from fuse.analysis.profile import ProfileRow, profile
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
 from fuse.datasets.convert import ConvertResult, convert
-from fuse.evaluation.evaluate import Evaluation, evaluate
-from fuse.evaluation.per_image import write_per_image_csv
+from fuse.evaluation.evaluate import Evaluation, evaluate, write_per_image_csv
 from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.inference.presets import find_examples, list_pipelines
-from fuse.io.files import take_text
+from fuse.io.files import StrPath
 from fuse.labels import list_maps
 from fuse.models.registry import list_models
 from fuse.report.build import Report, report
-from fuse.runs.combine import CombineResult, combine, combine_saved
+from fuse.runs.combine import CombineResult, combine
 from fuse.runs.merge import MergeResult, merge
 from fuse.runs.run import Progress, RunResult, run
 from fuse.runs.verify import Verification, verify
 
 
-@take_text
-def demo(out: Path, *, on_progress: Progress | None = None, overwrite: bool = False) -> RunResult:
+def demo(
+    out: StrPath, *, on_progress: Progress | None = None, overwrite: bool = False
+) -> RunResult:
     """Run the default pipeline over the example images, score it and draw what it saw.
 
     Raises:
@@ -74,7 +69,6 @@ __all__ = [
     "audit",
     "check_plot_path",
     "combine",
-    "combine_saved",
     "compare",
     "convert",
     "demo",

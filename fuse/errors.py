@@ -67,6 +67,15 @@ class RunStoppedError(FuseError):
     """A run was asked to stop before its end; what is done stays done."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, without the lines that explain it at length.
+
+    >>> first_line(ValueError("no such key\\nTraceback ...")), first_line(KeyboardInterrupt())
+    ('no such key', 'KeyboardInterrupt')
+    """
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def suggest(name: str, known: Sequence[str]) -> str:
     """Half a sentence for a name that nobody knows: the nearest known one, and all of them.
 

@@ -23,7 +23,9 @@ MAX_CATEGORY_ID = 2**24 - 1  # label maps are counted in pairs as maps of segmen
 MAX_PLACE = 2**24  # logit cells; float32 counts no further
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
 
+BoolArray = npt.NDArray[np.bool_]
 Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
 Float16Array = npt.NDArray[np.float16]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]

@@ -29,7 +29,7 @@ from fuse.clock import StageClock
 from fuse.models.runtime import limit_threads
 from fuse.runs.engines.batches import BatchPredictor
 from fuse.runs.engines.local import plan_lanes
-from fuse.runs.records import ImageTask
+from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
@@ -79,11 +79,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", type=Path, metavar="FOLDER")
+    parser.add_argument("--images", type=Path, metavar="FOLDER")
     parser.add_argument("--pipeline", default="tiny", help="name or file of a preset")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.images or copy_examples(Path(scratch, "photos"))
+        folder = options.images or copy_examples(Path(scratch, "images"))
         out = Path(scratch, "out")
         pipeline = Pipeline.load(options.pipeline)
         images = [read(path) for path in sorted(folder.rglob("*.*"))]

@@ -38,11 +38,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from fuse.io.files import write_whole
+from fuse.io.listing import list_images
 from fuse.labels import load_space
 from fuse.runs.engines.ray_data import choose_call
-from fuse.runs.folder import RunFolder, read_records
-from fuse.runs.records import PNG_DIR, ImageTask, JournalRecord
-from fuse.runs.tasks import make_tasks
+from fuse.runs.folder import RunFolder
+from fuse.runs.journal import JournalRecord, read_records
+from fuse.runs.tasks import PNG_DIR, ImageTask, make_tasks
 from fuse.runs.worker import FinishedImage
 
 WORKERS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -95,8 +96,7 @@ def simulate(costs: Costs, images: int, workers: int, seed: int = 0) -> Outcome:
     before = costs.listing * images + costs.plan * calls + WORKER_START
     file_system_free = driver_free = end = before
     unplanned = calls
-    waiting = [0] * workers  # calls that a worker has got and not begun
-    idle = [True] * workers
+    waiting, idle = [0] * workers, [True] * workers  # calls that a worker has got and not begun
     events: list[tuple[float, int, str]] = []
     for worker in list(range(workers)) * IN_FLIGHT:
         if unplanned:
@@ -124,13 +124,18 @@ def simulate(costs: Costs, images: int, workers: int, seed: int = 0) -> Outcome:
             seconds = size * costs.worker * max(spread, 0.1)
             heapq.heappush(events, (now + seconds, worker, "computed"))
     after = costs.closing * images
-    busy = {
+    return Outcome(
+        end + after, add_up(costs, images, workers, calls) | {"start and end": before + after}
+    )
+
+
+def add_up(costs: Costs, images: int, workers: int, calls: int) -> dict[str, float]:
+    """Seconds that each part is busy."""
+    return {
         "workers": images * costs.worker / workers,
         "file system": images * costs.file_system,
         "driver": calls * costs.call + images * costs.driver,
-        "start and end": before + after,
     }
-    return Outcome(end + after, busy)
 
 
 def measure(run: Path, folder: Path) -> Costs:
@@ -155,7 +160,7 @@ def measure(run: Path, folder: Path) -> Costs:
 
         def journal() -> None:
             for image in answer:
-                out.append(pickle.loads(image).record)  # noqa: S301  # nosec B301 - pickled above
+                out.journal.append(pickle.loads(image).record)  # noqa: S301  # nosec B301 - pickled above
 
         driver = fastest(journal)
         closing = fastest(lambda: out.write_maps(tasks, space))
@@ -185,7 +190,8 @@ def measure_listing(folder: Path) -> float:
     folder.mkdir()
     for number in range(MEASURED):
         (folder / f"{number:08}.jpg").touch()
-    return fastest(lambda: make_tasks([str(folder)], folder / "out")) / MEASURED
+    given = [str(folder)]
+    return fastest(lambda: make_tasks(list_images(given).images)) / MEASURED
 
 
 def fastest(task: Callable[[], object]) -> float:
@@ -233,7 +239,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="output folder of a finished run")
-    parser.add_argument("--photos", type=int, default=1_000_000)
+    parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, help="of a worker per image, not the run's")
     parser.add_argument("--files", type=float, help="images/s that the file system takes")
     parser.add_argument("--folder", type=Path, help="on the file system that is to be measured")

@@ -1,42 +1,48 @@
-"""Trains the two nets of the `tiny` pipeline and writes the weights that ship.
+"""Trains the nets of `tiny` and `tiny-fpn` and writes the weights that ship.
 
-Inputs: a data root with the folders `coco-panoptic`, `coco-instances-mini`,
-`coco-single-person`, `coco-unlabelled` and `weights` (each describes itself in SOURCE.txt), and
-first weights to start from (those in `fuse/weights`, or `--start FOLDER`).
-Outputs, in the work folder: labels.json and semantic_teacher.npy (`labels`), instance.pt and
-semantic.pt (checkpoints every five minutes; the same command goes on where it stopped), then
-tiny_instance.safetensors and tiny_semantic.safetensors (`export`).
+Inputs: a data root with the folders that tiny_training/listing.py reads and `weights` (each
+describes itself in SOURCE.txt), and first weights to start from (those in `fuse/weights`, or
+`--start FOLDER`). Images of the choosing set (docs/choosing60.txt, docs/choosing-instances.txt)
+are scored, never trained on, and coco-panoptic's val2017 images never read.
+Outputs, in the work folder: labels.json and semantic_teacher.npy (`labels`); a checkpoint per
+net, every five minutes (the same command goes on where it stopped) with its curve as JSON lines;
+then the weight files (`export`).
 
     python scripts/train_tiny.py labels    --data DATA --work WORK
-    python scripts/train_tiny.py instance  --data DATA --work WORK --minutes 100
-    python scripts/train_tiny.py semantic  --data DATA --work WORK --minutes 100
-    python scripts/train_tiny.py export    --work WORK --to fuse/weights  (--mean-with FOLDER)
+    python scripts/train_tiny.py semantic  --data DATA --work WORK --minutes 55
+    python scripts/train_tiny.py instance  --data DATA --work WORK --minutes 55
+    python scripts/train_tiny.py panoptic  --data DATA --work WORK --minutes 110
+    python scripts/train_tiny.py panoptic  --data DATA --work WORK --minutes 110 --large \
+        --encoder efficientnet-lite2-9656183e.pth
+    python scripts/train_tiny.py export    --work WORK --to FOLDER  (--only KIND --mean-with FOLDER)
     python scripts/train_tiny.py calibrate --data DATA --work WORK   (of the weights in the package)
+    python scripts/train_tiny.py pack      --data DATA --work WORK --to FOLDER
 
-A step takes about 1.1 s of processor time (bfloat16) in the instance training and 1.4 s in the
-semantic one, which draws its views on `--threads` as well. coco-panoptic's val2017 photos are never
-read. Expected: after 9,000 steps each from weights at PQ 21.4 (16.7 things, 25.1 stuff), PQ 24.6
-(20.5, 27.8) on those photos. See fuse/weights/MODEL_CARD.md.
+`--device cuda` trains on a GPU; `pack` writes a data root and work folder of at most 38 MiB for
+one. See fuse/weights/MODEL_CARD.md.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
-from safetensors.torch import load_file, save_file
-from tiny_training.calibrate import print_calibration
+from tiny_training.calibrate import measure_pq, print_calibration
 from tiny_training.instance import train_instance
+from tiny_training.packing import pack_data
+from tiny_training.panoptic import train_panoptic
 from tiny_training.photos import LABELS_FILE, load_photos
 from tiny_training.semantic import train_semantic
+from tiny_training.shipping import (
+    BUILDERS,
+    WEIGHTS,
+    load_net,
+    mix_weights,
+    start_panoptic_net,
+    write_weights,
+)
 from tiny_training.teachers import label_objects, label_stuff
-from torch import nn
 
-from fuse.models.weights import tiny
-
-WEIGHTS = Path(__file__).resolve().parents[1] / "fuse/weights"
-BUILDERS = {"instance": tiny.build_instance_net, "semantic": tiny.build_semantic_net}
+from fuse.models.panoptic_fpn.net import PanopticFpnNet
 
 data_option = click.option(
     "--data", type=click.Path(exists=True, path_type=Path), required=True, help="data root"
@@ -51,12 +57,13 @@ start_option = click.option(
     help="folder of the weights to start from",
 )
 minutes_option = click.option("--minutes", default=100.0, show_default=True, help="time in all")
+device_option = click.option("--device", default="cpu", show_default=True, help="or cuda")
 
 
 @click.group()
 @click.option("--threads", default=1, show_default=True, help="CPU threads")
 def main(threads: int) -> None:
-    """Train the nets of the `tiny` pipeline."""
+    """Train the nets of `tiny` and `tiny-fpn`."""
     torch.set_num_threads(threads)
 
 
@@ -77,10 +84,11 @@ def labels(data: Path, work: Path, start: Path, first_stuff_row: int) -> None:
 @work_option
 @start_option
 @minutes_option
-def instance(data: Path, work: Path, start: Path, minutes: float) -> None:
+@device_option
+def instance(data: Path, work: Path, start: Path, minutes: float, device: str) -> None:
     """Train the Mask R-CNN."""
     photos = load_photos(work / LABELS_FILE)
-    train_instance(load_net("instance", start), photos, data, work, minutes)
+    train_instance(load_net("instance", start).to(device), photos, data, work, minutes)
 
 
 @main.command()
@@ -88,16 +96,60 @@ def instance(data: Path, work: Path, start: Path, minutes: float) -> None:
 @work_option
 @start_option
 @minutes_option
-def semantic(data: Path, work: Path, start: Path, minutes: float) -> None:
+@device_option
+def semantic(data: Path, work: Path, start: Path, minutes: float, device: str) -> None:
     """Train the Semantic FPN."""
     photos = load_photos(work / LABELS_FILE)
-    train_semantic(load_net("semantic", start), photos, data, work, minutes)
+    train_semantic(load_net("semantic", start).to(device), photos, data, work, minutes)
+
+
+@main.command()
+@data_option
+@work_option
+@start_option
+@minutes_option
+@device_option
+@click.option("--large", is_flag=True, help="EfficientNet-Lite2 in place of Lite0")
+@click.option(
+    "--encoder",
+    type=click.Path(exists=True, path_type=Path),
+    help="ImageNet weights of the encoder; else the Mask R-CNN's are taken",
+)
+@click.option("--instance-weight", default=1.0, show_default=True, help="lambda_i")
+@click.option("--semantic-weight", default=0.5, show_default=True, help="lambda_s")
+def panoptic(
+    data: Path,
+    work: Path,
+    start: Path,
+    minutes: float,
+    device: str,
+    large: bool,
+    encoder: Path | None,
+    instance_weight: float,
+    semantic_weight: float,
+) -> None:
+    """Train the Panoptic FPN, one net for both."""
+    kind = "panoptic_large" if large else "panoptic"
+    photos = load_photos(work / LABELS_FILE)
+    chosen = [photo for photo in photos if photo.held_out and photo.panoptic]
+
+    def evaluate(net: PanopticFpnNet) -> dict[str, float]:
+        path = work / f"tiny_{kind}.now.safetensors"
+        state = net.state_dict()
+        write_weights(path, {name: state[name] for name in BUILDERS[kind]().state_dict()}, kind)
+        sections = [("model", "panoptic-fpn"), ("weights", str(path))]
+        overrides = [f"{s}.{k}={v}" for s in ("semantic", "instance") for k, v in sections]
+        return measure_pq(chosen, data, overrides)
+
+    net = start_panoptic_net(kind, start, encoder).to(device)
+    weights = (instance_weight, semantic_weight)
+    train_panoptic(net, photos, data, work, minutes, weights, kind, evaluate)
 
 
 @main.command()
 @work_option
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True)
-@click.option("--only", type=click.Choice(sorted(BUILDERS)), help="write one of the two")
+@click.option("--only", type=click.Choice(sorted(BUILDERS)), help="write one of them")
 @click.option(
     "--mean-with",
     "other",
@@ -107,14 +159,19 @@ def semantic(data: Path, work: Path, start: Path, minutes: float) -> None:
 @click.option("--share", default=0.5, show_default=True, help="of the checkpoint in that mean")
 def export(work: Path, folder: Path, only: str | None, other: Path | None, share: float) -> None:
     """Write the averaged weights of the checkpoints as float16 files for the package."""
+    folder.mkdir(parents=True, exist_ok=True)
     for kind in [only] if only else sorted(BUILDERS):
-        averaged = torch.load(work / f"{kind}.pt", weights_only=True)["averaged"]
+        if not (work / f"{kind}.pt").exists() and not only:
+            continue
+        checkpoint = torch.load(work / f"{kind}.pt", map_location="cpu", weights_only=True)
+        averaged = checkpoint["averaged"]
         wanted = BUILDERS[kind]().state_dict()  # without what only the training has
         state = {name: averaged[name] for name in wanted}
         if other:
             state = mix_weights(state, load_net(kind, other).state_dict(), share)
-        write_weights(folder / f"tiny_{kind}.safetensors", state, describe(kind))
-        click.echo(f"{kind}: {folder / f'tiny_{kind}.safetensors'}")
+        path = folder / f"tiny_{kind}.safetensors"
+        write_weights(path, state, kind)
+        click.echo(f"{kind}: {path}")
 
 
 @main.command()
@@ -122,61 +179,18 @@ def export(work: Path, folder: Path, only: str | None, other: Path | None, share
 @work_option
 @click.option("--set", "overrides", multiple=True, help="KEY=VALUE of the preset, as in fuse run")
 def calibrate(data: Path, work: Path, overrides: tuple[str, ...]) -> None:
-    """Print PQ on the held-out photos by threshold, with the weights of the package."""
+    """Print PQ on the choosing set by threshold, with the weights of the package."""
     print_calibration(load_photos(work / LABELS_FILE), data, list(overrides))
 
 
-def load_net(kind: str, folder: Path) -> Any:  # noqa: ANN401 - one of two classes
-    """Build the net named `kind` and load its float16 weights as float32."""
-    net: nn.Module = BUILDERS[kind]()
-    weights = load_file(folder / f"tiny_{kind}.safetensors")
-    net.load_state_dict({name: value.float() for name, value in weights.items()})
-    return net
-
-
-def mix_weights(
-    new: dict[str, torch.Tensor], old: dict[str, torch.Tensor], share: float
-) -> dict[str, torch.Tensor]:
-    """Take the mean of two states of one net, `share` of it the new one.
-
-    Weights that were trained on from others often do better averaged with them than alone
-    (Wortsman et al., Model soups, 2022).
-    """
-    return {name: share * new[name] + (1 - share) * old[name] for name in new}
-
-
-def describe(kind: str) -> dict[str, Any]:
-    """Describe preprocessing and classes for the header of a weight file."""
-    if kind == "instance":
-        ids, min_size, max_size = tiny.THING_IDS, tiny.INSTANCE_MIN_SIZE, tiny.INSTANCE_MAX_SIZE
-    else:
-        ids, min_size, max_size = tiny.STUFF_IDS, tiny.SEMANTIC_MIN_SIZE, tiny.SEMANTIC_MAX_SIZE
-    metadata: dict[str, Any] = {
-        "architecture": f"tiny_{kind}",
-        "label_space": tiny.LABEL_SPACE,
-        "category_ids": [0, *ids],
-        "color": "RGB",
-        "value_range": [0, 1],
-        "mean": list(tiny.IMAGE_MEAN),
-        "std": list(tiny.IMAGE_STD),
-        "min_size": min_size,
-        "max_size": max_size,
-        "size_divisible": 32,
-        "interpolation": "bilinear",
-    }
-    if kind == "instance":
-        metadata["mask_size"] = 28
-    else:
-        metadata |= {"stride": 4, "upsample": "bilinear, align_corners=False"}
-    return metadata
-
-
-def write_weights(path: Path, state: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """Write a weight file, whole or not at all."""
-    part = path.with_suffix(".part")
-    weights = {name: value.contiguous().half() for name, value in state.items()}
-    save_file(weights, part, metadata={"fuse": json.dumps(metadata)})
-    part.replace(path)
+@main.command()
+@data_option
+@work_option
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True)
+@click.option("--mebibytes", default=38.0, show_default=True, help="most that it may take")
+def pack(data: Path, work: Path, folder: Path, mebibytes: float) -> None:
+    """Write what training reads into one small folder, for another machine."""
+    pack_data(load_photos(work / LABELS_FILE), data, work, folder, mebibytes)
 
 
 if __name__ == "__main__":

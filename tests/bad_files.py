@@ -62,7 +62,7 @@ class Reader:
 
 def make_files(folder: Path) -> None:
     """Images, two shards of a run, their join, and what other tools would have written."""
-    images = folder / "photos"
+    images = folder / "images"
     images.mkdir()
     for name in NAMES:
         with Image.open(EXAMPLES / name) as image:
@@ -153,12 +153,12 @@ def _evaluate(out: Path, **options: object) -> object:
 
 def _resume(out: Path) -> object:
     return api.run(
-        ["photos"], Path("run"), device="cpu", keep_predictions=True, gt=Path("truth.json")
+        ["images"], Path("run"), device="cpu", keep_predictions=True, gt=Path("truth.json")
     )
 
 
 def _run(preset: str, **options: object) -> Callable[[Path], object]:
-    return lambda out: api.run(["photos"], out, device="cpu", pipeline=f"{preset}.toml", **options)
+    return lambda out: api.run(["images"], out, device="cpu", pipeline=f"{preset}.toml", **options)
 
 
 def _sweep(out: Path) -> object:
@@ -167,7 +167,7 @@ def _sweep(out: Path) -> object:
 
 
 def _combine_kept(out: Path) -> object:
-    return api.combine_saved(out, predictions=Path("run"), score_threshold=0.3, stuff_area=16)
+    return api.combine(out, predictions=Path("run"), score_threshold=0.3, stuff_area=16)
 
 
 def _merge(out: Path) -> object:
@@ -177,7 +177,7 @@ def _merge(out: Path) -> object:
 def _report(out: Path, **options: object) -> object:
     out.mkdir(exist_ok=True)
     run, page = Path("run"), out / "report.html"
-    return api.report(run, gt=Path("truth.json"), images=Path("photos"), out=page, **options)
+    return api.report(run, gt=Path("truth.json"), images=Path("images"), out=page, **options)
 
 
 def _compare(out: Path) -> object:

@@ -62,7 +62,7 @@ def pairs(draw, *, void=True, crowd=True):
     return truth, draw(panoptic_maps(shape, void=void, crowd=False))
 
 
-def write_dataset(folder, name, images, space=SPACE, **changes):
+def write_dataset(folder, name, images, /, space=SPACE, **changes):
     """Write images {image_id: PanopticPrediction} as ``name.json`` and ``name/*.png``.
 
     The JSON is written by hand, as other tools do; changes replace its top-level entries.

@@ -7,7 +7,7 @@ from factories import TOY_SPACE, panoptic_truth
 from PIL import Image
 
 from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.images import png_names
+from fuse.io.listing import png_names
 from fuse.io.png import write_id_map
 
 
@@ -29,7 +29,7 @@ def write_maps(path, predictions, space=TOY_SPACE, *, first_id=1):
 def write_run(folder, predictions, space=TOY_SPACE, *, seed=0):
     """Images of noise and a run over them with these predictions."""
     rng = np.random.default_rng(seed)
-    images = folder / "photos"
+    images = folder / "images"
     for name, prediction in predictions.items():
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -40,6 +40,7 @@ def write_run(folder, predictions, space=TOY_SPACE, *, seed=0):
     write_maps(run / "panoptic.json", predictions, space)
     settings = {"inputs": [str(images)], "predictions": False}
     (run / "run.json").write_text(json.dumps({"settings": settings, "photos": {"done": 1}}))
+    (run / "records.jsonl").touch()
     return run
 
 

@@ -18,6 +18,7 @@ from fuse.errors import (
     RunStoppedError,
 )
 from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.listing import list_images
 from fuse.io.png import read_id_map
 from fuse.runs.tasks import assign_image_ids, make_tasks
 
@@ -29,7 +30,7 @@ TRUTH = ROOT / "examples" / "annotations.json"
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three images, one of them in a folder of its own, and files that are no images."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     (folder / "trip.2026").mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder / "chelsea.JPG")
     shutil.copy(EXAMPLES / "rocket.jpg", folder / "trip.2026" / "rocket.jpeg")
@@ -144,8 +145,8 @@ def test_a_run_that_was_cut_off_goes_on(images, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished.out, out)
     journal = out / "records.jsonl"
-    first = journal.read_bytes().splitlines(keepends=True)[0]
-    journal.write_bytes(first + b'{"file_na')  # killed while it wrote the second record
+    settings, first, *_ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(settings + first + b'{"file_na')  # killed while it wrote the second record
     (out / "panoptic.json").unlink()
     shutil.rmtree(out / "panoptic" / "trip.2026")
     old = (out / "panoptic" / "camera.png").stat().st_mtime_ns
@@ -159,7 +160,7 @@ def test_a_run_that_was_cut_off_goes_on(images, finished, tmp_path):
 
 
 def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     whole = (EXAMPLES / "chelsea.jpg").read_bytes()
     (folder / "a_whole.jpg").write_bytes(whole)
@@ -182,7 +183,7 @@ def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
 
 
 def test_a_image_that_failed_is_missed_in_the_score(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     (folder / "chelsea.jpg").write_bytes(b"")
     result = api.run([str(folder)], tmp_path / "out", device="cpu", gt=TRUTH)
@@ -235,7 +236,7 @@ def test_two_images_cannot_be_one_of_the_ground_truth(tmp_path):
         (tmp_path / name).mkdir()
         shutil.copy(EXAMPLES / "rocket.jpg", tmp_path / name)
     with pytest.raises(DataError, match=r"a/rocket\.jpg and b/rocket\.jpg are both image"):
-        make_tasks([str(tmp_path)], tmp_path / "out", read_panoptic_json(TRUTH))
+        make_tasks(list_images([str(tmp_path)]).images, read_panoptic_json(TRUTH))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_a_run_that_is_stopped_goes_on(images, finished, tmp_path):
     with pytest.raises(RunStoppedError, match="stopped after 1 of 3 images"):
         api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True, should_stop=lambda: True)
     assert not (out / "panoptic.json").exists()
-    assert len((out / "records.jsonl").read_text().splitlines()) == 1
+    assert len((out / "records.jsonl").read_text().splitlines()) == 2  # the settings come first
     api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True)
     kept = ("panoptic/**/*.png", "panoptic.json", "records.jsonl")
     assert tree(out, *kept) == tree(finished.out, *kept)
@@ -302,19 +303,19 @@ def test_kept_predictions_fuse_into_the_files_of_the_run(images, tmp_path):
     assert len(sizes) == 3
     assert max(sizes) < 200_000
 
-    api.combine_saved(tmp_path / "again", predictions=out)
+    api.combine(tmp_path / "again", predictions=out)
     kept = ("panoptic/**/*.png", "panoptic.json")
     assert tree(tmp_path / "again", *kept) == tree(out, *kept)
 
     strict = ["fusion.score_threshold=0.95", "fusion.stuff_area=0.05"]
     api.run([str(images)], tmp_path / "strict", device="cpu", overrides=strict)
-    api.combine_saved(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
+    api.combine(tmp_path / "other", predictions=out, score_threshold=0.95, stuff_area=0.05)
     assert tree(tmp_path / "other", *kept) == tree(tmp_path / "strict", *kept)
 
 
 def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
     with pytest.raises(DataError, match="run it with --keep-predictions"):
-        api.combine_saved(tmp_path / "out", predictions=finished.out)
+        api.combine(tmp_path / "out", predictions=finished.out)
     assert not (tmp_path / "out").exists()
 
 

@@ -36,7 +36,7 @@ HOMES = {
     "onnxruntime": {"models"},
     "ray": {"runs/engines/ray_data.py"},
     "fsspec": {"io"},
-    "msgspec": {"io"},
+    "msgspec": {"io", "models"},
     "click": {"cli"},
     "rich": {"cli"},
     "numba": {"ops"},

@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -13,7 +16,12 @@ from fuse.inference.presets import list_pipelines
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+# Commands of users name them, so none goes away unnoticed.
+PRESETS = [
+    *("ade20k", "cityscapes", "coco", "coco-mask2former", "coco-stuffhead", "panoptic-fpn", "tiny"),
+    *("vistas", "voc-deeplabv3", "voc-deeplabv3plus", "voc-fcn"),
+]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def list_commands():
@@ -42,23 +50,24 @@ def test_each_command_is_in_the_table():
     assert named == set(main.commands)
 
 
-def test_each_module_is_named():
-    (files,) = [text for language, text in BLOCKS if language == "text" and "fuse/errors" in text]
-    parts = {
+def test_each_room_is_named():
+    (block,) = [text for language, text in BLOCKS if language == "text" and "fuse/errors" in text]
+    rooms = {
         f"fuse/{path.name}" + ("/" if path.is_dir() else "")
         for path in (ROOT / "fuse").iterdir()
         if (path.suffix == ".py" and not path.name.startswith("__")) or path.is_dir()
     } - {"fuse/__pycache__/"}
-    left_column = "\n".join(line[:31] for line in files.splitlines())
-    named = {
-        f"fuse/{name.removeprefix('fuse/')}"
-        for name in re.findall(r"[\w/]+(?:\.py|/)", left_column)
-    }
-    assert named == parts
+    assert set(re.findall(r"fuse/\w+(?:\.py|/)", block)) == rooms
 
 
-def test_each_preset_ships_with_a_description():
-    assert set(list_pipelines()) == {path.stem for path in (ROOT / "pipelines").glob("*.toml")}
+def test_contributing_names_each_package():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "fuse").glob("*/__init__.py")}
+    assert set(re.findall(r"^fuse/(\w+)/ ", text, flags=re.MULTILINE)) == packages
+
+
+def test_exactly_these_presets_ship():
+    assert list(list_pipelines()) == PRESETS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -74,6 +83,21 @@ def test_the_python_runs(monkeypatch, capsys):
     assert "animal" in capsys.readouterr().out
 
 
-def test_the_changelog_names_the_version():
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert "## [Unreleased]" in changelog
+@pytest.mark.slow
+def test_the_python_type_checks(tmp_path):
+    """The block, and the calls that stand in the text."""
+    (code,) = [text for language, text in BLOCKS if language == "python"]
+    calls = re.findall(r"`(fuse\.[\w.]+\(.+?)`", README)
+    assert len(calls) >= 3
+    path = tmp_path / "readme.py"
+    path.write_text("\n".join([code, "import fuse", *calls]), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_what_the_sdist_names_is_there():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    names = settings["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert [name for name in names if not (ROOT / name).exists()] == []
+    assert {page.name for page in ROOT.glob("*.md")} <= set(names)

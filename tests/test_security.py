@@ -15,9 +15,9 @@ from PIL import Image
 import fuse.cli
 from fuse import api
 from fuse.cli import main
-from fuse.cli.printable import printable
+from fuse.cli.printing import printable
 from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, ModelError
-from fuse.io.names import find_name_fault, leads_out
+from fuse.io.files import find_name_fault, leads_out
 from fuse.models.registry import BUILT_IN, needs_plugin_permission
 
 ROOT = Path(__file__).parent.parent
@@ -64,8 +64,8 @@ def test_no_json_leads_a_reader_out(files, name):
     change("run/panoptic.json", rename)
     for read in (
         lambda: api.evaluate(Path("truth.json"), Path("run")),
-        lambda: api.combine_saved(Path("out"), predictions=Path("run")),
-        lambda: api.run(["photos"], Path("out"), gt=Path("truth.json"), device="cpu"),
+        lambda: api.combine(Path("out"), predictions=Path("run")),
+        lambda: api.run(["images"], Path("out"), gt=Path("truth.json"), device="cpu"),
     ):
         with pytest.raises(CocoFormatError, match="is no path inside the folder of PNGs"):
             read()
@@ -91,10 +91,10 @@ def test_no_image_list_leads_a_reader_or_writer_out(files, name):
 def test_no_journal_leads_out(files, name):
     for run in ("run", "shard1"):
         journal = Path(run, "records.jsonl")
-        first, *others = journal.read_text().splitlines(keepends=True)
+        settings, first, *others = journal.read_text().splitlines(keepends=True)
         entry = json.loads(first)
         entry["files"] = {name: "0"}
-        journal.write_text("".join([json.dumps(entry) + "\n", *others]))
+        journal.write_text("".join([settings, json.dumps(entry) + "\n", *others]))
     for read in (
         lambda: api.verify(Path("run")),
         lambda: api.merge([Path("shard1"), Path("shard2")], Path("out")),
@@ -115,13 +115,13 @@ def test_a_link_in_an_output_folder_leads_no_writer_out(files, tmp_path):
         target.mkdir() if name in ("panoptic", "predictions") else target.touch()
         path.symlink_to(target)
         with pytest.raises(DataError, match="is a link that leads out of out"):
-            api.run(["photos"], Path("out"), device="cpu", keep_predictions=True)
+            api.run(["images"], Path("out"), device="cpu", keep_predictions=True)
         assert not [p for p in outside.rglob("*") if p.is_file() and p.stat().st_size]
 
 
 def test_a_link_to_a_folder_below_the_maps_leads_no_writer_out(files, tmp_path):
     images, outside = tmp_path / "nested" / "trip", tmp_path / "outside"
-    shutil.copytree("photos", images)
+    shutil.copytree("images", images)
     outside.mkdir()
     api.run([str(images.parent)], Path("out"), pipeline="oracle.toml", device="cpu")
     shutil.rmtree("out/panoptic/trip")
@@ -147,7 +147,7 @@ def test_overwrite_deletes_nothing_behind_a_link(files, tmp_path):
     shutil.rmtree("run/panoptic")
     Path("run/panoptic").symlink_to(outside)
     with pytest.raises(DataError, match="is a link that leads out of run"):
-        api.run(["photos"], Path("run"), device="cpu", overwrite=True)
+        api.run(["images"], Path("run"), device="cpu", overwrite=True)
     assert len(list(outside.iterdir())) == 3
 
 
@@ -166,7 +166,7 @@ def test_a_preset_runs_no_code_without_permission(files, model):
         '[instance]\nmodel = "torchvision"\nweights = "tiny_instance"\n'
     )
     with pytest.raises(ConfigError, match=r"runs code of its own; .* give --allow-plugins"):
-        api.run(["photos"], Path("out"), pipeline="evil.toml")
+        api.run(["images"], Path("out"), pipeline="evil.toml")
     assert not Path("ran").exists()
 
 
@@ -186,14 +186,14 @@ def test_weights_and_predictions_that_are_programs_are_refused(files):
             '[instance]\nmodel = "torchvision"\nweights = "tiny_instance"\n'
         )
         with pytest.raises(FuseError, match="refused, since"):
-            api.run(["photos"], Path("out"), pipeline="evil.toml", device="cpu")
+            api.run(["images"], Path("out"), pipeline="evil.toml", device="cpu")
     array = np.empty(1, dtype=object)
     array[0] = Evil()
     file = io.BytesIO()
     np.savez(file, allow_pickle=True, size=array)
     next(Path("run/predictions").glob("*.npz")).write_bytes(file.getvalue())
     with pytest.raises(CocoFormatError, match="not a kept prediction"):
-        api.combine_saved(Path("out"), predictions=Path("run"))
+        api.combine(Path("out"), predictions=Path("run"))
     assert not Path("ran").exists()
 
 
@@ -205,7 +205,7 @@ def test_a_folder_of_transformers_runs_no_code(tmp_path):
     config = {"model_type": "evil", "architectures": ["Evil"], "auto_map": auto_map}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="transformers cannot read it"):
-        TransformersNet(str(tmp_path), None, "cpu", "float32")
+        TransformersNet("cpu", str(tmp_path), None, None, None, "float32")
     assert not Path("ran").exists()
 
 

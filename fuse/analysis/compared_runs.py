@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fuse.errors import DataError, LabelSpaceError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.analysis.opened_run import Key, OpenedRun, class_names, describe_difference
+from fuse.errors import DataError, FuseError, LabelSpaceError
+from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
-from fuse.io.coco.pairing import match_images, renumber
-from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.run_files import RUN_FILE
-from fuse.labels import find_truth_map
-from fuse.metrics.detections import Detections, match_detections, mean_ap
+from fuse.evaluation.scorer import TruthScorer
+from fuse.io.coco.panoptic import ImageId
+from fuse.metrics.instances import Detections, match_detections, mean_ap
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
-from fuse.metrics.semantic import SemanticStats, count_semantic
-from fuse.runs.folder import read_run_file
-from fuse.runs.records import PREDICTION_DIR
-from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
+from fuse.metrics.semantic import (
+    SemanticStats,
+    count_semantic,
+    sum_semantic_stats,
+    summarize_semantic,
+)
+from fuse.runs.saved_predictions import SavedPredictions
 from fuse.threads import map_threads
 from fuse.types import Instances, LabelSpace, PanopticPrediction
 
-NAMED = 5  # images or classes that a message names
+Step = Callable[[], object] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,13 +39,14 @@ class ComparedRun:
         images: the counts of each common image, one order for all runs.
         mapped: how the ground truth was carried into its label space, None where it was not.
         unknown: how many of its images the ground truth lacks.
-        semantic: pixels per common class and image; empty without kept predictions.
-        ap: mask AP over the common things; None without kept predictions or things.
-        detections: of its instance net, matched; None without kept predictions.
-        things: category ids of the common things in them.
         seconds: by stage, added up over threads, ``total`` is wall-clock; empty where unknown.
         images_run: how many images these were spent on; a run that went on counts its last call.
         peak_memory_mib: of the process and of the device; empty where unknown.
+        semantic: pixels per common class and image; empty without saved predictions.
+        detections: of its instance net, matched; None without saved predictions.
+        things: category ids of the common things in them.
+        miou: of the semantic net; None without saved predictions or classes.
+        ap: mask AP over the common things; None without saved predictions or things.
     """
 
     name: str
@@ -53,238 +54,154 @@ class ComparedRun:
     images: tuple[PQStats, ...]
     mapped: str | None
     unknown: int
-    semantic: tuple[SemanticStats, ...] = ()
-    ap: float | None = None
-    detections: Detections | None = None
-    things: tuple[int, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     images_run: int = 0
     peak_memory_mib: Mapping[str, int | None] = field(default_factory=dict)
+    semantic: tuple[SemanticStats, ...] = ()
+    detections: Detections | None = None
+    things: tuple[int, ...] = ()
+    miou: float | None = None
+    ap: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunSource:
-    """A run as it was opened, before it is clear what it shares with the others.
-
-    Attributes:
-        name: as the caller named it.
-        dataset: its maps, by the ground truth's image ids.
-        own_ids: its own image_id by the ground truth's.
-        unknown: how many of its images the ground truth lacks.
-        scorer: ground truth in its label space.
-        run_file: what run.json says, empty where there is none.
-        kept: its kept predictions, None where there are none.
-    """
-
-    name: str
-    dataset: PanopticDataset
-    own_ids: Mapping[ImageId, ImageId]
-    unknown: int
-    scorer: TruthScorer
-    run_file: Mapping[str, Any]
-    kept: SavedPredictions | None
-
-    def class_names(self) -> dict[tuple[str, bool], int]:
-        """category_id by name and kind, in the order of the label space."""
-        return {(c.name, c.isthing): c.category_id for c in self.scorer.space.categories}
-
-
-def open_source(path: Path, truth: PanopticDataset) -> RunSource:
-    """Open a run or a prediction JSON and find its images in the ground truth.
-
-    Raises:
-        CocoFormatError: a file is missing or damaged.
-        DataError: two images are the same one of the ground truth, or it knows none.
-        LabelSpaceError: the categories differ from the ground truth's and no map ships.
-    """
-    dataset = read_panoptic_json(path, default_space=truth.space)
-    own_ids = match_images(dataset, truth)
-    if not own_ids:
-        raise DataError(f"{truth.path} knows no image of {path}")
-    run_file = find_run_file(path)
-    has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
-    return RunSource(
-        name=str(path),
-        dataset=renumber(dataset, own_ids),
-        own_ids=own_ids,
-        unknown=len(dataset.annotations) - len(own_ids),
-        scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)),
-        run_file=run_file,
-        kept=open_saved_predictions(path) if has_kept else None,
-    )
-
-
-def find_run_file(path: Path) -> Mapping[str, Any]:
-    """What run.json says of a run; nothing for a JSON alone, or a folder of `fuse combine`.
-
-    Raises:
-        CocoFormatError: it is damaged.
-    """
-    return read_run_file(path) if (path / RUN_FILE).is_file() else {}
-
-
-def find_common_images(sources: Sequence[RunSource], *, intersect: bool) -> list[ImageId]:
+def find_common_images(runs: Sequence[OpenedRun], *, intersect: bool) -> list[ImageId]:
     """The ground truth's image ids that all runs have, in its order.
 
     Raises:
         DataError: the runs have different images and `intersect` is False, or no image is
             common to all.
     """
-    first = sources[0]
-    every = set.intersection(*(set(source.own_ids) for source in sources))
-    common = [i for i in first.scorer.truth.annotations if i in every]
-    if not common:
-        raise DataError("no image is in all of the runs: " + ", ".join(s.name for s in sources))
-    for other in sources[1:]:
-        lacks = [_count_named(source, other_ids) for source, other_ids in _lacking(first, other)]
-        if lacks and not intersect:
-            raise DataError(
-                f"{first.name} and {other.name} are of different images: {'; '.join(lacks)}; "
-                f"--intersect goes on with the {len(common)} common ones"
-            )
-    return common
+    names = [(str(run.path), {i: run.dataset.image_name(i) for i in run.own_ids}) for run in runs]
+    common = set(_find_common(names, "images", DataError, intersect=intersect))
+    return [i for i in scorer_of(runs[0]).truth.annotations if i in common]
 
 
-def _lacking(a: RunSource, b: RunSource) -> Iterator[tuple[RunSource, list[ImageId]]]:
-    """Of two runs the images that only one has."""
-    for source, other in ((a, b), (b, a)):
-        if only := [i for i in source.own_ids if i not in other.own_ids]:
-            yield source, only
-
-
-def _count_named(source: RunSource, image_ids: Sequence[ImageId]) -> str:
-    names = [source.dataset.image_name(image_id) for image_id in image_ids]
-    return f"only {source.name} has {_name_some(names)}"
-
-
-def _name_some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def name_different_classes(first: tuple[str, LabelSpace], second: tuple[str, LabelSpace]) -> str:
-    """The classes, by name and kind, that only one of two named spaces has; empty without any."""
-    lacks = []
-    for (name, space), (_, other) in ((first, second), (second, first)):
-        known = {(c.name, c.isthing) for c in other.categories}
-        if only := [c.name for c in space.categories if (c.name, c.isthing) not in known]:
-            lacks.append(f"only {name} ({space.name}) has {_name_some(only)}")
-    return "; ".join(lacks)
-
-
-def find_common_classes(sources: Sequence[RunSource], *, intersect: bool) -> LabelSpace:
+def find_common_classes(runs: Sequence[OpenedRun], *, intersect: bool) -> LabelSpace:
     """The classes that all runs have by name and kind, with the ids of the first run.
 
     Raises:
         LabelSpaceError: the runs have different classes and `intersect` is False, or no class
             is common to all.
     """
-    names = [source.class_names() for source in sources]
-    common = [key for key in names[0] if all(key in other for other in names)]
-    first = sources[0]
-    for source in sources[1:]:
-        lacks = name_different_classes(
-            (first.name, first.scorer.space), (source.name, source.scorer.space)
-        )
+    spaces = [scorer_of(run).space for run in runs]
+    names = [
+        (f"{run.path} ({space.name})", class_names(space))
+        for run, space in zip(runs, spaces, strict=True)
+    ]
+    common = set(_find_common(names, "classes", LabelSpaceError, intersect=intersect))
+    first = spaces[0]
+    categories = tuple(c for c in first.categories if (c.name, c.isthing) in common)
+    whole = categories == first.categories
+    return first if whole else LabelSpace(f"part of {first.name}", categories)
+
+
+def _find_common(
+    runs: Sequence[tuple[str, Mapping[Key, str]]],
+    what: str,
+    error: type[FuseError],
+    *,
+    intersect: bool,
+) -> list[Key]:
+    """The keys that all runs have, each given as for `describe_difference`."""
+    common = [key for key in runs[0][1] if all(key in names for _, names in runs)]
+    if not common:
+        raise error(f"no {what} are in all of the runs: {', '.join(run for run, _ in runs)}")
+    for other in runs[1:]:
+        lacks = describe_difference(runs[0], other)
         if lacks and not intersect:
-            raise LabelSpaceError(
-                f"{first.name} and {source.name} have different classes: {lacks}; "
+            raise error(
+                f"{runs[0][0]} and {other[0]} have different {what}: {lacks}; "
                 f"--intersect goes on with the {len(common)} common ones"
             )
-    if not common:
-        raise LabelSpaceError(
-            "no class is in all of the runs: " + ", ".join(s.name for s in sources)
-        )
-    space = sources[0].scorer.space
-    kept = tuple(c for c in space.categories if (c.name, c.isthing) in common)
-    return space if kept == space.categories else LabelSpace(f"part of {space.name}", kept)
+    return common
 
 
-def score_source(
-    source: RunSource,
+def scorer_of(run: OpenedRun) -> TruthScorer:
+    """The scorer of a run that was opened with ground truth."""
+    if run.scorer is None:
+        raise ValueError(f"{run.path} was opened without ground truth")
+    return run.scorer
+
+
+def score_run(
+    run: OpenedRun,
     image_ids: Sequence[ImageId],
     space: LabelSpace,
     *,
     workers: int | None,
-    on_image: Callable[[], None],
+    on_image: Step,
 ) -> ComparedRun:
-    """Score a run on chosen images and classes, its nets too where it kept their predictions.
+    """Score a run on the common images and classes, its nets too where predictions were saved.
 
-    Args:
-        source: the run.
-        image_ids: the ground truth's.
-        space: the common classes (`find_common_classes`).
-        workers: threads, by default one per processor.
-        on_image: called after each image.
+    After each image `on_image` is called, and again after each image of the nets.
 
     Raises:
         DataError: a file cannot be scored.
     """
-    images = ImageScores()
-    score = source.scorer.score_file
-    with map_threads(lambda i: score(i, source.dataset), image_ids, workers) as scored:
-        for image in scored:
-            images.append(image)
-            on_image()
-    source.scorer.evaluation(images)  # raises where an image could not be scored
-    own = source.class_names()
-    new_ids = {own[c.name, c.isthing]: c.category_id for c in space.categories}
+    scorer = scorer_of(run)
+    score = scorer.score_file
+    with map_threads(
+        lambda i: score(i, run.dataset), image_ids, workers, on_result=on_image
+    ) as scored:
+        images = ImageScores(scored)
+    summarize_images(scorer, images)  # raises where an image could not be scored
+    ids = {(c.name, c.isthing): c.category_id for c in scorer.space.categories}
+    new_ids = {ids[c.name, c.isthing]: c.category_id for c in space.categories}
     stats = tuple(rename_categories(image.stats, new_ids) for image in images)
-    images_run = source.run_file.get("photos", {}).get("tried", 0)
-    run = ComparedRun(
-        name=source.name,
+    images_run = run.run_file.get("photos", {}).get("tried", 0)
+    compared = ComparedRun(
+        name=str(run.path),
         result=summarize(sum_stats(stats), space),
         images=stats,
-        mapped=source.scorer.mapped,
-        unknown=source.unknown,
-        seconds=dict(source.run_file.get("seconds", {})) if images_run else {},
+        mapped=scorer.mapped,
+        unknown=run.unknown,
+        seconds=dict(run.run_file.get("seconds", {})) if images_run else {},
         images_run=images_run,
-        peak_memory_mib=dict(source.run_file.get("peak_memory_mib", {})),
+        peak_memory_mib=dict(run.run_file.get("peak_memory_mib", {})),
     )
-    if source.kept is None:
-        return run
-    semantic, detections, things = _score_nets(
-        source, source.kept, image_ids, new_ids, workers, on_image
-    )
+    if run.saved is None:
+        return compared
+    semantic, detections = _score_nets(run, run.saved, image_ids, new_ids, workers, on_image)
+    things = tuple(i for i in scorer.space.thing_ids if i in new_ids)
+    miou = summarize_semantic(sum_semantic_stats(semantic), space).miou
     ap = mean_ap(detections, things)
     return replace(
-        run,
-        semantic=semantic,
-        ap=None if isnan(ap) else ap,
+        compared,
+        semantic=tuple(semantic),
         detections=detections,
         things=things,
+        miou=None if isnan(miou) else miou,
+        ap=None if isnan(ap) else ap,
     )
 
 
 def _score_nets(
-    source: RunSource,
-    kept: SavedPredictions,
+    run: OpenedRun,
+    saved: SavedPredictions,
     image_ids: Sequence[ImageId],
     new_ids: Mapping[int, int],
     workers: int | None,
-    on_image: Callable[[], None],
-) -> tuple[tuple[SemanticStats, ...], Detections, tuple[int, ...]]:
-    """Pixels of the semantic net per image, its instances' matches, and the things in common."""
+    on_image: Step,
+) -> tuple[list[SemanticStats], Detections]:
+    """Pixels of the semantic net per image, and the detections of the instance net, matched."""
+    scorer = scorer_of(run)
     semantic: list[SemanticStats] = []
 
     def load(image_id: ImageId) -> tuple[PanopticPrediction, Instances, SemanticStats]:
-        image = kept.load(source.own_ids[image_id])
-        truth = source.scorer.load(image_id, image.size)
-        return truth, image.instances, count_semantic(truth, image.label())
+        prediction = saved.load(run.own_ids[image_id])
+        truth = scorer.load(image_id, prediction.size)
+        return truth, prediction.instances, count_semantic(truth, prediction.label())
 
-    def pairs(
+    def split(
         loaded: Iterable[tuple[PanopticPrediction, Instances, SemanticStats]],
     ) -> Iterator[tuple[PanopticPrediction, Instances]]:
         for truth, instances, stats in loaded:
             semantic.append(_choose_classes(stats, new_ids))
-            on_image()
             yield truth, instances
 
-    with map_threads(load, image_ids, workers) as loaded:
-        detections = match_detections(pairs(loaded), source.scorer.space)
-    common = tuple(i for i in source.scorer.space.thing_ids if i in new_ids)
-    return tuple(semantic), detections, common
+    with map_threads(load, image_ids, workers, on_result=on_image) as loaded:
+        detections = match_detections(split(loaded), scorer.space)
+    return semantic, detections
 
 
 def _choose_classes(stats: SemanticStats, new_ids: Mapping[int, int]) -> SemanticStats:

@@ -1,19 +1,17 @@
 """Where the two nets of a run contradict each other: images and regions worth a label.
 
-An instance claims its pixels for its category, of several the one that scores highest. The nets
-disagree on a pixel in one of three ways:
+A pixel belongs to the instance of the highest score whose mask covers it. The nets disagree on it
+in one of three ways:
 
-- ``thing-on-stuff``: an instance claims it, the semantic net calls it stuff;
-- ``thing-on-thing``: an instance claims it, the semantic net calls it another thing;
-- ``unclaimed``: the semantic net calls it a thing, no instance claims it.
+- ``thing-on-stuff``: it belongs to an instance, the semantic net calls it stuff;
+- ``thing-on-thing``: it belongs to an instance, the semantic net calls it another thing;
+- ``unclaimed``: the semantic net calls it a thing, it belongs to no instance.
 
-Where the semantic net says nothing, nobody disagrees. No ground truth is needed.
+Where the semantic net has no label they do not disagree. No ground truth is needed.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -23,15 +21,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fuse.fusion import fuse_by_overlap
-from fuse.inference.prediction import ImagePrediction, choose_classes
-from fuse.io.coco.panoptic import ImageId, ImageRecord
-from fuse.io.files import take_text, write_whole
+from fuse.fusion import choose_classes, fuse_by_overlap
+from fuse.inference.prediction import ImagePrediction
+from fuse.io.coco.panoptic import ImageId
+from fuse.io.csv_files import write_table
+from fuse.io.files import StrPath, write_whole
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
-from fuse.threads import map_threads
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction
+from fuse.threads import count_steps, map_threads
+from fuse.types import BoolArray, LabelSpace, SegmentInfo
 
 Kind = Literal["thing-on-stuff", "thing-on-thing", "unclaimed"]
 KINDS: tuple[Kind, ...] = ("thing-on-stuff", "thing-on-thing", "unclaimed")
@@ -45,8 +44,8 @@ class Region:
     Attributes:
         kind: how.
         area: pixels.
-        semantic_category_id: what the semantic net calls them.
-        instance_category_id: what the instance that claims them is; None where none does.
+        semantic_category_id: of the semantic net.
+        instance_category_id: of the instance that they belong to; None where there is none.
         score: of that instance.
         bbox: COCO xywh around them.
         rle: COCO's compressed RLE of them, counts as text.
@@ -116,34 +115,35 @@ class Disagreement:
 
     def write_csv(self, path: Path) -> None:
         """A row per image: share of the image, pixels of each kind, number of regions."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("image_id", "file_name", "share", *KINDS, "regions"))
-        for image in self.images:
-            pixels = (image.pixels[kind] for kind in KINDS)
-            name, count = image.file_name, len(image.regions)
-            writer.writerow((image.image_id, name, image.share, *pixels, count))
-        write_whole(path, text.getvalue().encode())
+        rows = [
+            (
+                image.image_id,
+                image.file_name,
+                image.share,
+                *(image.pixels[kind] for kind in KINDS),
+                len(image.regions),
+            )
+            for image in self.images
+        ]
+        write_table(path, ("image_id", "file_name", "share", *KINDS, "regions"), rows)
 
     def write_coco(self, path: Path) -> None:
         """The regions as COCO annotations.
 
-        ``category_id`` is the instance's, or the semantic net's where no instance claims the
-        region; ``instance_category_id`` and ``semantic_category_id`` are what each net says.
+        ``category_id`` is the instance's, or the semantic net's where there is no instance.
         """
         annotations: list[dict[str, Any]] = []
         for image in self.images:
             for region in image.regions:
-                claims = asdict(region)
-                category_id = region.instance_category_id or region.semantic_category_id
+                fields = asdict(region)
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
                         "image_id": image.image_id,
-                        "category_id": category_id,
-                        "segmentation": claims.pop("rle"),
+                        "category_id": region.instance_category_id or region.semantic_category_id,
+                        "segmentation": fields.pop("rle"),
                         "iscrowd": 0,
-                        **claims,
+                        **fields,
                     }
                 )
         images = [
@@ -158,9 +158,8 @@ class Disagreement:
         write_whole(path, (json.dumps(content, allow_nan=False) + "\n").encode())
 
 
-@take_text
 def disagree(
-    predictions: Path,
+    predictions: StrPath,
     *,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -168,7 +167,7 @@ def disagree(
     """Find where the two nets of a run contradict each other.
 
     Args:
-        predictions: output folder of a run with kept predictions.
+        predictions: output folder of a run with saved predictions.
         workers: threads, by default one per processor.
         on_progress: called with the images done and the images in all.
 
@@ -176,96 +175,88 @@ def disagree(
         FuseError: see `open_saved_predictions`.
     """
     run = open_saved_predictions(predictions)
-    listed = run.dataset.images.values()
-    found: list[ImageDisagreement] = []
-    with map_threads(lambda image: _look_at(run, image), listed, workers) as looked:
-        for disagreement in looked:
-            found.append(disagreement)
-            if on_progress:
-                on_progress(len(found), len(listed))
-    return Disagreement(run.space, tuple(sorted(found, key=lambda one: -one.share)))
+    image_ids = list(run.dataset.images)
+    step = count_steps(on_progress, len(image_ids))
+    with map_threads(
+        lambda image_id: _measure_image(run, image_id), image_ids, workers, on_result=step
+    ) as measured:
+        images = sorted(measured, key=lambda image: -image.share)
+    return Disagreement(run.space, tuple(images))
 
 
-def _look_at(run: SavedPredictions, image: ImageRecord) -> ImageDisagreement:
-    kept = run.load(image.image_id)
-    labels = kept.label()
-    instances = choose_classes(labels, kept.instances, run.space, run.fusion, run.choices)
-    regions = find_regions(
-        ImagePrediction(labels, instances),
-        run.space,
-        score_threshold=run.fusion.score_threshold,
-    )
+def _measure_image(run: SavedPredictions, image_id: ImageId) -> ImageDisagreement:
+    prediction = run.load(image_id)
+    labels = prediction.label()
+    instances = choose_classes(labels, prediction.instances, run.space, run.fusion, run.choices)
+    threshold = run.fusion.score_threshold
+    regions = find_regions(ImagePrediction(labels, instances), run.space, score_threshold=threshold)
     pixels = Counter(dict.fromkeys(KINDS, 0))
     for region in regions:
         pixels[region.kind] += region.area
     return ImageDisagreement(
-        image_id=image.image_id,
-        file_name=image.file_name,
-        size=kept.instances.size,
+        image_id=image_id,
+        file_name=run.dataset.image_name(image_id),
+        size=prediction.size,
         pixels=dict(pixels),
         regions=tuple(region for region in regions if region.area >= MIN_REGION),
     )
 
 
 def find_regions(
-    kept: ImagePrediction, space: LabelSpace, *, score_threshold: float
+    prediction: ImagePrediction, space: LabelSpace, *, score_threshold: float
 ) -> list[Region]:
     """What the nets disagree on in an image, the largest region first.
 
     Args:
-        kept: what they said, the instances' classes chosen (`choose_classes`).
+        prediction: of the image, the instances' classes chosen (`choose_classes`).
         space: the label space.
-        score_threshold: instances that score less claim nothing.
+        score_threshold: instances that score less count for nothing.
     """
-    labels = kept.label()
+    labels = prediction.label()
     # The paper's rule without its limits: every instance, and no stuff.
-    claims = fuse_by_overlap(
+    painted = fuse_by_overlap(
         labels,
-        kept.instances,
+        prediction.instances,
         space,
         score_threshold=score_threshold,
         overlap_threshold=1.0,
         stuff_area=labels.label_map.size + 1,
     )
-    segments = {segment.segment_id: segment for segment in claims.segments_info}
+    segments = {segment.segment_id: segment for segment in painted.segments_info}
     things = frozenset(space.thing_ids)
-    regions = []
+    found = []
     for segment_id, label, area in zip(
-        *(c.tolist() for c in count_pairs(claims.panoptic_map, labels.label_map)), strict=True
+        *(c.tolist() for c in count_pairs(painted.panoptic_map, labels.label_map)), strict=True
     ):
         segment = segments.get(segment_id)
-        kind = _tell_kind(segment.category_id if segment else None, label, things)
+        kind = _compare_classes(segment.category_id if segment else None, label, things)
         if kind:
-            regions.append((area, kind, label, segment_id))
-    regions.sort(key=lambda region: -region[0])
-    return [
-        _make_region(claims, labels.label_map, kind, label, segment_id)
-        for _, kind, label, segment_id in regions
-    ]
+            mask = (painted.panoptic_map == segment_id) & (labels.label_map == label)
+            found.append(_make_region(kind, mask, area, label, segment))
+    return sorted(found, key=lambda region: -region.area)
 
 
-def _tell_kind(claimed: int | None, label: int, things: frozenset[int]) -> Kind | None:
-    """How a claim and a label disagree, None where they do not."""
-    if label == 0 or label == claimed:
+def _compare_classes(category_id: int | None, label: int, things: frozenset[int]) -> Kind | None:
+    """How an instance (None: there is none) and a label disagree, None where they do not."""
+    if label in (0, category_id):
         return None
-    if claimed is None:
+    if category_id is None:
         return "unclaimed" if label in things else None
     return "thing-on-thing" if label in things else "thing-on-stuff"
 
 
 def _make_region(
-    claims: PanopticPrediction, label_map: Int32Array, kind: Kind, label: int, segment_id: int
+    kind: Kind, mask: BoolArray, area: int, label: int, segment: SegmentInfo | None
 ) -> Region:
-    """The pixels of one claim and one label."""
-    mask = (claims.panoptic_map == segment_id) & (label_map == label)
+    """The pixels (H, W) of one instance and one label."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     crop = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    rle = encode_crop(crop, (top, left), claims.size)
-    segment = next((s for s in claims.segments_info if s.segment_id == segment_id), None)
+    height, width = mask.shape
+    rle = encode_crop(crop, (top, left), (height, width))
     return Region(
         kind=kind,
-        area=int(np.count_nonzero(crop)),
+        area=area,
         semantic_category_id=label,
         instance_category_id=segment.category_id if segment else None,
         score=segment.score if segment else None,

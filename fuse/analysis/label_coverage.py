@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from fuse.evaluation.evaluate import Evaluation, TruthScorer
+from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
+from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import take_text
-from fuse.io.label_files import write_label_map
+from fuse.io.csv_files import write_label_map
+from fuse.io.files import StrPath, to_path
 from fuse.labels import (
     LabelMap,
     draft_label_map,
@@ -25,7 +25,7 @@ from fuse.labels import (
     map_panoptic,
     read_label_map,
 )
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -60,15 +60,9 @@ class LabelAudit:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; ``ceiling`` as `Evaluation.to_json`, or None."""
-        return {
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
             "source": self.source.name,
             "target": self.target.name,
-            "covered": list(self.covered),
-            "unmapped_source": list(self.unmapped_source),
-            "unmapped_target": list(self.unmapped_target),
-            "many_to_one": {name: list(names) for name, names in self.many_to_one.items()},
-            "one_to_many": {name: list(names) for name, names in self.one_to_many.items()},
-            "kind_changes": dict(self.kind_changes),
             "ceiling": self.ceiling.to_json() if self.ceiling else None,
         }
 
@@ -76,16 +70,20 @@ class LabelAudit:
         """(what, how many, which ones) for a table; the ceiling has tables of its own."""
         source, target = self.source, self.target
         # Some of ADE20K's names hold commas.
-        merged = (f"{name} ({' | '.join(names)})" for name, names in self.many_to_one.items())
-        split = (f"{name} ({' | '.join(names)})" for name, names in self.one_to_many.items())
-        changed = (f"{name} > {other}" for name, other in self.kind_changes.items())
+        merged = [f"{name} ({' | '.join(names)})" for name, names in self.many_to_one.items()]
+        split = [f"{name} ({' | '.join(names)})" for name, names in self.one_to_many.items()]
+        changed = [f"{name} > {other}" for name, other in self.kind_changes.items()]
+        covered = {
+            kind: f"{sum(target.by_id[i].name in self.covered for i in ids)} of {len(ids)}"
+            for kind, ids in (("things", target.thing_ids), ("stuff", target.stuff_ids))
+        }
         return [
-            *_coverage_rows(target, set(self.covered)),
+            *((f"{target.name} {kind} covered", count, "") for kind, count in covered.items()),
             _row(f"{target.name} without a source", self.unmapped_target, target),
             _row(f"{source.name} that go to void", self.unmapped_source, source),
-            ("many to one", str(len(self.many_to_one)), "; ".join(merged)),
-            ("one to many", str(len(self.one_to_many)), "; ".join(split)),
-            ("things to stuff or back", str(len(self.kind_changes)), "; ".join(changed)),
+            ("many to one", str(len(merged)), "; ".join(merged)),
+            ("one to many", str(len(split)), "; ".join(split)),
+            ("things to stuff or back", str(len(changed)), "; ".join(changed)),
         ]
 
 
@@ -98,19 +96,15 @@ def list_space_rows() -> list[tuple[str, str, str, str]]:
     ]
 
 
-def list_category_rows(name: str) -> list[tuple[str, ...]]:
+def list_category_rows(name: StrPath) -> list[tuple[str, ...]]:
     """(category_id, name, kind, supercategory, row of a net) of each category of a label space.
 
-    Args:
-        name: of a label space that ships, or the path of a CSV file.
-
-    Raises:
-        LabelSpaceError: there is no such space, or its file is wrong.
+    The space is given as for `list_coco_categories`.
 
     >>> list_category_rows("cityscapes")[0]
     ('7', 'road', 'stuff', 'flat', '0')
     """
-    row_of = {category_id: row for row, category_id in enumerate(load_category_ids(name))}
+    row_of = {category_id: row for row, category_id in enumerate(load_category_ids(str(name)))}
     return [
         (
             str(category.category_id),
@@ -123,7 +117,7 @@ def list_category_rows(name: str) -> list[tuple[str, ...]]:
     ]
 
 
-def list_coco_categories(name: str) -> list[dict[str, Any]]:
+def list_coco_categories(name: StrPath) -> list[dict[str, Any]]:
     """The categories of a label space as they stand in a COCO panoptic JSON.
 
     Args:
@@ -138,35 +132,28 @@ def list_coco_categories(name: str) -> list[dict[str, Any]]:
     return categories_to_json(load_space(name))
 
 
-@take_text
-def draft(source: str, target: str, path: Path) -> LabelMap:
+def draft(source: StrPath, target: StrPath, path: StrPath) -> LabelMap:
     """Write the map from one label space to another as a CSV file to be completed by hand.
 
     It is the one that ships; where none does, categories of one name are joined and the others
-    go to void.
-
-    Args:
-        source: a label space by name, or the path of its CSV file.
-        target: the same.
-        path: where to.
+    go to void. The spaces are given as for `audit`.
 
     Raises:
         LabelSpaceError: a space is unknown, or its file is wrong.
         DataError: there is such a file already.
     """
     label_map = draft_label_map(load_space(source), load_space(target))
-    write_label_map(path, label_map)
+    write_label_map(to_path(path), label_map)
     return label_map
 
 
-@take_text
 def audit(
-    source: str,
-    target: str,
-    gt: Path | None = None,
+    source: StrPath,
+    target: StrPath,
+    gt: StrPath | None = None,
     *,
-    map_file: Path | None = None,
-    gt_dir: Path | None = None,
+    map_file: StrPath | None = None,
+    gt_dir: StrPath | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> LabelAudit:
     """Say what a label map covers and, with a ground truth, the PQ that it leaves within reach.
@@ -189,7 +176,7 @@ def audit(
     (('pole', 'traffic sign'), {'person': ('person', 'rider')})
     """
     spaces = load_space(source), load_space(target)
-    label_map = read_label_map(map_file, *spaces) if map_file else find_label_map(*spaces)
+    label_map = read_label_map(to_path(map_file), *spaces) if map_file else find_label_map(*spaces)
     found = audit_map(label_map)
     if gt is None:
         return found
@@ -226,25 +213,15 @@ def audit_map(label_map: LabelMap) -> LabelAudit:
 
 def score_ceiling(
     label_map: LabelMap,
-    gt: Path,
-    gt_dir: Path | None = None,
+    gt: StrPath,
+    gt_dir: StrPath | None = None,
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """PQ of a ground truth after `push_truth`: of a net that names everything rightly.
 
     Instances take the commonest class; what else a source category takes in is not reached.
-
-    Args:
-        label_map: leads to the space that is scored.
-        gt: COCO panoptic JSON, in the map's target space or in one that a map leads from.
-        gt_dir: folder of the PNGs, by default the JSON's path without its ending.
-        on_progress: called with the images done and the images in all.
-
-    Raises:
-        CocoFormatError: the JSON cannot be read.
-        LabelSpaceError: no map leads from the ground truth's space to the map's target.
-        DataError: the ground truth cannot be scored.
+    Arguments and errors are those of `audit`.
     """
     truth = read_panoptic_json(gt, gt_dir)
     same = truth.space.by_id.keys() == label_map.target.by_id.keys()
@@ -254,58 +231,29 @@ def score_ceiling(
     def score(image_id: ImageId) -> ImageScore:
         return scorer.score(image_id, push_truth(scorer.load(image_id), label_map))
 
-    images = ImageScores()
-    with map_threads(score, truth.annotations) as scored:
-        for image in scored:
-            images.append(image)
-            if on_progress:
-                on_progress(len(images), len(truth.annotations))
-    return scorer.evaluation(images)
+    step = count_steps(on_progress, len(truth.annotations))
+    with map_threads(score, truth.annotations, on_result=step) as scored:
+        return summarize_images(scorer, ImageScores(scored))
 
 
 def push_truth(truth: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:
-    """What is left of a ground truth when it goes to the source space and back to the target.
+    """What is left of a ground truth in a map's target space after the way there and back.
 
     Each category is first called by the source category that stands for it, as a perfect net
-    would, then mapped. Crowds leave the map, since no net is asked to find them.
-
-    Args:
-        truth: in the target space.
-        label_map: leads to the target space.
+    would, then mapped. Crowds become void, since no net is asked to find them; stuff that
+    becomes a thing is one object and no crowd.
     """
-    back = LabelMap(label_map.target, label_map.source, label_map.source_ids)
-    said = map_panoptic(_drop_crowds(truth), back)
-    return _as_prediction(map_panoptic(_as_prediction(said), label_map))
-
-
-def _drop_crowds(truth: PanopticPrediction) -> PanopticPrediction:
-    """The map with crowds as void."""
     crowds = [segment.segment_id for segment in truth.segments_info if segment.iscrowd]
-    if not crowds:
-        return truth
-    return PanopticPrediction(
+    left = PanopticPrediction(
         np.where(np.isin(truth.panoptic_map, crowds), np.int32(0), truth.panoptic_map),
         tuple(segment for segment in truth.segments_info if not segment.iscrowd),
     )
-
-
-def _as_prediction(prediction: PanopticPrediction) -> PanopticPrediction:
-    """The same map, where stuff that became a thing is one object and no crowd."""
-    return PanopticPrediction(
-        prediction.panoptic_map,
-        tuple(replace(segment, iscrowd=False) for segment in prediction.segments_info),
-    )
-
-
-def _coverage_rows(target: LabelSpace, covered: set[str]) -> list[tuple[str, str, str]]:
-    return [
-        (
-            f"{target.name} {kind} covered",
-            f"{sum(target.by_id[i].name in covered for i in ids)} of {len(ids)}",
-            "",
-        )
-        for kind, ids in (("things", target.thing_ids), ("stuff", target.stuff_ids))
-    ]
+    back = LabelMap(label_map.target, label_map.source, label_map.source_ids)
+    for way in (back, label_map):
+        mapped = map_panoptic(left, way)
+        segments = tuple(replace(segment, iscrowd=False) for segment in mapped.segments_info)
+        left = PanopticPrediction(mapped.panoptic_map, segments)
+    return left
 
 
 def _row(what: str, names: Sequence[str], space: LabelSpace) -> tuple[str, str, str]:

@@ -1,27 +1,25 @@
-"""Which class lies on which, counted in ground truth: tables for the rule ``pairs``.
+"""Which class occludes which, counted in ground truth: tables for the rule ``pairs``.
 
-Masks of instances overlap, a panoptic map says who has the pixels that two of them share.
+Masks of instances overlap; a panoptic map says to which of the two the shared pixels belong.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import ResultsFile, read_results
-from fuse.io.files import take_text
-from fuse.io.pairs import PairCount, write_pairs
+from fuse.io.csv_files import PairCount, write_pairs
+from fuse.io.files import StrPath, to_path
 from fuse.labels import LabelMap, find_label_map, load_space, map_panoptic
 from fuse.ops.mask_overlaps import count_shared
-from fuse.ops.masks import MaskRuns
-from fuse.ops.rle import rle_runs
+from fuse.ops.rle import decode_rles
 from fuse.ops.segments import label_segments
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 
 # Outlines drawn by hand touch where objects do; that is no overlap.
 MIN_SHARE = 0.1  # of the smaller mask
@@ -29,13 +27,12 @@ MIN_SHARE = 0.1  # of the smaller mask
 Wins = Counter[tuple[int, int]]  # (category_id above, category_id below) -> overlaps
 
 
-@take_text
 def pairs(
-    gt: Path,
-    instances: Path,
-    out: Path,
+    gt: StrPath,
+    instances: StrPath,
+    out: StrPath,
     *,
-    gt_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
     label_space: str | None = None,
     min_count: int = 1,
     workers: int | None = None,
@@ -67,20 +64,19 @@ def pairs(
         FuseError: see `read_panoptic_json` and `read_results`.
     """
     truth = read_panoptic_json(gt, gt_dir)
-    annotated = read_results(instances, truth.space)
+    annotated = read_results(to_path(instances), truth.space)
     target = load_space(label_space) if label_space else truth.space
     label_map = find_label_map(truth.space, target)
     images = [i for i in truth.annotations if i in annotated.entries]
     if not images:
         raise DataError(f"{instances} has no instances of the images of {gt}")
     wins: Wins = Counter()
+    step = count_steps(on_progress, len(images))
     with map_threads(
-        lambda i: _count_image(i, truth, annotated, label_map), images, workers
+        lambda i: _count_image(i, truth, annotated, label_map), images, workers, on_result=step
     ) as counted:
-        for done, of_image in enumerate(counted, start=1):
+        for of_image in counted:
             wins += of_image
-            if on_progress:
-                on_progress(done, len(images))
     names = {category.category_id: category.name for category in target.categories}
     found = [
         PairCount(names[above], names[below], count, wins[below, above])
@@ -98,14 +94,14 @@ def pairs(
             f"least {min_count} overlaps; take more images or a smaller least count"
         )
     found.sort(key=lambda pair: (-pair.wins - pair.losses, pair.above, pair.below))
-    write_pairs(out, found)
+    write_pairs(to_path(out), found)
     return tuple(found)
 
 
 def _count_image(
     image_id: ImageId, truth: PanopticDataset, annotated: ResultsFile, label_map: LabelMap
 ) -> Wins:
-    """Who wins the overlaps of one image."""
+    """The class that is above in each overlap of one image."""
     panoptic = map_panoptic(truth.load(image_id), label_map)
     labels = label_segments(
         panoptic.panoptic_map,
@@ -114,7 +110,7 @@ def _count_image(
     )
     source_ids, masks = annotated.load_masks(image_id, panoptic.size, isthing=True)
     category_ids = np.array([label_map.target_ids[i] for i in source_ids], dtype=np.int32)
-    runs = MaskRuns(*rle_runs([rle["counts"] for rle in masks.rles], panoptic.size))
+    runs = decode_rles([rle["counts"] for rle in masks.rles], panoptic.size)
     shared, own = count_shared(runs, category_ids, labels)
     areas = np.diagonal(shared)
     is_overlap = shared > MIN_SHARE * np.minimum(areas[:, np.newaxis], areas)

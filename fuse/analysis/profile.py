@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -23,17 +22,17 @@ from fuse.inference.presets import (
     read_pipeline,
     refuse_plugins,
 )
-from fuse.io.files import take_text
-from fuse.io.images import list_images, read_image
+from fuse.io.files import StrPath
+from fuse.io.images import read_image
+from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
-from fuse.models.output_checks import predict_instances, predict_semantic
-from fuse.models.profile import (
+from fuse.models.cost import (
     count_flops,
-    list_parameters,
+    count_parameters,
     measure_memory,
     write_random_weights,
 )
-from fuse.models.protocols import InstanceModel, SemanticModel
+from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.registry import (
     create_instance_model,
     create_semantic_model,
@@ -56,7 +55,7 @@ class ProfileRow:
             its map), or ``total`` of all of these.
         parameters: of the net; in a total, those that two branches share count once. None where
             the net is no module of torch.
-        flops, memory: of the net on the first image, see `fuse.models.profile.count_flops` and
+        flops, memory: of the net on the first image, see `fuse.models.cost.count_flops` and
             `measure_memory`; of a total the sum and the larger one.
         seconds: median over the images, each seen after a first one.
         ratio: seconds of a total over those of the first total; None for parts.
@@ -73,11 +72,10 @@ class ProfileRow:
     has_random_weights: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """As plain values."""
         return asdict(self)
 
 
-@take_text
 def profile(
     pipelines: Sequence[str],
     *,
@@ -86,7 +84,7 @@ def profile(
     device: str = "auto",
     random_weights: bool = False,
     allow_plugins: bool = False,
-    weights_dir: Path | None = None,
+    weights_dir: StrPath | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[ProfileRow]:
     """Measure nets one by one, and what fusing and files add for those who ask for a pair.
@@ -108,10 +106,11 @@ def profile(
         FuseError: a preset, a net or an image is wrong, or weights are missing.
     """
     images = images or [str(find_examples() / "images")]
-    paths = [image.path for image in list_images(images)][:MOST_IMAGES]
+    paths = [image.path for image in list_images(images).images][:MOST_IMAGES]
     device = choose_device(device)
     folder = choose_weights_dir(weights_dir)
     rows: list[ProfileRow] = []
+    first_total: float | None = None
     for done, asked in enumerate(pipelines):
         on_progress(done, len(pipelines))
         preset, branches = _split(asked)
@@ -126,9 +125,14 @@ def profile(
             found = _measure(
                 asked, _open(config, branches, device, folder), device, paths, Path(scratch)
             )
-        rows += [replace(row, has_random_weights=_is_made_up(row, made_up)) for row in found]
+        for row in found:
+            if row.part == "total":
+                first_total = first_total or row.seconds
+                row = replace(row, ratio=row.seconds / first_total)
+            is_made_up = bool(made_up) if row.part == "total" else row.part in made_up
+            rows.append(replace(row, has_random_weights=is_made_up))
     on_progress(len(pipelines), len(pipelines))
-    return _compare(rows)
+    return rows
 
 
 def _split(asked: str) -> tuple[str, tuple[str, ...]]:
@@ -153,61 +157,43 @@ def _make_up_weights(
     for branch in branches:
         model: ModelConfig = getattr(config, branch)
         needed = find_needed_weights(branch, model.model, model.options)
-        if needed and needed.is_remote and folder:
-            needed = needed.move_to(folder)
-        if needed and not needed.is_present:
+        if needed and not needed.move_to(folder).is_present:
             path = write_random_weights(branch, model.model, model.options, needed, scratch)
             options = {**model.options, "weights": str(path)}
-            config = _with_model(config, branch, replace(model, options=options))
+            changed: dict[str, Any] = {branch: replace(model, options=options)}
+            config = replace(config, **changed)
             made_up.append(branch)
     return config, made_up
-
-
-def _with_model(config: PipelineConfig, branch: str, model: ModelConfig) -> PipelineConfig:
-    if branch == "semantic":
-        return replace(config, semantic=model)
-    return replace(config, instance=model)
-
-
-def _is_made_up(row: ProfileRow, made_up: Sequence[str]) -> bool:
-    return bool(made_up) if row.part == "total" else row.part in made_up
 
 
 @dataclass(frozen=True, slots=True)
 class _Nets:
     """The nets that are measured, by branch, and the pipeline where they are a pair."""
 
-    models: Mapping[str, object]
-    asks: Mapping[str, Callable[[NamedImage], Any]]
+    models: Mapping[str, Any]
+    predict: Mapping[str, Callable[[NamedImage], Any]]
     pipeline: Pipeline | None
 
 
 def _open(
     config: PipelineConfig, branches: Sequence[str], device: str, folder: Path | None
 ) -> _Nets:
-    semantic, instance = config.semantic, config.instance
+    def predict(branch: str, model: Any, image: NamedImage) -> object:  # noqa: ANN401
+        name = getattr(config, branch).model
+        if branch == "semantic":
+            return predict_semantic(name, model, [image])[0]
+        return predict_instances(name, model, [image], config.fusion.score_threshold)[0]
 
-    def ask_first(model: SemanticModel, image: NamedImage) -> object:
-        return predict_semantic(semantic.model, model, [image])[0]
-
-    def ask_second(model: InstanceModel, image: NamedImage) -> object:
-        return predict_instances(instance.model, model, [image], config.fusion.score_threshold)[0]
-
-    if len(branches) > 1:
-        pair = Pipeline(config, device, weights_dir=folder)
-        asks = {
-            "semantic": partial(ask_first, pair.semantic_model),
-            "instance": partial(ask_second, pair.instance_model),
-        }
-        models = {"semantic": pair.semantic_model, "instance": pair.instance_model}
-        return _Nets(models, asks, pair)
-    if branches[0] == "semantic":
-        options = place_model_weights("semantic", semantic, folder)
-        stuff = create_semantic_model(semantic.model, device, options)
-        return _Nets({"semantic": stuff}, {"semantic": partial(ask_first, stuff)}, None)
-    options = place_model_weights("instance", instance, folder)
-    things = create_instance_model(instance.model, device, options)
-    return _Nets({"instance": things}, {"instance": partial(ask_second, things)}, None)
+    pipeline = Pipeline(config, device, weights_dir=folder) if len(branches) > 1 else None
+    if pipeline:
+        models = {"semantic": pipeline.semantic_model, "instance": pipeline.instance_model}
+    else:
+        (branch,) = branches
+        net: ModelConfig = getattr(config, branch)
+        create = create_semantic_model if branch == "semantic" else create_instance_model
+        models = {branch: create(net.model, device, place_model_weights(branch, net, folder))}
+    predictors = {branch: partial(predict, branch, model) for branch, model in models.items()}
+    return _Nets(models, predictors, pipeline)
 
 
 def _measure(
@@ -215,35 +201,36 @@ def _measure(
 ) -> list[ProfileRow]:
     """The rows of a pipeline, or that of one of its nets."""
     first = _read_image(images[0])
-    # Each round asks both branches: two branches of one net share what an image has cost.
-    for ask in nets.asks.values():
-        ask(first)
-    flops = {b: count_flops(partial(ask, first)) for b, ask in nets.asks.items()}
-    memory = {b: measure_memory(partial(ask, first), device) for b, ask in nets.asks.items()}
+    # Each round runs both branches: two branches of one net share what an image has cost.
+    for predict in nets.predict.values():
+        predict(first)
+    flops = {b: count_flops(partial(predict, first)) for b, predict in nets.predict.items()}
+    memory = {
+        b: measure_memory(partial(predict, first), device) for b, predict in nets.predict.items()
+    }
     _time_image(nets, images[0], scratch)  # kernels are compiled when they are first used
     passes = [_time_image(nets, image, scratch) for image in images]
-    parameters = {b: list_parameters(model) for b, model in nets.models.items()}
+    parameters = {b: count_parameters([model]) for b, model in nets.models.items()}
     rows = [
         ProfileRow(
             pipeline=name,
             part=part,
-            parameters=_count(parameters.get(part)),
+            parameters=parameters.get(part),
             flops=flops.get(part, 0),
             memory=memory.get(part, 0),
-            seconds=median(taken[part] for taken in passes),
+            seconds=median(seconds[part] for seconds in passes),
         )
         for part in passes[0]
     ]
     if nets.pipeline is None:
         return rows
-    known = [found for found in parameters.values() if found is not None]
     total = ProfileRow(
         pipeline=name,
         part="total",
-        parameters=_count(list(chain(*known))) if len(known) == len(parameters) else None,
+        parameters=count_parameters(nets.models.values()),
         flops=sum(flops.values()),
         memory=max(memory.values()),
-        seconds=median(sum(taken.values()) for taken in passes),
+        seconds=median(sum(seconds.values()) for seconds in passes),
     )
     return [*rows, total]
 
@@ -254,35 +241,19 @@ def _read_image(path: Path | str) -> NamedImage:
 
 def _time_image(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
     """Seconds of each part for one image."""
-    clock = StageClock()
-    files = StageClock()
+    clock, files = StageClock(), StageClock()
     with files.time("files"):
         image = _read_image(path)
-    answers = {}
-    for branch, ask in nets.asks.items():
+    predictions = {}
+    for branch, predict in nets.predict.items():
         with clock.time(branch):
-            answers[branch] = ask(image)
+            predictions[branch] = predict(image)
     if nets.pipeline is None:
         return dict(clock.seconds)
     with clock.time("fusion"):
-        said = nets.pipeline.to_target(RawPrediction(answers["semantic"], answers["instance"]))
-        prediction = nets.pipeline.fuse(said.label(), said.instances)
+        raw = RawPrediction(predictions["semantic"], predictions["instance"])
+        prediction = nets.pipeline.to_target(raw)
+        fused = nets.pipeline.apply_rule(prediction.label(), prediction.instances)
     with files.time("files"):
-        write_id_map(scratch / "map.png", prediction.panoptic_map)
+        write_id_map(scratch / "map.png", fused.panoptic_map)
     return dict(clock.seconds) | dict(files.seconds)
-
-
-def _count(parameters: Sequence[Any] | None) -> int | None:
-    """Numbers in parameters, each parameter once."""
-    if parameters is None:
-        return None
-    return sum(int(parameter.numel()) for parameter in {id(p): p for p in parameters}.values())
-
-
-def _compare(rows: Sequence[ProfileRow]) -> list[ProfileRow]:
-    """The rows with the ratio of each total to the first of them."""
-    base = next((row.seconds for row in rows if row.part == "total"), None)
-    return [
-        replace(row, ratio=row.seconds / base) if base and row.part == "total" else row
-        for row in rows
-    ]

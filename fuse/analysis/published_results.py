@@ -1,16 +1,15 @@
-"""Published PQ to hold a figure against, by label space."""
+"""Published PQ to compare with, by label space."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from fuse.labels.spaces import is_shipped
 from fuse.types import LabelSpace
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class PublishedResult:
     """A published result on the validation images of a dataset.
 
     Attributes:
@@ -27,49 +26,45 @@ class Anchor:
     things: float | None = None
     stuff: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
-
 
 _FIRST_PAPER = "Kirillov et al., Panoptic Segmentation, CVPR 2019"
 _FPN_PAPER = "Kirillov et al., Panoptic FPN, CVPR 2019"
 _ZOO = "detectron2 model zoo"
 
-ANCHORS: dict[str, tuple[Anchor, ...]] = {
+RESULTS: dict[str, tuple[PublishedResult, ...]] = {
     "coco_panoptic": (
-        Anchor("two people", _FIRST_PAPER, 0.535, 0.578, 0.471),
-        Anchor("two R50-FPN nets fused", _FPN_PAPER, 0.392, 0.466, 0.279),
-        Anchor("Panoptic FPN R50", _FPN_PAPER, 0.390),
-        Anchor("Panoptic FPN R101", _FPN_PAPER, 0.403),
-        Anchor("Panoptic FPN R50 3x", _ZOO, 0.415),
-        Anchor("Panoptic FPN R101 3x", _ZOO, 0.430),
-        Anchor("UPSNet R50", "Xiong et al., CVPR 2019", 0.425),
-        Anchor("EoMT-g", "Kerssies et al., CVPR 2025", 0.592),
+        PublishedResult("two people", _FIRST_PAPER, 0.535, 0.578, 0.471),
+        PublishedResult("two R50-FPN nets fused", _FPN_PAPER, 0.392, 0.466, 0.279),
+        PublishedResult("Panoptic FPN R50", _FPN_PAPER, 0.390),
+        PublishedResult("Panoptic FPN R101", _FPN_PAPER, 0.403),
+        PublishedResult("Panoptic FPN R50 3x", _ZOO, 0.415),
+        PublishedResult("Panoptic FPN R101 3x", _ZOO, 0.430),
+        PublishedResult("UPSNet R50", "Xiong et al., CVPR 2019", 0.425),
+        PublishedResult("EoMT-g", "Kerssies et al., CVPR 2025", 0.592),
     ),
     "cityscapes": (
-        Anchor("two people", _FIRST_PAPER, 0.697, 0.674, 0.713),
-        Anchor("two best nets fused", _FIRST_PAPER, 0.612),
-        Anchor("two R50-FPN nets fused", _FPN_PAPER, 0.577),
-        Anchor("Panoptic FPN R101", _FPN_PAPER, 0.581),
-        Anchor("Seamless", "Porzi et al., CVPR 2019", 0.598),
+        PublishedResult("two people", _FIRST_PAPER, 0.697, 0.674, 0.713),
+        PublishedResult("two best nets fused", _FIRST_PAPER, 0.612),
+        PublishedResult("two R50-FPN nets fused", _FPN_PAPER, 0.577),
+        PublishedResult("Panoptic FPN R101", _FPN_PAPER, 0.581),
+        PublishedResult("Seamless", "Porzi et al., CVPR 2019", 0.598),
     ),
     "ade20k_panoptic": (
-        Anchor("two people", _FIRST_PAPER, 0.671, 0.659, 0.703),
-        Anchor("two best nets fused", _FIRST_PAPER, 0.356),
+        PublishedResult("two people", _FIRST_PAPER, 0.671, 0.659, 0.703),
+        PublishedResult("two best nets fused", _FIRST_PAPER, 0.356),
     ),
     "vistas_v1": (
-        Anchor("two people", _FIRST_PAPER, 0.575, 0.534, 0.626),
-        Anchor("two best nets fused", _FIRST_PAPER, 0.383),
+        PublishedResult("two people", _FIRST_PAPER, 0.575, 0.534, 0.626),
+        PublishedResult("two best nets fused", _FIRST_PAPER, 0.383),
     ),
 }
 
 
-def find_anchors(space: LabelSpace) -> tuple[Anchor, ...]:
+def find_published_results(space: LabelSpace) -> tuple[PublishedResult, ...]:
     """What was published in a label space; nothing in most.
 
     >>> from fuse.labels import load_space
-    >>> find_anchors(load_space("cityscapes"))[0].pq
+    >>> find_published_results(load_space("cityscapes"))[0].pq
     0.697
     """
-    return ANCHORS.get(space.name, ()) if is_shipped(space) else ()
+    return RESULTS.get(space.name, ()) if is_shipped(space) else ()

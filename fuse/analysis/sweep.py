@@ -1,9 +1,7 @@
-"""Many rules and thresholds over kept predictions: no net runs, each image is read once."""
+"""Many rules and thresholds over saved predictions: no net runs, each image is read once."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from fuse.analysis.opened_run import read_truth_of
 from fuse.errors import ConfigError, DataError
-from fuse.evaluation.evaluate import TruthScorer
-from fuse.fusion import METHODS
-from fuse.inference.presets import THRESHOLDS, FusionConfig
-from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import take_text, write_whole
-from fuse.labels import find_truth_map
+from fuse.evaluation.scorer import TruthScorer
+from fuse.fusion import METHODS, THRESHOLDS, FusionConfig
+from fuse.io.coco.panoptic import ImageId
+from fuse.io.csv_files import read_pairs, write_table
+from fuse.io.files import StrPath
 from fuse.metrics.bootstrap import bootstrap_pq
-from fuse.metrics.pq import PQResult, PQStats, match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import PQResult, PQStats, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 from fuse.types import PanopticPrediction
 
 NUMBER_KEYS = (*THRESHOLDS, "stuff_score", "temperature")
@@ -45,6 +44,11 @@ class Setting:
     point: Mapping[str, Any]
     fusion: FusionConfig
     result: PQResult
+
+    @property
+    def pq(self) -> float:
+        """PQ of all, 0 where nothing was scored."""
+        return self.result.all.pq if self.result.all.n else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,29 +90,25 @@ class SweepResult:
 
     def write_csv(self, path: Path) -> None:
         """A row per setting: what was varied, then PQ of all, things and stuff in 0..1."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [*self.keys, "all", "things", "stuff"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._row(setting) for setting in self.settings)
-        write_whole(path, text.getvalue().encode())
+        rows = [self._row(setting) for setting in self.settings]
+        write_table(path, list(rows[0]), [list(row.values()) for row in rows])
 
 
-@take_text
 def sweep(
-    predictions: Path,
-    gt: Path,
+    predictions: StrPath,
+    gt: StrPath,
     grid: Sequence[str],
     *,
-    gt_dir: Path | None = None,
+    gt_dir: StrPath | None = None,
     holdout: float = 0.0,
     seed: int = 0,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SweepResult:
-    """Score every combination of rules and thresholds on kept predictions.
+    """Score every combination of rules and thresholds on saved predictions.
 
     Args:
-        predictions: output folder of a run with kept predictions.
+        predictions: output folder of a run with saved predictions.
         gt: COCO panoptic JSON.
         grid: see `parse_grid`.
         gt_dir: its PNGs, where they are not in the folder of its name.
@@ -120,41 +120,37 @@ def sweep(
 
     Raises:
         ConfigError: the grid, or a value in it, is wrong.
-        DataError: the ground truth knows none of the images, one of them twice, or too few for a
-            holdout.
-        FuseError: see `open_saved_predictions` and `read_panoptic_json`.
+        DataError: there are too few images for a holdout.
+        FuseError: see `open_saved_predictions` and `read_truth_of`.
     """
     run = open_saved_predictions(predictions)
     values = parse_grid(grid)
     points = list_points(values, run.fusion.rule)
-    fusions = [run.change_rule(point) for point in points]
-    truth = read_panoptic_json(gt, gt_dir)
-    scorer = TruthScorer(truth, find_truth_map(truth.space, run.space))
-    pairs = run.match_truth(truth)
-    stats: list[list[PQStats]] = []
-    with map_threads(
-        lambda pair: _score_image(*pair, run, scorer, fusions), pairs, workers
-    ) as rows:
-        for row in rows:
-            stats.append(row)
-            if on_progress:
-                on_progress(len(stats), len(pairs))
+    fusions = [run.change_rule(_read_pairs_file(point)) for point in points]
+    scorer, pairs = read_truth_of(run, gt, gt_dir)
+
+    def score(pair: tuple[ImageId, ImageId]) -> list[PQStats]:
+        return _score_image(*pair, run, scorer, fusions)
+
+    step = count_steps(on_progress, len(pairs))
+    with map_threads(score, pairs, workers, on_result=step) as scored:
+        stats = list(scored)
     chosen_by, reported_on = _split(len(pairs), holdout, seed)
     settings = tuple(
         Setting(point, fusion, summarize(sum_stats(stats[p][s] for p in chosen_by), run.space))
         for s, (point, fusion) in enumerate(zip(points, fusions, strict=True))
     )
-    best = max(range(len(settings)), key=lambda s: (_pq_or_zero(settings[s]), -s))
+    best = max(range(len(settings)), key=lambda s: settings[s].pq)
     of_best = [stats[p][best] for p in reported_on or chosen_by]
     draws = bootstrap_pq(of_best, run.space, seed=seed)[:, 0]
-    scored = draws[~np.isnan(draws)]
+    draws = draws[~np.isnan(draws)]
     return SweepResult(
         keys=tuple(values),
         settings=settings,
         best=settings[best],
         images=len(chosen_by),
         held_out=summarize(sum_stats(of_best), run.space) if reported_on else None,
-        interval=tuple(np.quantile(scored, (0.025, 0.975)).tolist()) if len(scored) else None,
+        interval=tuple(np.quantile(draws, (0.025, 0.975)).tolist()) if len(draws) else None,
     )
 
 
@@ -235,6 +231,11 @@ def _parse_numbers(axis: str, text: str) -> list[float]:
     return [round(low + i * step, 10) for i in range(int((high - low) / step + 1e-9) + 1)]
 
 
+def _read_pairs_file(point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The point with the table of pairs in place of its path."""
+    return {**point, "pairs": read_pairs(Path(point["pairs"]))} if "pairs" in point else point
+
+
 def _score_image(
     image_id: ImageId,
     true_id: ImageId,
@@ -245,7 +246,7 @@ def _score_image(
     """The counts of one image under each setting; true_id is its image_id in the truth."""
     truth: PanopticPrediction | None = None
     stats = []
-    for fused in run.fuse(image_id, fusions):
+    for fused in run.fuse_by_rules(image_id, fusions):
         truth = truth or scorer.load(true_id, fused.size)
         stats.append(match_segments(truth, fused))
     return stats
@@ -258,7 +259,3 @@ def _split(images: int, holdout: float, seed: int) -> tuple[list[int], list[int]
         raise DataError(f"a holdout of {holdout} leaves {images - held} of {images} images")
     order = np.random.default_rng(seed).permutation(images).tolist()
     return sorted(order[held:]), sorted(order[:held])
-
-
-def _pq_or_zero(setting: Setting) -> float:
-    return setting.result.all.pq if setting.result.all.n else 0.0

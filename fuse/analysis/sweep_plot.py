@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse.analysis.sweep import NUMBER_KEYS, Setting, SweepResult
 from fuse.errors import ConfigError
-from fuse.io.files import open_whole, take_text
+from fuse.io.files import StrPath, open_whole, to_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,15 +27,13 @@ SCORES = ("all", "things", "stuff")
 Line = tuple[Any, ...]  # values of the keys that are names
 
 
-@take_text
-def check_plot_path(path: Path) -> None:
+def check_plot_path(path: StrPath) -> None:
     """Raise ConfigError for an ending that no picture has, before the work is done."""
-    if path.suffix.lower() not in SUFFIXES:
+    if to_path(path).suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--plot {path}: the file must end in {', '.join(SUFFIXES)}")
 
 
-@take_text
-def plot_sweep(result: SweepResult, path: Path) -> None:
+def plot_sweep(result: SweepResult, path: StrPath) -> None:
     """Draw PQ of all, things and stuff over each axis of numbers, a line per rule.
 
     Where several axes were varied, each point is the best of its line over the other axes,
@@ -72,7 +70,7 @@ def plot_sweep(result: SweepResult, path: Path) -> None:
     if len(lines) > 1 and numbers:
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False)
-    _save(figure, path)
+    _save(figure, to_path(path))
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -28,8 +28,7 @@ from fuse.cli.merge import merge
 from fuse.cli.models import models
 from fuse.cli.pairs import pairs
 from fuse.cli.pipelines import pipelines
-from fuse.cli.printable import printable
-from fuse.cli.printing import EXIT_FAILED
+from fuse.cli.printing import EXIT_FAILED, printable
 from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
@@ -54,7 +53,7 @@ COMMANDS = (
 class Group(click.Group):
     """Turns an error that the user can mend into one line, and any other into a report."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+    def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # no name of a category may end a command
@@ -98,8 +97,7 @@ def describe_bug() -> str:
 
 
 @click.group(
-    cls=Group,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="fuse")
 def main() -> None:

@@ -7,36 +7,21 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import out_option, workers_option
-from fuse.cli.printable import printable
+from fuse.cli import options
+from fuse.cli.printing import printable
+from fuse.cli.progress import count_progress
 
 
 @click.command(short_help="Fuse again: kept predictions, or other tools' result files.")
-@out_option
-@click.option(
-    "--predictions",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="RUN",
-    help="A run with --keep-predictions; instead of the next four.",
-)
-@click.option(
-    "--instances",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="COCO.json",
-    help="COCO results with masks as RLE or polygons, and scores.",
-)
-@click.option(
+@options.out_folder
+@options.folder("--predictions", "RUN", "A run with --keep-predictions; instead of the next four.")
+@options.file("--instances", "COCO.json", "COCO results with masks as RLE or polygons, and scores.")
+@options.path(
     "--semantic",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="COCO.json|PNG_DIR",
-    help="COCO results of stuff masks, or a folder of PNGs with a category id per pixel.",
+    "COCO.json|PNG_DIR",
+    "COCO results of stuff masks, or a folder of PNGs with a category id per pixel.",
 )
-@click.option(
-    "--images",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="IMAGES.json",
-    help="COCO JSON that lists the images.",
-)
+@options.file("--images", "IMAGES.json", "COCO JSON that lists the images.")
 @click.option(
     "--categories",
     metavar="FILE|SPACE",
@@ -55,18 +40,12 @@ from fuse.cli.printable import printable
     help="Smallest stuff segment in pixels; below 1 a share of the image.  "
     "[default: 4096, or that of RUN]",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A parameter of the rule, as temperature=2; may be repeated.",
-)
-@workers_option
+@options.set_values("A parameter of the rule, as temperature=2; may be repeated.")
+@options.workers
 @click.option(
     "--overwrite", is_flag=True, help="Replace panoptic.json and its PNGs where they exist."
 )
-def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
+def combine(predictions: Path | None, **given: Any) -> None:
     """Fuse again what nets have said: a run's kept predictions, or other tools' result files.
 
     \b
@@ -74,20 +53,15 @@ def combine(predictions: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse combine --instances inst.json --semantic stuff.json --images val2017.json -o out
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
 
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None}
     sources = {"instances", "semantic", "images"}
     if predictions and given.keys() & {*sources, "categories"}:
         raise click.UsageError("give --predictions, or --instances, --semantic and --images")
     if not predictions and not sources <= given.keys():
         raise click.UsageError("give --predictions RUN, or --instances, --semantic and --images")
     with count_progress() as on_progress:
-        given["on_progress"] = on_progress
-        if predictions:
-            result = api.combine_saved(predictions=predictions, **given)
-        else:
-            result = api.combine(**given)
+        result = api.combine(predictions=predictions, on_progress=on_progress, **given)
     if result.unlisted:
         first = printable(repr(result.unlisted[0]))
         note = f"{len(result.unlisted)} images of the predictions are not in the list of images"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from fuse.cli.options import out_file_option, workers_option
+from fuse.cli import options
+from fuse.cli.progress import count_progress
 
 # The keys of fuse.datasets.convert.DATASETS, which imports more than --help may.
 DATASETS = ("cityscapes", "ade20k", "vistas", "voc")
@@ -15,16 +15,16 @@ DATASETS = ("cityscapes", "ade20k", "vistas", "voc")
 
 @click.command(short_help="Make COCO panoptic ground truth of a dataset.")
 @click.argument("dataset", type=click.Choice(DATASETS))
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@out_file_option("GT.json", "JSON to write; the PNGs go to the folder of that name without .json.")
+@click.argument("folder", type=options.EXISTING_FOLDER)
+@options.out_file("GT.json", "JSON to write; the PNGs go to the folder of that name without .json.")
 @click.option(
     "--split",
     help="Part of the dataset, as its own folders call it.  "
     "[default: val of cityscapes and voc, validation of ade20k and vistas]",
 )
-@workers_option
+@options.workers
 @click.option("--overwrite", is_flag=True, help="Replace GT.json and its PNGs where they exist.")
-def convert(**options: Any) -> None:  # noqa: ANN401
+def convert(**given: Any) -> None:
     """Make COCO panoptic ground truth of a dataset, from the folders it is published in.
 
     FOLDER holds gtFine (cityscapes), annotations and annotations_instance (ade20k),
@@ -36,8 +36,7 @@ def convert(**options: Any) -> None:  # noqa: ANN401
     fuse convert voc VOCdevkit/VOC2012 --split trainval -o voc_trainval.json
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
 
     with count_progress() as on_progress:
-        result = api.convert(**options, on_progress=on_progress)
+        result = api.convert(**given, on_progress=on_progress)
     click.echo(f"{result.images} images, {result.segments} segments -> {result.out}")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import OutFolder, json_option, overwrite_option
+from fuse.cli import options
 from fuse.cli.printing import print_run
+from fuse.cli.progress import image_progress
 
 
 @click.command(short_help="Do the whole job on the images that ship, offline.")
@@ -17,21 +18,20 @@ from fuse.cli.printing import print_run
     "--out",
     default="fuse-demo",
     show_default=True,
-    type=OutFolder(),
+    type=options.OutFolder(),
     metavar="FOLDER",
     help="Output folder.",
 )
-@overwrite_option
-@json_option
-def demo(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+@options.overwrite
+@options.json_file
+def demo(json_file: Path | None, **given: Any) -> None:
     """Do the whole job on the images that ship, without a network.
 
     \b
     fuse demo
     """
     from fuse import api
-    from fuse.cli.progress import image_progress
 
     with image_progress() as on_progress:
-        result = api.demo(**options, on_progress=on_progress)
+        result = api.demo(**given, on_progress=on_progress)
     print_run(result, json_file)

@@ -6,28 +6,22 @@ from pathlib import Path
 
 import click
 
-from fuse.cli.options import OutFile, json_option, predictions_option, workers_option
+from fuse.cli import options
 from fuse.cli.printing import print_figures
+from fuse.cli.progress import count_progress
 
 
 @click.command(short_help="Rank images by how much the two nets disagree.")
-@predictions_option
-@click.option(
-    "--csv",
-    "csv_file",
-    type=OutFile(),
-    metavar="FILE.csv",
-    help="Also write a row per image.",
-)
-@click.option(
+@options.predictions
+@options.written_file("--csv", "FILE.csv", "Also write a row per image.", name="csv_file")
+@options.written_file(
     "--coco",
-    "coco_file",
-    type=OutFile(),
-    metavar="FILE.json",
-    help="Also write the regions as COCO annotations, to be labelled.",
+    "FILE.json",
+    "Also write the regions as COCO annotations, to be labelled.",
+    name="coco_file",
 )
-@workers_option
-@json_option
+@options.workers
+@options.json_file
 def disagree(
     predictions: Path,
     csv_file: Path | None,
@@ -42,8 +36,7 @@ def disagree(
     fuse disagree --predictions out --coco disputed.json
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
-    from fuse.cli.tables.disagreement import print_disagreement
+    from fuse.cli.tables.disagree import print_disagreement
 
     with count_progress() as on_progress:
         result = api.disagree(predictions, workers=workers, on_progress=on_progress)

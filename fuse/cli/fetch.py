@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fuse.cli.options import json_option
+from fuse.cli import options
 from fuse.cli.printing import print_figures
+from fuse.cli.progress import download_progress
 
 if TYPE_CHECKING:
     from fuse.models.weights.fetching import FetchedFile
@@ -20,18 +21,12 @@ if TYPE_CHECKING:
     "--to",
     "--weights-dir",
     "to",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.FOLDER,
     metavar="DIR",
     help="Folder for the weights.  [default: $FUSE_WEIGHTS, else TORCH_HOME and HF_HOME]",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the preset, as for fuse run; may be repeated.",
-)
-@json_option
+@options.set_values("Change the preset, as for fuse run; may be repeated.")
+@options.json_file
 def fetch(
     pipelines: tuple[str, ...], to: Path | None, overrides: tuple[str, ...], json_file: Path | None
 ) -> None:
@@ -44,7 +39,6 @@ def fetch(
     What is there already is compared with its published hash and kept.
     """
     from fuse import api
-    from fuse.cli.progress import download_progress
 
     with download_progress() as on_progress:
         files = api.fetch(pipelines, to=to, overrides=overrides, on_progress=on_progress)

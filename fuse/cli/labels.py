@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import gt_dir_option, json_option, out_file_option
+from fuse.cli import options
 from fuse.cli.printing import print_figures
+from fuse.cli.progress import count_progress
 
 
 @click.group(invoke_without_command=True, short_help="Label spaces and the maps between them.")
@@ -32,7 +33,7 @@ def labels(context: click.Context) -> None:
 
 @labels.command()
 @click.argument("space")
-@json_option
+@options.json_file
 def show(space: str, json_file: Path | None) -> None:
     """List the categories of a label space, by its name or the path of its CSV.
 
@@ -54,7 +55,7 @@ def show(space: str, json_file: Path | None) -> None:
 @labels.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@out_file_option("MAP.csv", "The map, for label_map in a preset; a file that is there stays.")
+@options.out_file("MAP.csv", "The map, for label_map in a preset; a file that is there stays.")
 def draft(source: str, target: str, out: Path) -> None:
     """Write a label map to start your own from.
 
@@ -75,34 +76,26 @@ def draft(source: str, target: str, out: Path) -> None:
 @labels.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option(
-    "--gt",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="GT.json",
-    help="Also say which PQ the map leaves within reach on this ground truth.",
+@options.path(
+    "--gt", "GT.json", "Also say which PQ the map leaves within reach on this ground truth."
 )
-@gt_dir_option
-@click.option(
-    "--map",
-    "map_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.csv",
-    help="A map of your own with the columns source,target.",
+@options.gt_dir
+@options.file(
+    "--map", "FILE.csv", "A map of your own with the columns source,target.", name="map_file"
 )
-@json_option
-def audit(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+@options.json_file
+def audit(json_file: Path | None, **given: Any) -> None:
     """Say what the map from one label space to another covers.
 
     \b
     fuse labels audit ade20k_150 coco_panoptic --gt panoptic_val2017.json
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
-    from fuse.cli.tables.evaluation import print_evaluation
+    from fuse.cli.tables.evaluate import print_evaluation
     from fuse.cli.tables.layout import print_rows
 
     with count_progress() as on_progress:
-        found = api.audit(**options, on_progress=on_progress)
+        found = api.audit(**given, on_progress=on_progress)
 
     def print_audit() -> None:
         print_rows(("", "categories", ""), found.rows())

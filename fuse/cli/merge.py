@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from fuse.cli.options import out_option
-from fuse.cli.printable import printable
-from fuse.cli.printing import exit_where_failed
+from fuse.cli import options
+from fuse.cli.printing import exit_where_failed, printable
 
 
 @click.command(short_help="Join the shards of a run into one run.")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@out_option
+@click.argument("runs", nargs=-1, required=True, type=options.EXISTING)
+@options.out_folder
 def merge(runs: tuple[Path, ...], out: Path) -> None:
     """Join the shards of a run into one run.
 

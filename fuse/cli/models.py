@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import allow_plugins_option, json_option, weights_dir_option
+from fuse.cli import options
 from fuse.cli.printing import print_figures
 
 
@@ -39,21 +39,15 @@ def models(context: click.Context) -> None:
 @click.option(
     "--images", multiple=True, metavar="IMAGES", help="Images.  [default: those that ship]"
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the presets, as for fuse run; may be repeated.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ...")
+@options.set_values("Change the presets, as for fuse run; may be repeated.")
+@options.device
 @click.option(
     "--random-weights", is_flag=True, help="Make weights up where they are not on this machine."
 )
-@allow_plugins_option
-@weights_dir_option
-@json_option
-def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+@options.allow_plugins
+@options.weights_dir
+@options.json_file
+def profile(json_file: Path | None, **given: Any) -> None:
     """Measure parameters, operations, memory and time per image of nets, one by one or in pairs.
 
     \b
@@ -65,7 +59,7 @@ def profile(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     the first. Operations and memory are those of the first image, times medians over up to eight.
     """
     from fuse import api
-    from fuse.cli.tables.nets import print_profile
+    from fuse.cli.tables.models import print_profile
 
-    rows = api.profile(**options)
+    rows = api.profile(**given)
     print_figures({"rows": [row.to_json() for row in rows]}, json_file, lambda: print_profile(rows))

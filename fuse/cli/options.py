@@ -1,8 +1,9 @@
-"""Options that commands share."""
+"""Options that commands share, and what an option that names a path takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ class OutFile(click.Path):
     def __init__(self, *, allow_dash: bool = False) -> None:
         super().__init__(dir_okay=False, allow_dash=allow_dash, path_type=Path)
 
-    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:  # noqa: ANN401 - click's
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:
         """The path; click.BadParameter where its folder is missing."""
         if "://" in str(value):
             self.fail(f"{value} is a URL; only images are read from URLs", param, ctx)
@@ -38,7 +39,7 @@ class OutFolder(click.Path):
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
-    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:  # noqa: ANN401 - click's
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:
         """The path; click.BadParameter where the name is empty."""
         if not str(value):
             self.fail("the name is empty", param, ctx)
@@ -47,76 +48,89 @@ class OutFolder(click.Path):
         return Path(str(super().convert(value, param, ctx)))
 
 
-json_option = click.option(
-    "--json",
-    "json_file",
-    type=OutFile(allow_dash=True),
-    metavar="FILE|-",
-    help="Also write the figures as JSON; - prints them instead of the table.",
-)
-out_option = click.option(
-    "-o", "--out", required=True, type=OutFolder(), metavar="FOLDER", help="Output folder."
-)
+EXISTING = click.Path(exists=True, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def out_file_option(metavar: str, help_text: str) -> Callable[[Command], Command]:
-    """``-o``, the one file that a command writes."""
+def path(
+    flag: str,
+    metavar: str | None,
+    text: str,
+    *,
+    name: str | None = None,
+    required: bool = False,
+    kind: click.Path = EXISTING,
+) -> Callable[[Command], Command]:
+    """An option that names a file or folder that is there, or what else the kind says.
+
+    Args:
+        flag: as ``--images``.
+        metavar: what stands for the path in ``--help``.
+        text: what ``--help`` says.
+        name: the argument's, where it is not that of the flag.
+        required: whether it must be given.
+        kind: what the path must be.
+    """
+    names = (flag, name) if name else (flag,)
+    return click.option(*names, type=kind, metavar=metavar, help=text, required=required)
+
+
+file = partial(path, kind=EXISTING_FILE)
+folder = partial(path, kind=EXISTING_FOLDER)
+written_file = partial(path, kind=OutFile())
+
+
+def set_values(text: str) -> Callable[[Command], Command]:
+    """``--set``, changes to presets or rules."""
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)
+
+
+def seed(text: str) -> Callable[[Command], Command]:
+    """``--seed`` of something random."""
     return click.option(
-        "-o",
-        "--out",
-        required=True,
-        type=OutFile(),
-        metavar=metavar,
-        help=help_text,
+        "--seed", default=0, show_default=True, type=click.IntRange(min=0), help=text
     )
 
 
-truth_option = click.option(
-    "--gt",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    metavar="GT.json",
-    help="COCO panoptic ground truth.",
+def out_file(metavar: str, text: str) -> Callable[[Command], Command]:
+    """``-o``, the one file that a command writes."""
+    return click.option("-o", "--out", required=True, type=OutFile(), metavar=metavar, help=text)
+
+
+out_folder = click.option(
+    "-o", "--out", required=True, type=OutFolder(), metavar="FOLDER", help="Output folder."
 )
-gt_dir_option = click.option(
-    "--gt-dir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the ground truth's PNGs.  [default: the JSON's path without .json]",
+json_file = path(
+    "--json",
+    "FILE|-",
+    "Also write the figures as JSON; - prints them instead of the table.",
+    name="json_file",
+    kind=OutFile(allow_dash=True),
 )
-weights_dir_option = click.option(
+gt = path("--gt", "GT.json", "COCO panoptic ground truth.", required=True)
+gt_dir = folder(
+    "--gt-dir", None, "Folder of the ground truth's PNGs.  [default: the JSON's path without .json]"
+)
+predictions = folder("--predictions", "RUN", "A run with --keep-predictions.", required=True)
+weights_dir = path(
     "--weights-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where published weights lie, and are put; fuse fetch --to DIR fills it.  "
+    "DIR",
+    "Where published weights lie, and are put; fuse fetch --to DIR fills it.  "
     "[default: $FUSE_WEIGHTS, else TORCH_HOME and HF_HOME]",
+    kind=FOLDER,
 )
-allow_plugins_option = click.option(
+allow_plugins = click.option(
     "--allow-plugins",
     is_flag=True,
     help="Let the preset run code that it names: file.py:Class, package.module:Class, or a net "
     "saved as a program.",
 )
-workers_option = click.option(
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ...")
+workers = click.option(
     "--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]"
 )
-overwrite_option = click.option(
+overwrite = click.option(
     "--overwrite", is_flag=True, help="Start anew where the folder holds a run."
 )
-predictions_option = click.option(
-    "--predictions",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="RUN",
-    help="A run with --keep-predictions.",
-)
-
-
-def seed_option(what: str) -> Callable[[Command], Command]:
-    """``--seed`` of something random.
-
-    Args:
-        what: it decides, for ``--help``.
-    """
-    return click.option(
-        "--seed", default=0, show_default=True, type=click.IntRange(min=0), help=what
-    )

@@ -8,29 +8,23 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import (
-    gt_dir_option,
-    json_option,
-    out_file_option,
-    truth_option,
-    workers_option,
-)
+from fuse.cli import options
 from fuse.cli.printing import print_figures
+from fuse.cli.progress import count_progress
 
 SHOWN = 20
 
 
 @click.command(short_help="Count in ground truth which class lies on which.")
-@truth_option
-@gt_dir_option
-@click.option(
+@options.gt
+@options.gt_dir
+@options.file(
     "--instances",
+    "COCO.json",
+    "COCO instances of the same images, whose outlines overlap.",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="COCO.json",
-    help="COCO instances of the same images, whose outlines overlap.",
 )
-@out_file_option("FILE.csv", "The table, for fusion.pairs.")
+@options.out_file("FILE.csv", "The table, for fusion.pairs.")
 @click.option("--label-space", metavar="SPACE", help="Count in its classes.  [default: the JSON's]")
 @click.option(
     "--min-count",
@@ -39,9 +33,9 @@ SHOWN = 20
     show_default=True,
     help="Leave out pairs that were seen less often.",
 )
-@workers_option
-@json_option
-def pairs(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+@options.workers
+@options.json_file
+def pairs(json_file: Path | None, **given: Any) -> None:
     """Count in ground truth which class lies on which: the table of the rule pairs.
 
     \b
@@ -49,15 +43,14 @@ def pairs(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     fuse combine --predictions out -o out2 --rule pairs --set pairs=pairs.csv
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
     from fuse.cli.tables.layout import print_rows
 
     with count_progress() as on_progress:
-        counts = api.pairs(**options, on_progress=on_progress)
+        counts = api.pairs(**given, on_progress=on_progress)
     rows = [(c.above, c.below, f"{c.wins} of {c.wins + c.losses}") for c in counts[:SHOWN]]
     print_figures(
         {"pairs": [asdict(count) for count in counts]},
         json_file,
         lambda: print_rows(("above", "below", "overlaps"), rows),
     )
-    click.echo(f"{len(counts)} pairs -> {options['out']}", err=json_file == Path("-"))
+    click.echo(f"{len(counts)} pairs -> {given['out']}", err=json_file == Path("-"))

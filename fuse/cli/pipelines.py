@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from fuse.cli.options import json_option, weights_dir_option
+from fuse.cli import options
 from fuse.cli.printing import print_figures
 
 
 @click.command(short_help="List the pipelines that ship, and their weights.")
-@weights_dir_option
-@json_option
+@options.weights_dir
+@options.json_file
 def pipelines(weights_dir: Path | None, json_file: Path | None) -> None:
     """List the pipelines that ship, with their weights and whether these are on this machine.
 
     \b
     fuse pipelines
     """
-    from fuse.cli.tables.nets import print_pipelines
+    from fuse.cli.tables.pipelines import print_pipelines
     from fuse.inference.fetch import describe_pipelines  # fuse.api would load torch
 
     found = describe_pipelines(weights_dir)

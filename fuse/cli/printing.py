@@ -1,16 +1,16 @@
-"""What commands print: figures as JSON or as tables, and what became of a run."""
+"""What commands print: figures as JSON or as tables, what became of a run, text of strangers."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fuse.cli.printable import printable
 from fuse.io.files import write_whole
 
 # fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
+
+# C0 and C1 controls, among them the escape that starts a terminal's commands; marks that turn
+# the direction of writing; separators of lines; and halves of characters, which no encoding has.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""The text with what a terminal would obey, or could not show, written as Python does.
+
+    Args:
+        text: any.
+        keep: unsafe characters that are meant, as a line feed between lines of our own.
+
+    >>> print(printable("a\x1b[31m\n\u202eb"))
+    a\x1b[31m\n\u202eb
+    """
+    return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else repr(match[0])[1:-1], text)
 
 
 def print_run(result: RunResult, json_file: Path | None) -> None:
@@ -59,8 +78,8 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _print_run(result: RunResult) -> None:
-    from fuse.cli.tables.evaluation import print_evaluation
-    from fuse.runs.records import PICTURE_DIR
+    from fuse.cli.tables.evaluate import print_evaluation
+    from fuse.runs.tasks import PICTURE_DIR
 
     if result.evaluation:
         print_evaluation(result.evaluation)
@@ -71,5 +90,19 @@ def _print_run(result: RunResult) -> None:
     earlier = f" ({images - result.tried} of them earlier)" if result.tried < images else ""
     seconds = result.seconds["total"]
     click.echo(f"{result.done} images{earlier} in {seconds:.1f} s -> {where}")
+    for note in _describe_notes(result):
+        click.echo(printable(f"note: {note}"), err=True)
     if result.pictures:
         click.echo(f"pictures: {printable(str(result.out / PICTURE_DIR))}")
+
+
+def _describe_notes(result: RunResult) -> Iterator[str]:
+    """What a run found beside its images."""
+    from fuse.io.listing import describe_unread
+
+    if result.changed:
+        yield f"{result.changed} images had changed since an earlier run and were done again"
+    if result.damaged:
+        yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
+    if result.unread:
+        yield f"not read in the folders: {describe_unread(result.unread)}"

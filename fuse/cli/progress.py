@@ -8,17 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+# rich is imported where a bar is drawn: `fuse --help` draws none.
 
 SECONDS_PER_LINE = 30
 
@@ -54,6 +44,15 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
     On a terminal it moves a bar with images/s and the time left; in a log it writes a line
     every half minute.
     """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     columns = (
         BarColumn(),
@@ -92,7 +91,21 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
 
     On a terminal it moves a bar for each file; in a log it writes as `log_download` does.
     """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield log_download()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -100,14 +113,10 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console) as progress:
         bars: dict[str, TaskID] = {}
-        log = log_download()
 
         def on_progress(name: str, there: int, total: int) -> None:
-            if not console.is_terminal:
-                log(name, there, total)
-                return
             if name not in bars:
                 bars[name] = progress.add_task(name)
             progress.update(bars[name], completed=there, total=total)

@@ -7,20 +7,14 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import (
-    allow_plugins_option,
-    gt_dir_option,
-    json_option,
-    out_option,
-    overwrite_option,
-    weights_dir_option,
-)
+from fuse.cli import options
 from fuse.cli.printing import print_run
+from fuse.cli.progress import image_progress, log_download, stop_flag
 
 
 @click.command(short_help="Make panoptic maps of images.")
 @click.argument("images", nargs=-1, required=True)
-@out_option
+@options.out_folder
 @click.option(
     "--pipeline",
     default="tiny",
@@ -28,21 +22,10 @@ from fuse.cli.printing import print_run
     metavar="NAME|FILE",
     help="A preset that ships, or a TOML file.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the preset, as fusion.score_threshold=0.3; may be repeated.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0, ...")
-@click.option(
-    "--gt",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="GT.json",
-    help="Score against this COCO panoptic ground truth.",
-)
-@gt_dir_option
+@options.set_values("Change the preset, as fusion.score_threshold=0.3; may be repeated.")
+@options.device
+@options.path("--gt", "GT.json", "Score against this COCO panoptic ground truth.")
+@options.gt_dir
 @click.option("--pictures", is_flag=True, help="Also draw each image with all that was seen in it.")
 @click.option(
     "--keep-predictions",
@@ -68,14 +51,19 @@ from fuse.cli.printing import print_run
     "--retry-failed", is_flag=True, help="Try images again that failed in an earlier run."
 )
 @click.option(
+    "--check-images",
+    is_flag=True,
+    help="Tell changed images by their content, not by size and time of their files.",
+)
+@click.option(
     "--shard",
     default="1/1",
     callback=lambda _context, _option, text: _parse_shard(text),
     metavar="I/N",
     help="Do the I-th of N parts, as in a job array; fuse merge joins them.",
 )
-@allow_plugins_option
-@weights_dir_option
+@options.allow_plugins
+@options.weights_dir
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -103,9 +91,9 @@ from fuse.cli.printing import print_run
     metavar="X",
     help="With the ray engine; 1 uses all GPUs of a machine, a worker each.",
 )
-@overwrite_option
-@json_option
-def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
+@options.overwrite
+@options.json_file
+def run(json_file: Path | None, **given: Any) -> None:
     """Make panoptic maps of images: folders, files and globs, also as s3://bucket/images.
 
     \b
@@ -117,11 +105,10 @@ def run(json_file: Path | None, **options: Any) -> None:  # noqa: ANN401
     A run that was cut off goes on where it stopped when called again.
     """
     from fuse import api
-    from fuse.cli.progress import image_progress, log_download, stop_flag
 
     with image_progress() as on_progress, stop_flag() as should_stop:
         result = api.run(
-            **options,
+            **given,
             on_fetch=log_download(),
             on_progress=on_progress,
             should_stop=should_stop,

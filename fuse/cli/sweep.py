@@ -7,22 +7,15 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import (
-    OutFile,
-    gt_dir_option,
-    json_option,
-    predictions_option,
-    seed_option,
-    truth_option,
-    workers_option,
-)
+from fuse.cli import options
 from fuse.cli.printing import print_figures
+from fuse.cli.progress import count_progress
 
 
 @click.command(short_help="Try many rules and thresholds on kept predictions.")
-@predictions_option
-@truth_option
-@gt_dir_option
+@options.predictions
+@options.gt
+@options.gt_dir
 @click.option(
     "--grid",
     required=True,
@@ -38,28 +31,18 @@ from fuse.cli.printing import print_figures
     metavar="SHARE",
     help="Share of the images to report on and not choose by, as 0.5.",
 )
-@seed_option("Of the split and the bootstrap.")
-@click.option(
-    "--csv",
-    "csv_file",
-    type=OutFile(),
-    metavar="FILE.csv",
-    help="Also write a row per setting.",
+@options.seed("Of the split and the bootstrap.")
+@options.written_file("--csv", "FILE.csv", "Also write a row per setting.", name="csv_file")
+@options.written_file(
+    "--plot", "FILE.png|svg|pdf", "Also draw PQ over each axis, a line per rule.", name="plot_file"
 )
-@click.option(
-    "--plot",
-    "plot_file",
-    type=OutFile(),
-    metavar="FILE.png|svg|pdf",
-    help="Also draw PQ over each axis, a line per rule.",
-)
-@workers_option
-@json_option
+@options.workers
+@options.json_file
 def sweep(
     json_file: Path | None,
     csv_file: Path | None,
     plot_file: Path | None,
-    **options: Any,  # noqa: ANN401
+    **given: Any,
 ) -> None:
     """Try many rules and thresholds on kept predictions; no net runs.
 
@@ -69,13 +52,12 @@ def sweep(
     fuse sweep --predictions out --gt gt.json --grid rule=overlap,area-first --plot pq.svg
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
     from fuse.cli.tables.sweep import print_sweep
 
     if plot_file:
         api.check_plot_path(plot_file)
     with count_progress() as on_progress:
-        result = api.sweep(**options, on_progress=on_progress)
+        result = api.sweep(**given, on_progress=on_progress)
     if csv_file:
         result.write_csv(csv_file)
     if plot_file:

@@ -8,21 +8,21 @@ from typing import Any
 
 import click
 
-from fuse.cli.options import json_option, workers_option
-from fuse.cli.printable import printable
-from fuse.cli.printing import EXIT_FAILED, print_figures
+from fuse.cli import options
+from fuse.cli.printing import EXIT_FAILED, print_figures, printable
+from fuse.cli.progress import count_progress
 
 
 @click.command(short_help="Compare the files of a run with its journal.")
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=options.EXISTING_FOLDER)
 @click.option(
     "--redo",
     is_flag=True,
     help="Forget the images of damaged files; the run's own command does them again.",
 )
-@workers_option
-@json_option
-def verify(json_file: Path | None, *, redo: bool, **options: Any) -> None:  # noqa: ANN401
+@options.workers
+@options.json_file
+def verify(json_file: Path | None, *, redo: bool, **given: Any) -> None:
     """Compare the files of a run with the hashes in its journal; exit 1 where one differs.
 
     \b
@@ -30,10 +30,9 @@ def verify(json_file: Path | None, *, redo: bool, **options: Any) -> None:  # no
     fuse verify out --redo && fuse run images/ -o out
     """
     from fuse import api
-    from fuse.cli.progress import count_progress
 
     with count_progress() as on_progress:
-        found = api.verify(redo=redo, on_progress=on_progress, **options)
+        found = api.verify(redo=redo, on_progress=on_progress, **given)
 
     def print_verification() -> None:
         for damage in found.damages:

@@ -3,7 +3,7 @@
 The first folder has a class of 150 per pixel (grey, 0 = other), the second a thing class of
 100 in red and the number of the object in green. As the field's converter
 (Mask2Former's ``prepare_ade20k_pan_seg.py``) has it, stuff comes from the first and things
-from the second, which wins where both claim a pixel; a thing's class without an object is void.
+from the second, which wins where both label a pixel; a thing's class without an object is void.
 Category ids are the 150 classes counted from 1, as in the PNGs; that converter counts from 0.
 """
 
@@ -24,7 +24,7 @@ from fuse.datasets.truth import (
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.label_png import read_label_colors, read_labels
+from fuse.io.png import read_label_colors, read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -37,11 +37,7 @@ HINT = (
 
 
 def open_ade20k(folder: Path, split: str) -> DatasetTruth:
-    """Find the ground truth of a split; image_id is the image's name without its ending.
-
-    Args:
-        folder: ADEChallengeData2016.
-        split: training or validation.
+    """Find the ground truth of a split, training or validation, in ADEChallengeData2016.
 
     Raises:
         DataError: the folder has no such files, or one lacks its partner.
@@ -50,12 +46,7 @@ def open_ade20k(folder: Path, split: str) -> DatasetTruth:
     files = list_folder(folder / "annotations" / split, "*.png", HINT)
     list_folder(instance_dir, "*.png", HINT)
     images = tuple(
-        TruthImage(
-            image_id=path.stem,
-            file_name=f"{path.stem}.jpg",
-            png_name=path.name,
-            label_files=(path, find_partner(instance_dir / path.name, path)),
-        )
+        TruthImage.named(path.stem, path, find_partner(instance_dir / path.name, path))
         for path in files
     )
     space = load_space("ade20k_panoptic")
@@ -64,28 +55,20 @@ def open_ade20k(folder: Path, split: str) -> DatasetTruth:
 
 def _load(space: LabelSpace, image: TruthImage) -> PanopticPrediction:
     semantic_path, instance_path = image.label_files
-    classes = read_labels(semantic_path)
-    objects = read_label_colors(instance_path)
-    check_same_size(semantic_path, classes, instance_path, objects)
+    classes, objects = read_labels(semantic_path), read_label_colors(instance_path)
+    check_same_size(image, classes, objects)
     number = objects[..., 1].astype(np.int32)
     codes = np.where(number > 0, objects[..., 0] + number * OBJECT_FACTOR, classes)
 
     def describe(code: int) -> SegmentKind | None:
-        if code < OBJECT_FACTOR:
-            return _describe_class(space, semantic_path, code)
-        thing = code % OBJECT_FACTOR
-        # Thing class n of 100 is the n-th thing of the 150 classes.
-        if not 1 <= thing <= len(space.thing_ids):
-            raise DataError(f"{instance_path}: {thing} (red) is none of the 100 thing classes")
-        return SegmentKind(code, space.thing_ids[thing - 1])
+        if code >= OBJECT_FACTOR:
+            thing = code % OBJECT_FACTOR
+            # Thing class n of 100 is the n-th thing of the 150 classes.
+            if not 1 <= thing <= len(space.thing_ids):
+                raise DataError(f"{instance_path}: {thing} (red) is none of the 100 thing classes")
+            return SegmentKind(code, space.thing_ids[thing - 1])
+        if code and code not in space.by_id:
+            raise DataError(f"{semantic_path}: {code} is none of the 150 classes, nor 0 for other")
+        return SegmentKind(code, code) if code and not space.by_id[code].isthing else None
 
     return make_truth(codes.astype(np.int32), describe)
-
-
-def _describe_class(space: LabelSpace, path: Path, category_id: int) -> SegmentKind | None:
-    """The segment of a class of the semantic file, None for a thing and for "other"."""
-    if category_id and category_id not in space.by_id:
-        raise DataError(f"{path}: {category_id} is none of the 150 classes, nor 0 for other")
-    if not category_id or space.by_id[category_id].isthing:
-        return None
-    return SegmentKind(category_id, category_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fuse.datasets.truth import DatasetTruth, SegmentKind, TruthImage, list_folder, make_truth
 from fuse.errors import DataError
-from fuse.io.label_png import read_labels
+from fuse.io.png import read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -28,11 +28,7 @@ def open_cityscapes(folder: Path, split: str) -> DatasetTruth:
     """Find the ground truth of a split.
 
     Images are called by their path below ``leftImg8bit/<split>``, and image_id is that name's
-    ``<city>_<sequence>_<frame>``.
-
-    Args:
-        folder: the one that holds gtFine.
-        split: train, val or test; all of test is void.
+    ``<city>_<sequence>_<frame>``. All of the split test is void.
 
     Raises:
         DataError: the folder has no such files.

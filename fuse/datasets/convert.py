@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from fuse.datasets import ade20k, cityscapes, vistas, voc
 from fuse.datasets.truth import DatasetTruth, TruthImage
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import take_text, write_pair_aside
+from fuse.io.files import StrPath, to_path, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 
 # What opens a dataset, and the split that papers report.
 DATASETS: dict[str, tuple[Callable[[Path, str], DatasetTruth], str]] = {
@@ -39,11 +39,10 @@ class ConvertResult:
     segments: int
 
 
-@take_text
 def convert(
     dataset: str,
-    folder: Path,
-    out: Path,
+    folder: StrPath,
+    out: StrPath,
     *,
     split: str | None = None,
     overwrite: bool = False,
@@ -72,6 +71,7 @@ def convert(
     """
     if dataset not in DATASETS:
         raise ConfigError(f"no dataset {dataset!r}; known are {', '.join(DATASETS)}")
+    folder, out = to_path(folder), to_path(out)
     _check_out(out, overwrite=overwrite)
     open_dataset, default_split = DATASETS[dataset]
     truth = open_dataset(folder, split or default_split)
@@ -110,27 +110,20 @@ def _write(
     """Write the JSON and the folder of PNGs beside it; returns how many segments they have."""
     png_dir = path.with_suffix("")
     png_dir.mkdir()
-    segments = 0
+    counts: list[int] = []
 
     def convert_image(image: TruthImage) -> dict[str, Any]:
         made = truth.load(image)
         write_id_map(png_dir / image.png_name, made.panoptic_map)
+        counts.append(len(made.segments_info))
         return annotation_to_json(image.image_id, image.png_name, made.segments_info)
 
-    def count(annotations: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        nonlocal segments
-        for done, annotation in enumerate(annotations, start=1):
-            segments += len(annotation["segments_info"])
-            if on_progress:
-                on_progress(done, len(truth.images))
-            yield annotation
-
-    with map_threads(convert_image, truth.images, workers) as annotations:
-        images = map(_describe_image, truth.images)
-        write_panoptic_json(path, images, count(annotations), truth.space)
-    return segments
+    step = count_steps(on_progress, len(truth.images))
+    with map_threads(convert_image, truth.images, workers, on_result=step) as annotations:
+        write_panoptic_json(path, map(_describe_image, truth.images), annotations, truth.space)
+    return sum(counts)
 
 
 def _describe_image(image: TruthImage) -> ImageRecord:
     header = read_png_header(image.label_files[0])
-    return ImageRecord(image.image_id, image.file_name, header.height, header.width)
+    return ImageRecord(image.image_id, image.file_name, *header.size)

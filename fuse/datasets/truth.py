@@ -1,4 +1,4 @@
-"""What the converters share: pixels with numbers, and what each number means, become segments."""
+"""What the converters share: the numbers of a label map, and what each means, become segments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import ImageId
-from fuse.ops.runs import run_starts
-from fuse.ops.segments import measure_segments
+from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
 
 
@@ -48,6 +47,11 @@ class TruthImage:
     png_name: str
     label_files: tuple[Path, ...]
 
+    @classmethod
+    def named(cls, name: str, *label_files: Path) -> TruthImage:
+        """An image that is called ``<name>.jpg``."""
+        return cls(name, f"{name}.jpg", f"{name}.png", label_files)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetTruth:
@@ -71,7 +75,7 @@ def make_truth(
 
     Args:
         codes: int32 (H, W), small numbers from 0 on, for memory grows with the largest.
-        describe: what the pixels of a number are, None for void; asked once for each number
+        describe: what the pixels of a number are, None for void; called once for each number
             that occurs, in ascending order. What it raises passes through.
 
     >>> codes = np.array([[7, 7, 9], [0, 9, 8]], dtype=np.int32)
@@ -90,25 +94,21 @@ def make_truth(
     by_id = {kind.segment_id: kind for kind in kinds if kind}
     segment_ids = sorted(by_id)
     areas, bboxes, _ = measure_segments(panoptic_map, np.array(segment_ids, dtype=np.int32))
+    measured = zip(segment_ids, areas.tolist(), bboxes.tolist(), strict=True)
     segments = tuple(
-        SegmentInfo(segment_id, by_id[segment_id].category_id, area, tuple(bbox), iscrowd)
-        for segment_id, area, bbox, iscrowd in zip(
-            segment_ids,
-            areas.tolist(),
-            bboxes.tolist(),
-            (by_id[i].iscrowd for i in segment_ids),
-            strict=True,
-        )
+        SegmentInfo(i, by_id[i].category_id, area, tuple(bbox), by_id[i].iscrowd)
+        for i, area, bbox in measured
     )
     return PanopticPrediction(panoptic_map, segments)
 
 
 def check_same_size(
-    first: Path, first_pixels: npt.NDArray[Any], second: Path, second_pixels: npt.NDArray[Any]
+    image: TruthImage, first_pixels: npt.NDArray[Any], second_pixels: npt.NDArray[Any]
 ) -> None:
-    """Raise DataError that names both files unless their pixels are of one (H, W)."""
+    """Raise DataError unless the pixels of an image's two label files are of one (H, W)."""
     (first_height, first_width), (height, width) = first_pixels.shape[:2], second_pixels.shape[:2]
     if (first_height, first_width) != (height, width):
+        first, second = image.label_files
         raise DataError(
             f"{first} is {first_width} x {first_height}, but {second} is {width} x {height}; "
             "they must be of one image"
@@ -130,11 +130,7 @@ def list_folder(folder: Path, pattern: str, hint: str) -> list[Path]:
 
 
 def find_partner(path: Path, of: Path) -> Path:
-    """The path, once it is sure that there is such a file.
-
-    Raises:
-        DataError: it is missing; names the file that needs it too.
-    """
+    """The path of a file that another one needs; DataError names both where it is missing."""
     if not path.is_file():
         raise DataError(f"{path}: the file is missing that belongs to {of}")
     return path

@@ -22,8 +22,8 @@ from fuse.datasets.truth import (
 )
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
-from fuse.io.json_files import read_json
-from fuse.io.label_png import read_labels
+from fuse.io.json_toml import read_json
+from fuse.io.png import read_labels
 from fuse.labels import LabelMap, load_space, map_panoptic
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -37,11 +37,7 @@ HINT = "give the folder that holds training and validation of Vistas v1.2"
 
 
 def open_vistas(folder: Path, split: str) -> DatasetTruth:
-    """Find the ground truth of a split; image_id is the image's name without its ending.
-
-    Args:
-        folder: the one that holds the splits and the config.
-        split: training or validation.
+    """Find the ground truth of a split, training or validation, beside which the config lies.
 
     Raises:
         DataError: the folder has no such files, or is of another version.
@@ -58,7 +54,7 @@ def open_vistas(folder: Path, split: str) -> DatasetTruth:
 def _open_panoptic(path: Path) -> DatasetTruth:
     dataset = read_panoptic_json(path, path.parent)
     space = load_space("vistas_v1")
-    label_map = LabelMap(dataset.space, space, dict(_match_categories(dataset, space)))
+    label_map = LabelMap(dataset.space, space, _match_categories(dataset, space))
     images = tuple(
         TruthImage(
             image_id=image_id,
@@ -82,28 +78,26 @@ def _open_panoptic(path: Path) -> DatasetTruth:
     return DatasetTruth(space, images, load)
 
 
-def _match_categories(dataset: PanopticDataset, space: LabelSpace) -> list[tuple[int, int]]:
-    """(category_id of the JSON, that of the space, 0 = void) of each category."""
-    pairs = []
+def _match_categories(dataset: PanopticDataset, space: LabelSpace) -> dict[int, int]:
+    """The category_id in the space, 0 = void, by that of the JSON."""
+    target_ids = {}
     for category_id, category in dataset.space.by_id.items():
         known = space.by_id.get(category_id)
-        if category.name.casefold() == UNLABELED.casefold():
-            pairs.append((category_id, 0))
-        elif known and known.name == category.name:
-            pairs.append((category_id, category_id))
-        else:
+        is_void = category.name.casefold() == UNLABELED.casefold()
+        if not is_void and not (known and known.name == category.name):
             raise DataError(
                 f"{dataset.path}: category {category_id} {category.name!r} is not in "
                 f"{space.name}; {HINT}"
             )
-    return pairs
+        target_ids[category_id] = 0 if is_void else category_id
+    return target_ids
 
 
 def _open_instances(folder: Path, instance_dir: Path) -> DatasetTruth:
     files = list_folder(instance_dir, "*.png", HINT)
     space = load_space("vistas_v1")
     _check_config(folder, space)
-    images = tuple(TruthImage(path.stem, f"{path.stem}.jpg", path.name, (path,)) for path in files)
+    images = tuple(TruthImage.named(path.stem, path) for path in files)
     return DatasetTruth(space, images, partial(_load_instances, space))
 
 

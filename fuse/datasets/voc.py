@@ -20,8 +20,8 @@ from fuse.datasets.truth import (
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.label_png import read_labels
-from fuse.io.names import leads_out
+from fuse.io.files import leads_out
+from fuse.io.png import read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
 
@@ -33,11 +33,7 @@ HINT = "give the folder that holds SegmentationClass, as VOCdevkit/VOC2012"
 
 
 def open_voc(folder: Path, split: str) -> DatasetTruth:
-    """Find the ground truth of a split; image_id is the image's name without its ending.
-
-    Args:
-        folder: VOC2012.
-        split: train, val or trainval, by ``ImageSets/Segmentation/<split>.txt``.
+    """Find the ground truth of a split in VOC2012, by ``ImageSets/Segmentation/<split>.txt``.
 
     Raises:
         DataError: the folder has no such files, or one that the list names is missing.
@@ -55,14 +51,10 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
     if outside is not None:
         raise DataError(f"{list_path}: {outside!r} is no name of an image")
     images = tuple(
-        TruthImage(
-            image_id=name,
-            file_name=f"{name}.jpg",
-            png_name=f"{name}.png",
-            label_files=tuple(
-                find_partner(folder / kind / f"{name}.png", list_path)
-                for kind in ("SegmentationClass", "SegmentationObject")
-            ),
+        TruthImage.named(
+            name,
+            find_partner(folder / "SegmentationClass" / f"{name}.png", list_path),
+            find_partner(folder / "SegmentationObject" / f"{name}.png", list_path),
         )
         for name in names
     )
@@ -73,7 +65,7 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
 def _load(space: LabelSpace, image: TruthImage) -> PanopticPrediction:
     class_path, object_path = image.label_files
     classes, objects = read_labels(class_path), read_labels(object_path)
-    check_same_size(class_path, classes, object_path, objects)
+    check_same_size(image, classes, objects)
     background_id = space.by_name["background"].category_id
 
     def describe(code: int) -> SegmentKind | None:

@@ -1,7 +1,6 @@
 """What is wrong with a pair of panoptic JSONs, and what the scorer does about it.
 
-The scorer notes what it meets while it reads the files once; `collect_findings` adds the
-notes up to one finding per kind of fault.
+The checks yield notes; `collect_findings` adds them up to one finding per kind of fault.
 """
 
 from __future__ import annotations
@@ -10,17 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fuse.errors import DataError
-from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
+from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
-from fuse.metrics.pq import SegmentTable
-from fuse.ops.matching import Int64Array
-from fuse.types import Int32Array
+from fuse.io.png import PngHeader
+from fuse.metrics.matching import SegmentTable
+from fuse.types import Int32Array, Int64Array
 
 
 class Severity(StrEnum):
@@ -105,6 +103,10 @@ FAULTS = {
     "run-renumbered": _Fault(
         "photos that the run numbered otherwise than the ground truth",
         "paired by their names; other scorers go by image_id, so give --gt to the run for them",
+    ),
+    "pred-renumbered": _Fault(
+        "photos that the predictions number otherwise than the ground truth",
+        "paired by their names; COCO's scorer goes by image_id, as --official does",
     ),
     "pred-no-categories": _Fault(
         "prediction JSON without categories", "the ground truth's are used"
@@ -206,16 +208,30 @@ FAULTS = {
 }
 
 
-def check_truth_segments(
-    where: str, segments: Sequence[SegmentRecord], table: SegmentTable
+def check_segments(
+    where: str,
+    side: str,
+    listed: Sequence[SegmentRecord],
+    segments: Sequence[SegmentRecord],
+    table: SegmentTable,
 ) -> Iterator[Note]:
-    """Notes on what a true image's segments lack, and on several crowds of a category.
+    """Notes on an image's entry in a JSON.
 
     Args:
         where: the image, in words.
-        segments: of the image.
-        table: their columns.
+        side: "truth" or "pred".
+        listed: all its segments.
+        segments: those that count, each id once and none of them 0.
+        table: the columns of these.
     """
+    if len(segments) < len(listed):
+        zeros = sum(segment.segment_id == 0 for segment in listed)
+        if zeros:
+            yield Note(f"{side}-id-zero", where, zeros)
+        if repeated := len(listed) - zeros - len(segments):
+            yield Note(f"{side}-repeated-id", where, repeated)
+    if side == "pred":
+        return
     unclaimed, crowds = np.isnan(table.areas), [segment.iscrowd for segment in segments]
     if unclaimed.any():
         first = table.segment_ids[unclaimed][0]
@@ -226,6 +242,16 @@ def check_truth_segments(
     for category_id, count in Counter(table.category_ids[table.iscrowd].tolist()).items():
         if count > 1:
             yield Note("truth-several-crowds", f"{where}, category_id {category_id}", count - 1)
+
+
+def check_png(side: str, path: Path, png: PngHeader, listed: ImageRecord | None) -> Iterator[Note]:
+    """Notes on a PNG of another kind than COCO's, or of another size than ``images`` says."""
+    if (png.color_type, png.bit_depth) != ("rgb", 8):
+        yield Note(f"{side}-png-kind", f"{path} ({png.bit_depth}-bit {png.color_type})")
+    height, width = png.size
+    if listed and ((listed.height or height), (listed.width or width)) != (height, width):
+        example = f"{path} ({height}x{width}, not {listed.height}x{listed.width})"
+        yield Note(f"{side}-png-size", example)
 
 
 def check_pixels(
@@ -258,11 +284,7 @@ def check_pixels(
 def check_heads(
     truth: PanopticDataset, predictions: PanopticDataset, *, mapped: bool
 ) -> list[Note]:
-    """Notes on what concerns whole files: categories and images.
-
-    Raises:
-        DataError: the two have no image in common.
-    """
+    """Notes on what concerns whole files: categories and images."""
     notes = []
     if truth.assumed_things:
         example = f"category_id {truth.assumed_things[0]}"
@@ -280,16 +302,11 @@ def check_heads(
             notes.append(Note("categories-differ", f"{category_id} {name!r}", len(different)))
     extra = [image_id for image_id in predictions.annotations if image_id not in truth.annotations]
     if extra:
-        if len(extra) == len(predictions.annotations):
-            raise DataError(
-                f"{predictions.path}: none of its images (image_id {extra[0]!r}, ...) "
-                f"is in {truth.path} (image_id {next(iter(truth.annotations), None)!r}, ...)"
-            )
         notes.append(Note("pred-extra", f"image_id {extra[0]!r}", len(extra)))
     return notes + _check_names(truth, predictions)
 
 
-def check_branches(
+def check_components(
     truth: PanopticDataset,
     semantic: ResultsFile | LabelFolder | None,
     instances: ResultsFile | None,

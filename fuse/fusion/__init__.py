@@ -1,74 +1,30 @@
 """Fusion rules: how a semantic map and instances become one panoptic map.
 
-Most rules are an order of the instances for the painter of `fuse.fusion.overlap`
-(`fuse.fusion.orders`), one changes their classes first (`fuse.fusion.vote`), and some settle
-each pixel by itself (`fuse.fusion.pixels`).
+`fuse_image` fuses one image by a preset's rule; `METHODS` has the rules by name, and
+`FusionConfig` what a preset may say about them.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
-from fuse.fusion.choice import choose_by_evidence, choose_by_overlap
-from fuse.fusion.class_logits import REACH, ClassLogits, weigh_classes
-from fuse.fusion.limits import least_stuff_pixels
-from fuse.fusion.orders import fuse_by_area, fuse_by_pairs, fuse_by_spatial_rank
-from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks
-from fuse.fusion.pixels import fuse_by_adaptive, fuse_by_mask_argmax, fuse_by_upsnet_logits
-from fuse.fusion.stuff_score import drop_by_stuff_score
-from fuse.fusion.vote import VOTE_AMONG, fuse_by_vote
-from fuse.types import PanopticPrediction
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule by name.
-
-    Attributes:
-        fuse: from a SemanticPrediction, Instances, a LabelSpace and, by keyword, thresholds and
-            parameters to a PanopticPrediction.
-        parameters: its keywords beyond the three thresholds.
-        thresholds: what they are set to where the rule is named; others stay as they are.
-        weighs_classes: whether `fuse` also takes the `evidence` of `weigh_classes`.
-    """
-
-    fuse: Callable[..., PanopticPrediction]
-    parameters: tuple[str, ...] = ()
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    weighs_classes: bool = False
-
-
-# The thresholds of Seamless and of UPSNet's combined baseline are those of the authors' code:
-# mapillary/seamseg (PanopticPreprocessing) and uber-research/UPSNet (get_combined_pan_result,
-# which keeps what is at least 0.7 free; the area is that of its configuration).
-SEAMLESS = {"score_threshold": 0.5, "overlap_threshold": 0.5, "stuff_area": 4096}
-UPSNET_COMBINED = {"score_threshold": 0.6, "overlap_threshold": 0.3, "stuff_area": 4096}
-
-METHODS = {
-    "overlap": Rule(fuse_by_overlap),
-    "seamless": Rule(fuse_by_overlap, thresholds=SEAMLESS),
-    "upsnet-combined": Rule(fuse_by_overlap, thresholds=UPSNET_COMBINED),
-    "area-first": Rule(fuse_by_area),
-    "pairs": Rule(fuse_by_pairs, ("pairs",)),
-    "spatial-rank": Rule(fuse_by_spatial_rank),
-    "vote": Rule(fuse_by_vote, ("vote_among",)),
-    "mask-argmax": Rule(fuse_by_mask_argmax),
-    "upsnet-logits": Rule(fuse_by_upsnet_logits, ("temperature",), weighs_classes=True),
-    "adaptive": Rule(fuse_by_adaptive, ("temperature",), weighs_classes=True),
-}
+from fuse.fusion.class_logits import REACH, ClassLogits, compute_class_logits
+from fuse.fusion.config import THRESHOLDS, FusionConfig, change_fusion, fusion_keys
+from fuse.fusion.fuse_image import choose_classes, find_pairs, fuse_image
+from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks, least_stuff_pixels
+from fuse.fusion.rules import METHODS
+from fuse.fusion.vote import VOTE_AMONG
 
 __all__ = [
     "METHODS",
     "REACH",
+    "THRESHOLDS",
     "VOTE_AMONG",
     "ClassLogits",
-    "Rule",
-    "choose_by_evidence",
-    "choose_by_overlap",
-    "drop_by_stuff_score",
+    "FusionConfig",
+    "change_fusion",
+    "choose_classes",
+    "compute_class_logits",
+    "find_pairs",
     "fuse_by_overlap",
+    "fuse_image",
     "fuse_stuff_masks",
+    "fusion_keys",
     "least_stuff_pixels",
-    "weigh_classes",
 ]

@@ -18,16 +18,16 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassLogits:
-    """How much a semantic net says for classes: 0 = next to nothing, REACH = its first choice.
+    """Logits of an image's classes above a floor: 0 = next to nothing, REACH = the best class.
 
-    What it says for no category counts for each thing class that it does not know: many nets
+    The logit of no category stands for each thing class that the net does not know: many nets
     of stuff have one class for all things.
 
     Attributes:
-        stuff_labels: int32 (H, W), category_id of the stuff class with most evidence.
-        stuff: float32 (H, W), the evidence for it.
-        things: float32 (H, W), the most evidence for any thing class.
-        of_class: evidence for one class, a category_id, at the pixels of a window.
+        stuff_labels: int32 (H, W), category_id of the stuff class with the largest logit.
+        stuff: float32 (H, W), that logit.
+        things: float32 (H, W), the largest logit of any thing class.
+        of_class: the logits of one class, a category_id, at the pixels of a window.
     """
 
     stuff_labels: Int32Array
@@ -36,11 +36,10 @@ class ClassLogits:
     of_class: Callable[[int, Window], Float32Array]
 
 
-def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassLogits:
-    """Measure an image's evidence.
+def compute_class_logits(semantic: SemanticPrediction, space: LabelSpace) -> ClassLogits:
+    """The class logits of an image, relative to a floor (`relative_logits`).
 
-    It is the height of the logits above a floor (`relative_logits`). A net without logits
-    says REACH for the class of its label map and 0 for all others.
+    A label map without logits counts as REACH for its class and 0 for all others.
 
     Raises:
         ValueError: a label map without logits has a category id that is not in the space.
@@ -72,7 +71,7 @@ def weigh_classes(semantic: SemanticPrediction, space: LabelSpace) -> ClassLogit
 
 
 def _weigh_labels(label_map: Int32Array, space: LabelSpace) -> ClassLogits:
-    """Evidence from a label map; which things its net knows it does not tell, so void is any."""
+    """Class logits of a label map; void may be any thing, as the net may not know it."""
     is_stuff = np.isin(label_map, space.stuff_ids)
     is_strange = ~(is_stuff | np.isin(label_map, (0, *space.thing_ids)))
     if is_strange.any():
@@ -82,8 +81,8 @@ def _weigh_labels(label_map: Int32Array, space: LabelSpace) -> ClassLogits:
 
     def of_class(category_id: int, window: Window) -> Float32Array:
         labels = label_map[window]
-        evidence: Float32Array = ((labels == category_id) | (labels == 0)) * first_choice
-        return evidence
+        logits: Float32Array = ((labels == category_id) | (labels == 0)) * first_choice
+        return logits
 
     return ClassLogits(
         np.where(is_stuff, label_map, np.int32(0)),

@@ -35,21 +35,10 @@ def fuse_by_area(
 
     What is wholly inside another's mask and painted after it is lost in the paper's rule,
     the case that Liu et al. 2019 (section 1) open with: a tie and its wearer.
-
-    Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see there.
-        stuff_area: see there.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
     """
     check_image(semantic, instances, space)
     order = order_by_score(instances, score_threshold)
-    shared, _ = contest(semantic, instances, order)
+    shared, _ = count_overlaps(semantic, instances, order)
     areas = np.diagonal(shared)
     order = _reorder(order, instances, shared, areas[:, np.newaxis] < areas)
     return fuse_in_order(semantic, instances, space, order, overlap_threshold, stuff_area)
@@ -72,20 +61,11 @@ def fuse_by_pairs(
     that train their net.
 
     Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see there.
-        stuff_area: see there.
         pairs: (category_id above, category_id below); classes that are no pair go by score.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
     """
     check_image(semantic, instances, space)
     order = order_by_score(instances, score_threshold)
-    shared, _ = contest(semantic, instances, order)
+    shared, _ = count_overlaps(semantic, instances, order)
     category_ids = instances.category_ids[order].tolist()
     above = np.array(
         [[(upper, lower) in pairs for lower in category_ids] for upper in category_ids],
@@ -110,21 +90,10 @@ def fuse_by_spatial_rank(
     semantic map is on top. Liu et al. 2019 (OANet, "Spatial Ranking Module") learn a map of
     ranks and compare its mean over each mask; here the semantic net, which was trained on what
     is visible, stands in for it, and only the disputed pixels are asked.
-
-    Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see there.
-        stuff_area: see there.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
     """
     check_image(semantic, instances, space)
     order = order_by_score(instances, score_threshold)
-    shared, own = contest(semantic, instances, order)
+    shared, own = count_overlaps(semantic, instances, order)
     order = _reorder(order, instances, shared, own > own.T)
     return fuse_in_order(semantic, instances, space, order, overlap_threshold, stuff_area)
 
@@ -177,7 +146,7 @@ def _first_in_circle(above: BoolArray) -> int:
         reaches = farther
 
 
-def contest(
+def count_overlaps(
     semantic: SemanticPrediction, instances: Instances, order: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
     """`count_shared` of instances in some order."""

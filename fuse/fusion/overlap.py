@@ -1,18 +1,22 @@
-"""The paper's fusion rule: instances by score, overlaps cut, stuff in what is left."""
+"""The paper's fusion rule: instances by score, overlaps cut, stuff in what is left.
+
+The other rules take the arguments of `fuse_by_overlap`, raise what it raises and return what it
+returns; their docstrings say what differs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
-from fuse.fusion.limits import least_stuff_pixels
 from fuse.ops._jit import jit
-from fuse.ops.masks import MaskRuns, mask_runs
-from fuse.ops.rle import rle_runs
-from fuse.ops.runs import run_starts
-from fuse.ops.segments import measure_segments
+from fuse.ops.masks import mask_runs
+from fuse.ops.rle import MaskRuns, decode_rles
+from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import (
     Instances,
     Int32Array,
@@ -75,16 +79,7 @@ def fuse_in_order(
     overlap_threshold: float,
     stuff_area: float,
 ) -> PanopticPrediction:
-    """Paint instances in some order, then stuff; `fuse_by_overlap` but for the order.
-
-    Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        order: int64 (K,), which instances count, the first to be painted first.
-        overlap_threshold: see there.
-        stuff_area: see there.
-    """
+    """`fuse_by_overlap` of the instances in an order, int64 (K,), the first painted first."""
     check_image(semantic, instances, space)
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
     things = _paint_things(panoptic_map, instances, order, overlap_threshold)
@@ -130,6 +125,18 @@ def add_stuff(
     return PanopticPrediction(panoptic_map, (*things, *stuff))
 
 
+def least_stuff_pixels(stuff_area: float, pixels: int) -> float:
+    """The fewest pixels of a stuff segment in an image of so many; every segment has one.
+
+    >>> least_stuff_pixels(4096, 100), least_stuff_pixels(0.07, 100), 0.07 * 100
+    (4096, 7, 7.000000000000001)
+    """
+    if stuff_area >= 1:
+        return stuff_area
+    share = Fraction(str(float(stuff_area)))  # as it is written, which its float may not be
+    return max(ceil(share * pixels), 1)
+
+
 def fuse_stuff_masks(
     stuff_ids: Sequence[int],
     stuff_masks: RleMasks,
@@ -150,9 +157,7 @@ def fuse_stuff_masks(
         stuff_ids: category_id of each stuff mask.
         stuff_masks: as many masks over the same image.
         instances: of that image.
-        score_threshold: as in `fuse_by_overlap`, and so are the others.
-        overlap_threshold: see there.
-        stuff_area: see there.
+        score_threshold, overlap_threshold, stuff_area: as in `fuse_by_overlap`.
 
     Raises:
         ValueError: an RLE is of another size, cut short, or describes more pixels than the
@@ -165,7 +170,7 @@ def fuse_stuff_masks(
     things = _paint_things(panoptic_map, instances, order, overlap_threshold)
     codes = [rle["counts"] for rle in stuff_masks.rles]
     blocks = (
-        MaskRuns(*rle_runs(codes[first : first + BLOCK], instances.size))
+        decode_rles(codes[first : first + BLOCK], instances.size)
         for first in range(0, len(codes), BLOCK)
     )
     stuff = [

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fuse.fusion.class_logits import ClassLogits, Window, weigh_classes
-from fuse.fusion.orders import contest, is_same_object
+from fuse.fusion.class_logits import ClassLogits, Window, compute_class_logits
+from fuse.fusion.orders import count_overlaps, is_same_object
 from fuse.fusion.overlap import Int64Array, add_stuff, check_image, order_by_score
-from fuse.ops.claims import claim_pixels
+from fuse.ops._jit import jit
 from fuse.ops.masks import paste_mask, stretch_mask
 from fuse.ops.segments import measure_segments
 from fuse.types import (
@@ -42,17 +42,6 @@ def fuse_by_mask_argmax(
     a pixel is claimed where a mask's probability is above 0.5, equal claims go to the higher
     score and then to the net's order, and stuff takes what is left, as in `fuse_by_overlap`.
     `list_survivors` says which instances take part.
-
-    Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there; hard masks have probability 1.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see `list_survivors`.
-        stuff_area: see `fuse_by_overlap`.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
     """
     check_image(semantic, instances, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
@@ -60,7 +49,7 @@ def fuse_by_mask_argmax(
     for owner, index in enumerate(survivors.tolist(), start=1):
         probs, window = _mask_values(instances, index)
         claims = np.where(probs > 0.5, probs * np.float32(instances.scores[index]), 0)
-        claim_pixels(owners[window], highest[window], claims, owner)
+        _take_pixels(owners[window], highest[window], claims, owner)
     return _finish(owners, survivors, instances, semantic.label_map, space, stuff_area)
 
 
@@ -73,7 +62,7 @@ def fuse_by_upsnet_logits(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
     temperature: float = 1.0,
-    evidence: ClassLogits | None = None,
+    class_logits: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """UPSNet's parameter-free panoptic head (Xiong et al. 2019, section 3.1).
 
@@ -87,33 +76,24 @@ def fuse_by_upsnet_logits(
     a mask's logits are divided by a temperature. Classes stay as the instances have them.
 
     Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see `list_survivors`.
-        stuff_area: see `fuse_by_overlap`.
         temperature: above 1 the semantic net has more to say, below 1 the masks.
-        evidence: `weigh_classes` of the same semantic prediction, where it is at hand.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
+        class_logits: of the same semantic prediction, computed where they are not given.
     """
     check_image(semantic, instances, space)
-    evidence = evidence or weigh_classes(semantic, space)
+    class_logits = class_logits or compute_class_logits(semantic, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
-    owners, highest = np.zeros(semantic.size, np.int32), evidence.stuff.copy()
+    owners, highest = np.zeros(semantic.size, np.int32), class_logits.stuff.copy()
     found = np.zeros(semantic.size, np.float32)
     for owner, index in enumerate(survivors.tolist(), start=1):
         logits, window = _mask_values(instances, index, _to_logits)
-        of_class = evidence.of_class(int(instances.category_ids[index]), window)
+        of_class = class_logits.of_class(int(instances.category_ids[index]), window)
         np.maximum(found[window], of_class, out=found[window])
         claims = of_class + logits / np.float32(temperature)
-        claim_pixels(owners[window], highest[window], claims, owner)
-    is_unknown = evidence.things - found > highest
+        _take_pixels(owners[window], highest[window], claims, owner)
+    is_unknown = class_logits.things - found > highest
     owners[is_unknown] = 0
     is_void = is_unknown | (semantic.label_map == 0)
-    labels = np.where(is_void, np.int32(0), evidence.stuff_labels)
+    labels = np.where(is_void, np.int32(0), class_logits.stuff_labels)
     return _finish(owners, survivors, instances, labels, space, stuff_area)
 
 
@@ -126,7 +106,7 @@ def fuse_by_adaptive(
     overlap_threshold: float = 0.5,
     stuff_area: float = 4096,
     temperature: float = 1.0,
-    evidence: ClassLogits | None = None,
+    class_logits: ClassLogits | None = None,
 ) -> PanopticPrediction:
     """EfficientPS's adaptive fusion (Mohan and Valada 2021, section 3.4).
 
@@ -136,28 +116,18 @@ def fuse_by_adaptive(
     no instance won is filled with the stuff of the semantic map, as in `fuse_by_overlap`.
 
     Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see `list_survivors`.
-        stuff_area: see `fuse_by_overlap`.
         temperature: as in `fuse_by_upsnet_logits`; the authors' code has mask logits times 4,
             which is a temperature of 0.25.
-        evidence: as there; semantic logits enter as `ClassLogits`.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
     """
     check_image(semantic, instances, space)
-    evidence = evidence or weigh_classes(semantic, space)
+    class_logits = class_logits or compute_class_logits(semantic, space)
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
-    owners, highest = np.zeros(semantic.size, np.int32), evidence.stuff.copy()
+    owners, highest = np.zeros(semantic.size, np.int32), class_logits.stuff.copy()
     for owner, index in enumerate(survivors.tolist(), start=1):
         logits, window = _mask_values(instances, index, _to_logits)
         a = logits / np.float32(temperature)
-        b = evidence.of_class(int(instances.category_ids[index]), window)
-        claim_pixels(owners[window], highest[window], (_sigma(a) + _sigma(b)) * (a + b), owner)
+        b = class_logits.of_class(int(instances.category_ids[index]), window)
+        _take_pixels(owners[window], highest[window], (_sigma(a) + _sigma(b)) * (a + b), owner)
     return _finish(owners, survivors, instances, semantic.label_map, space, stuff_area)
 
 
@@ -176,7 +146,7 @@ def list_survivors(
     lies inside an instance of another class stays: a tie may win pixels of a person.
     """
     order = order_by_score(instances, score_threshold)
-    shared, _ = contest(semantic, instances, order)
+    shared, _ = count_overlaps(semantic, instances, order)
     category_ids = instances.category_ids[order]
     is_covered = (category_ids[:, np.newaxis] == category_ids) & (
         shared > overlap_threshold * np.diagonal(shared)[:, np.newaxis]
@@ -248,3 +218,22 @@ def _finish(
         for segment_id, winner in enumerate(winners.tolist(), start=1)
     ]
     return add_stuff(segment_ids[owners], things, label_map, space, stuff_area)
+
+
+@jit
+def _take_pixels(
+    owners: Int32Array, highest: Float32Array, values: Float32Array, owner: int
+) -> None:
+    """Give an owner the pixels where its values are above the highest so far.
+
+    Args:
+        owners: int32 (h, w), a window of the map of owners; changed in place.
+        highest: float32 (h, w), the highest value so far; changed in place.
+        values: float32 (h, w), the new ones; equal ones do not count.
+        owner: whose they are.
+    """
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            if values[y, x] > highest[y, x]:
+                owners[y, x] = owner
+                highest[y, x] = values[y, x]

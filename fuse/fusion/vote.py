@@ -30,17 +30,8 @@ def fuse_by_vote(
     its head is a thing; here it settles which one.
 
     Args:
-        semantic: see `fuse_by_overlap`, and so are the others.
-        instances: see there.
-        space: see there.
-        score_threshold: see there.
-        overlap_threshold: see there.
-        stuff_area: see there.
         vote_among: ``things`` lets any thing class win, ``supercategory`` only those that the
             space files under the instance's own supercategory.
-
-    Raises:
-        ValueError: the image sizes differ, or a category id is not in the space.
     """
     check_image(semantic, instances, space)
     chosen = instances.scores >= score_threshold

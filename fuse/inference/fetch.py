@@ -9,16 +9,10 @@ from typing import Any
 
 from fuse.errors import ModelNotFoundError
 from fuse.inference.presets import ModelConfig, PipelineConfig, list_pipelines, read_pipeline
-from fuse.io.files import take_text
+from fuse.io.files import StrPath
 from fuse.models.registry import find_needed_weights, needs_plugin_permission
 from fuse.models.weights.fetching import FetchedFile, Progress, check_weights, fetch_weights
-from fuse.models.weights.sources import (
-    NeededWeights,
-    choose_weights_dir,
-    describe_file,
-    describe_published,
-    find_in_catalog,
-)
+from fuse.models.weights.sources import choose_weights_dir, describe_named, find_in_catalog
 
 OWN_LICENCE = "Apache-2.0"
 
@@ -66,13 +60,12 @@ class PipelineEntry:
         return asdict(self)
 
 
-@take_text
 def fetch(
     pipelines: Sequence[str],
     *,
-    to: Path | None = None,
+    to: StrPath | None = None,
     overrides: Sequence[str] = (),
-    on_progress: Progress = lambda _name, _there, _total: None,
+    on_progress: Progress | None = None,
 ) -> list[FetchedFile]:
     """Get the weights of pipelines ahead of time, and look at every byte of those that are here.
 
@@ -99,8 +92,9 @@ def fetch(
         for branch, model in _branches(read_pipeline(pipeline, overrides)):
             if needs_plugin_permission(model.model):
                 continue
-            needed = _find_needed(branch, model, folder)
+            needed = find_needed_weights(branch, model.model, model.options)
             if needed is not None:
+                needed = needed.move_to(folder)
                 path = fetch_weights(needed, on_progress)
                 if not path.exists():
                     raise ModelNotFoundError(f"{pipeline}: its {branch} net needs {path}")
@@ -110,7 +104,7 @@ def fetch(
 
 
 def place_weights(
-    config: PipelineConfig, weights_dir: Path | None, on_fetch: Progress | None = None
+    config: PipelineConfig, weights_dir: StrPath | None, on_fetch: Progress | None = None
 ) -> dict[str, Mapping[str, Any]]:
     """The options of both nets, published weights replaced by where they lie, fetched if need be.
 
@@ -133,28 +127,25 @@ def place_model_weights(
     branch: str, model: ModelConfig, folder: Path | None, on_fetch: Progress | None = None
 ) -> Mapping[str, Any]:
     """`place_weights` for one net; folder is where its weights lie, None for the libraries'."""
-    needed = _find_needed(branch, model, folder)
+    needed = find_needed_weights(branch, model.model, model.options)
     if needed is None or not needed.is_remote:
         return model.options
-    return {**model.options, "weights": str(fetch_weights(needed, on_fetch))}
+    return {**model.options, "weights": str(fetch_weights(needed.move_to(folder), on_fetch))}
 
 
-@take_text
-def describe_pipelines(weights_dir: Path | None = None) -> list[PipelineEntry]:
+def describe_pipelines(weights_dir: StrPath | None = None) -> list[PipelineEntry]:
     """The pipelines that ship and their weights; no net's library is loaded for this.
 
     Args:
         weights_dir: where weights are looked for; see `fetch`.
     """
     folder = choose_weights_dir(weights_dir)
-    return [
-        PipelineEntry(
-            name,
-            config.description,
-            tuple(_describe(branch, model, folder) for branch, model in _branches(config)),
-        )
-        for name, config in ((name, read_pipeline(name)) for name in list_pipelines())
-    ]
+    entries = []
+    for name in list_pipelines():
+        config = read_pipeline(name)
+        weights = [_describe(branch, model, folder) for branch, model in _branches(config)]
+        entries.append(PipelineEntry(name, config.description, tuple(weights)))
+    return entries
 
 
 def _branches(config: PipelineConfig) -> Iterator[tuple[str, ModelConfig]]:
@@ -162,21 +153,12 @@ def _branches(config: PipelineConfig) -> Iterator[tuple[str, ModelConfig]]:
     yield "instance", config.instance
 
 
-def _find_needed(branch: str, model: ModelConfig, folder: Path | None) -> NeededWeights | None:
-    """The weights of a net, in the weights folder where there is one."""
-    needed = find_needed_weights(branch, model.model, model.options)
-    return needed.move_to(folder) if needed and needed.is_remote and folder else needed
-
-
 def _describe(branch: str, model: ModelConfig, folder: Path | None) -> WeightsEntry:
     row = find_in_catalog(model.model, model.options)
-    needed = describe_published(model.model, model.options)
-    if row is None or needed is None:  # what ships in the package
-        path = describe_file(str(model.options["weights"])).path
-        size = path.stat().st_size
-        return WeightsEntry(branch, str(path), None, size, True, "", OWN_LICENCE, True)
-    if folder:
-        needed = needed.move_to(folder)
+    needed = describe_named(model.model, model.options).move_to(folder)
+    if row is None:  # what ships in the package
+        size = needed.path.stat().st_size
+        return WeightsEntry(branch, str(needed.path), None, size, True, "", OWN_LICENCE, True)
     return WeightsEntry(
         branch=branch,
         source=row.source,

@@ -6,27 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from fuse.errors import LabelSpaceError
+from fuse.fusion import find_pairs, fuse_image
 from fuse.inference.fetch import place_weights
-from fuse.inference.prediction import (
-    ImagePrediction,
-    find_pairs,
-    fuse_image,
+from fuse.inference.prediction import ImagePrediction
+from fuse.inference.presets import ModelConfig, PipelineConfig, read_pipeline
+from fuse.io.files import StrPath
+from fuse.labels import (
+    LabelMap,
+    find_label_map,
+    load_partners,
+    load_space,
+    map_category_ids,
     map_instances,
     map_labels,
     map_logits,
+    read_label_map,
 )
-from fuse.inference.presets import ModelConfig, PipelineConfig, read_pipeline
-from fuse.labels import LabelMap, find_label_map, load_partners, load_space, read_label_map
 from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.types import (
     Instances,
-    Int32Array,
     LabelSpace,
     NamedImage,
     PanopticPrediction,
@@ -53,8 +55,8 @@ class RawPrediction:
 class Pipeline:
     """Two nets on a device, and the rule that fuses what they say.
 
-    `predict` runs the nets; `to_target` and `fuse` are pure, need no device and may run on any
-    thread. Calling the pipeline does all for one image.
+    `predict` runs the nets; `to_target` and `apply_rule` are pure, need no device and may run on
+    any thread. Calling the pipeline does all for one image.
 
     Args:
         config: the preset.
@@ -78,7 +80,7 @@ class Pipeline:
         config: PipelineConfig,
         device: str = "auto",
         *,
-        weights_dir: Path | None = None,
+        weights_dir: StrPath | None = None,
         on_fetch: FetchProgress | None = None,
     ) -> None:
         self.config = config
@@ -121,7 +123,7 @@ class Pipeline:
         overrides: Sequence[str] = (),
         device: str = "auto",
         *,
-        weights_dir: Path | None = None,
+        weights_dir: StrPath | None = None,
     ) -> Pipeline:
         """Build a pipeline from a preset's name or file, as `read_pipeline` reads it."""
         return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)
@@ -155,15 +157,15 @@ class Pipeline:
         instances = map_instances(raw.instances, self.label_maps["instance"])
         return ImagePrediction(semantic, instances)
 
-    def fuse(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
-        """The panoptic map by the preset's rule."""
+    def apply_rule(self, semantic: SemanticPrediction, instances: Instances) -> PanopticPrediction:
+        """The panoptic map by the preset's rule, of predictions in the target space."""
         choices = self.label_maps["instance"].choices
         return fuse_image(semantic, instances, self.space, self.config.fusion, choices)
 
     def __call__(self, image: UInt8Array) -> PanopticPrediction:
         """Panoptic map of one RGB image, uint8 (H, W, 3)."""
         prediction = self.to_target(*self.predict([NamedImage(image)]))
-        return self.fuse(prediction.label(), prediction.instances)
+        return self.apply_rule(prediction.label(), prediction.instances)
 
 
 def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace) -> LabelMap:
@@ -186,10 +188,3 @@ def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace)
             f"model {model.model!r}: {err}; give one of your own in the preset, "
             'as label_map = "map.csv" beside its model'
         ) from err
-
-
-def map_category_ids(category_ids: Int32Array, label_map: LabelMap) -> Int32Array:
-    """int32 (C,), the target category_id of each row of a net's logits, 0 = void."""
-    return np.array(
-        [label_map.target_ids[i] if i else 0 for i in category_ids.tolist()], dtype=np.int32
-    )

@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from math import inf
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from fuse.errors import ConfigError, DataError, suggest, unknown_key
-from fuse.fusion import METHODS, VOTE_AMONG
+from fuse.fusion import FusionConfig, change_fusion
+from fuse.io.csv_files import read_pairs
 from fuse.io.files import resolve_path
-from fuse.io.pairs import read_pairs
-from fuse.io.toml_files import read_toml
+from fuse.io.json_toml import read_toml
 from fuse.models.registry import needs_plugin_permission
 
 PACKAGE_DIR = Path(__file__).parents[1]
 # In a wheel the presets and the example images lie in the package, in a checkout beside it.
 PRESET_DIRS = (PACKAGE_DIR / "pipelines", PACKAGE_DIR.parent / "pipelines")
-CLASS_CHOICES = ("commonest", "evidence", "overlap")
-THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area")
+
+
 EXAMPLES_DIRS = (PACKAGE_DIR / "examples", PACKAGE_DIR.parent / "examples")
 PATH_KEYS = (
     *("model", "weights", "path", "gt", "gt_dir", "images"),
@@ -46,97 +45,6 @@ class ModelConfig:
     label_map: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FusionConfig:
-    """The fusion rule, its thresholds and its parameters; see `fuse.fusion`.
-
-    Attributes:
-        rule: a key of `fuse.fusion.METHODS`.
-        score_threshold: instances below it are dropped, 0..1.
-        overlap_threshold: instances with more than this share of their pixels taken are
-            skipped, 0..1.
-        stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the image.
-        stuff_score: stuff segments whose class has a lower mean probability are dropped, 0..1.
-        class_choice: of an instance whose label map offers several categories: ``commonest``
-            takes the first, ``evidence`` the one that the semantic net sees on its pixels,
-            ``overlap`` the one that goes with an instance it sits over.
-        temperature: mask logits are divided by it before they meet the semantic net's, above 0.
-        vote_among: the classes that an instance may become by vote.
-        pairs: names of classes, (above, below).
-    """
-
-    rule: str = "overlap"
-    score_threshold: float = 0.5
-    overlap_threshold: float = 0.5
-    stuff_area: float = 4096
-    stuff_score: float = 0.0
-    class_choice: str = "commonest"
-    temperature: float = 1.0
-    vote_among: str = VOTE_AMONG[0]
-    pairs: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        choices = (
-            ("rule", tuple(METHODS)),
-            ("class_choice", CLASS_CHOICES),
-            ("vote_among", VOTE_AMONG),
-        )
-        for name, allowed in choices:
-            value = getattr(self, name)
-            if not isinstance(value, str) or value not in allowed:
-                raise ConfigError(f"fusion.{name} {value!r} is none of {', '.join(allowed)}")
-        for name in (*THRESHOLDS, "stuff_score", "temperature"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"fusion.{name} must be a number, got {value!r}")
-        for name in ("score_threshold", "overlap_threshold", "stuff_score"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"fusion.{name} must lie in 0..1, got {getattr(self, name)}")
-        if not 0 <= self.stuff_area < inf:
-            raise ConfigError(
-                f"fusion.stuff_area must be at least 0 and finite, got {self.stuff_area}"
-            )
-        if not 0 < self.temperature < inf:
-            raise ConfigError(f"fusion.temperature must be above 0, got {self.temperature}")
-
-    def to_json(self) -> dict[str, Any]:
-        """What the rule looks at, as plain values; `change_fusion` reads it."""
-        return {key: getattr(self, key) for key in fusion_keys(self.rule)}
-
-
-def fusion_keys(rule: str) -> tuple[str, ...]:
-    """What may be set for a rule."""
-    return ("rule", *THRESHOLDS, "stuff_score", "class_choice", *METHODS[rule].parameters)
-
-
-def change_fusion(fusion: FusionConfig, changes: Mapping[str, Any]) -> FusionConfig:
-    """Another rule or other settings.
-
-    A rule that is known by its thresholds brings them, unless the changes have others.
-
-    Args:
-        fusion: what is kept where the changes do not say.
-        changes: keys of FusionConfig; ``pairs`` may also be the path of a CSV file.
-
-    Raises:
-        ConfigError: the rule has no such key, or a value is wrong.
-        CocoFormatError: the file of pairs is wrong.
-
-    >>> change_fusion(FusionConfig(), {"rule": "upsnet-combined"}).score_threshold
-    0.6
-    """
-    rule = changes.get("rule", fusion.rule)
-    if not isinstance(rule, str) or rule not in METHODS:
-        raise ConfigError(f"fusion.rule {rule!r} is none of {', '.join(METHODS)}")
-    _check_keys(changes, fusion_keys(rule), where=f"the rule {rule!r}")
-    values = dict(changes)
-    if "rule" in changes:
-        values = {**METHODS[rule].thresholds, **changes}
-    if "pairs" in values:
-        values["pairs"] = _parse_pairs(values["pairs"])
-    return replace(fusion, **values)
-
-
 def parse_fusion_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Changes for `change_fusion` from ``key=value`` each, the value as in a preset.
 
@@ -144,6 +52,7 @@ def parse_fusion_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         ConfigError: an override is not of that form.
+        CocoFormatError: the file of pairs is wrong.
 
     >>> parse_fusion_overrides(["temperature=2", "fusion.vote_among=supercategory"])
     {'temperature': 2, 'vote_among': 'supercategory'}
@@ -151,19 +60,8 @@ def parse_fusion_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for override in overrides:
         _set_key(table, override.removeprefix("fusion."))
+    _read_pairs_file(table)
     return table
-
-
-def _parse_pairs(pairs: object) -> tuple[tuple[str, str], ...]:
-    """Pairs of names, from a list of two names each or from the CSV file of that path."""
-    if isinstance(pairs, str):
-        return read_pairs(Path(pairs))
-    if not isinstance(pairs, list | tuple) or not all(
-        isinstance(pair, list | tuple) and [type(name) for name in pair] == [str, str]
-        for pair in pairs
-    ):
-        raise ConfigError("fusion.pairs must be the path of a CSV file or a list of [above, below]")
-    return tuple((above, below) for above, below in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +161,8 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
     _check_keys(table, allowed, where="the preset")
     if not isinstance(table.get("label_space"), str):
         raise ConfigError("label_space is missing: the name of a label space, as text")
-    fusion = _get_table(table, "fusion") if "fusion" in table else {}
+    fusion = dict(_get_table(table, "fusion")) if "fusion" in table else {}
+    _read_pairs_file(fusion)
     return PipelineConfig(
         name=name,
         label_space=table["label_space"],
@@ -306,6 +205,12 @@ def _parse_model(table: Mapping[str, Any], key: str) -> ModelConfig:
     except (TypeError, ValueError) as err:
         raise ConfigError(f"[{key}] holds a date, nan or inf, which run.json cannot keep") from err
     return ModelConfig(model, options, label_map)
+
+
+def _read_pairs_file(fusion: dict[str, Any]) -> None:
+    """Read ``pairs`` in place where it is the path of a CSV file."""
+    if isinstance(fusion.get("pairs"), str):
+        fusion["pairs"] = read_pairs(Path(fusion["pairs"]))
 
 
 def _get_table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

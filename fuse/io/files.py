@@ -1,22 +1,28 @@
-"""Files that appear whole or not at all, and paths that come as text."""
+"""Files and folders: paths and names, files that appear whole or not at all, a run's files."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import inspect
+import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EINVAL
-from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO, overload
 
 from fuse.errors import DataError
 
-P = ParamSpec("P")
-R = TypeVar("R")
+StrPath = str | Path  # what public functions take for a file or folder
+
+# The output folder of a run is known by its first two.
+RUN_FILE = "run.json"
+JOURNAL_FILE = "records.jsonl"
+PANOPTIC_FILE = "panoptic.json"
+SETTINGS_MARK = b'{"settings":'  # how a journal begins
 
 PART_ENDING = ".part"
 # What ends so is a file; a text without such an ending may as well be a name.
@@ -24,31 +30,25 @@ FILE_ENDINGS = (
     *(".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".onnx"),
     *(".csv", ".json", ".toml", ".npz", ".png", ".py"),
 )
+# Absolute, on a drive, or with a part that means the folder above, on any system: a run may be
+# read on another one than it was made on. Windows drops spaces and dots at the end of a part.
+_LEADS_OUT = re.compile(r"^[/\\]|^[^/\\]:|(^|[/\\])[ .]*\.\.[ .]*([/\\]|$)|\0", re.DOTALL)
+MAX_PART = 255  # bytes of a name between two slashes, on all usual file systems
 
 
-def take_text(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, which makes paths of text where it wants paths."""
-    signature = inspect.signature(function)
-    wanted = {name: str(p.annotation) for name, p in signature.parameters.items()}
+@overload
+def to_path(path: StrPath) -> Path: ...
+@overload
+def to_path(path: StrPath | None) -> Path | None: ...
+def to_path(path: StrPath | None) -> Path | None:
+    """The path of a file or folder on this machine; None stays None.
 
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = signature.bind(*args, **kwargs)
-        for name, value in given.arguments.items():
-            if isinstance(value, str) and wanted[name] in ("Path", "Path | None"):
-                given.arguments[name] = _make_path(value)
-            elif wanted[name] == "Sequence[Path]":
-                given.arguments[name] = [_make_path(str(each)) for each in value]
-        return function(*given.args, **given.kwargs)
-
-    return call
-
-
-def _make_path(text: str) -> Path:
-    """The path; DataError for a URL, of which a path would be another thing."""
-    if "://" in text:
-        raise DataError(f"{text} is a URL; only images are read from URLs, give a local path")
-    return Path(text)
+    Raises:
+        DataError: it is text with a URL, of which `Path` would make another thing.
+    """
+    if isinstance(path, str) and "://" in path:
+        raise DataError(f"{path} is a URL; only images are read from URLs, give a local path")
+    return None if path is None else Path(path)
 
 
 def resolve_path(text: str, folder: Path) -> str:
@@ -71,8 +71,74 @@ def resolve_path(text: str, folder: Path) -> str:
     return f"{path}{colon}{attribute}"
 
 
-def write_whole(path: Path, content: bytes) -> str:
+def is_run(folder: Path) -> bool:
+    """Whether a folder is the output of a run, finished or not; its run.json may be lost."""
+    journal = folder / JOURNAL_FILE
+    if not journal.is_file():
+        return False
+    if (folder / RUN_FILE).is_file():
+        return True
+    with journal.open("rb") as file:
+        return file.read(len(SETTINGS_MARK)) == SETTINGS_MARK
+
+
+def leads_out(name: str) -> bool:
+    r"""Whether a relative path is none, or leads out of its folder, on any system.
+
+    >>> [leads_out(name) for name in ("a/b.png", "a/../../b.png", "/etc/b.png", "C:\\b.png")]
+    [False, True, True, True]
+    """
+    return not name.strip("./\\ ") or _LEADS_OUT.search(name) is not None
+
+
+def find_name_fault(name: str) -> str | None:
+    """Why an image's relative path cannot be written into a JSON and given to a map, or None.
+
+    Linux allows names that are no text, and such that lead elsewhere on Windows.
+    """
+    if leads_out(name):
+        return "its name leads out of its folder, here or on Windows"
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:
+        return "its name is no UTF-8"
+    if any(len(part) > MAX_PART for part in parts):
+        return f"its map's name is longer than {MAX_PART} bytes"
+    return None
+
+
+def make_parent(root: Path, name: str) -> Path:
+    """The path of a file below a folder that is written to, its own folder made.
+
+    Raises:
+        DataError: a link on the way leads out of the root; nothing was made then.
+        OSError: the folder cannot be made.
+    """
+    path = root / name
+    for folder in path.parents:
+        if os.path.lexists(folder) or folder == root:
+            check_links(root, folder)
+            break
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def check_links(root: Path, *paths: Path) -> None:
+    """Raise DataError where a path below a folder is a link that leads out of it."""
+    real_root = os.path.realpath(root)
+    for path in paths:
+        real = os.path.realpath(path)
+        if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
+            raise DataError(f"{path} is a link that leads out of {root}; remove it")
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> str:
     """Write a file at once by way of `open_whole`.
+
+    Args:
+        path: of the file; a link there is replaced, not followed.
+        content: of it.
+        durable: wait until a disk has it, so that a power cut leaves the old file or the new one.
 
     Returns:
         SHA-256 of the content in hex, for whoever keeps a record of the file.
@@ -82,7 +148,28 @@ def write_whole(path: Path, content: bytes) -> str:
     """
     with open_whole(path) as file:
         file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     return hashlib.sha256(content).hexdigest()
+
+
+def copy_whole(source: Path, target: Path, digest: str) -> None:
+    """Copy a file, whole or not at all; a link at the target is replaced, not followed.
+
+    Args:
+        source: a regular file.
+        target: in a folder that is there.
+        digest: SHA-256 in hex that the source must have.
+
+    Raises:
+        DataError: it has another.
+        OSError: a file is missing, or cannot be read or written.
+    """
+    content = read_regular(source)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(f"{source} is not the file that was written")
+    write_whole(target, content)
 
 
 def find_parts(folder: Path, *, below: bool = False) -> list[Path]:
@@ -147,18 +234,45 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
 def write_pair_aside(path: Path) -> Iterator[Path]:
     """A path to write a JSON to, and the folder of its name beside it, in a folder aside.
 
-    At the end both take the places of those at ``path``, if there are any; where it comes to no
-    end, they stay as they are.
+    At the end both take the places of those at ``path``, if there are any, which are deleted only
+    then; where it comes to no end, they stay as they are. What a killed process left aside is
+    cleared by the next that comes to its end.
 
     Raises:
         OSError: the folder is missing or not writable; nothing is left.
     """
-    part = _name_part(path)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART_ENDING}")
     part.mkdir()
     try:
         yield part / path.name
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-        (part / path.stem).replace(path.with_suffix(""))
-        (part / path.name).replace(path)
+        _swap_in(part, path)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{PART_ENDING}"):
+            shutil.rmtree(left, ignore_errors=True)
     finally:
-        shutil.rmtree(part)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _swap_in(part: Path, path: Path) -> None:
+    """Put a JSON and its folder in place; all is moved back where that comes to no end.
+
+    The JSON is the first to go and the last to come, so that none ever names another's files.
+    """
+    old = part / "old"
+    old.mkdir()
+    folder = path.with_suffix("")
+    moves = [
+        (path, old / path.name),
+        (folder, old / path.stem),
+        (part / path.stem, folder),
+        (part / path.name, path),
+    ]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            if os.path.lexists(source):
+                source.replace(target)
+                done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.replace(source)
+        raise

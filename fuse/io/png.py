@@ -3,6 +3,9 @@
 PNG is little more than rows, each filtered by its neighbours, in one zlib stream. Here
 zlib-ng does the stream and a kernel goes between rows and ids in one pass, without an RGB
 picture in between; Pillow reads the kinds of PNG that panoptic maps should not have.
+
+What reads raises CocoFormatError, with the path, for a file that is missing, no PNG, damaged, cut
+short or of a kind that has no such numbers.
 """
 
 from __future__ import annotations
@@ -12,18 +15,19 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from zlib_ng import zlib_ng
 
 from fuse.errors import CocoFormatError
 from fuse.io.files import read_regular, write_whole
 from fuse.io.images import MAX_PIXELS
-from fuse.ops.changes import MapChanges, find_changes
-from fuse.ops.ids import rgb_to_ids
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
-from fuse.types import MAX_SEGMENT_ID, Int32Array
+from fuse.ops.row_deltas import RowDeltas
+from fuse.types import MAX_SEGMENT_ID, Int32Array, UInt8Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 33  # the signature and the IHDR chunk
@@ -35,63 +39,30 @@ MAX_INFLATION = 1032  # bytes that one byte of a zlib stream can become
 SAFE_BYTES = 2**28
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class IdMapFile:
-    """A panoptic map as it was read from a PNG.
-
-    Attributes:
-        changes: the map as its changes.
-        color_type: "rgb" is what the format asks for; of the others, "rgba" is read without
-            its alpha, "palette" through its colours, and "grey" and "grey-alpha" with the
-            grey value as the segment_id.
-        bit_depth: bits per channel, or per index of a palette; 8 is what the format asks for.
-    """
-
-    changes: MapChanges
-    color_type: str
-    bit_depth: int
-
-    @property
-    def panoptic_map(self) -> Int32Array:
-        """int32 (H, W), a segment_id per pixel, 0 = void; made anew each time."""
-        return self.changes.to_map()
-
-
 @dataclass(frozen=True, slots=True)
 class PngHeader:
     """The IHDR chunk of a PNG.
 
     Attributes:
-        width: pixels.
-        height: pixels.
+        size: (height, width).
         bit_depth: bits per channel, or per index of a palette.
         color_type: a value of COLOR_TYPES.
         is_interlaced: whether the rows come in several passes.
     """
 
-    width: int
-    height: int
+    size: tuple[int, int]
     bit_depth: int
     color_type: str
     is_interlaced: bool
 
 
 def write_id_map(path: str | Path, panoptic_map: Int32Array) -> str:
-    """Write a panoptic map as 8-bit RGB PNG; the file appears whole or not at all.
-
-    Returns:
-        SHA-256 of the file in hex.
-
-    Raises:
-        ValueError: an id does not fit three bytes, or the map has no pixels.
-        TypeError: the map is not int32.
-        OSError: the folder is missing or not writable.
-    """
+    """Write what `encode_id_map` makes by `write_whole`; returns SHA-256 of the file in hex."""
     return write_whole(Path(path), encode_id_map(panoptic_map))
 
 
 def encode_id_map(panoptic_map: Int32Array) -> bytes:
-    """The bytes of a panoptic map's PNG; the same map gives the same bytes.
+    """The bytes of a panoptic map's 8-bit RGB PNG; the same map gives the same bytes.
 
     Raises:
         ValueError: an id does not fit three bytes, or the map has no pixels.
@@ -112,21 +83,15 @@ def encode_id_map(panoptic_map: Int32Array) -> bytes:
 
 
 def read_id_map(path: str | Path) -> Int32Array:
-    """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void.
-
-    Raises:
-        CocoFormatError: the file is missing, is not a PNG, is damaged or cut short, or has
-            colours of 16 bits.
-    """
-    return read_id_map_file(Path(path)).panoptic_map
+    """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void."""
+    return read_row_deltas(Path(path))[0].to_map()
 
 
-def read_id_map_file(path: Path) -> IdMapFile:
-    """Read a panoptic map with the colour type of its PNG.
+def read_row_deltas(path: Path) -> tuple[RowDeltas, PngHeader]:
+    """Read a panoptic map as row deltas, and the kind of its PNG.
 
-    Raises:
-        CocoFormatError: the file is missing, is not a PNG, is damaged or cut short, or has
-            colours of 16 bits.
+    RGB of 8 bits is what the format asks for. RGBA is read without its alpha, a palette through
+    its colours, and grey, with alpha or not, as the segment_id.
     """
     try:
         encoded = read_regular(path)
@@ -135,20 +100,16 @@ def read_id_map_file(path: Path) -> IdMapFile:
     try:
         header, pixels = _parse_chunks(encoded)
         if header.color_type == "rgb" and header.bit_depth == 8 and not header.is_interlaced:
-            changes = _decode_rgb(header, pixels)
+            deltas = _decode_rgb(header, pixels)
         else:
-            changes = find_changes(_decode_other(header, encoded))
+            deltas = RowDeltas.from_map(_decode_other(header, encoded))
     except (ValueError, struct.error, zlib_ng.error) as err:  # type: ignore[misc] # wrong stub
         raise CocoFormatError(f"{path}: not a panoptic PNG ({err})") from err
-    return IdMapFile(changes, header.color_type, header.bit_depth)
+    return deltas, header
 
 
 def read_png_header(path: Path) -> PngHeader:
-    """Read the size and the kind of a PNG, not its pixels.
-
-    Raises:
-        CocoFormatError: the file is missing or is not a PNG.
-    """
+    """Read the size and the kind of a PNG, not its pixels."""
     try:
         with path.open("rb") as file:
             return _parse_header(file.read(HEADER_BYTES))
@@ -156,6 +117,30 @@ def read_png_header(path: Path) -> PngHeader:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
     except (ValueError, struct.error) as err:
         raise CocoFormatError(f"{path}: not a PNG ({err})") from err
+
+
+def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
+    """Read a PNG of class or object numbers: int32 (H, W), grey values or palette indices.
+
+    Args:
+        path: the PNG.
+        bits: how many a grey value may have; palette indices count as 8, however packed.
+    """
+    header = read_png_header(path)
+    # Fewer bits of grey would be stretched to 0..255.
+    found = 8 if header.color_type == "palette" else header.bit_depth
+    if header.color_type not in ("palette", "grey") or found not in bits:
+        palette = "palette indices or " if 8 in bits else ""
+        raise _other_kind(path, header, f"{palette}grey of {' or '.join(map(str, bits))} bits")
+    return _read_pixels(path).astype(np.int32)
+
+
+def read_label_colors(path: Path) -> UInt8Array:
+    """Read a PNG whose colour channels are numbers: uint8 (H, W, 3)."""
+    header = read_png_header(path)
+    if (header.color_type, header.bit_depth) != ("rgb", 8):
+        raise _other_kind(path, header, "rgb of 8 bits")
+    return _read_pixels(path)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -175,7 +160,7 @@ def _parse_header(encoded: bytes) -> PngHeader:
         raise ValueError(f"{width} x {height} pixels; between 1 and {MAX_PIXELS:,} can be read")
     if color_type not in COLOR_TYPES:
         raise ValueError(f"there is no colour type {color_type}")
-    return PngHeader(width, height, bit_depth, COLOR_TYPES[color_type], interlace != 0)
+    return PngHeader((height, width), bit_depth, COLOR_TYPES[color_type], interlace != 0)
 
 
 def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
@@ -192,19 +177,18 @@ def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
     return header, b"".join(pixels)
 
 
-def _decode_rgb(header: PngHeader, pixels: bytes) -> MapChanges:
+def _decode_rgb(header: PngHeader, pixels: bytes) -> RowDeltas:
     """The ids of an 8-bit RGB PNG. The stream's own checksum shows damage."""
-    row_bytes = 1 + 3 * header.width
-    # One byte more than there should be: enough to tell.
-    rows = _inflate(pixels, header.height * row_bytes + 1)
-    if len(rows) != header.height * row_bytes:
+    height, width = header.size
+    row_bytes = 1 + 3 * width
+    rows = _inflate(pixels, height * row_bytes + 1)  # one byte too many is enough to tell
+    if len(rows) != height * row_bytes:
         raise ValueError("cut short, or of another size than it says")
-    changes, bad_row = unfilter_rows(
-        np.frombuffer(rows, dtype=np.uint8).reshape(header.height, row_bytes)
-    )
+    filtered = np.frombuffer(rows, dtype=np.uint8).reshape(height, row_bytes)
+    deltas, bad_row = unfilter_rows(filtered)
     if bad_row != NO_BAD_ROW:
         raise ValueError(f"row {bad_row} has a filter that does not exist")
-    return changes
+    return deltas
 
 
 def _inflate(pixels: bytes, limit: int) -> bytes:
@@ -228,7 +212,7 @@ def _inflate(pixels: bytes, limit: int) -> bytes:
 
 
 def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
-    """The ids of a PNG of another kind than a panoptic map should have (see IdMapFile)."""
+    """The ids of a PNG of another kind than a panoptic map should have."""
     if header.bit_depth == 16 and header.color_type != "grey":
         raise ValueError(f"{header.color_type} of 16 bits; segment ids need RGB of 8 bits")
     try:
@@ -242,4 +226,21 @@ def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
         return np.asarray(image).astype(np.int32) // stretch
     if header.color_type == "grey-alpha":
         return np.asarray(image)[..., 0].astype(np.int32)
-    return rgb_to_ids(np.asarray(image.convert("RGB")))
+    rgba = np.asarray(image.convert("RGBA"))
+    return rgba.view("<i4")[..., 0].astype(np.int32, copy=False) & MAX_SEGMENT_ID
+
+
+def _read_pixels(path: Path) -> npt.NDArray[Any]:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return np.asarray(image)
+    except Exception as err:  # decoders raise almost anything on damaged files
+        reason = getattr(err, "strerror", None) or str(err)
+        raise CocoFormatError(f"{path}: cannot be read as PNG ({reason})") from err
+
+
+def _other_kind(path: Path, header: PngHeader, wanted: str) -> CocoFormatError:
+    return CocoFormatError(
+        f"{path}: is {header.color_type} of {header.bit_depth} bits, should be {wanted}; "
+        "a program may have saved it anew, so take the file as it was made"
+    )

@@ -55,6 +55,17 @@ def list_url(given: str) -> list[tuple[str, str]]:
     return list(zip(urls, names, strict=True))
 
 
+def stat_url(url: str) -> tuple[int | None, str]:
+    """Bytes of a file, and what tells when it was written; None and "" where nobody says.
+
+    Raises whatever its file system raises.
+    """
+    files, path = fsspec.core.url_to_fs(url)
+    about = files.info(path)
+    marks = (about.get(key) for key in ("ETag", "LastModified", "mtime", "created"))
+    return about.get("size"), str(next((mark for mark in marks if mark), ""))
+
+
 def read_url(url: str) -> bytes:
     """The content of a file; raises whatever its file system raises."""
     files, path = fsspec.core.url_to_fs(url)

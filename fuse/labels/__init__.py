@@ -3,18 +3,24 @@
 CSV files: ``spaces/*.csv``, ``maps/*.csv`` and, of few spaces, ``partners/*.csv``.
 """
 
-from fuse.labels.map_files import (
-    draft_label_map,
-    find_label_map,
-    list_maps,
-    read_label_map,
-)
-from fuse.labels.mapping import (
-    LabelMap,
-    find_choices,
+from fuse.labels.apply import (
+    map_category_ids,
+    map_instances,
+    map_labels,
+    map_logits,
     map_panoptic,
+)
+from fuse.labels.maps import (
+    LabelMap,
+    draft_label_map,
+    find_choices,
+    find_label_map,
+    find_truth_map,
+    list_maps,
     name_targets,
     parse_targets,
+    read_label_map,
+    tabulate_label_map,
 )
 from fuse.labels.partners import load_partners
 from fuse.labels.spaces import (
@@ -25,8 +31,8 @@ from fuse.labels.spaces import (
     load_category_ids,
     load_space,
     read_space,
+    resolve_classes,
 )
-from fuse.labels.truth_map import find_truth_map
 
 __all__ = [
     "LabelMap",
@@ -42,9 +48,15 @@ __all__ = [
     "load_category_ids",
     "load_partners",
     "load_space",
+    "map_category_ids",
+    "map_instances",
+    "map_labels",
+    "map_logits",
     "map_panoptic",
     "name_targets",
     "parse_targets",
     "read_label_map",
     "read_space",
+    "resolve_classes",
+    "tabulate_label_map",
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from fuse.errors import LabelSpaceError
-from fuse.types import Category, LabelSpace
+import numpy as np
+
+from fuse.errors import ConfigError, LabelSpaceError
+from fuse.types import Category, Int32Array, LabelSpace
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
@@ -55,6 +57,47 @@ def load_category_ids(name: str) -> tuple[int, ...]:
     return tuple(rows[i].category_id if i in rows else 0 for i in range(max(rows) + 1))
 
 
+def resolve_classes(
+    source: str, count: int, label_space: str | None, class_ids: Sequence[int] | None
+) -> tuple[LabelSpace, Int32Array]:
+    """The label space a net speaks, and the category_id of each of its classes.
+
+    Args:
+        source: the net in words, for messages.
+        count: classes the net answers with.
+        label_space: name or CSV path of a label space.
+        class_ids: category_id per class, 0 = none; by default those of `load_category_ids`.
+
+    Returns:
+        The space, and int32 (count,).
+
+    Raises:
+        ConfigError: label_space is missing, or the number of classes is another.
+        LabelSpaceError: there is no such space, or it lacks an id.
+
+    >>> resolve_classes("a net", 2, "coco_super", [0, 13])[1].tolist()
+    [0, 13]
+    """
+    if label_space is None:
+        raise ConfigError(f"{source} does not say what its {count} classes are; set label_space")
+    space = load_space(label_space)
+    ids = load_category_ids(label_space) if class_ids is None else class_ids
+    if len(ids) != count:
+        given = f"label space {space.name!r}" if class_ids is None else "class_ids"
+        fitting = [name for name in list_spaces() if len(load_category_ids(name)) == count]
+        hint = f"with {count} ship {', '.join(fitting)}; or " if fitting else ""
+        raise ConfigError(
+            f"{source} has {count} classes, but {given} has {len(ids)}; {hint}set class_ids, one "
+            "category_id per class with 0 for none"
+        )
+    unknown = next((i for i in ids if i != 0 and i not in space.by_id), None)
+    if unknown is not None:
+        raise LabelSpaceError(
+            f"class_ids of {source}: {unknown!r} is no category_id of {space.name!r}"
+        )
+    return space, np.array(ids, dtype=np.int32)
+
+
 def find_space_file(name: str) -> Path:
     """The CSV file of a label space that ships, or the file at that path.
 
@@ -92,23 +135,39 @@ def read_space(path: Path) -> LabelSpace:
 def _read_rows(path: Path) -> list[tuple[int, Category]]:
     """(class_index, category) of each row, in the file's order."""
     rows: dict[int, Category] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise LabelSpaceError(f"{path}: the first line must read {','.join(COLUMNS)}")
-            for row in reader:
-                class_index, category = _parse_row(row, reader.line_num, path)
-                if class_index in rows:
-                    raise LabelSpaceError(
-                        f"{path}, line {reader.line_num}: class_index {class_index} stands twice"
-                    )
-                rows[class_index] = category
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise LabelSpaceError(f"{path}: the label space cannot be read ({err})") from err
+    for line, row in read_csv(path, "label space", COLUMNS):
+        class_index, category = _parse_row(row, line, path)
+        if class_index in rows:
+            raise LabelSpaceError(f"{path}, line {line}: class_index {class_index} stands twice")
+        rows[class_index] = category
     if not rows:
         raise LabelSpaceError(f"{path}: the label space has no categories")
     return list(rows.items())
+
+
+def read_csv(
+    path: Path, what: str, *headers: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, values by column) of each row of a CSV file.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        headers: what its first line may be.
+
+    Raises:
+        LabelSpaceError: the file cannot be read, or its first line is another.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            if tuple(reader.fieldnames or ()) not in headers:
+                wanted = " or ".join(map(",".join, headers))
+                raise LabelSpaceError(f"{path}: the first line must read {wanted}")
+            for row in reader:
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise LabelSpaceError(f"{path}: the {what} cannot be read ({err})") from err
 
 
 def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Category]:
@@ -137,9 +196,7 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
 
 def is_shipped(space: LabelSpace) -> bool:
     """Whether a space is the shipped one of its name, not a user's that is called the same."""
-    return space.name in list_spaces() and _keys(space.categories) == _keys(
-        load_space(space.name).categories
-    )
+    return space.name in list_spaces() and _keys(space.categories) == _shipped_keys(space.name)
 
 
 def contains(space: LabelSpace, categories: Iterable[Category]) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fuse.metrics.counts import GROUP_SCORES, score_counts, stack_counts
-from fuse.metrics.detections import Detections, weighted_ap
-from fuse.metrics.pq import PQStats
+from fuse.metrics.instances import Detections, weighted_ap
+from fuse.metrics.pq import GROUP_SCORES, PQStats, score_counts, stack_counts
 from fuse.metrics.semantic import SemanticStats
 from fuse.types import Float32Array, Float64Array, LabelSpace
 

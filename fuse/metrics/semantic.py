@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from fuse.metrics.pq import none_if_nan
 from fuse.ops.contingency import count_pairs
-from fuse.ops.matching import Int64Array, find_rows, sum_by_row
-from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.ops.matching import find_rows, sum_by_row
+from fuse.types import Int32Array, Int64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,16 +73,15 @@ def count_semantic(truth: PanopticPrediction, pred: SemanticPrediction) -> Seman
 
 def sum_semantic_stats(stats: Iterable[SemanticStats]) -> SemanticStats:
     """Add up stats; none give stats without categories."""
-    parts = tuple(stats)
-    every_id = np.concatenate([np.zeros(0, np.int32), *(part.category_ids for part in parts)])
+    none = np.zeros(0, dtype=np.int64)
+    parts = (SemanticStats(none.astype(np.int32), none, none, none), *stats)
+    every_id, *columns = (
+        np.concatenate([getattr(part, column.name) for part in parts])
+        for column in fields(SemanticStats)
+    )
     category_ids, rows = np.unique(every_id, return_inverse=True)
-
-    def add_up(column: str) -> Int64Array:
-        none = np.zeros(0, dtype=np.int64)
-        values = np.concatenate([none, *(getattr(part, column) for part in parts)])
-        return sum_by_row(rows, values, len(category_ids))
-
-    return SemanticStats(category_ids, add_up("right"), add_up("true"), add_up("predicted"))
+    sums = (sum_by_row(rows, column, len(category_ids)) for column in columns)
+    return SemanticStats(category_ids, *sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ class SemanticResult:
     def to_json(self) -> dict[str, Any]:
         """As plain values; None where nothing was scored."""
         return {
-            "miou": _none_if_nan(self.miou),
-            "pixel_accuracy": _none_if_nan(self.pixel_accuracy),
-            "per_class": {str(c): _none_if_nan(iou) for c, iou in self.per_category.items()},
+            "miou": none_if_nan(self.miou),
+            "pixel_accuracy": none_if_nan(self.pixel_accuracy),
+            "per_class": {str(c): none_if_nan(iou) for c, iou in self.per_category.items()},
         }
 
 
@@ -126,7 +126,3 @@ def summarize_semantic(stats: SemanticStats, space: LabelSpace) -> SemanticResul
             category_id: by_id.get(category_id, float("nan")) for category_id in space.by_id
         },
     )
-
-
-def _none_if_nan(value: float) -> float | None:
-    return None if np.isnan(value) else value

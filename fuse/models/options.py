@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from fuse.errors import ConfigError, unknown_key
 
@@ -26,18 +28,15 @@ def check_options(
 
     Raises:
         ConfigError: an option is unknown, missing, or of another type than the factory's
-            annotation says; only text, numbers, true and false, lists and tables are checked.
-            Or it is a path in the home of a user that there is not.
+            annotation says, as far as that is a type of TOML. Or it is a path in the home of a
+            user that there is not.
     """
-    parameters = {
-        key: parameter
-        for key, parameter in inspect.signature(factory).parameters.items()
-        if key != "device"
-    }
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    parameters = dict(inspect.signature(factory).parameters)
+    parameters.pop("device", None)
+    kinds = {parameter.kind for parameter in parameters.values()}
     hints = _read_hints(factory)
     for key, value in options.items():
-        if key not in parameters and not takes_any:
+        if key not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
             raise unknown_key(f"the {kind} model {name!r}", key, [*parameters, "label_map"])
         hint = hints.get(key, Any)
         if not _fits(value, hint):
@@ -48,9 +47,8 @@ def check_options(
             except RuntimeError as err:
                 raise ConfigError(f"{kind}.{key}: {value!r} is in no folder ({err})") from err
     for key, parameter in parameters.items():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        if parameter.default is parameter.empty and key not in options:
+        is_one = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if is_one and parameter.default is parameter.empty and key not in options:
             raise ConfigError(f"{kind}.{key} is missing; the model {name!r} needs it")
 
 
@@ -66,37 +64,33 @@ def _read_hints(factory: Callable[..., Any]) -> dict[str, Any]:
 def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401 - any value, any annotation
     """Whether a TOML value is of an annotated type; True for types that TOML does not have.
 
-    >>> _fits([1, 2], Sequence[float]), _fits("ab", Sequence[str]), _fits(True, int)
-    (True, False, False)
+    >>> _fits([1, 2], Sequence[float]), _fits("ab", Sequence[str]), _fits("a", str | Path)
+    (True, False, True)
     """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, argument) for argument in arguments)
-    if hint is NoneType:
-        return value is None
-    if hint in (int, float):
-        kinds = (int, float) if hint is float else int
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    if hint in (str, bool):
-        return isinstance(value, hint)
-    if origin in (Sequence, list, tuple):
-        return isinstance(value, list | tuple) and all(_fits(v, arguments[0]) for v in value)
-    if origin in (Mapping, dict):
-        return isinstance(value, Mapping)
+
+    def leave_it(_type: object, _value: object) -> NoReturn:
+        raise NotImplementedError
+
+    try:
+        msgspec.convert(value, hint, dec_hook=leave_it)
+    except msgspec.ValidationError:
+        return False
+    except (NotImplementedError, TypeError):  # TypeError: a union that msgspec does not take
+        return True
     return True
 
 
 def _describe(hint: Any) -> str:  # noqa: ANN401 - any annotation
-    """An annotation in words.
+    """An annotation in words, which msgspec has for programmers only.
 
-    >>> _describe(Sequence[float] | None)
-    'a list, each a number'
+    >>> _describe(Sequence[float] | None), _describe(Literal["rgb", "bgr"])
+    ('a list, each a number', "'rgb' or 'bgr'")
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(
-            _describe(argument) for argument in arguments if argument is not NoneType
-        )
+        return " or ".join(_describe(each) for each in arguments if each is not NoneType)
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
     if origin in (Sequence, list, tuple):
         return f"a list, each {_describe(arguments[0])}"
     if origin in (Mapping, dict):

@@ -1,4 +1,4 @@
-"""Asking a model, and checking what it answers before anything trusts it.
+"""Calling models, and checking what they are and answer before anything trusts it.
 
 Whatever goes wrong inside a model, or with its answer, is an error that names the model.
 """
@@ -10,7 +10,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from fuse.errors import FuseError, ModelError, ModelOutputError
 from fuse.models.protocols import InstanceModel, SemanticModel
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import (
-    Float32Array,
     Instances,
-    Int32Array,
     LabelSpace,
     NamedImage,
     RleMasks,
@@ -28,6 +26,7 @@ from fuse.types import (
     SemanticPrediction,
 )
 
+P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
 LONGEST_REASON = 400  # characters; some errors of torch list every key of a net
@@ -38,7 +37,7 @@ ANY_FAILURE = (Exception, SystemExit)
 def predict_semantic(
     name: str, model: SemanticModel, images: Sequence[NamedImage]
 ) -> Sequence[SemanticLogits | SemanticPrediction]:
-    """What a semantic model says of images.
+    """A semantic model's answer to each image, checked.
 
     Args:
         name: of the model in the preset.
@@ -50,7 +49,7 @@ def predict_semantic(
         ModelOutputError: it answered with something else than it must.
     """
     who = f"semantic model {name!r}"
-    answers = _ask(who, model.predict, lambda: model.predict(images))
+    answers = _call(who, model.predict, images)
     _check_kinds(who, answers, (SemanticLogits, SemanticPrediction), images)
     for answer in answers:
         if isinstance(answer, SemanticPrediction):
@@ -66,30 +65,47 @@ def predict_semantic(
 def predict_instances(
     name: str, model: InstanceModel, images: Sequence[NamedImage], score_threshold: float
 ) -> Sequence[Instances]:
-    """What an instance model says of images.
+    """An instance model's answer to each image, checked, as by `predict_semantic`.
 
-    Args:
-        name: of the model in the preset.
-        model: the model.
-        images: any number.
-        score_threshold: instances below it need not be found.
-
-    Raises:
-        ModelError: the model failed.
-        ModelOutputError: it answered with something else than it must.
+    Instances below score_threshold need not be found.
     """
     who = f"instance model {name!r}"
-    answers = _ask(
-        who, model.predict, lambda: model.predict(images, score_threshold=score_threshold)
-    )
+    answers = _call(who, model.predict, images, score_threshold=score_threshold)
     _check_kinds(who, answers, (Instances,), images)
     for answer in answers:
-        _check_ids(who, np.unique(answer.category_ids), model.label_space)
-        _check_things(who, answer.category_ids, model.label_space)
-        _check_corners(who, answer.boxes)
-        if isinstance(answer.masks, RleMasks):
-            _check_codes(who, answer.masks, answer.size)
+        _check_instances(who, answer, model.label_space)
     return answers
+
+
+def check_model(kind: str, name: str, model: Any) -> None:  # noqa: ANN401 - whatever a factory made
+    """Raise ModelOutputError unless a model has what `fuse.models.protocols` asks for."""
+    who = f"{kind} model {name!r}"
+    wanted: dict[str, type] = {"label_space": LabelSpace, "weights_hash": str}
+    if kind == "semantic":
+        wanted["category_ids"] = np.ndarray
+    for attribute, wanted_type in wanted.items():
+        if not hasattr(model, attribute):
+            raise ModelOutputError(f"{who}: has no {attribute}, which docs/plugin.md asks for")
+        value = getattr(model, attribute)
+        if not isinstance(value, wanted_type):
+            raise ModelOutputError(
+                f"{who}: its {attribute} must be {wanted_type.__name__}, got {type(value).__name__}"
+            )
+    if not callable(getattr(model, "predict", None)):
+        raise ModelOutputError(f"{who}: has no predict method")
+    if kind == "instance":
+        return
+    ids = model.category_ids
+    if ids.ndim != 1 or ids.dtype != np.int32:
+        raise ModelOutputError(
+            f"{who}: its category_ids must be int32 with one axis, got {ids.dtype} of shape "
+            f"{ids.shape}"
+        )
+    if unknown := set(ids.tolist()) - {0, *model.label_space.by_id}:
+        raise ModelOutputError(
+            f"{who}: its category_ids have {min(unknown)}, which is no category_id of "
+            f"{model.label_space.name}; take them from label_space.by_name, 0 for none"
+        )
 
 
 def describe_failure(err: BaseException, code: object) -> str:
@@ -113,13 +129,13 @@ def describe_failure(err: BaseException, code: object) -> str:
     return f"{message} ({Path(file).name}, line {lines[-1]})" if file and lines else message
 
 
-def _ask(who: str, code: object, call: Callable[[], Answer]) -> Answer:
+def _call(who: str, method: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
     try:
-        return call()
+        return method(*args, **kwargs)
     except FuseError:
         raise
     except ANY_FAILURE as err:
-        raise ModelError(f"{who} failed: {describe_failure(err, code)}") from err
+        raise ModelError(f"{who} failed: {describe_failure(err, method)}") from err
 
 
 def _check_kinds(
@@ -154,31 +170,25 @@ def _check_ids(who: str, category_ids: np.ndarray[Any, Any], space: LabelSpace) 
         )
 
 
-def _check_things(who: str, category_ids: Int32Array, space: LabelSpace) -> None:
-    """Raise ModelOutputError for an instance of stuff."""
-    stuff = category_ids[np.isin(category_ids, space.stuff_ids)].tolist()
+def _check_instances(who: str, answer: Instances, space: LabelSpace) -> None:
+    """Raise ModelOutputError for instances of unknown categories or stuff, and broken shapes."""
+    _check_ids(who, np.unique(answer.category_ids), space)
+    stuff = answer.category_ids[np.isin(answer.category_ids, space.stuff_ids)].tolist()
     if stuff:
         name = space.by_id[stuff[0]].name
         raise ModelOutputError(
             f"{who}: answered with category_id {stuff[0]}, but {name!r} is stuff in {space.name}; "
             "leave out what is no thing"
         )
-
-
-def _check_corners(who: str, boxes: Float32Array) -> None:
-    """Raise ModelOutputError for a box whose second corner lies before its first."""
-    turned = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
-    if len(turned):
+    swapped = np.flatnonzero((answer.boxes[:, 2:] < answer.boxes[:, :2]).any(axis=1))
+    if len(swapped):
         raise ModelOutputError(
-            f"{who}: box {turned[0]} is {boxes[turned[0]].tolist()}; boxes must be "
+            f"{who}: box {swapped[0]} is {answer.boxes[swapped[0]].tolist()}; boxes must be "
             "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2"
         )
-
-
-def _check_codes(who: str, masks: RleMasks, size: tuple[int, int]) -> None:
-    """Raise ModelOutputError for a run-length code that describes no mask of the image."""
-    for index, rle in enumerate(masks.rles):
+    rles = answer.masks.rles if isinstance(answer.masks, RleMasks) else ()
+    for index, rle in enumerate(rles):
         try:
-            count_rle_pixels(rle["counts"], size)
+            count_rle_pixels(rle["counts"], answer.size)
         except ValueError as err:
             raise ModelOutputError(f"{who}: mask {index} is wrong: {err}") from err

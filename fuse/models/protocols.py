@@ -1,7 +1,14 @@
-"""What a net must offer to be half of a pipeline.
+"""What a net must offer to be half of a pipeline; docs/plugin.md builds one of each kind.
 
-A model may also have ``thread_safe = True``: several threads may then ask it at once, which a
-run on a CPU does.
+A model is built as ``Factory(device, **options)``: the device is ``cpu``, ``cuda:0``, ..., the
+options are the other keys of the preset's section. It may also have
+
+    thread_safe = True    several threads may call ``predict`` at once, which a run on a CPU does
+    net                   its module of torch, whose parameters ``fuse models profile`` counts
+
+and its module a function ``describe_weights(options)`` that says, as a
+`fuse.models.weights.sources.NeededWeights`, which weights these options need, so that
+``fuse fetch`` gets them ahead of time.
 """
 
 from __future__ import annotations
@@ -23,10 +30,11 @@ class SemanticModel(Protocol):
     """A semantic segmentation net with its preprocessing and weights.
 
     Attributes:
-        label_space: the categories it speaks.
+        label_space: the categories it speaks, which need not be the preset's.
         category_ids: int32 (C,), the category_id of each row of its logits; 0 where a row
             means "none of these" and ends as void.
-        weights_hash: SHA-256 of the weights as hex, for the record of a run.
+        weights_hash: any text that changes when the net does, as the SHA-256 of the weights; a
+            run is continued by the same nets only.
     """
 
     label_space: LabelSpace
@@ -36,10 +44,11 @@ class SemanticModel(Protocol):
     def predict(
         self, images: Sequence[NamedImage]
     ) -> Sequence[SemanticLogits | SemanticPrediction]:
-        """The answer to each image, which does not depend on the other images.
+        """One answer per image, the same whatever else is among the images.
 
-        Logits are the rule. A model that has none (it looks up finished label maps, say)
-        answers with label maps in its own label space.
+        Logits at the net's own stride are the rule: they are upsampled once, straight to the
+        image's size. A model that has none (it looks up finished label maps, say) answers with
+        label maps in its own label space.
         """
         ...
 
@@ -48,8 +57,8 @@ class InstanceModel(Protocol):
     """An instance segmentation net with its preprocessing and weights.
 
     Attributes:
-        label_space: the categories of the ``category_ids`` in its answers.
-        weights_hash: SHA-256 of the weights as hex, for the record of a run.
+        label_space: the categories of the ``category_ids`` in its answers, which are things.
+        weights_hash: as for `SemanticModel`.
     """
 
     label_space: LabelSpace
@@ -58,8 +67,8 @@ class InstanceModel(Protocol):
     def predict(
         self, images: Sequence[NamedImage], *, score_threshold: float
     ) -> Sequence[Instances]:
-        """The instances in each image, which do not depend on the other images.
+        """One answer per image, the same whatever else is among the images.
 
-        Those below score_threshold need not be found, which spares the net work.
+        Instances below score_threshold need not be found, which spares the net work.
         """
         ...

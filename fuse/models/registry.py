@@ -11,23 +11,20 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from fuse.errors import FuseError, ModelError, ModelNotFoundError, ModelOutputError
+from fuse.errors import FuseError, ModelError, ModelNotFoundError, suggest
 from fuse.models.options import check_options
-from fuse.models.output_checks import ANY_FAILURE, describe_failure
+from fuse.models.output_checks import ANY_FAILURE, check_model, describe_failure
 from fuse.models.protocols import InstanceModel, SemanticModel
-from fuse.models.weights.sources import NeededWeights
-from fuse.types import LabelSpace
+from fuse.models.weights.sources import NeededWeights, describe_named
 
 Factory = Callable[..., Any]
 
@@ -89,13 +86,7 @@ def create_semantic_model(name: str, device: str, options: Mapping[str, Any]) ->
 
 
 def create_instance_model(name: str, device: str, options: Mapping[str, Any]) -> InstanceModel:
-    """Build an instance model by its name; options are the arguments of its factory.
-
-    Raises:
-        ModelNotFoundError: no model has that name.
-        ModelError: the model cannot be imported or built.
-        ConfigError: an option is unknown, missing or of the wrong type.
-    """
+    """Build an instance model by its name, as `create_semantic_model` does."""
     model: InstanceModel = _create("instance", name, device, options)
     return model
 
@@ -103,9 +94,9 @@ def create_instance_model(name: str, device: str, options: Mapping[str, Any]) ->
 def list_models() -> list[ModelEntry]:
     """Every model that can be named, with what is wrong with those that cannot be used."""
     return [
-        ModelEntry(kind, name, entry.value, _origin(entry), _find_problem(kind, name, entries))
-        for kind in ENTRY_POINT_GROUPS
-        for name, entries in sorted(_claims(kind).items())
+        replace(entry, problem=_find_problem(entries))
+        for kind in BUILT_IN
+        for _, entries in sorted(_list_entries(kind).items())
         for entry in entries
     ]
 
@@ -122,26 +113,44 @@ def needs_plugin_permission(name: str) -> bool:
 
 
 def find_needed_weights(kind: str, name: str, options: Mapping[str, Any]) -> NeededWeights | None:
-    """The weights that a model needs, for fetching them ahead of time; nothing is fetched here.
+    """The weights that a model needs; None where there are none or a plug-in does not say.
 
-    A model's module says so in a function ``describe_weights(options)``.
+    A plug-in says so in its module's ``describe_weights(options)``. Nothing is fetched here.
 
     Args:
         kind: ``semantic`` or ``instance``.
         name: of the model.
         options: as in a preset.
 
-    Returns:
-        None where the module has no such function.
-
     Raises:
         FuseError: see `create_semantic_model`.
     """
     factory = find_factory(kind, name)
     check_options(kind, name, factory, options)
+    if name in BUILT_IN[kind]:
+        return describe_named(name, options) if "weights" in options else None
     describe = getattr(inspect.getmodule(factory), "describe_weights", None)
     needed: NeededWeights | None = describe(options) if describe else None
     return needed
+
+
+def find_factory(kind: str, name: str) -> Factory:
+    """The class or function behind a model's name; see `create_semantic_model` for errors."""
+    known = _list_entries(kind)
+    if name in known:
+        if len(known[name]) > 1:
+            origins = " and by ".join(entry.origin for entry in known[name])
+            raise ModelError(
+                f"{kind} model {name!r} is offered by {origins}; uninstall one, or name the model "
+                "as package.module:factory"
+            )
+        return _load(known[name][0])
+    if ":" in name:
+        return _load(ModelEntry(kind, name, name, "the preset"))
+    raise ModelNotFoundError(
+        f"no {kind} model {name!r}; {suggest(name, sorted(known))}, or give "
+        "package.module:factory or file.py:factory"
+    )
 
 
 def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the two callers name the type
@@ -161,117 +170,59 @@ def _create(kind: str, name: str, device: str, options: Mapping[str, Any]) -> An
         raise ModelError(
             f"{kind} model {name!r} cannot be built: {describe_failure(err, factory)}"
         ) from err
-    _check_model(kind, name, model)
+    check_model(kind, name, model)
     return model
 
 
-def _check_model(kind: str, name: str, model: object) -> None:
-    """Raise ModelOutputError unless the model has what its protocol asks for."""
-    wanted: dict[str, type] = {"label_space": LabelSpace, "weights_hash": str}
-    if kind == "semantic":
-        wanted["category_ids"] = np.ndarray
-    for attribute, wanted_type in wanted.items():
-        if not hasattr(model, attribute):
-            raise ModelOutputError(
-                f"{kind} model {name!r}: has no {attribute}, which docs/plugin.md asks for"
-            )
-        value = getattr(model, attribute)
-        if not isinstance(value, wanted_type):
-            raise ModelOutputError(
-                f"{kind} model {name!r}: its {attribute} must be {wanted_type.__name__}, "
-                f"got {type(value).__name__}"
-            )
-    if not callable(getattr(model, "predict", None)):
-        raise ModelOutputError(f"{kind} model {name!r}: has no predict method")
-    if kind == "semantic":
-        _check_category_ids(name, model)
-
-
-def _check_category_ids(name: str, model: Any) -> None:  # noqa: ANN401 - a semantic model, unproven
-    """Raise ModelOutputError unless category_ids has an id of the model's own space per class."""
-    category_ids, space = model.category_ids, model.label_space
-    if category_ids.ndim != 1 or category_ids.dtype != np.int32:
-        raise ModelOutputError(
-            f"semantic model {name!r}: its category_ids must be int32 with one axis, got "
-            f"{category_ids.dtype} of shape {category_ids.shape}"
-        )
-    unknown = set(category_ids.tolist()) - {0, *space.by_id}
-    if unknown:
-        raise ModelOutputError(
-            f"semantic model {name!r}: its category_ids have {min(unknown)}, which is no "
-            f"category_id of {space.name}; take them from label_space.by_name, 0 for none"
-        )
-
-
-def find_factory(kind: str, name: str) -> Factory:
-    """The class or function behind a model's name; see `create_semantic_model` for errors."""
-    claims = _claims(kind)
-    if name in claims:
-        entries = claims[name]
-        if len(entries) > 1:
-            raise ModelError(
-                f"{kind} model {name!r} is offered by {' and by '.join(map(_origin, entries))}; "
-                "uninstall one, or name the model as package.module:factory"
-            )
-        return _load(kind, name, entries[0].value, _origin(entries[0]))
-    if ":" in name:
-        return _load(kind, name, name, "the preset")
-    near = get_close_matches(name, claims, n=1)
-    hint = f"did you mean {near[0]!r}? K" if near else "k"
-    raise ModelNotFoundError(
-        f"no {kind} model {name!r}; {hint}nown are {', '.join(sorted(claims))}, or give "
-        "package.module:factory or file.py:factory"
-    )
-
-
-def _claims(kind: str) -> dict[str, list[EntryPoint]]:
+def _list_entries(kind: str) -> dict[str, list[ModelEntry]]:
     """Who offers a model of each name: built-in models and entry points alike."""
-    group = ENTRY_POINT_GROUPS[kind]
-    offered = [EntryPoint(name, target, group) for name, target in BUILT_IN[kind].items()]
-    claims: dict[str, list[EntryPoint]] = {}
-    for entry in (*offered, *entry_points(group=group)):
-        claims.setdefault(entry.name, []).append(entry)
-    return claims
+    entries = {
+        name: [ModelEntry(kind, name, target, BUILT_IN_ORIGIN)]
+        for name, target in BUILT_IN[kind].items()
+    }
+    for point in entry_points(group=ENTRY_POINT_GROUPS[kind]):
+        origin = point.dist.name if point.dist else "an unknown package"
+        entry = ModelEntry(kind, point.name, point.value, origin)
+        entries.setdefault(point.name, []).append(entry)
+    return entries
 
 
-def _origin(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else BUILT_IN_ORIGIN
-
-
-def _find_problem(kind: str, name: str, entries: Sequence[EntryPoint]) -> str | None:
+def _find_problem(entries: Sequence[ModelEntry]) -> str | None:
     """Why a model cannot be used; built-in ones are not imported for it, which takes seconds."""
+    first, *others = entries
     try:
-        if len(entries) == 1 and _origin(entries[0]) == BUILT_IN_ORIGIN:
-            _check_extra(kind, name)
+        if first.origin == BUILT_IN_ORIGIN and not others:
+            _check_extra(first)
         else:
-            find_factory(kind, name)
+            find_factory(first.kind, first.name)
     except ModelError as err:
         return str(err)
     return None
 
 
-def _check_extra(kind: str, name: str) -> None:
+def _check_extra(entry: ModelEntry) -> None:
     """Raise ModelError where the package that a built-in model needs is not installed."""
-    package, extra = EXTRAS.get(name, (None, None))
-    if package and find_spec(package) is None:
+    package, extra = EXTRAS.get(entry.name, (None, None))
+    if entry.origin == BUILT_IN_ORIGIN and package and find_spec(package) is None:
         raise ModelError(
-            f"{kind} model {name!r} needs the package {package}: "
+            f"{entry.kind} model {entry.name!r} needs the package {package}: "
             f"pip install 'panoptic-fuse[{extra}]'"
         )
 
 
-def _load(kind: str, name: str, target: str, origin: str) -> Factory:
+def _load(entry: ModelEntry) -> Factory:
     """Import a factory.
 
     Raises:
         ModelError: it cannot be imported; the message names the plug-in, or the extra to install.
     """
-    if origin == BUILT_IN_ORIGIN:
-        _check_extra(kind, name)
-    who = f"{kind} model {name!r} from {origin}"
-    module_name, _, attribute = target.rpartition(":")
+    _check_extra(entry)
+    who = f"{entry.kind} model {entry.name!r} from {entry.origin}"
+    module_name, _, attribute = entry.target.rpartition(":")
+    file = None
     try:
-        file = Path(module_name).expanduser().resolve() if module_name.endswith(".py") else None
+        if module_name.endswith(".py"):
+            file = Path(module_name).expanduser().resolve()
     except RuntimeError as err:  # of expanduser
         raise ModelError(f"{who}: {err}") from err
     if file and not file.is_file():
@@ -281,14 +232,13 @@ def _load(kind: str, name: str, target: str, origin: str) -> Factory:
     except ANY_FAILURE as err:
         reason = describe_failure(err, str(file) if file else None)
         raise ModelError(f"{who} cannot be imported: {reason}") from err
-    factory = getattr(module, attribute, None)
+    factory: Factory | None = getattr(module, attribute, None)
     if not callable(factory):
         offered = [key for key, value in vars(module).items() if callable(value)]
         near = get_close_matches(attribute, offered, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ModelError(f"{who}: {module_name} has no class or function {attribute!r}{hint}")
-    made: Factory = factory
-    return made
+    return factory
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.types import Float32Array, Int32Array, UInt8Array
+from fuse.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt8Array
 
-Int64Array = npt.NDArray[np.int64]
 WORD = 8  # flags looked at together
 
 
@@ -111,7 +110,7 @@ def merge_classes(
     return merged
 
 
-def find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
+def find_possible_winners(logits: Float32Array) -> BoolArray:
     """Where each class can win: bool (C, h, w), True for what decides the argmax.
 
     `upsample_argmax` gives the same label map when all other logits are made smaller.
@@ -165,11 +164,9 @@ def _upsample_argmax(
     classes, height, width = logits.shape
     cells = max(width - 1, 1)
     label_map = np.empty((len(rows), len(column_weight)), np.int32)
-    winner_above = np.empty(width, np.int32)
-    winner_below = np.empty(width, np.int32)
+    winner_above, winner_below = np.empty(width, np.int32), np.empty(width, np.int32)
     best = np.empty(width, np.float32)
-    bound = np.empty(cells, np.float32)
-    rival_count = np.empty(cells, np.int32)
+    bound, rival_count = np.empty(cells, np.float32), np.empty(cells, np.int32)
     rivals = np.empty((cells, classes), np.int32)
     flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
     known_row = -1  # whose winners stand in winner_below
@@ -327,16 +324,14 @@ def _fill_disputed(
 
 
 @jit
-def _find_possible_winners(logits: Float32Array) -> npt.NDArray[np.bool_]:
+def _find_possible_winners(logits: Float32Array) -> BoolArray:
     """The corners of each cell that a class can win somewhere inside."""
     classes, height, width = logits.shape
     cells = max(width - 1, 1)
     possible = np.zeros(logits.shape, np.bool_)
-    winner_above = np.empty(width, np.int32)
-    winner_below = np.empty(width, np.int32)
+    winner_above, winner_below = np.empty(width, np.int32), np.empty(width, np.int32)
     best = np.empty(width, np.float32)
-    bound = np.empty(cells, np.float32)
-    rival_count = np.empty(cells, np.int32)
+    bound, rival_count = np.empty(cells, np.float32), np.empty(cells, np.int32)
     rivals = np.empty((cells, classes), np.int32)
     flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
     for above in range(max(height - 1, 1)):

@@ -7,9 +7,8 @@ import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.argmax import axis_cells, upsample_argmax
-from fuse.types import Float32Array, Float64Array, Int32Array, SemanticLogits
+from fuse.types import Float32Array, Float64Array, Int32Array, Int64Array, SemanticLogits
 
-Int64Array = npt.NDArray[np.int64]
 HALF = 0.5 + 1e-5  # of two cells that are as near, but for rounding, the first counts
 Axis = tuple[Int64Array, Float32Array]  # the cell of each pixel, the weight of the next one
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fuse.ops._jit import jit
-from fuse.ops.changes import Int64Array, MapChanges, find_changes
-from fuse.types import MAX_SEGMENT_ID, Int32Array
+from fuse.ops.row_deltas import RowDeltas
+from fuse.types import MAX_SEGMENT_ID, Int32Array, Int64Array
 
 ID_BITS = 24  # MAX_SEGMENT_ID fits
 FREE = -1  # key of a free slot
@@ -40,13 +40,13 @@ def count_pairs(
     """
     if truth_map.dtype != np.int32 or pred_map.dtype != np.int32:
         raise TypeError(f"id maps must be int32, got {truth_map.dtype} and {pred_map.dtype}")
-    return count_changed_pairs(find_changes(truth_map), find_changes(pred_map))
+    return count_delta_pairs(RowDeltas.from_map(truth_map), RowDeltas.from_map(pred_map))
 
 
-def count_changed_pairs(
-    truth: MapChanges, pred: MapChanges
+def count_delta_pairs(
+    truth: RowDeltas, pred: RowDeltas
 ) -> tuple[Int32Array, Int32Array, Int64Array]:
-    """`count_pairs` of maps that are given as their changes.
+    """`count_pairs` of maps that are given as row deltas.
 
     Raises:
         ValueError: the maps differ in size, or an id is outside 0..2**24 - 1.
@@ -54,7 +54,7 @@ def count_changed_pairs(
     if truth.size != pred.size:
         raise ValueError(f"the maps differ in size: {truth.size} and {pred.size}")
     keys, counts, ids_fit = _count_keys(
-        truth.changes, truth.row_ends, pred.changes, pred.row_ends, truth.width
+        truth.deltas, truth.row_ends, pred.deltas, pred.row_ends, truth.width
     )
     if not ids_fit:
         raise ValueError(f"ids must lie in 0..{MAX_SEGMENT_ID}")
@@ -69,9 +69,9 @@ def count_changed_pairs(
 
 @jit
 def _count_keys(
-    truth_changes: Int32Array,
+    truth_deltas: Int32Array,
     truth_ends: Int64Array,
-    pred_changes: Int32Array,
+    pred_deltas: Int32Array,
     pred_ends: Int64Array,
     width: int,
 ) -> tuple[Int64Array, Int64Array, bool]:
@@ -87,14 +87,14 @@ def _count_keys(
         while 2 * (used + truth_ends[y] - truth_at + pred_ends[y] - pred_at) > len(table):
             table = _grown(table)
         for index in range(truth_at, truth_ends[y]):
-            x, new_id = truth_changes[index, 0], np.int64(truth_changes[index, 1])
+            x, new_id = truth_deltas[index, 0], np.int64(truth_deltas[index, 1])
             if new_id & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
                 return table[:0, 0], table[:0, 1], False
             used += _count(table, column_keys[x], y - since[x])
             column_keys[x] = new_id << ID_BITS | column_keys[x] & MAX_SEGMENT_ID
             since[x] = y
         for index in range(pred_at, pred_ends[y]):
-            x, new_id = pred_changes[index, 0], np.int64(pred_changes[index, 1])
+            x, new_id = pred_deltas[index, 0], np.int64(pred_deltas[index, 1])
             if new_id & ~MAX_SEGMENT_ID:
                 return table[:0, 0], table[:0, 1], False
             used += _count(table, column_keys[x], y - since[x])

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.masks import MaskRuns
-from fuse.types import Int32Array
-
-Int64Array = npt.NDArray[np.int64]
+from fuse.ops.rle import MaskRuns
+from fuse.types import Int32Array, Int64Array
 
 
 def count_shared(
@@ -60,6 +57,49 @@ def _boxes_of(masks: MaskRuns) -> Int64Array:
         boxes[filled, 2] = np.maximum.reduceat(y, starts) + 1
         boxes[filled, 3] = np.maximum.reduceat(x_stop, starts)
     return boxes
+
+
+def count_in_segments(
+    masks: MaskRuns, panoptic_map: Int32Array, segment_ids: Int32Array
+) -> Int64Array:
+    """Count the pixels that masks share with segments.
+
+    Args:
+        masks: K masks of one image.
+        panoptic_map: int32 (H, W) of the image.
+        segment_ids: int32 (N,), the segments to look for, in any order and without 0.
+
+    Returns:
+        int64 (K, N).
+
+    >>> masks = MaskRuns(np.array([[0, 0, 3], [0, 1, 4]], dtype=np.int32), np.array([0, 1, 2]))
+    >>> segment_ids = np.array([9, 5], dtype=np.int32)
+    >>> count_in_segments(masks, np.array([[5, 5, 9, 0]], np.int32), segment_ids).tolist()
+    [[1, 2], [1, 1]]
+    """
+    order = np.argsort(segment_ids)
+    panoptic_map = np.ascontiguousarray(panoptic_map)
+    counted = _count_in_segments(masks.runs, masks.offsets, panoptic_map, segment_ids[order])
+    return counted[:, np.argsort(order)]
+
+
+@jit
+def _count_in_segments(
+    runs: Int32Array, offsets: Int64Array, panoptic_map: Int32Array, segment_ids: Int32Array
+) -> Int64Array:
+    """The same with ascending segment ids; pixels of one segment in a row are counted at once."""
+    counts = np.zeros((len(offsets) - 1, len(segment_ids)), np.int64)
+    for k in range(len(counts)):
+        for r in range(offsets[k], offsets[k + 1]):
+            row, x = panoptic_map[runs[r, 0]], runs[r, 1]
+            while x < runs[r, 2]:
+                segment_id, start = row[x], x
+                while x < runs[r, 2] and row[x] == segment_id:
+                    x += 1
+                index = np.searchsorted(segment_ids, segment_id)
+                if index < len(segment_ids) and segment_ids[index] == segment_id:
+                    counts[k, index] += x - start
+    return counts
 
 
 @jit

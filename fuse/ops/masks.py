@@ -7,19 +7,11 @@ pictures) reads runs. A full-frame mask is never made on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.rle import encode_crop, rle_runs
-from fuse.types import Float32Array, Instances, Int32Array, RleMasks
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from fuse.ops.rle import FIRST_RUNS, MaskRuns, decode_rles
+from fuse.types import BoolArray, Float32Array, Instances, Int32Array, Int64Array, RleMasks
 
 PADDING = 1  # pixels of zeros that torchvision puts around a soft mask before it stretches it
 THRESHOLD = np.float32(0.5)
@@ -28,24 +20,6 @@ THRESHOLD = np.float32(0.5)
 ROUNDING = np.float32(1e-6)
 # torch interpolates outputs with height + width up to this by another formula.
 SMALL_OUTPUT = 128
-FIRST_RUNS = 4096
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MaskRuns:
-    """Masks of K instances as runs of pixels along rows.
-
-    Attributes:
-        runs: int32 (R, 3), columns y, x_first, x_stop: the pixels x_first <= x < x_stop of
-            row y, all inside the image. Runs of one mask do not overlap; their order is free.
-        offsets: int64 (K + 1,); mask k has the runs offsets[k]:offsets[k + 1].
-    """
-
-    runs: Int32Array
-    offsets: Int64Array
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
 
 
 def mask_runs(instances: Instances, indices: Int64Array) -> MaskRuns:
@@ -62,7 +36,7 @@ def mask_runs(instances: Instances, indices: Int64Array) -> MaskRuns:
     indices = np.ascontiguousarray(indices, dtype=np.int64)
     if isinstance(instances.masks, RleMasks):
         rles = instances.masks.rles
-        return MaskRuns(*rle_runs([rles[i]["counts"] for i in indices.tolist()], instances.size))
+        return decode_rles([rles[i]["counts"] for i in indices.tolist()], instances.size)
     runs, offsets = _runs_of_soft_masks(
         np.ascontiguousarray(instances.masks.probs),
         np.ascontiguousarray(instances.boxes),
@@ -108,22 +82,6 @@ def stretch_mask(
     padded = np.pad(soft, PADDING, constant_values=np.float32(outside))
     crop, top, left = _stretch_values(padded, np.float32(len(padded) / len(soft)), box, *size)
     return crop, (top, left)
-
-
-def mask_areas(instances: Instances) -> Int64Array:
-    """Pixels of each instance inside the image, before any overlap: int64 (N,)."""
-    masks = mask_runs(instances, np.arange(len(instances)))
-    ends = np.concatenate([[0], np.cumsum(masks.runs[:, 2] - masks.runs[:, 1], dtype=np.int64)])
-    return np.diff(ends[masks.offsets])
-
-
-def encode_rles(instances: Instances) -> Iterator[dict[str, Any]]:
-    """COCO's compressed RLE of each instance, one at a time: ``{"size", "counts": bytes}``."""
-    if isinstance(instances.masks, RleMasks):
-        yield from instances.masks.rles
-        return
-    for index in range(len(instances)):
-        yield encode_crop(*paste_mask(instances, index), instances.size)
 
 
 @jit

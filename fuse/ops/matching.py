@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.types import Float64Array, Int32Array
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from fuse.types import BoolArray, Float64Array, Int32Array, Int64Array
 
 # Knuth's multiplicative hashing: 2**32 / phi, and the bits of the product above the first 12.
 HASH_FACTOR = 2654435769
@@ -63,16 +59,6 @@ def _find_slot(table: Int32Array, listed_ids: Int32Array, wanted_id: int) -> int
 
 
 @jit
-def are_distinct(ids: Int32Array) -> bool:
-    """Whether no id stands twice.
-
-    >>> are_distinct(np.array([7, 5, 7], dtype=np.int32))
-    False
-    """
-    return bool((find_rows(ids, ids) == np.arange(len(ids))).all())
-
-
-@jit
 def sum_by_row(rows: Int64Array, counts: Int64Array, length: int) -> Int64Array:
     """Sums of counts (P,) by row (P,): int64 (length,); row -1 goes nowhere.
 
@@ -106,13 +92,13 @@ def count_areas(
 
 
 @jit
-def count_matches(
+def find_matches(
     pairs: tuple[Int32Array, Int64Array, Int64Array, Int64Array],
     truth: tuple[Int32Array, BoolArray, Float64Array],
     predicted_categories: Int32Array,
     official: bool,
-) -> tuple[Int32Array, Float64Array, Int64Array, Int64Array, Int64Array]:
-    """Count matches and errors per category; `fuse.metrics.pq.match_segments` has the rules.
+) -> tuple[Int64Array, Int64Array, Float64Array, BoolArray, BoolArray]:
+    """IoU of the segments that meet, and which stay unmatched; `match_segments` has the rules.
 
     Args:
         pairs: truth_ids int32 (P,), 0 = void; true_rows and pred_rows int64 (P,), where the
@@ -124,17 +110,15 @@ def count_matches(
         official: do as panopticapi.
 
     Returns:
-        category_ids int32 (K,), ascending, each with a count; iou_sum float64 (K,); tp, fp
-        and fn, int64 (K,) each.
+        true_rows, pred_rows and iou of the pairs of listed segments, 0 on crowds; two of one
+        category match above MATCH_IOU. Then which true segments are missed and which predicted
+        ones are false: bool (T,) and bool (N,).
 
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
     truth_ids, true_rows, pred_rows, counts = pairs
     true_categories, iscrowd, claimed_areas = truth
-    category_ids = _sort_distinct(np.concatenate((true_categories, predicted_categories)))
-    true_class = find_rows(true_categories, category_ids)
-    pred_class = find_rows(predicted_categories, category_ids)
     counted_areas = sum_by_row(true_rows, counts, len(true_categories))
     pred_areas = sum_by_row(pred_rows, counts, len(predicted_categories))
     # To panopticapi an id that no segment lists is no void; to us it is, as it has no category.
@@ -143,24 +127,52 @@ def count_matches(
 
     both = np.flatnonzero((true_rows >= 0) & (pred_rows >= 0))
     t, p, shared = true_rows[both], pred_rows[both], counts[both]
-    same_class = true_class[t] == pred_class[p]
-    excusing = _last_of_class(iscrowd, true_class, len(category_ids)) if official else iscrowd
-    excused_rows = np.where(same_class & excusing[t], p, -1)
+    is_same = true_categories[t] == predicted_categories[p]
+    excusing = _last_of_category(iscrowd, true_categories) if official else iscrowd
+    excused_rows = np.where(is_same & excusing[t], p, -1)
     excused_areas = void_areas + sum_by_row(excused_rows, shared, len(pred_areas))
 
     missed = ~iscrowd if official else ~iscrowd & (counted_areas > 0)
     wrong = (pred_areas > 0) & (excused_areas <= FORGIVEN_SHARE * pred_areas)
     true_areas = claimed_areas if official else counted_areas.astype(np.float64)
-    iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
-    for pair in np.flatnonzero(same_class & ~iscrowd[t]):
+    iou = np.zeros(len(both))
+    for pair in np.flatnonzero(~iscrowd[t]):
         union = pred_areas[p[pair]] + true_areas[t[pair]] - shared[pair] - void_areas[p[pair]]
-        if 0 <= union < shared[pair]:
+        if is_same[pair] and 0 <= union < shared[pair]:
             raise ValueError("the claimed area of a true segment makes an IoU above 1")
-        iou = shared[pair] / union
-        if iou > MATCH_IOU:
-            iou_sum[true_class[t[pair]]] += iou
-            tp[true_class[t[pair]]] += 1
+        if union > 0:
+            iou[pair] = shared[pair] / union
+        if is_same[pair] and iou[pair] > MATCH_IOU:
             missed[t[pair]] = wrong[p[pair]] = False
+    return t, p, iou, missed, wrong
+
+
+@jit
+def count_matches(
+    pairs: tuple[Int32Array, Int64Array, Int64Array, Int64Array],
+    truth: tuple[Int32Array, BoolArray, Float64Array],
+    predicted_categories: Int32Array,
+    official: bool,
+) -> tuple[Int32Array, Float64Array, Int64Array, Int64Array, Int64Array]:
+    """Count matches and errors per category; arguments as in `find_matches`.
+
+    Returns:
+        category_ids int32 (K,), ascending, each with a count; iou_sum float64 (K,); tp, fp
+        and fn, int64 (K,) each.
+
+    Raises:
+        ValueError: as in `find_matches`.
+    """
+    t, p, iou, missed, wrong = find_matches(pairs, truth, predicted_categories, official)
+    category_ids = _sort_distinct(np.concatenate((truth[0], predicted_categories)))
+    true_class = find_rows(truth[0], category_ids)
+    pred_class = find_rows(predicted_categories, category_ids)
+    iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
+    for pair in range(len(iou)):
+        row = true_class[t[pair]]
+        if row == pred_class[p[pair]] and iou[pair] > MATCH_IOU:
+            iou_sum[row] += iou[pair]
+            tp[row] += 1
     fp = sum_by_row(pred_class, wrong.astype(np.int64), len(category_ids))
     fn = sum_by_row(true_class, missed.astype(np.int64), len(category_ids))
     kept = tp + fp + fn > 0
@@ -174,11 +186,10 @@ def _sort_distinct(ids: Int32Array) -> Int32Array:
 
 
 @jit
-def _last_of_class(chosen: BoolArray, classes: Int64Array, class_count: int) -> BoolArray:
-    """Of the chosen rows of each class only the last one: bool (N,)."""
+def _last_of_category(chosen: BoolArray, category_ids: Int32Array) -> BoolArray:
+    """Of the chosen rows of each category only the last one: bool (N,)."""
     last = np.zeros(len(chosen), np.bool_)
-    seen = np.zeros(class_count, np.bool_)
-    for row in range(len(chosen) - 1, -1, -1):
-        last[row] = chosen[row] and not seen[classes[row]]
-        seen[classes[row]] |= chosen[row]
+    backwards = np.flatnonzero(chosen)[::-1]
+    ids = category_ids[backwards]
+    last[backwards[find_rows(ids, ids) == np.arange(len(ids))]] = True
     return last

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.ops.changes import FIRST_ROWS, Int64Array, MapChanges
-from fuse.types import Int32Array, UInt8Array
+from fuse.ops.row_deltas import FIRST_ROWS, RowDeltas
+from fuse.types import Int32Array, Int64Array, UInt8Array
 
 UInt32Array = npt.NDArray[np.uint32]
 UInt64Array = npt.NDArray[np.uint64]
@@ -56,8 +56,8 @@ def filter_rows(panoptic_map: Int32Array) -> tuple[UInt8Array, int]:
     return rows, seen
 
 
-def unfilter_rows(rows: UInt8Array) -> tuple[MapChanges, int]:
-    """The panoptic map of an 8-bit RGB PNG's rows, as its changes.
+def unfilter_rows(rows: UInt8Array) -> tuple[RowDeltas, int]:
+    """The panoptic map of an 8-bit RGB PNG's rows, as row deltas.
 
     Args:
         rows: uint8 (H, 1 + 3 W), C-contiguous: per row the number of its filter, then the
@@ -77,8 +77,8 @@ def unfilter_rows(rows: UInt8Array) -> tuple[MapChanges, int]:
         offset=1 if blocks_in_row else 0,
         strides=(row_bytes, BLOCK_BYTES, 8),
     )
-    changes, row_ends, bad_row = _unfilter(rows, pixels, blocks)
-    return MapChanges(changes, row_ends, width), bad_row
+    deltas, row_ends, bad_row = _unfilter(rows, pixels, blocks)
+    return RowDeltas(deltas, row_ends, width), bad_row
 
 
 @jit
@@ -94,31 +94,31 @@ def _unfilter(
     """
     height, width = pixels.shape
     ids = np.zeros(width, np.int32)
-    changes = np.empty((FIRST_ROWS * width, 2), np.int32)
+    deltas = np.empty((FIRST_ROWS * width, 2), np.int32)
     row_ends = np.zeros(height, np.int64)
     count = 0
     for y in range(height):
-        if count + width > len(changes):
-            changes = np.concatenate((changes, np.empty_like(changes)))
+        if count + width > len(deltas):
+            deltas = np.concatenate((deltas, np.empty_like(deltas)))
         kind = rows[y, 0]
         if kind == UP:
-            count = _undo_up(pixels[y], blocks[y], ids, changes, count)
+            count = _undo_up(pixels[y], blocks[y], ids, deltas, count)
         elif kind == SUB:
-            count = _undo_sub(pixels[y], blocks[y], ids, changes, count)
+            count = _undo_sub(pixels[y], blocks[y], ids, deltas, count)
         elif kind <= PAETH:
-            count = _undo_other(kind, pixels[y], blocks[y], ids, changes, count)
+            count = _undo_other(kind, pixels[y], blocks[y], ids, deltas, count)
         else:
-            return changes[:0], row_ends, y
+            return deltas[:0], row_ends, y
         row_ends[y] = count
-    return changes[:count].copy(), row_ends, NO_BAD_ROW
+    return deltas[:count].copy(), row_ends, NO_BAD_ROW
 
 
-# Each of these turns ids of the row above into the row's own and appends what changes.
+# Each of these turns ids of the row above into the row's own and appends its deltas.
 
 
 @jit
 def _undo_up(
-    pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, changes: Int32Array, count: int
+    pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, deltas: Int32Array, count: int
 ) -> int:
     """Sums down the columns; a block of zeros changes nothing."""
     for block in range(len(blocks) + 1):
@@ -130,14 +130,14 @@ def _undo_up(
             step = pixels[x] >> 8
             if step != 0:
                 ids[x] = _add(step, ids[x])
-                changes[count, 0], changes[count, 1] = x, ids[x]
+                deltas[count, 0], deltas[count, 1] = x, ids[x]
                 count += 1
     return count
 
 
 @jit
 def _undo_sub(
-    pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, changes: Int32Array, count: int
+    pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, deltas: Int32Array, count: int
 ) -> int:
     """Sums along the row; a block of zeros repeats the pixel before it."""
     left = 0
@@ -154,7 +154,7 @@ def _undo_sub(
             left = _add(pixels[x] >> 8, left)
             if left != ids[x]:
                 ids[x] = left
-                changes[count, 0], changes[count, 1] = x, left
+                deltas[count, 0], deltas[count, 1] = x, left
                 count += 1
     return count
 
@@ -165,7 +165,7 @@ def _undo_other(
     pixels: UInt32Array,
     blocks: UInt64Array,
     ids: Int32Array,
-    changes: Int32Array,
+    deltas: Int32Array,
     count: int,
 ) -> int:
     """Paeth, average or no filter, pixel by pixel.
@@ -190,7 +190,7 @@ def _undo_other(
             left, above_left = _add(pixels[x] >> 8, predicted), above
             if left != above:
                 ids[x] = left
-                changes[count, 0], changes[count, 1] = x, left
+                deltas[count, 0], deltas[count, 1] = x, left
                 count += 1
     return count
 

@@ -1,30 +1,48 @@
-"""COCO's run-length code of masks, decoded to runs along rows and encoded from crops."""
+"""Masks as runs of pixels along rows, decoded from COCO's RLE; and RLE encoded from crops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from fuse.ops._jit import jit
-from fuse.types import Int32Array, UInt8Array
-
-Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array
 
 FIRST_RUNS = 4096
 
 
-def rle_runs(codes: Sequence[bytes], size: tuple[int, int]) -> tuple[Int32Array, Int64Array]:
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskRuns:
+    """Masks of K instances as runs of pixels along rows.
+
+    Attributes:
+        runs: int32 (R, 3), columns y, x_first, x_stop: the pixels x_first <= x < x_stop of
+            row y, all inside the image. Runs of one mask do not overlap; their order is free.
+        offsets: int64 (K + 1,); mask k has the runs offsets[k]:offsets[k + 1].
+    """
+
+    runs: Int32Array
+    offsets: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def areas(self) -> Int64Array:
+        """Pixels of each mask: int64 (K,)."""
+        lengths = self.runs[:, 2] - self.runs[:, 1]
+        ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return np.diff(ends[self.offsets])
+
+
+def decode_rles(codes: Sequence[bytes], size: tuple[int, int]) -> MaskRuns:
     """The masks of K compressed ``counts`` over an image of (height, width).
 
     Counts that end early leave the rest of the image as background, as in pycocotools.
-
-    Returns:
-        runs int32 (R, 3) and offsets int64 (K + 1,) as in MaskRuns.
 
     Raises:
         ValueError: a code is cut short or describes more pixels than the image has; the
@@ -36,7 +54,7 @@ def rle_runs(codes: Sequence[bytes], size: tuple[int, int]) -> tuple[Int32Array,
     runs, offsets, bad = _runs_of_rles(code, ends, longest, *size)
     if bad >= 0:
         raise ValueError(f"rles[{bad}] is cut short or has more pixels than the image {size}")
-    return runs, offsets
+    return MaskRuns(runs, offsets)
 
 
 def count_rle_pixels(code: bytes, size: tuple[int, int]) -> int:

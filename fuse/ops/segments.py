@@ -1,14 +1,36 @@
-"""What the pixels of a panoptic map say about its segments: areas and boxes."""
+"""What the pixels of a map of ids say: runs of equal ids, areas and boxes, labels, border bands."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.types import Int32Array
+from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array
 
-Int64Array = npt.NDArray[np.int64]
+WORD = 8  # flags looked at together
+
+
+def run_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
+    """Where runs of pixels with the same pair of values begin, row by row.
+
+    Args:
+        first_map: int32 (H, W), C-contiguous, H * W < 2**31.
+        second_map: the same; give the same map twice for the runs of one map.
+
+    Returns:
+        int32 (R,), ascending positions in the flattened map. Each row begins a run, so a
+        run never crosses rows; a map without pixels has none.
+
+    >>> tiny = np.array([[5, 5, 8], [8, 8, 8]], dtype=np.int32)
+    >>> run_starts(tiny, tiny).tolist()
+    [0, 2, 3]
+    """
+    if first_map.size == 0:
+        return np.empty(0, dtype=np.int32)
+    return _find_starts(first_map, second_map)
 
 
 def measure_segments(
@@ -59,6 +81,100 @@ def label_segments(
     every_id, every_label = (np.append(column, np.int32(0)) for column in (segment_ids, labels))
     order = np.argsort(every_id)
     return every_label[order][np.searchsorted(every_id[order], panoptic_map)]
+
+
+def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
+    """Which band around the borders of a map each pixel lies in.
+
+    A pixel is within d of a border where another segment, void too, begins at most d pixels away
+    along rows, columns and diagonals, on either side. The image's own border is none.
+
+    Args:
+        segment_map: int32 (H, W).
+        widths: of the bands in pixels, ascending, each at least 1.
+
+    Returns:
+        uint8 (H, W): 0 within the first width, 1 within the second, ..., len(widths) beyond.
+
+    >>> border_bands(np.array([[7, 7, 7, 7, 5, 5]], dtype=np.int32), [1, 3]).tolist()
+    [[2, 1, 1, 0, 0, 1]]
+    """
+    beside = np.zeros(segment_map.shape, dtype=np.uint8)  # 1 at both sides of a border
+    for one, two in (
+        (np.s_[:, 1:], np.s_[:, :-1]),
+        (np.s_[1:], np.s_[:-1]),
+        (np.s_[1:, 1:], np.s_[:-1, :-1]),
+        (np.s_[1:, :-1], np.s_[:-1, 1:]),
+    ):
+        differ = segment_map[one] != segment_map[two]
+        beside[one] |= differ
+        beside[two] |= differ
+    bands = np.full(segment_map.shape, len(widths), dtype=np.uint8)
+    for width in reversed(widths):
+        square = np.ones((2 * width - 1, 2 * width - 1), dtype=np.uint8)
+        bands -= cv2.dilate(beside, square).astype(np.uint8)
+    return bands
+
+
+def measure_border_distance(mask: BoolArray) -> Int64Array:
+    """How far each pixel is from the border of a mask, inside or outside it.
+
+    Distances are in pixels, along rows, columns and diagonals; those beside the border are 1
+    away from it. The edge of the map is no border.
+
+    Args:
+        mask: bool (H, W), with pixels of both kinds.
+
+    >>> measure_border_distance(np.array([[True, True, False, False, False]])).tolist()
+    [[2, 1, 1, 2, 3]]
+    """
+    inside = mask.astype(np.uint8)
+    within, beyond = (cv2.distanceTransform(side, cv2.DIST_C, 3) for side in (inside, 1 - inside))
+    return within.astype(np.int64) + beyond.astype(np.int64)
+
+
+@jit
+def _find_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
+    """All starts, with room for them that grows."""
+    height, width = first_map.shape
+    flags = np.zeros((width + WORD - 1) // WORD * WORD, np.uint8)
+    starts = np.empty(4 * height + 2 * len(flags), np.int32)
+    y, count = _find_until_full(first_map, second_map, 0, 0, flags, starts)
+    while y < height:
+        starts = np.concatenate((starts, np.empty_like(starts)))
+        y, count = _find_until_full(first_map, second_map, y, count, flags, starts)
+    return starts[:count].copy()
+
+
+@jit
+def _find_until_full(
+    first_map: Int32Array,
+    second_map: Int32Array,
+    y: int,
+    count: int,
+    flags: UInt8Array,
+    starts: Int32Array,
+) -> tuple[int, int]:
+    """Append the starts of rows from y on; returns the first row without room, and the count.
+
+    One vector pass per row compares neighbours; then only words with a change are read.
+    flags is room to work in: zeros, one per pixel of a row, filled up to whole words.
+    """
+    height, width = first_map.shape
+    flags_by_word = flags.view(np.uint64)
+    while y < height and count + len(flags) < len(starts):
+        first, second = first_map[y], second_map[y]
+        flags[0] = 1
+        for x in range(1, width):
+            flags[x] = ((first[x] ^ first[x - 1]) | (second[x] ^ second[x - 1])) != 0
+        for word in range(len(flags_by_word)):
+            if flags_by_word[word] == 0:
+                continue
+            for x in range(word * WORD, word * WORD + WORD):
+                starts[count] = y * width + x
+                count += np.int64(flags[x])
+        y += 1
+    return y, count
 
 
 @jit

@@ -1,23 +1,20 @@
-"""Building a report: figures first, then image after image streamed into the page."""
+"""A report: figures first, then image after image streamed into the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import take_text
-from fuse.metrics.pq import PQResult
-from fuse.ops.memory import keep_freed_memory
+from fuse.io.files import StrPath, to_path
 from fuse.report.document import write_document
-from fuse.report.extras import read_ledger, read_sweep
+from fuse.report.extras import read_error_types, read_sweep
 from fuse.report.layers import ShownImage, show_image
-from fuse.report.runs import ShownRun, describe_run, find_images, name_apart, open_runs
+from fuse.report.runs import describe_run, find_images, name_apart, open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
-from fuse.threads import map_threads
+from fuse.threads import count_steps, map_threads
 from fuse.version import __version__
 
 IMAGES_SHOWN = 50
@@ -44,18 +41,17 @@ class Report:
     size: int
 
 
-@take_text
 def report(
-    run: Path,
-    second: Path | None = None,
+    run: StrPath,
+    second: StrPath | None = None,
     *,
-    gt: Path | None = None,
-    gt_dir: Path | None = None,
-    images: Path | None = None,
+    gt: StrPath | None = None,
+    gt_dir: StrPath | None = None,
+    images: StrPath | None = None,
     photos: int = IMAGES_SHOWN,
-    sweep: Path | None = None,
-    ledger: Path | None = None,
-    out: Path | None = None,
+    sweep: StrPath | None = None,
+    ledger: StrPath | None = None,
+    out: StrPath | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -80,83 +76,42 @@ def report(
         FuseError: a file is missing or damaged, or images cannot be scored.
         OSError: the report cannot be written.
     """
-    keep_freed_memory()
-    extras = {
-        "sweep": read_sweep(sweep) if sweep else None,
-        "ledger": read_ledger(ledger) if ledger else None,
-    }
+    drawn_sweep = read_sweep(to_path(sweep)) if sweep else None
+    error_types = read_error_types(to_path(ledger)) if ledger else None
     truth = read_panoptic_json(gt, gt_dir) if gt else None
-    runs = open_runs([run, second] if second else [run], truth)
+    given = [to_path(path) for path in (run, second) if path]
+    runs = open_runs(given, truth)
     count = len(runs[0].dataset.annotations)
-    total, done = count + min(count, photos), 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        if on_progress:
-            on_progress(done, total)
-
+    step = count_steps(on_progress, count + min(count, photos))
     rated = rate_images(runs, workers=workers, on_image=step)
     common = [image for image in rated if all(image.image_id in one.own_ids for one in runs)]
     if not common:
-        raise DataError(f"{runs[0].path} and {runs[-1].path} have no image in common")
-    results = [summarize_run(place, common, one) for place, one in enumerate(runs)]
+        raise DataError(f"{given[0]} and {given[-1]} have no image in common")
     shown = choose_images(rated, photos)
     paths = find_images(
-        [image.file_name for image in shown], [one.run_file for one in runs], images
+        [image.file_name for image in shown], [one.run_file for one in runs], to_path(images)
     )
+    names = name_apart(given)
     figures = {
         "fuse": __version__,
         "runs": [
-            _describe(*described)
-            for described in zip(runs, name_apart([r.path for r in runs]), results, strict=True)
+            describe_run(one, names[place], summarize_run(place, common, one))
+            for place, one in enumerate(runs)
         ],
-        "truth": str(gt) if gt else None,
+        "truth": str(to_path(gt)) if gt else None,
         "mapped": runs[0].scorer.mapped if runs[0].scorer else None,
         "compared": len(common),
         "all_pq": [list(image.pq) for image in rated],
-        "photos": [image.to_json() | {"missing": image.file_name not in paths} for image in shown],
-        **extras,
+        "images": [image.to_json() | {"missing": image.file_name not in paths} for image in shown],
+        "sweep": drawn_sweep,
+        "error_types": error_types,
     }
-    path = out or (run if run.is_dir() else run.parent) / REPORT_FILE
-    size = write_document(path, figures, _stream(shown, runs, paths, workers, step))
-    missing = sum(image.file_name not in paths for image in shown)
-    return Report(path, len(rated), len(shown), missing, size)
-
-
-def _stream(
-    shown: Sequence[RatedImage],
-    runs: Sequence[ShownRun],
-    paths: Mapping[str, Path | str],
-    workers: int | None,
-    on_image: Callable[[], None],
-) -> Iterator[ShownImage]:
-    """The images to be shown, in order, a few in memory at a time."""
-    second = runs[1] if len(runs) > 1 else None
+    path = to_path(out) or (given[0] if given[0].is_dir() else given[0].parent) / REPORT_FILE
 
     def show(image: RatedImage) -> ShownImage:
-        return show_image(image.image_id, runs[0], second, paths.get(image.file_name))
+        return show_image(image.image_id, runs, paths.get(image.file_name))
 
-    with map_threads(show, shown, workers, ahead=IMAGES_AHEAD) as images:
-        for image in images:
-            yield image
-            on_image()
-
-
-def _describe(run: ShownRun, name: str, result: PQResult | None) -> dict[str, Any]:
-    """A run with its classes and, where there is ground truth, its scores."""
-    return {
-        "name": name,
-        **describe_run(run),
-        "scores": result.to_json() if result else None,
-        "photos_here": len(run.own_ids),
-        "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
-        "classes": {
-            str(c.category_id): {
-                "name": c.name,
-                "isthing": c.isthing,
-                "color": "#{:02x}{:02x}{:02x}".format(*c.color),
-            }
-            for c in run.space.categories
-        },
-    }
+    with map_threads(show, shown, workers, ahead=IMAGES_AHEAD, on_result=step) as shown_images:
+        size = write_document(path, figures, shown_images)
+    missing = sum(image.file_name not in paths for image in shown)
+    return Report(path, len(rated), len(shown), missing, size)

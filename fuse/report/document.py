@@ -37,7 +37,7 @@ def write_document(path: Path, figures: Mapping[str, Any], images: Iterable[Show
     Args:
         path: the HTML file.
         figures: what the page shows besides images, in plain values.
-        images: in the order of ``figures["photos"]``; written as they come.
+        images: in the order of ``figures["images"]``; written as they come.
 
     Returns:
         Its size in bytes.
@@ -54,7 +54,7 @@ def write_document(path: Path, figures: Mapping[str, Any], images: Iterable[Show
         file.write(head.replace("/* style */", style).encode())
         file.write(make_block("figures", figures))
         for place, image in enumerate(images):
-            file.write(make_block(f"photo-{place}", image_to_json(image)))
+            file.write(make_block(f"image-{place}", image_to_json(image)))
         file.write(tail.replace("/* script */", script).encode())
         return file.tell()
 

@@ -1,4 +1,4 @@
-"""Figures of other commands that a report draws as well: a sweep, a ledger of the missing PQ."""
+"""Figures of other commands that a report draws as well: of `fuse sweep` and `fuse diagnose`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.analysis.diagnose.diagnosis import BAND_TITLES, LINE_TITLES
+from fuse.analysis.diagnose.diagnosis import find_title
 from fuse.errors import CocoFormatError
-from fuse.io.json_files import read_json
+from fuse.io.json_toml import read_json
 
 SCORES = ("all", "things", "stuff")
 
@@ -19,26 +19,33 @@ Setting = dict[str, float | str | None]
 class _Sweep:
     settings: list[Setting]
     best: Setting
-    images: int = 0
+    photos: int = 0
     held_out: dict[str, dict[str, float | int | None]] | None = None
     interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Cost:
     key: str
     share: float
-    parts: tuple[_Line, ...] = ()
+    parts: tuple[_Cost, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "title": find_title(self.key),
+            "share": self.share,
+            "parts": [part.to_json() for part in self.parts],
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class _Ledger:
-    ledger: list[_Line]
+class _Diagnosis:
+    ledger: list[_Cost]
     rest: float
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
-    """What is drawn of a JSON of `fuse sweep`.
+    """What is drawn of a JSON of `fuse sweep`, which says `photos` for images.
 
     Raises:
         CocoFormatError: it is no such file.
@@ -47,20 +54,18 @@ def read_sweep(path: Path) -> dict[str, Any]:
     sweep: _Sweep = read_json(path, _Sweep, what)
     if not all(key in setting for setting in (*sweep.settings, sweep.best) for key in SCORES):
         raise CocoFormatError(f"{path} is not a {what}: a setting lacks one of {', '.join(SCORES)}")
-    return asdict(sweep)
+    drawn = asdict(sweep)
+    drawn["images"] = drawn.pop("photos")
+    return drawn
 
 
-def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSON of `fuse diagnose`, the dearest first, each with title and parts.
+def read_error_types(path: Path) -> list[dict[str, Any]]:
+    """The error types in a JSON of `fuse diagnose`, the costliest first, with titles and parts.
 
     Raises:
         CocoFormatError: it is no such file.
     """
-    content: _Ledger = read_json(path, _Ledger, "JSON of `fuse diagnose --json`")
-    lines = [_name_line(line) for line in sorted(content.ledger, key=lambda line: -line.share)]
-    return [*lines, {"title": "the rule itself", "share": content.rest, "parts": []}]
-
-
-def _name_line(line: _Line) -> dict[str, Any]:
-    title = LINE_TITLES.get(line.key) or BAND_TITLES.get(line.key.rpartition("/")[2], line.key)
-    return {"title": title, "share": line.share, "parts": [_name_line(p) for p in line.parts]}
+    content: _Diagnosis = read_json(path, _Diagnosis, "JSON of `fuse diagnose --json`")
+    costs = sorted(content.ledger, key=lambda cost: -cost.share)
+    rest = {"title": "the rule itself", "share": content.rest, "parts": []}
+    return [*(cost.to_json() for cost in costs), rest]

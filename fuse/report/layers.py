@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fuse.analysis.opened_run import OpenedRun
 from fuse.errors import ImageReadError
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.images import read_image
 from fuse.io.png import encode_id_map
-from fuse.metrics.segments import SegmentMatch, list_matches
+from fuse.metrics.matching import SegmentMatch, list_matches
 from fuse.ops.matching import find_rows
-from fuse.report.runs import ShownRun
+from fuse.report.runs import hex_color
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
 from fuse.viz.render import (
     encode_jpeg,
@@ -90,32 +91,26 @@ class ShownImage:
     layers: Mapping[str, Layer]
 
 
-def show_image(
-    image_id: ImageId, run: ShownRun, second: ShownRun | None, path: Path | str | None
-) -> ShownImage:
+def show_image(image_id: ImageId, runs: Sequence[OpenedRun], path: Path | str | None) -> ShownImage:
     """Gather what there is of an image.
 
     Args:
         image_id: of the report.
-        run: the run; it has the image.
-        second: the other run, if there is one; it may lack the image.
+        runs: the run, which has the image, and the second one if there is one.
         path: where the image lies, None where that is not known.
 
     Raises:
-        CocoFormatError: a map or a kept prediction is missing or damaged.
+        CocoFormatError: a map or a saved prediction is missing or damaged.
     """
-    fused = run.dataset.load(image_id)
+    fused = runs[0].dataset.load(image_id)
     scale = min(1.0, LONGEST_SIDE / max(fused.size))
     height, width = (max(1, round(side * scale)) for side in fused.size)
     size = (height, width)
-    layers = _net_layers(image_id, run, size)
-    if run.scorer is None:
-        layers["fused"] = make_panoptic_layer(fused, run.space, size)
-    else:
-        truth = run.scorer.load(image_id, fused.size)
-        layers["fused"], layers["truth"] = make_scored_layers(truth, fused, run.space, size)
-    if second is not None and image_id in second.dataset.annotations:
-        layers["second"] = _second_layer(image_id, second, size)
+    layers = _net_layers(image_id, runs[0], size)
+    layers |= zip(("fused", "truth"), _fused_layers(image_id, fused, runs[0], size), strict=False)
+    if len(runs) > 1 and image_id in runs[1].dataset.annotations:
+        other = runs[1].dataset.load(image_id)
+        layers["second"] = _fused_layers(image_id, other, runs[1], size)[0]
     jpeg, note = _read_picture(path, scale, fused.size)
     return ShownImage(size, jpeg, note, layers)
 
@@ -135,47 +130,49 @@ def _read_picture(
     return encode_jpeg(shrink(image, scale), JPEG_QUALITY), None
 
 
-def _net_layers(image_id: ImageId, run: ShownRun, size: tuple[int, int]) -> dict[str, Layer]:
-    """What the two nets said, where that was kept."""
-    if run.kept is None:
+def _net_layers(image_id: ImageId, run: OpenedRun, size: tuple[int, int]) -> dict[str, Layer]:
+    """The predictions of the two nets, where they were saved."""
+    if run.saved is None:
         return {}
-    kept = run.kept.load(run.own_ids[image_id])
-    label_map = kept.label().label_map
-    areas = dict(zip(*_count(label_map), strict=True))
-    semantic = {
-        category_id: ShownSegment(category_id, _hex(region.color), areas[category_id])
+    prediction = run.saved.load(run.own_ids[image_id])
+    label_map, instances = prediction.label().label_map, prediction.instances
+    shares = _measure_shares(label_map)
+    categories = {
+        category_id: ShownSegment(category_id, hex_color(region.color), shares[category_id])
         for category_id, region in semantic_regions(label_map, run.space).items()
     }
-    threshold = run.kept.fusion.score_threshold
-    instance_map, regions = instance_regions(kept.instances, run.space, score_threshold=threshold)
-    areas = dict(zip(*_count(instance_map), strict=True))
-    instances = {
+    threshold = run.saved.fusion.score_threshold
+    instance_map, regions = instance_regions(instances, run.space, score_threshold=threshold)
+    shares = _measure_shares(instance_map)
+    objects = {
         key: ShownSegment(
-            int(kept.instances.category_ids[key - 1]),
-            _hex(region.color),
-            areas.get(key, 0.0),
-            score=float(kept.instances.scores[key - 1]),
+            int(instances.category_ids[key - 1]),
+            hex_color(region.color),
+            shares.get(key, 0.0),
+            score=float(instances.scores[key - 1]),
         )
         for key, region in regions.items()
     }
     return {
-        "semantic": make_layer(label_map, semantic, size),
-        "instances": make_layer(instance_map, instances, size),
+        "semantic": make_layer(label_map, categories, size),
+        "instances": make_layer(instance_map, objects, size),
     }
 
 
-def _count(segment_map: Int32Array) -> tuple[list[int], list[float]]:
-    """The values of a map, and the share of its pixels that each has."""
+def _measure_shares(segment_map: Int32Array) -> dict[int, float]:
+    """The share of a map's pixels that each of its values has."""
     values, counts = np.unique(segment_map, return_counts=True)
-    return values.tolist(), (counts / segment_map.size).tolist()
+    return dict(zip(values.tolist(), (counts / segment_map.size).tolist(), strict=True))
 
 
-def _second_layer(image_id: ImageId, second: ShownRun, size: tuple[int, int]) -> Layer:
-    fused = second.dataset.load(image_id)
-    if second.scorer is None:
-        return make_panoptic_layer(fused, second.space, size)
-    truth = second.scorer.load(image_id, fused.size)
-    return make_scored_layers(truth, fused, second.space, size)[0]
+def _fused_layers(
+    image_id: ImageId, fused: PanopticPrediction, run: OpenedRun, size: tuple[int, int]
+) -> Sequence[Layer]:
+    """A run's map and, where there is ground truth, the truth in the run's label space."""
+    if run.scorer is None:
+        return [make_panoptic_layer(fused, run.space, size)]
+    truth = run.scorer.load(image_id, fused.size)
+    return make_scored_layers(truth, fused, run.space, size)
 
 
 def make_panoptic_layer(
@@ -226,7 +223,7 @@ def _show_segments(prediction: PanopticPrediction, space: LabelSpace) -> dict[in
     return {
         s.segment_id: ShownSegment(
             s.category_id,
-            _hex(regions[s.segment_id].color),
+            hex_color(regions[s.segment_id].color),
             s.area / pixels,
             score=s.score,
             kind="crowd" if s.iscrowd else None,
@@ -247,12 +244,3 @@ def make_layer(
     numbers = find_rows(np.ascontiguousarray(sampled).reshape(-1), listed) + 1
     png = encode_id_map(numbers.astype(np.int32).reshape(size))
     return Layer(png, tuple(segments.values()))
-
-
-def _hex(color: Iterable[int]) -> str:
-    """``#rrggbb``.
-
-    >>> _hex((255, 0, 16))
-    '#ff0010'
-    """
-    return "#" + "".join(f"{channel:02x}" for channel in color)

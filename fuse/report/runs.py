@@ -5,97 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fuse.analysis.compared_runs import find_run_file, name_different_classes
+from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference, open_run
 from fuse.errors import DataError, LabelSpaceError
-from fuse.evaluation.evaluate import TruthScorer
-from fuse.io.coco.pairing import match_images, renumber
-from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.images import list_images
+from fuse.io.coco.panoptic import PanopticDataset
+from fuse.io.listing import list_images
 from fuse.io.remote import is_url
-from fuse.labels import find_truth_map
-from fuse.runs.records import PREDICTION_DIR
-from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
-from fuse.types import LabelSpace
+from fuse.metrics.pq import PQResult
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ShownRun:
-    """A run as a report shows it.
-
-    Attributes:
-        path: its output folder, or a COCO panoptic JSON.
-        dataset: its maps by the image ids of the report: the ground truth's, or without one
-            those of the first run.
-        own_ids: its own image_id by that of the report.
-        scorer: ground truth in its label space, None where none was given.
-        run_file: what its run.json says, empty where there is none.
-        kept: its kept predictions, None where there are none.
-        unknown: how many of its images the ground truth, or the first run, lacks.
-    """
-
-    path: Path
-    dataset: PanopticDataset
-    own_ids: Mapping[ImageId, ImageId]
-    scorer: TruthScorer | None
-    run_file: Mapping[str, Any]
-    kept: SavedPredictions | None
-    unknown: int
-
-    @property
-    def space(self) -> LabelSpace:
-        """Its categories."""
-        return self.dataset.space
-
-
-def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[ShownRun]:
+def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[OpenedRun]:
     """Open runs; with ground truth only the images that it knows are kept.
 
     Args:
         paths: output folders of runs, or COCO panoptic JSONs.
-        truth: the ground truth, if there is one.
+        truth: the ground truth, if there is one; without it the second run goes by the image ids
+            of the first.
 
     Raises:
-        CocoFormatError: a file is missing or damaged.
-        DataError: the ground truth, or the first run, knows no image of a run.
-        LabelSpaceError: the categories differ from the ground truth's and no map ships, or two
-            runs that are scored have different ones.
+        FuseError: see `open_run`.
+        LabelSpaceError: two runs that are scored have different categories.
     """
     if truth:
-        runs = [_open(path, truth, truth) for path in paths]
+        runs = [open_run(path, truth=truth) for path in paths]
         _check_classes(runs)
         return runs
-    first = _open(paths[0], None, None)
-    return [first, *(_open(path, first.dataset, None) for path in paths[1:])]
+    first = open_run(paths[0])
+    return [first, *(open_run(path, known=first.dataset) for path in paths[1:])]
 
 
-def _open(path: Path, known: PanopticDataset | None, truth: PanopticDataset | None) -> ShownRun:
-    """A run whose images go by the image ids of `known`, or by its own."""
-    dataset = read_panoptic_json(path, default_space=known.space if known else None)
-    own_ids = match_images(dataset, known) if known else {i: i for i in dataset.annotations}
-    if known and not own_ids:
-        raise DataError(f"{path} has no image of {known.path}")
-    run_file = find_run_file(path)
-    has_kept = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
-    return ShownRun(
-        path=path,
-        dataset=renumber(dataset, own_ids),
-        own_ids=own_ids,
-        scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)) if truth else None,
-        run_file=run_file,
-        kept=open_saved_predictions(path) if has_kept else None,
-        unknown=len(dataset.annotations) - len(own_ids),
-    )
-
-
-def _check_classes(runs: Sequence[ShownRun]) -> None:
+def _check_classes(runs: Sequence[OpenedRun]) -> None:
     """Raise LabelSpaceError where PQ of two runs would be over different classes."""
-    named = [(str(run.path), run.space) for run in runs]
-    if len(runs) > 1 and (lacks := name_different_classes(*named)):
+    named = [(f"{run.path} ({run.space.name})", class_names(run.space)) for run in runs]
+    if len(runs) > 1 and (lacks := describe_difference(*named)):
         raise LabelSpaceError(
             f"{runs[0].path} and {runs[1].path} have different classes: {lacks}; "
             "leave out --gt, or fuse compare --intersect scores what they share"
@@ -126,13 +71,13 @@ def find_images(
             given for given in inputs if is_url(given) or has_magic(given) or Path(given).exists()
         ]
         with suppress(DataError):  # moved away since: the report says so of each image
-            found = {p.relative_name: p.path for p in list_images(present)} | found
+            found = {p.relative_name: p.path for p in list_images(present).images} | found
     return {name: found[name] for name in wanted if name in found}
 
 
 def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
     """Images in a folder by their relative name, or by a bare name that is there once."""
-    listed = list_images([str(images)])
+    listed = list_images([str(images)]).images
     by_path = {image.relative_name: image.path for image in listed}
     bare = [PurePosixPath(image.relative_name).name for image in listed]
     uses = Counter(bare)
@@ -143,18 +88,36 @@ def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
     return {name: path for name, path in found.items() if path}
 
 
-def describe_run(run: ShownRun) -> dict[str, Any]:
-    """What run.json tells of a run, in plain values; empty where there is none."""
+def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str, Any]:
+    """What the page says of a run, in plain values: of run.json, its scores and its classes."""
     settings = run.run_file.get("settings", {})
-    keys = ("photos", "seconds", "peak_memory_mib", "device", "processor", "python", "packages")
+    keys = ("seconds", "peak_memory_mib", "device", "processor", "python", "packages")
     return {
+        "name": name,
         "path": str(run.path),
         "pipeline": settings.get("pipeline"),
         "weights": settings.get("weights", {}),
         "label_space": run.space.name,
         "unknown": run.unknown,
         **{key: run.run_file[key] for key in keys if key in run.run_file},
+        "images": run.run_file.get("photos"),
+        "scores": result.to_json() if result else None,
+        "images_here": len(run.own_ids),
+        "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
+        "classes": {
+            str(c.category_id): {"name": c.name, "isthing": c.isthing, "color": hex_color(c.color)}
+            for c in run.space.categories
+        },
     }
+
+
+def hex_color(color: Iterable[int]) -> str:
+    """``#rrggbb``.
+
+    >>> hex_color((255, 0, 16))
+    '#ff0010'
+    """
+    return "#" + "".join(f"{channel:02x}" for channel in color)
 
 
 def name_apart(paths: Sequence[Path]) -> list[str]:

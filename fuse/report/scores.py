@@ -1,4 +1,4 @@
-"""The figures of a report: each image scored, the most telling ones chosen."""
+"""The scores of a report: each image rated, and which of them are shown."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from fuse.analysis.opened_run import OpenedRun
+from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.panoptic import ImageId
-from fuse.metrics.pq import PQResult, PQStats, summarize
+from fuse.metrics.pq import PQResult, summarize
 from fuse.ops.contingency import count_pairs
-from fuse.report.runs import ShownRun
 from fuse.threads import map_threads
-from fuse.types import LabelSpace, PanopticPrediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,73 +41,64 @@ class RatedImage:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        stats = self.scores[0].stats if self.scores[0] else None
+        counts = None
+        if self.scores[0]:
+            stats = self.scores[0].stats
+            columns = {"tp": stats.tp, "fp": stats.fp, "fn": stats.fn}
+            counts = {name: int(column.sum()) for name, column in columns.items()}
         return {
             "name": self.file_name,
             "pq": list(self.pq),
             "changed": self.changed,
             "classes": list(self.category_ids),
-            "counts": _total(stats) if stats else None,
+            "counts": counts,
         }
 
 
-def _total(stats: PQStats) -> dict[str, int]:
-    columns = {"tp": stats.tp, "fp": stats.fp, "fn": stats.fn}
-    return {name: int(column.sum()) for name, column in columns.items()}
-
-
 def rate_images(
-    runs: Sequence[ShownRun], *, workers: int | None, on_image: Callable[[], None]
+    runs: Sequence[OpenedRun],
+    *,
+    workers: int | None = None,
+    on_image: Callable[[], object] | None = None,
 ) -> list[RatedImage]:
-    """Score each image of the first run in each run, and see what differs between the two.
-
-    Args:
-        runs: one or two.
-        workers: threads, by default one per processor.
-        on_image: called after each image.
+    """Score each image of the first run in each of one or two runs, and see what differs.
 
     Raises:
         CocoFormatError: a map is missing or damaged.
     """
     image_ids = list(runs[0].dataset.annotations)
-    rated = []
-    with map_threads(lambda image_id: _rate(image_id, runs), image_ids, workers) as images:
-        for image in images:
-            rated.append(image)
-            on_image()
-    return rated
+    with map_threads(
+        lambda image_id: _rate(image_id, runs), image_ids, workers, on_result=on_image
+    ) as rated:
+        return list(rated)
 
 
-def _rate(image_id: ImageId, runs: Sequence[ShownRun]) -> RatedImage:
+def _rate(image_id: ImageId, runs: Sequence[OpenedRun]) -> RatedImage:
     scores = tuple(
         run.scorer.score_file(image_id, run.dataset)
         if run.scorer and image_id in run.dataset.annotations
         else None
         for run in runs
     )
-    first = runs[0]
-    said = {s.category_id for s in first.dataset.annotations[image_id].segments_info}
+    dataset = runs[0].dataset
+    category_ids = {s.category_id for s in dataset.annotations[image_id].segments_info}
     if scores[0]:
-        said |= set(scores[0].stats.category_ids.tolist())
+        category_ids.update(scores[0].stats.category_ids.tolist())
+    results = [
+        summarize(score.stats, run.space).all if score else None
+        for score, run in zip(scores, runs, strict=True)
+    ]
     return RatedImage(
         image_id=image_id,
-        file_name=first.dataset.image_name(image_id),
+        file_name=dataset.image_name(image_id),
         scores=scores,
-        pq=tuple(
-            _image_pq(score, run.space) if score else None
-            for score, run in zip(scores, runs, strict=True)
-        ),
+        pq=tuple(result.pq if result and result.n else None for result in results),
         changed=_measure_change(image_id, runs),
-        category_ids=tuple(sorted(said)),
+        category_ids=tuple(sorted(category_ids)),
     )
 
 
-def _image_pq(score: ImageScore, space: LabelSpace) -> float | None:
-    result = summarize(score.stats, space).all
-    return result.pq if result.n else None
-
-
-def _measure_change(image_id: ImageId, runs: Sequence[ShownRun]) -> float | None:
+def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | None:
     """Share of an image's pixels that two runs give different classes."""
     if len(runs) < 2 or any(image_id not in run.dataset.annotations for run in runs):
         return None
@@ -115,26 +106,16 @@ def _measure_change(image_id: ImageId, runs: Sequence[ShownRun]) -> float | None
     if maps[0].size != maps[1].size:
         return 1.0
     names, other_names = (
-        name_segments(panoptic, run.space) for panoptic, run in zip(maps, runs, strict=True)
+        {0: ""} | {s.segment_id: run.space.by_id[s.category_id].name for s in one.segments_info}
+        for one, run in zip(maps, runs, strict=True)
     )
     pairs = zip(*count_pairs(maps[0].panoptic_map, maps[1].panoptic_map), strict=True)
     differ = sum(int(count) for a, b, count in pairs if names[a] != other_names[b])
     return differ / maps[0].panoptic_map.size
 
 
-def name_segments(prediction: PanopticPrediction, space: LabelSpace) -> dict[int, str]:
-    """The class name of each segment_id; void has none."""
-    named = {s.segment_id: space.by_id[s.category_id].name for s in prediction.segments_info}
-    return {0: "", **named}
-
-
-def summarize_run(place: int, images: Iterable[RatedImage], run: ShownRun) -> PQResult | None:
-    """PQ of a run; None without ground truth.
-
-    Args:
-        place: of the run among those that were rated.
-        images: what `rate_images` returned, of those that the run has.
-        run: that run.
+def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> PQResult | None:
+    """PQ of the run at a place among those that were rated; None without ground truth.
 
     Raises:
         DataError: images cannot be scored; the message lists what is wrong.
@@ -142,30 +123,25 @@ def summarize_run(place: int, images: Iterable[RatedImage], run: ShownRun) -> PQ
     if run.scorer is None:
         return None
     scores = ImageScores(score for image in images if (score := image.scores[place]))
-    return run.scorer.evaluation(scores).result
+    return summarize_images(run.scorer, scores).result
 
 
 def choose_images(images: Sequence[RatedImage], count: int) -> list[RatedImage]:
     """The images to be shown, in their order: the worst, the best and the most changed in turn.
 
     Without figures, images spread evenly over the run.
-
-    Args:
-        images: all.
-        count: how many.
     """
     if len(images) <= count:
         return list(images)
-    places = range(len(images))
-    by_pq = sorted(
-        (p for p in places if images[p].pq[0] is not None), key=lambda p: images[p].pq[0] or 0.0
-    )
-    by_change = [p for p in places if images[p].changed]
-    by_change.sort(key=lambda p: -(images[p].changed or 0))
-    even = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
+    pq = {place: pq for place, image in enumerate(images) if (pq := image.pq[0]) is not None}
+    changed = {place: share for place, image in enumerate(images) if (share := image.changed)}
+    by_pq = sorted(pq, key=lambda place: pq[place])
+    by_change = sorted(changed, key=lambda place: -changed[place])
     rankings = [ranking for ranking in (by_pq, by_pq[::-1], by_change) if ranking]
-    chosen = dict.fromkeys(islice(take_turns(rankings), count)) if rankings else dict.fromkeys(even)
-    return [images[place] for place in sorted(chosen)]
+    if not rankings:
+        even = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
+        return [images[place] for place in even]
+    return [images[place] for place in sorted(islice(take_turns(rankings), count))]
 
 
 def take_turns(rankings: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -1,15 +1,15 @@
-"""The output folder of a run: what it was made with, a journal, and the panoptic JSON."""
+"""The output folder of a run: its lock, run.json with what it was made with, panoptic.json."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
-from types import NoneType, TracebackType
-from typing import Any, BinaryIO
+from types import NoneType
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -20,12 +20,20 @@ from fuse.io.coco.panoptic import (
     annotation_to_json,
     write_panoptic_json,
 )
-from fuse.io.files import find_parts, hash_file, read_regular, write_whole
-from fuse.io.json_files import parse_object
-from fuse.io.names import check_links
-from fuse.io.run_files import JOURNAL_FILE, PANOPTIC_FILE, RUN_FILE
+from fuse.io.files import (
+    JOURNAL_FILE,
+    PANOPTIC_FILE,
+    RUN_FILE,
+    check_links,
+    find_parts,
+    hash_file,
+    read_regular,
+    write_whole,
+)
+from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
-from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask, JournalRecord
+from fuse.runs.journal import Journal, read_settings, remove_written
+from fuse.runs.tasks import IMAGE_DIRS, PNG_DIR, ImageTask
 from fuse.types import LabelSpace
 
 LOCK_FILE = ".lock"
@@ -38,18 +46,7 @@ TABLES: dict[str, tuple[type, ...]] = {
     "files": (str,),
     "failed": (str,),
 }
-WRITTEN = (
-    *(PNG_DIR, PICTURE_DIR, PREDICTION_DIR),
-    *(RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Where an image's record begins in the journal, and whether it says that it failed."""
-
-    offset: int
-    failed: bool
+WRITTEN = (*IMAGE_DIRS, RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE)
 
 
 class RunFolder:
@@ -71,7 +68,7 @@ class RunFolder:
     def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
         check_links(path, *(path / name for name in WRITTEN))
-        if not (overwrite and (path / RUN_FILE).is_file()):
+        if not (overwrite and _is_own(path)):
             _check_folder(path, settings)
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK_FILE, timeout=0)
@@ -82,81 +79,43 @@ class RunFolder:
         if overwrite:
             _remove_run(path)
         remove_unfinished(path)
-        self._lines = _read_lines(path / JOURNAL_FILE)
+        self.journal = Journal(path)
         # The first to be written, so that a process killed from here on leaves what is known as
         # a run.
-        write_json(path / RUN_FILE, {"settings": settings})
+        _write_json(path / RUN_FILE, {"settings": settings})
         (path / PNG_DIR).mkdir(exist_ok=True)
         self._settings = settings
         self._files: dict[str, str] = {}
-        self._journal: BinaryIO = (path / JOURNAL_FILE).open("ab+")
-        _end_torn_line(self._journal)
+        self.journal.open(settings)
 
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._journal.close()
+    def __exit__(self, *error: object) -> None:
+        self.journal.close()
         self._lock.release()
-
-    def is_done(self, file_name: str) -> bool:
-        """Whether an image is done, in this run or an earlier one."""
-        line = self._lines.get(file_name)
-        return line is not None and not line.failed
-
-    def find_record(self, file_name: str) -> JournalRecord | None:
-        """What became of an image, in this run or an earlier one; None where it was not tried."""
-        return self.read_record(file_name) if file_name in self._lines else None
-
-    def read_record(self, file_name: str) -> JournalRecord:
-        """What became of an image; KeyError where it has not been tried."""
-        self._journal.seek(self._lines[file_name].offset)
-        return _parse_record(self._journal.readline(), self.path / JOURNAL_FILE)
-
-    def append(self, record: JournalRecord) -> None:
-        """Add a record to the journal; it outlives this process from then on."""
-        offset = self._write_line(record.to_json())
-        self._lines[record.file_name] = _Line(offset, failed=record.error is not None)
-
-    def forget(self, file_name: str) -> None:
-        """Take an image for one that has not been tried, so that it is done again."""
-        self._write_line({"file_name": file_name, "forgotten": True})
-        self._lines.pop(file_name, None)
-
-    def _write_line(self, entry: Mapping[str, Any]) -> int:
-        """Add a line to the journal; answers where it begins."""
-        line = json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n"
-        offset = self._journal.seek(0, 2)
-        self._journal.write(line.encode("ascii"))
-        self._journal.flush()
-        return offset
 
     def write_maps(self, tasks: Sequence[ImageTask], space: LabelSpace) -> None:
         """Write panoptic.json over the images that are done, in order."""
-        done = [task for task in tasks if self.is_done(task.file_name)]
+        done = [task for task in tasks if self.journal.is_done(task.file_name)]
         path = self.path / PANOPTIC_FILE
         write_panoptic_json(path, self._images(done), self._annotations(done), space)
         self._files[PANOPTIC_FILE] = hash_file(path)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write run.json: the settings, and what became of the run."""
-        write_json(
+        _write_json(
             self.path / RUN_FILE, {"settings": self._settings, "files": self._files, **summary}
         )
 
     def _images(self, tasks: Iterable[ImageTask]) -> Iterator[ImageRecord]:
         for task in tasks:
-            height, width = self.read_record(task.file_name).size or (0, 0)
+            height, width = self.journal.read(task.file_name).size or (0, 0)
             yield ImageRecord(task.image_id, task.file_name, height, width)
 
     def _annotations(self, tasks: Iterable[ImageTask]) -> Iterator[dict[str, Any]]:
         for task in tasks:
-            segments = self.read_record(task.file_name).segments_info
+            segments = self.journal.read(task.file_name).segments_info
             yield annotation_to_json(task.image_id, task.png_name, segments)
 
 
@@ -164,46 +123,38 @@ def remove_unfinished(path: Path) -> None:
     """Delete what killed processes had begun to write into a run's folder."""
     for part in find_parts(path):
         part.unlink(missing_ok=True)
-    for name in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
+    for name in IMAGE_DIRS:
         for part in find_parts(path / name, below=True):
             part.unlink(missing_ok=True)
 
 
-def read_records(path: Path) -> Iterator[JournalRecord]:
-    """The last record of each image in a run's folder, in the order of the journal.
-
-    Raises:
-        DataError: the folder holds no journal.
-        CocoFormatError: a line is no record.
-    """
-    journal_path = path / JOURNAL_FILE
-    if not journal_path.is_file():
-        raise DataError(f"{path} holds no journal {JOURNAL_FILE}, so no whole run")
-    lines = _read_lines(journal_path)
-    with journal_path.open("rb") as journal:
-        for line in sorted(lines.values(), key=lambda line: line.offset):
-            journal.seek(line.offset)
-            yield _parse_record(journal.readline(), journal_path)
-
-
 def read_run_file(run: Path) -> dict[str, Any]:
     """The content of a run's run.json: its ``settings``, and the tables in TABLES if it is done.
+
+    Where the file is lost or damaged, the settings are those that the journal begins with, and the
+    run counts as cut off.
 
     Raises:
         DataError: the folder holds no run.
         CocoFormatError: the file is damaged.
     """
     path = run / RUN_FILE
+    settings = read_settings(run)
     try:
-        text = read_regular(path)
+        content = parse_object(read_regular(path), str(path))
+        if not isinstance(content.get("settings"), dict):
+            raise CocoFormatError(f"{path}: has no settings")
     except OSError as err:
-        raise DataError(
-            f"{run} holds no run: its {RUN_FILE} cannot be read ({err.strerror}); "
-            "the output of fuse combine has none"
-        ) from err
-    content = parse_object(text, str(path))
-    if not isinstance(content.get("settings"), dict):
-        raise CocoFormatError(f"{path}: has no settings")
+        if settings is None:
+            raise DataError(
+                f"{run} holds no run: its {RUN_FILE} cannot be read ({err.strerror}); "
+                "the output of fuse combine has none"
+            ) from err
+        content = {"settings": settings}
+    except CocoFormatError:
+        if settings is None:
+            raise
+        content = {"settings": settings}
     for name, kinds in TABLES.items():
         table = content.get(name, {})
         if not isinstance(table, dict) or not all(isinstance(v, kinds) for v in table.values()):
@@ -230,31 +181,33 @@ def restore_space(settings: Mapping[str, Any], dataset: PanopticDataset) -> Labe
     return LabelSpace(Path(name).stem, (dataset.own_space or dataset.space).categories)
 
 
-def _parse_record(line: bytes, path: Path) -> JournalRecord:
-    """The record in a line of a journal; CocoFormatError names the image where it is none."""
-    entry = parse_object(line, str(path))
-    try:
-        return JournalRecord.from_json(entry)
-    except CocoFormatError as err:
-        raise CocoFormatError(f"{path}, {entry.get('file_name')!r}: {err}") from err
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON file for people and machines, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_whole(path, text.encode(), durable=True)
 
 
 def _remove_run(path: Path) -> None:
     """Delete what a run wrote into a folder, and nothing else.
 
-    The journal goes first, which names the files, and run.json stays, by which this is a run's
-    folder until it is replaced: a process may be killed in between.
+    run.json stays, by which this is a run's folder until it is replaced: a process may be killed
+    in between.
     """
-    for name in (JOURNAL_FILE, PANOPTIC_FILE):
-        (path / name).unlink(missing_ok=True)
-    for folder in (PNG_DIR, PICTURE_DIR, PREDICTION_DIR):
-        if (path / folder).is_dir():
-            shutil.rmtree(path / folder)
+    (path / PANOPTIC_FILE).unlink(missing_ok=True)
+    remove_written(path)
+    for name in IMAGE_DIRS:
+        for folder, _, _ in os.walk(path / name, topdown=False):
+            with suppress(OSError):  # a file of somebody else's lies in it
+                Path(folder).rmdir()
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a folder holds a run of fuse, and not something else with a run.json."""
+    try:
+        settings = read_run_file(path)["settings"]
+    except DataError:
+        return False
+    return (path / JOURNAL_FILE).is_file() or "fuse" in settings
 
 
 def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
@@ -264,7 +217,7 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder for the output")
     run_file = path / RUN_FILE
-    if not run_file.is_file():
+    if not run_file.is_file() and read_settings(path) is None:
         # A process killed before it wrote run.json leaves its lock and a part of that.
         files = set(path.iterdir()) - set(find_parts(path))
         if any(file.name not in (LOCK_FILE, *BROWSER_FILES) for file in files):
@@ -300,45 +253,3 @@ def _list_changes(before: list[Any], now: list[Any], key: str) -> Iterator[str]:
         key = f"{key} ({len(before)} before, {len(now)} now)"
     old, new = next((a, b) for a, b in zip_longest(before, now) if a != b)
     yield f"{key} was {old}, is {new}"
-
-
-def _read_lines(path: Path) -> dict[str, _Line]:
-    """Where the last word on each image stands in a journal; a torn last line is none."""
-    lines: dict[str, _Line] = {}
-    if not path.is_file():
-        return lines
-    offset = 0
-    with path.open("rb") as journal:
-        for number, text in enumerate(journal, start=1):
-            if text.endswith(b"\n"):
-                try:
-                    entry = parse_object(text, f"{path}, line {number}")
-                except CocoFormatError as err:
-                    raise CocoFormatError(f"{err}; start anew with --overwrite") from err
-                file_name = entry.get("file_name")
-                if not isinstance(file_name, str):
-                    raise CocoFormatError(
-                        f"{path}, line {number}: not a record; start anew with --overwrite"
-                    )
-                if "forgotten" in entry:
-                    lines.pop(file_name, None)
-                else:
-                    lines[file_name] = _Line(offset, failed="error" in entry)
-            offset += len(text)
-    return lines
-
-
-def _end_torn_line(journal: BinaryIO) -> None:
-    """Cut off a last line that a killed process left unfinished."""
-    size = journal.seek(0, 2)
-    if not size:
-        return
-    journal.seek(max(0, size - 1))
-    if journal.read(1) == b"\n":
-        return
-    journal.seek(0)
-    content_end = 0
-    for line in journal:
-        if line.endswith(b"\n"):
-            content_end += len(line)
-    journal.truncate(content_end)

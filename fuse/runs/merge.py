@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,15 @@ from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import take_text
-from fuse.io.names import check_links, make_parent
-from fuse.io.run_files import RUN_FILE
+from fuse.io.files import RUN_FILE, StrPath, check_links, copy_whole, make_parent, to_path
 from fuse.runs.folder import (
     RunFolder,
     list_differences,
-    read_records,
     read_run_file,
     restore_space,
 )
-from fuse.runs.records import ImageTask, JournalRecord
+from fuse.runs.journal import JournalRecord, read_records
+from fuse.runs.tasks import ImageTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +34,7 @@ class MergeResult:
     failed: tuple[tuple[str, str], ...]
 
 
-@take_text
-def merge(runs: Sequence[Path], out: Path) -> MergeResult:
+def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
     """Join the shards of one run; the result is what a single run would have written.
 
     Maps, kept predictions and pictures are copied, the shards stay as they are.
@@ -53,24 +49,25 @@ def merge(runs: Sequence[Path], out: Path) -> MergeResult:
             folder.
         CocoFormatError: a file that a shard says of itself is damaged.
     """
-    settings = _join_settings(runs)
-    if out.resolve() in (run.resolve() for run in runs):
+    shards, out = [to_path(run) for run in runs], to_path(out)
+    settings = _join_settings(shards)
+    if out.resolve() in (shard.resolve() for shard in shards):
         raise DataError(f"{out} is one of the shards; give a new folder")
     tasks: list[ImageTask] = []
     failed: dict[str, str] = {}
-    owners: dict[tuple[str, ImageId | None], Path] = {}
+    owners: dict[tuple[str, ImageId], Path] = {}
     with RunFolder(out, settings) as folder:
-        for run in runs:
+        for run in shards:
             dataset = read_panoptic_json(run)
             space = restore_space(settings, dataset)  # the same for all: their settings are
             for record, task in _read_shard(run, dataset):
-                _claim(run, record, task, owners)
+                _check_unique(run, record, task, owners)
                 if task:
                     _copy_files(run, out, record)
                     tasks.append(task)
                 else:
                     failed[record.file_name] = record.error or ""
-                folder.append(record)
+                folder.journal.append(record)
         tasks.sort(key=lambda task: task.file_name)
         folder.write_maps(tasks, space)
         images = {"done": len(tasks), "failed": len(failed)}
@@ -78,19 +75,19 @@ def merge(runs: Sequence[Path], out: Path) -> MergeResult:
     return MergeResult(len(tasks), tuple(sorted(failed.items())))
 
 
-def _claim(
+def _check_unique(
     run: Path,
     record: JournalRecord,
     task: ImageTask | None,
-    owners: dict[tuple[str, ImageId | None], Path],
+    owners: dict[tuple[str, ImageId], Path],
 ) -> None:
-    """Note what an image of a shard is called by; DataError where another shard has that, too."""
-    claims: list[tuple[str, ImageId | None]] = [("photo", record.file_name)]
+    """Note which shard has an image; DataError where another shard has its names or id, too."""
+    names: list[tuple[str, ImageId]] = [("image", record.file_name)]
     if task:
-        claims += [("map", task.png_name), ("image_id", task.image_id)]
-    for claim in claims:
-        if (owner := owners.setdefault(claim, run)) != run:
-            raise DataError("{} {!r} is both in {} and in {}".format(*claim, owner, run))
+        names += [("map", task.png_name), ("image_id", task.image_id)]
+    for what, name in names:
+        if (owner := owners.setdefault((what, name), run)) != run:
+            raise DataError(f"{what} {name!r} is both in {owner} and in {run}")
 
 
 def _read_shard(
@@ -126,12 +123,14 @@ def _read_shard(
 
 def _copy_files(run: Path, out: Path, record: JournalRecord) -> None:
     """Copy what was written for an image."""
-    for name in record.files:
+    for name, digest in record.files.items():
         check_links(run, run / name)
         try:
-            shutil.copyfile(run / name, make_parent(out, name))
+            copy_whole(run / name, make_parent(out, name), digest)
         except FileNotFoundError as err:
             raise DataError(f"{run / name} is missing; fuse verify says what else is") from err
+        except DataError as err:
+            raise DataError(f"{err}; fuse verify {run} --redo, and its command again") from err
 
 
 def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:

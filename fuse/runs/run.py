@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
@@ -13,23 +14,23 @@ from typing import Any
 
 from fuse.clock import StageClock
 from fuse.errors import ConfigError, RunStoppedError
-from fuse.evaluation.evaluate import Evaluation, TruthScorer
+from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScores
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.fetch import place_weights
 from fuse.inference.presets import read_pipeline, refuse_plugins
-from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import take_text
+from fuse.io.files import StrPath, to_path
+from fuse.io.listing import list_images
 from fuse.io.remote import is_url
-from fuse.labels import find_truth_map, load_space
+from fuse.labels import load_space
 from fuse.models.weights.fetching import Progress as FetchProgress
-from fuse.runs.engines.assignment import Assignment, Engine
+from fuse.runs.engines import Engine
 from fuse.runs.engines.local import LocalEngine
-from fuse.runs.engines.ray_data import RayEngine
-from fuse.runs.engines.ray_pool import RayPool
+from fuse.runs.engines.ray_data import RayEngine, RayPool
 from fuse.runs.folder import RunFolder
-from fuse.runs.records import ImageTask, JournalRecord
-from fuse.runs.tasks import check_truth, describe_tasks, make_tasks
-from fuse.runs.worker import FinishedImage, recall_image
+from fuse.runs.journal import JournalRecord
+from fuse.runs.tasks import ImageTask, describe_tasks, make_tasks
+from fuse.runs.worker import FinishedImage, RunOptions, load_finished, open_scorer
 from fuse.types import LabelSpace
 from fuse.version import __version__
 
@@ -53,6 +54,9 @@ class RunResult:
         evaluation: PQ where ground truth was given.
         unknown: how many images that ground truth does not know.
         pictures: whether pictures were drawn.
+        changed: how many images changed since an earlier run did them, and were done again.
+        damaged: how many lines of the journal were no records; their images were done again.
+        unread: how many files in the folders are no images, by ending.
     """
 
     out: Path
@@ -63,12 +67,17 @@ class RunResult:
     evaluation: Evaluation | None = None
     unknown: int = 0
     pictures: bool = False
+    changed: int = 0
+    damaged: int = 0
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
         summary: dict[str, Any] = {
             "photos": {"done": self.done, "failed": len(self.failed), "tried": self.tried},
             "failed": dict(self.failed),
+            "changed": self.changed,
+            "unread": dict(self.unread),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
         if self.evaluation:
@@ -76,25 +85,25 @@ class RunResult:
         return summary
 
 
-@take_text
 def run(
-    images: Sequence[str | Path] | str | Path,
-    out: Path,
+    images: Sequence[StrPath] | StrPath,
+    out: StrPath,
     *,
-    pipeline: str = "tiny",
+    pipeline: StrPath = "tiny",
     overrides: Sequence[str] = (),
     device: str = "auto",
-    gt: Path | None = None,
-    gt_dir: Path | None = None,
+    gt: StrPath | None = None,
+    gt_dir: StrPath | None = None,
     pictures: bool = False,
     keep_predictions: bool = False,
     batch_size: int | None = None,
     timeout: float = READ_TIMEOUT,
     retry_failed: bool = False,
+    check_images: bool = False,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
-    weights_dir: Path | None = None,
+    weights_dir: StrPath | None = None,
     on_fetch: FetchProgress | None = None,
     engine: str = "local",
     ray_address: str | None = None,
@@ -116,12 +125,14 @@ def run(
         gt: COCO panoptic JSON to score against.
         gt_dir: its PNGs, where they are not in the folder of its name.
         pictures: also draw each image with its semantic map, instances and fused map.
-        keep_predictions: also write what the nets said, for other rules and thresholds; finds
+        keep_predictions: also write what the nets predicted, for other rules and thresholds; finds
             instances down to a score of `fuse.inference.prediction.LOWEST_SAVED_SCORE`.
         batch_size: images per call of the nets; by default one on a CPU, and on a GPU as many
             as fit.
         timeout: seconds after which an image that is still being read has failed.
         retry_failed: try images again that failed in an earlier run of this folder.
+        check_images: tell changed images from those that an earlier run did by their content,
+            not by size and time of their files.
         shard: (i, n) does the i-th of n equal parts of the images, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
@@ -138,150 +149,149 @@ def run(
         RunStoppedError: should_stop said so.
         FuseError: an input, the preset, a net or the folder is wrong.
     """
-    if not 1 <= shard[0] <= shard[1]:
-        raise ConfigError(f"shard {shard} is not (i, n) with 1 <= i <= n")
-    if not timeout > 0:
-        raise ConfigError(f"timeout must be above 0 seconds, is {timeout}")
     clock = StageClock()
     with clock.time("total"):
-        config = read_pipeline(pipeline, overrides)
+        config = read_pipeline(str(pipeline), overrides)
         if not allow_plugins:
             refuse_plugins(config)
-        space = load_space(config.label_space)
-        truth = read_panoptic_json(gt, gt_dir) if gt else None
-        scorer = TruthScorer(truth, find_truth_map(truth.space, space)) if truth else None
-        inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
-        all_tasks = make_tasks(inputs, out, truth)
-        if truth:
-            check_truth(all_tasks, truth)
-        tasks = all_tasks[shard[0] - 1 :: shard[1]]
-        place_weights(config, weights_dir, on_fetch)  # before any process reads them
-        assignment = Assignment(
-            *(config, device, weights_dir, out, gt, gt_dir),
-            *(pictures, keep_predictions, batch_size, timeout),
-        )
-        pool = RayPool(ray_address, workers, gpus_per_worker)
-        carrier = _choose_engine(engine, assignment, clock, scorer, pool)
-        settings = _describe_run(assignment, carrier, inputs, shard)
-        if shard[1] > 1:
-            settings["listed"] = describe_tasks(all_tasks)
-        folder = RunFolder(out, settings, overwrite=overwrite)
-    with folder:
-        with clock.time("total"):
-            finished = _do_images(tasks, carrier, folder, space, scorer, retry_failed=retry_failed)
-            with closing(finished):  # before the folder, into which threads may still write
-                tried, failed, scores = _collect(finished, tasks, on_progress, should_stop)
-            folder.write_maps(tasks, space)
-        result = RunResult(
-            out=out,
-            done=len(tasks) - len(failed),
-            tried=tried,
-            failed=failed,
-            seconds=dict(clock.seconds),
-            unknown=len(tasks) - len(scores) if scorer else 0,
+        options = RunOptions(
+            config,
+            device,
+            to_path(weights_dir),
+            to_path(out),
+            to_path(gt),
+            to_path(gt_dir),
             pictures=pictures,
+            keep_predictions=keep_predictions,
+            batch_size=batch_size,
+            timeout=timeout,
         )
-        return _conclude(result, folder, carrier, scorer, scores)
+        space, scorer = load_space(config.label_space), open_scorer(options)
+        inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
+        listing = list_images(inputs, leave_out=options.out)
+        listed = make_tasks(listing.images, scorer.truth if scorer else None)
+        tasks = _take_shard(listed, shard)
+        place_weights(config, weights_dir, on_fetch)  # before any process reads them
+        pool = RayPool(ray_address, workers, gpus_per_worker)
+        started = _start_engine(engine, options, clock, scorer, pool)
+        settings = _describe_run(options, started, inputs, listed, shard)
+        folder = RunFolder(options.out, settings, overwrite=overwrite)
+    with folder:
+        find_finished = partial(
+            folder.journal.find_finished, retry_failed=retry_failed, check_hash=check_images
+        )
+        with clock.time("total"):
+            finished = _process(tasks, started, folder, space, scorer, find_finished)
+            with closing(finished):  # before the folder, into which threads may still write
+                result, scores = _collect(finished, tasks, options, on_progress, should_stop)
+            folder.write_maps(tasks, space)
+        result = replace(result, seconds=dict(clock.seconds), unread=listing.unread)
+        return _write_result(result, folder, started, scorer, scores)
 
 
-def _describe_run(
-    assignment: Assignment, carrier: Engine, inputs: Sequence[str], shard: tuple[int, int]
-) -> dict[str, Any]:
-    """What makes a run what it is; a run that goes on has the same."""
-    return {
-        "fuse": __version__,
-        "pipeline": assignment.config.to_json(),
-        **carrier.nets,
-        "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in inputs],
-        "shard": "{}/{}".format(*shard),
-        "predictions": assignment.keep_predictions,
-        "pictures": assignment.pictures,
-    }
+def _take_shard(tasks: list[ImageTask], shard: tuple[int, int]) -> list[ImageTask]:
+    """The i-th of n equal parts; ConfigError where there is no such part."""
+    if not 1 <= shard[0] <= shard[1]:
+        raise ConfigError(f"shard {shard} is not (i, n) with 1 <= i <= n")
+    return tasks[shard[0] - 1 :: shard[1]]
 
 
-def _choose_engine(
+def _start_engine(
     name: str,
-    assignment: Assignment,
+    options: RunOptions,
     clock: StageClock,
     scorer: TruthScorer | None,
     pool: RayPool,
 ) -> Engine:
     """The engine of that name; ConfigError where there is none, or options of another one."""
     if name == "ray":
-        return RayEngine(assignment, clock, scorer, pool)
+        return RayEngine(options, clock, scorer, pool)
     if name != "local":
         raise ConfigError(f"engine {name!r} is none of local, ray")
     if pool != RayPool():
         raise ConfigError("a Ray address, workers and GPUs per worker need --engine ray")
-    return LocalEngine(assignment, clock, scorer, cores=cpu_count() or 1)
+    return LocalEngine(options, clock, scorer, cores=cpu_count() or 1)
 
 
-def _do_images(
+def _describe_run(
+    options: RunOptions,
+    engine: Engine,
+    inputs: Sequence[str],
+    listed: Sequence[ImageTask],
+    shard: tuple[int, int],
+) -> dict[str, Any]:
+    """What makes a run what it is; a run that goes on has the same."""
+    settings = {
+        "fuse": __version__,
+        "pipeline": options.config.to_json(),
+        **engine.nets,
+        "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in inputs],
+        "shard": "{}/{}".format(*shard),
+        "predictions": options.keep_predictions,
+        "pictures": options.pictures,
+    }
+    if shard[1] > 1:
+        settings["listed"] = describe_tasks(listed)
+    return settings
+
+
+def _process(
     tasks: Sequence[ImageTask],
     engine: Engine,
     folder: RunFolder,
     space: LabelSpace,
     scorer: TruthScorer | None,
-    *,
-    retry_failed: bool,
+    find_finished: Callable[[ImageTask], JournalRecord | None],
 ) -> Generator[FinishedImage, None, None]:
-    """The images that an earlier run settled, then the others as they are done and journalled."""
+    """The images that an earlier run finished, then the others as they are done and recorded."""
     to_do: list[ImageTask] = []
     for task in tasks:
-        record = folder.find_record(task.file_name)
-        if record and _settles(record, task, retry_failed=retry_failed):
-            yield recall_image(task, record, folder.path, space, scorer)
-        else:
+        record = find_finished(task)
+        if record is None:
             to_do.append(task)
-    with closing(engine(to_do)) as images:
+        else:
+            yield load_finished(task, record, folder.path, space, scorer)
+    with closing(engine.process(to_do)) as images:
         for image in images:
-            folder.append(image.record)
+            folder.journal.append(image.record)
             yield image
-
-
-def _settles(record: JournalRecord, task: ImageTask, *, retry_failed: bool) -> bool:
-    """Whether what an earlier run made of an image stands.
-
-    Not where an image that came or went since gave its map another name (`png_names`).
-    """
-    return not retry_failed if record.error is not None else record.png_name == task.png_name
 
 
 def _collect(
     images: Iterable[FinishedImage],
     tasks: Sequence[ImageTask],
+    options: RunOptions,
     on_progress: Progress | None,
     should_stop: Callable[[], bool],
-) -> tuple[int, tuple[tuple[str, str], ...], ImageScores]:
-    """How many images were tried now; which failed and why, and scores, in the tasks' order.
+) -> tuple[RunResult, ImageScores]:
+    """What became of the images, and their scores, in the tasks' order.
 
     Raises:
         RunStoppedError: should_stop said so.
     """
     tried = 0
-    failed: dict[str, str] = {}
+    errors: dict[str, str] = {}
     scores = ImageScores()
     for done, image in enumerate(images, start=1):
-        tried += not image.recalled
+        tried += not image.was_finished_before
         if image.record.error is not None:
-            failed[image.task.file_name] = image.record.error
+            errors[image.task.file_name] = image.record.error
         if image.score:
             scores.append(image.score)
         if on_progress:
-            on_progress(len(tasks), len(failed))
+            on_progress(len(tasks), len(errors))
         if should_stop() and done < len(tasks):
             raise RunStoppedError(
                 f"stopped after {done} of {len(tasks)} images; the same command goes on from there"
             )
     names = (task.file_name for task in tasks)
-    return (
-        tried,
-        tuple((name, failed[name]) for name in names if name in failed),
-        scores.in_order_of(task.image_id for task in tasks),
-    )
+    failed = tuple((name, errors[name]) for name in names if name in errors)
+    done = len(tasks) - len(failed)
+    result = RunResult(options.out, done, tried, failed, {}, pictures=options.pictures)
+    return result, scores.in_order_of(task.image_id for task in tasks)
 
 
-def _conclude(
+def _write_result(
     result: RunResult,
     folder: RunFolder,
     engine: Engine,
@@ -293,9 +303,12 @@ def _conclude(
     Raises:
         DataError: an image could not be scored.
     """
+    unknown = result.done + len(result.failed) - len(scores) if scorer else 0
+    journal = folder.journal
+    result = replace(result, unknown=unknown, changed=journal.changed, damaged=journal.damaged)
     try:
         if scorer:
-            result = replace(result, evaluation=scorer.evaluation(scores))
+            result = replace(result, evaluation=summarize_images(scorer, scores))
     finally:
         folder.write_summary(engine.describe() | _describe_machine() | result.to_json())
     return result

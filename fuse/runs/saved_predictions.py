@@ -1,4 +1,4 @@
-"""A run whose predictions were kept: what the nets said, to be fused again by any rule."""
+"""The predictions of both nets that a run kept, to be fused again by any rule."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError, ConfigError, DataError
-from fuse.fusion import METHODS, weigh_classes
-from fuse.inference.prediction import (
-    ImagePrediction,
+from fuse.fusion import (
+    METHODS,
+    FusionConfig,
+    change_fusion,
+    compute_class_logits,
     find_pairs,
     fuse_image,
-    lowest_saved_score,
-    read_prediction,
 )
-from fuse.inference.presets import BRANCHES, FusionConfig, change_fusion
-from fuse.io.coco.pairing import match_images
+from fuse.inference.prediction import ImagePrediction
+from fuse.inference.prediction_file import lowest_saved_score, read_prediction
+from fuse.inference.presets import BRANCHES
+from fuse.io.coco.pairing import pair_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.run_files import RUN_FILE
+from fuse.io.files import RUN_FILE, StrPath, to_path
 from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
-from fuse.runs.records import PREDICTION_DIR
+from fuse.runs.tasks import PREDICTION_DIR
 from fuse.types import LabelSpace, PanopticPrediction
 
 
@@ -50,7 +52,7 @@ class SavedPredictions:
         return find_choices(self.targets["instance"])
 
     def load(self, image_id: ImageId) -> ImagePrediction:
-        """What the nets said of an image.
+        """What the nets predicted for an image.
 
         Raises:
             CocoFormatError: the file is missing, damaged, of an image of another size, or speaks
@@ -74,9 +76,9 @@ class SavedPredictions:
         Raises:
             DataError: it knows none of them, or two are the same one.
         """
-        pairs = [(own_id, true_id) for true_id, own_id in match_images(self.dataset, truth).items()]
+        pairs = [(own_id, true_id) for true_id, own_id in pair_images(self.dataset, truth).items()]
         if not pairs:
-            raise DataError(f"{truth.path} knows no image of {self.path}")
+            raise DataError(f"{self.path} has no images")
         return pairs
 
     def change_rule(self, changes: Mapping[str, Any]) -> FusionConfig:
@@ -96,7 +98,7 @@ class SavedPredictions:
             )
         return fusion
 
-    def fuse(
+    def fuse_by_rules(
         self, image_id: ImageId, fusions: Sequence[FusionConfig]
     ) -> Iterator[PanopticPrediction]:
         """The panoptic map of an image by each of some rules.
@@ -104,14 +106,16 @@ class SavedPredictions:
         Raises:
             CocoFormatError: the file is missing or damaged, or its categories are not the run's.
         """
-        kept = self.load(image_id)
+        predicted = self.load(image_id)
         try:
-            semantic = kept.label()
-            weighs = any(METHODS[fusion.rule].weighs_classes for fusion in fusions)
-            evidence = weigh_classes(semantic, self.space) if weighs else None
-            image, choices = (semantic, kept.instances, self.space), self.choices
+            semantic, instances, choices = predicted.label(), predicted.instances, self.choices
+            class_logits = None
+            if any(METHODS[fusion.rule].uses_class_logits for fusion in fusions):
+                class_logits = compute_class_logits(semantic, self.space)  # once for all rules
             for fusion in fusions:
-                yield fuse_image(*image, fusion, choices, evidence=evidence)
+                yield fuse_image(
+                    semantic, instances, self.space, fusion, choices, class_logits=class_logits
+                )
         except ValueError as err:
             raise CocoFormatError(f"{self._find_file(image_id)}: {err}") from err
 
@@ -120,13 +124,14 @@ class SavedPredictions:
         return (self.path / PREDICTION_DIR / png_name).with_suffix(".npz")
 
 
-def open_saved_predictions(path: Path) -> SavedPredictions:
+def open_saved_predictions(path: StrPath) -> SavedPredictions:
     """Open a run for fusing its predictions again.
 
     Raises:
         DataError: the folder holds no finished run, or one without kept predictions.
         CocoFormatError: a file of it is damaged.
     """
+    path = to_path(path)
     content = read_run_file(path)
     settings = content["settings"]
     if not settings.get("predictions"):

@@ -5,31 +5,72 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.coco.panoptic import ImageId, PanopticDataset
-from fuse.io.images import list_images, png_names
-from fuse.runs.records import ImageTask
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, name_number
+from fuse.io.listing import ImageFile, png_names
+
+PNG_DIR = "panoptic"
+PICTURE_DIR = "pictures"
+PREDICTION_DIR = "predictions"
+IMAGE_DIRS = (PNG_DIR, PICTURE_DIR, PREDICTION_DIR)  # in which each image may have a file
 
 
-def make_tasks(
-    images: Sequence[str], out: Path, truth: PanopticDataset | None = None
-) -> list[ImageTask]:
+@dataclass(frozen=True, slots=True)
+class ImageTask:
+    """An image to be done.
+
+    Attributes:
+        path: of the image; text where it is a URL.
+        file_name: its relative path, with ``/``; what the JSON calls it.
+        png_name: of its map, relative to the PNG folder.
+        image_id: in the panoptic JSON.
+    """
+
+    path: Path | str
+    file_name: str
+    png_name: str
+    image_id: ImageId
+
+    @property
+    def map_path(self) -> str:
+        """Of its map, relative to the output folder."""
+        return f"{PNG_DIR}/{self.png_name}"
+
+    @property
+    def prediction_path(self) -> str:
+        """Of its kept prediction, relative to the output folder."""
+        return str(PurePosixPath(PREDICTION_DIR, self.png_name).with_suffix(".npz"))
+
+    @property
+    def picture_path(self) -> str:
+        """Of its picture, relative to the output folder."""
+        return str(PurePosixPath(PICTURE_DIR, self.png_name).with_suffix(".jpg"))
+
+
+def make_tasks(files: Sequence[ImageFile], truth: PanopticDataset | None = None) -> list[ImageTask]:
     """What there is to do: images with the names of their maps and their image ids.
 
+    Args:
+        files: the images.
+        truth: ground truth, from which the images have their ids.
+
     Raises:
-        DataError: there are no images, or two of them are the same one of the ground truth.
+        DataError: the ground truth knows none of them, or two of them are the same one there.
+        CocoFormatError: a PNG of the ground truth is missing.
     """
-    files = list_images(images, leave_out=out)
     names = [file.relative_name for file in files]
-    return [
+    ids = assign_image_ids(names, truth)
+    tasks = [
         ImageTask(file.path, file.relative_name, png_name, image_id)
-        for file, png_name, image_id in zip(
-            files, png_names(names), assign_image_ids(names, truth), strict=True
-        )
+        for file, png_name, image_id in zip(files, png_names(names), ids, strict=True)
     ]
+    if truth:
+        _check_truth(tasks, truth)
+    return tasks
 
 
 def describe_tasks(tasks: Sequence[ImageTask]) -> str:
@@ -44,13 +85,8 @@ def describe_tasks(tasks: Sequence[ImageTask]) -> str:
     return f"{len(tasks)} images ({digest.hexdigest()[:16]})"
 
 
-def check_truth(tasks: Sequence[ImageTask], truth: PanopticDataset) -> None:
-    """Find out before any work is done that images cannot be scored.
-
-    Raises:
-        DataError: the ground truth knows none of the images.
-        CocoFormatError: a true PNG is missing.
-    """
+def _check_truth(tasks: Sequence[ImageTask], truth: PanopticDataset) -> None:
+    """Find out before any work is done that images cannot be scored, see `make_tasks`."""
     if not any(task.image_id in truth.annotations for task in tasks):
         known = next(map(truth.image_name, truth.annotations), "none")
         raise DataError(
@@ -84,10 +120,9 @@ def assign_image_ids(
     [1, 2]
     """
     if truth is None:
-        stems = [PurePosixPath(name).stem for name in file_names]
-        numbers = {int(stem) for stem in stems if stem.isdecimal() and stem.isascii()}
-        if len(numbers) == len(stems):
-            return [int(stem) for stem in stems]
+        numbers = [number for name in file_names if (number := name_number(name)) is not None]
+        if len(set(numbers)) == len(file_names):
+            return list(numbers)
         return list(range(1, len(file_names) + 1))
     largest = max((i for i in truth.annotations if isinstance(i, int)), default=0)
     unknown_ids = count(largest + 1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.io.files import hash_file, take_text
-from fuse.io.run_files import PANOPTIC_FILE
-from fuse.runs.folder import RunFolder, read_records, read_run_file
-from fuse.threads import map_threads
+from fuse.io.files import PANOPTIC_FILE, StrPath, hash_file, to_path
+from fuse.runs.folder import RunFolder, read_run_file
+from fuse.runs.journal import read_records
+from fuse.threads import count_steps, map_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,12 @@ class Verification:
         """The result in plain values."""
         return {
             "files": self.files,
-            "damaged": [
-                {"path": d.path, "problem": d.problem, "file_name": d.file_name}
-                for d in self.damages
-            ],
+            "damaged": [asdict(damage) for damage in self.damages],
         }
 
 
-@take_text
 def verify(
-    run: Path,
+    run: StrPath,
     *,
     redo: bool = False,
     workers: int | None = None,
@@ -71,18 +67,20 @@ def verify(
         DataError: the folder holds no run, or another process is writing to it.
         CocoFormatError: its journal or run.json is damaged.
     """
+    run = to_path(run)
     content = read_run_file(run)
     expected = list(_list_files(run, content))
-    damages: list[Damage] = []
     with map_threads(
-        lambda file: _find_problem(run / file[0], file[1]), expected, workers
-    ) as found:
-        pairs = zip(expected, found, strict=True)
-        for done, ((path, _, file_name), problem) in enumerate(pairs, start=1):
-            if problem:
-                damages.append(Damage(path, problem, file_name))
-            if on_progress:
-                on_progress(done, len(expected))
+        lambda file: _find_problem(run / file[0], file[1]),
+        expected,
+        workers,
+        on_result=count_steps(on_progress, len(expected)),
+    ) as problems:
+        damages = [
+            Damage(path, problem, file_name)
+            for (path, _, file_name), problem in zip(expected, problems, strict=True)
+            if problem
+        ]
     if redo and damages:
         _forget(run, content["settings"], damages)
     return Verification(len(expected), tuple(damages))
@@ -118,4 +116,4 @@ def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> No
     """Take the images of damaged files for images that have not been tried."""
     with RunFolder(run, settings) as folder:
         for file_name in dict.fromkeys(d.file_name for d in damages if d.file_name is not None):
-            folder.forget(file_name)
+            folder.journal.forget(file_name)

@@ -1,23 +1,29 @@
-"""One image's way: read the file, and from what the nets said write its map and its record."""
+"""One image: read it, then fuse, write, record and score what the nets predicted for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from errno import ENAMETOOLONG
+from functools import partial
+from pathlib import Path
 
 from fuse.clock import StageClock
-from fuse.errors import CocoFormatError, ImageReadError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.errors import CocoFormatError, ConfigError, ImageReadError
 from fuse.evaluation.image_scores import ImageScore
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.pipeline import Pipeline, RawPrediction
-from fuse.inference.prediction import write_prediction
-from fuse.io.coco.panoptic import ImageId
-from fuse.io.images import read_image
-from fuse.io.names import find_name_fault, make_parent
+from fuse.inference.prediction import ImagePrediction
+from fuse.inference.prediction_file import write_prediction
+from fuse.inference.presets import PipelineConfig
+from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.files import find_name_fault, make_parent
+from fuse.io.image_source import ImageSource, read_source
+from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
-from fuse.runs.records import PICTURE_DIR, PNG_DIR, PREDICTION_DIR, ImageTask, JournalRecord
+from fuse.labels import find_truth_map, load_space
+from fuse.runs.journal import JournalRecord
+from fuse.runs.tasks import ImageTask
 from fuse.types import (
-    Instances,
     LabelSpace,
     NamedImage,
     PanopticPrediction,
@@ -27,26 +33,76 @@ from fuse.types import (
 from fuse.viz.render import render_overview, save_picture
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which nets, and what to make of images: plain values, which may go to another process.
+
+    Attributes:
+        config: the preset.
+        device and the others: see the arguments of `fuse.runs.run.run`.
+
+    Raises:
+        ConfigError: the timeout is not above 0.
+    """
+
+    config: PipelineConfig
+    device: str
+    weights_dir: Path | None
+    out: Path
+    gt: Path | None
+    gt_dir: Path | None
+    pictures: bool
+    keep_predictions: bool
+    batch_size: int | None
+    timeout: float
+
+    def __post_init__(self) -> None:
+        if not self.timeout > 0:
+            raise ConfigError(f"timeout must be above 0 seconds, is {self.timeout}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedImage:
-    """A task with its image; image is None where it could not be read, and error says why."""
+    """A task with its image; image is None where it could not be read, and error says why.
+
+    The source is what the image's file was, None where that could not be read.
+    """
 
     task: ImageTask
     image: NamedImage | None = None
     error: str | None = None
+    source: ImageSource | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedImage:
-    """An image whose map is written, or that failed; score where there is ground truth.
+    """An image whose map is written, or that failed.
 
-    It is recalled where an earlier run did it.
+    Attributes:
+        task: the image.
+        record: what became of it.
+        score: PQ counts, None where there is no ground truth that knows it.
+        was_finished_before: by an earlier run.
     """
 
     task: ImageTask
     record: JournalRecord
     score: ImageScore | None = None
-    recalled: bool = False
+    was_finished_before: bool = False
+
+
+def open_scorer(options: RunOptions) -> TruthScorer | None:
+    """The ground truth to score against, None where none was given.
+
+    Raises:
+        CocoFormatError: the JSON is wrong.
+        LabelSpaceError: no map leads from its categories to those of the preset.
+    """
+    if options.gt is None:
+        return None
+    truth = read_panoptic_json(options.gt, options.gt_dir)
+    space = load_space(options.config.label_space)
+    return TruthScorer(truth, find_truth_map(truth.space, space))
 
 
 def score_image(
@@ -58,14 +114,29 @@ def score_image(
     return scorer.try_score(task.image_id, prediction)
 
 
-def recall_image(
+def load_image(task: ImageTask, clock: StageClock) -> LoadedImage:
+    """Read an image; one that cannot be read says why instead of raising."""
+    source = None
+    with clock.time("read"):
+        try:
+            for name in (task.file_name, task.png_name):
+                if fault := find_name_fault(name):
+                    return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
+            content, source = read_source(task.path)
+            image = NamedImage(decode_image(content, task.path), task.file_name)
+            return LoadedImage(task, image, source=source)
+        except ImageReadError as err:
+            return LoadedImage(task, error=str(err), source=source)
+
+
+def load_finished(
     task: ImageTask,
     record: JournalRecord,
     out: Path,
     space: LabelSpace,
     scorer: TruthScorer | None,
 ) -> FinishedImage:
-    """An image of an earlier run; its map is read again only to be scored.
+    """An image that an earlier run finished; its map is read only to be scored.
 
     Raises:
         CocoFormatError: the record has categories that the space lacks, or the map that is to
@@ -77,101 +148,85 @@ def recall_image(
             f"{out}: the journal gives {task.file_name} category_id {min(strange)}, "
             f"which is not in {space.name}; start anew with --overwrite"
         )
-    if scorer is None or record.error is not None:
-        return FinishedImage(task, record, score_image(task, None, scorer), recalled=True)
-    try:
-        panoptic_map = read_id_map(out / PNG_DIR / task.png_name)
-    except CocoFormatError as err:
-        raise CocoFormatError(
-            f"{err}; fuse verify {out} --redo, and the same command does it again"
-        ) from err
-    prediction = PanopticPrediction(panoptic_map, record.segments_info)
-    return FinishedImage(task, record, score_image(task, prediction, scorer), recalled=True)
-
-
-class ImageReader:
-    """Reads images.
-
-    It knows no net: a thread that hangs in a file system may hold it to the end of the process,
-    when torch's tensors can no longer be freed on that thread.
-    """
-
-    def __init__(self, clock: StageClock) -> None:
-        self._clock = clock
-
-    def __call__(self, task: ImageTask) -> LoadedImage:
-        """Read an image; one that cannot be read says why instead of raising."""
-        with self._clock.time("read"):
-            try:
-                for name in (task.file_name, task.png_name):
-                    if fault := find_name_fault(name):
-                        return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
-                return LoadedImage(task, NamedImage(read_image(task.path), task.file_name))
-            except ImageReadError as err:
-                return LoadedImage(task, error=str(err))
+    prediction = None
+    if scorer and record.error is None:
+        try:
+            panoptic_map = read_id_map(out / task.map_path)
+        except CocoFormatError as err:
+            raise CocoFormatError(
+                f"{err}; fuse verify {out} --redo, and the same command does it again"
+            ) from err
+        prediction = PanopticPrediction(panoptic_map, record.segments_info)
+    score = score_image(task, prediction, scorer)
+    return FinishedImage(task, record, score, was_finished_before=True)
 
 
 class ImageWorker:
     """Reads images before the nets and finishes them after; any number of threads may call it.
 
     Attributes:
-        read: reads an image.
+        read: reads an image. It knows no net: a thread that hangs in a file system may hold it to
+            the end of the process, when torch's tensors can no longer be freed on that thread.
 
     Args:
-        pipeline: labels and fuses what its nets said.
-        out: the run's output folder.
+        pipeline: fuses what its nets predicted.
+        options: where files go, and which are written.
         clock: where the seconds go.
         scorer: ground truth to score against, if any.
-        pictures: whether to write a picture of each image beside its map.
-        keep_predictions: whether to write what the nets said of it too.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        out: Path,
+        options: RunOptions,
         clock: StageClock,
-        *,
-        scorer: TruthScorer | None = None,
-        pictures: bool = False,
-        keep_predictions: bool = False,
+        scorer: TruthScorer | None,
     ) -> None:
-        self.read = ImageReader(clock)
+        self.read = partial(load_image, clock=clock)
         self._pipeline = pipeline
-        self._out = out
+        self._options = options
         self._clock = clock
         self._scorer = scorer
-        self._pictures = pictures
-        self._keep_predictions = keep_predictions
 
-    def finish(self, read: LoadedImage, raw: RawPrediction | None) -> FinishedImage:
-        """Label, fuse, write and score one image; raw is None where it failed before."""
-        task = read.task
-        if read.image is None or raw is None:
-            record = JournalRecord(task.file_name, error=read.error)
-            return FinishedImage(task, record, self._score(task, None))
+    def finish(self, loaded: LoadedImage, raw: RawPrediction | None) -> FinishedImage:
+        """Fuse, write and score one image; raw is None where it failed before."""
+        task = loaded.task
+        if loaded.image is None or raw is None:
+            return self._fail(loaded, loaded.error)
         with self._clock.time("fuse"):
-            answers = self._pipeline.to_target(raw)
-            semantic = answers.label()
-            prediction = self._pipeline.fuse(semantic, answers.instances)
+            predicted = self._pipeline.to_target(raw)
+            semantic = predicted.label()
+            fused = self._pipeline.apply_rule(semantic, predicted.instances)
         files: dict[str, str] = {}
-        with self._clock.time("write"):
-            path, name = self._place(PNG_DIR, task.png_name)
-            files[name] = write_id_map(path, prediction.panoptic_map)
-            if self._keep_predictions:
-                path, name = self._place(PREDICTION_DIR, task.png_name, ".npz")
-                files[name] = write_prediction(path, answers)
-        if self._pictures:
-            with self._clock.time("pictures"):
-                path, name = self._place(PICTURE_DIR, task.png_name, ".jpg")
-                overview = self._draw(
-                    task, read.image.pixels, semantic, answers.instances, prediction
-                )
-                files[name] = save_picture(path, overview)
+        try:
+            with self._clock.time("write"):
+                files[task.map_path] = write_id_map(self._place(task.map_path), fused.panoptic_map)
+                if self._options.keep_predictions:
+                    path = self._place(task.prediction_path)
+                    files[task.prediction_path] = write_prediction(path, predicted)
+            if self._options.pictures:
+                with self._clock.time("pictures"):
+                    picture = self._draw(task, loaded.image.pixels, semantic, predicted, fused)
+                    path = self._place(task.picture_path)
+                    files[task.picture_path] = save_picture(path, picture)
+        except OSError as err:
+            if err.errno != ENAMETOOLONG:
+                raise
+            return self._fail(loaded, f"{task.path}: the path of its map is too long here")
         record = JournalRecord(
-            task.file_name, prediction.size, prediction.segments_info, files=files
+            task.file_name, fused.size, fused.segments_info, files=files, source=loaded.source
         )
-        return FinishedImage(task, record, self._score(task, prediction))
+        return FinishedImage(task, record, self._score(task, fused))
+
+    def _fail(self, loaded: LoadedImage, error: str | None) -> FinishedImage:
+        """An image that has no map, and why."""
+        task = loaded.task
+        record = JournalRecord(task.file_name, error=error, source=loaded.source)
+        return FinishedImage(task, record, self._score(task, None))
+
+    def _place(self, name: str) -> Path:
+        """Where a file of an image goes, its folder made."""
+        return make_parent(self._options.out, name)
 
     def _score(self, task: ImageTask, prediction: PanopticPrediction | None) -> ImageScore | None:
         if self._scorer is None:
@@ -184,30 +239,22 @@ class ImageWorker:
         task: ImageTask,
         image: UInt8Array,
         semantic: SemanticPrediction,
-        instances: Instances,
-        prediction: PanopticPrediction,
+        predicted: ImagePrediction,
+        fused: PanopticPrediction,
     ) -> UInt8Array:
         """A picture of all that is known of an image, side by side."""
+        truth = None
+        if self._scorer and task.image_id in self._scorer.truth.annotations:
+            try:
+                truth = self._scorer.load(task.image_id, fused.size)
+            except CocoFormatError:  # in the notes of the score
+                truth = None
         return render_overview(
             image,
             semantic,
-            instances,
-            prediction,
+            predicted.instances,
+            fused,
             self._pipeline.space,
             score_threshold=self._pipeline.config.fusion.score_threshold,
-            truth=self._find_truth(task.image_id, prediction.size),
+            truth=truth,
         )
-
-    def _find_truth(self, image_id: ImageId, size: tuple[int, int]) -> PanopticPrediction | None:
-        """The ground truth of an image, where there is one that fits; else the score says why."""
-        if self._scorer is None or image_id not in self._scorer.truth.annotations:
-            return None
-        try:
-            return self._scorer.load(image_id, size)
-        except CocoFormatError:
-            return None
-
-    def _place(self, folder: str, png_name: str, ending: str = ".png") -> tuple[Path, str]:
-        """Where a file of an image goes, its folder made, and the name it has in the record."""
-        name = PurePosixPath(folder, png_name).with_suffix(ending)
-        return make_parent(self._out, str(name)), str(name)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from fuse.types import Int32Array, UInt8Array
-from fuse.viz.label_points import InnermostPoint, innermost_points
+from fuse.types import BoolArray, Int32Array, UInt8Array
+from fuse.viz.label_points import LabelPoint, find_label_points
 
 TINT = 0.55  # share of a segment's colour in its pixels
 DIMMED = 0.6  # brightness of pixels that belong to no segment
@@ -48,7 +47,7 @@ class Region:
 def check_size(image: UInt8Array, segment_map: Int32Array) -> None:
     """Raise ValueError unless the image and the map have one size."""
     if image.shape[:2] != segment_map.shape:
-        raise ValueError(f"photo {image.shape[:2]} and map {segment_map.shape} differ in size")
+        raise ValueError(f"image {image.shape[:2]} and map {segment_map.shape} differ in size")
 
 
 def draw_regions(
@@ -56,13 +55,8 @@ def draw_regions(
 ) -> UInt8Array:
     """The image tinted by its regions, with borders, boxes and names.
 
-    Args:
-        image: uint8 (H, W, 3).
-        segment_map: int32 (H, W), a key of regions per pixel; others are void and dimmed.
-        regions: named in this order; a name that finds no room is left out.
-
-    Raises:
-        ValueError: the image and the map differ in size.
+    Pixels whose value in the map is no key of the regions are dimmed. Regions are named in their
+    order; a name that finds no room is left out. ValueError where image and map differ in size.
     """
     check_size(image, segment_map)
     canvas = Image.fromarray(_tint(image, segment_map, regions))
@@ -104,7 +98,7 @@ def _tint(image: UInt8Array, segment_map: Int32Array, regions: dict[int, Region]
     return tinted
 
 
-def _borders(segment_map: Int32Array, width: int) -> npt.NDArray[np.bool_]:
+def _borders(segment_map: Int32Array, width: int) -> BoolArray:
     """Pixels, bool (H, W), within width / 2 of a border between two segments."""
     borders = np.zeros(segment_map.shape, dtype=np.bool_)
     across = segment_map[1:] != segment_map[:-1]
@@ -122,9 +116,9 @@ def _write_names(
 ) -> None:
     """Write each region's name where it lies, leaving out names that would cover another."""
     height, width = segment_map.shape
-    size = _font_size(height, width)
+    size = max(11, round(max(height, width) / 34))  # pixels
     font, pad = _font(size), max(2, size // 5)
-    points = innermost_points(segment_map)
+    points = find_label_points(segment_map)
     taken: list[Box] = []
     for key, region in regions.items():
         if key not in points or points[key].radius < SMALLEST_NAMED * size:
@@ -152,7 +146,7 @@ def _draw_name(
 
 
 def _places(
-    region: Region, point: InnermostPoint, plate_width: int, plate_height: int
+    region: Region, point: LabelPoint, plate_width: int, plate_height: int
 ) -> list[tuple[int, int]]:
     """Where a name's plate may have its left top corner (x, y), the best place first."""
     if region.box is not None:
@@ -161,13 +155,8 @@ def _places(
         return [(x, y) for y in (above, inside, below) for x in (x1, x2 - plate_width)]
     left, top = point.x - plate_width // 2, point.y - plate_height // 2
     reach = round(point.radius) // 2
-    onto = [
-        (left, top),
-        (left, top + reach),
-        (left, top - reach),
-        (left - reach, top),
-        (left + reach, top),
-    ]
+    steps = ((0, 0), (0, reach), (0, -reach), (-reach, 0), (reach, 0))
+    onto = [(left + x, top + y) for x, y in steps]
     if region.named_above and point.radius < plate_height:
         return [(left, point.top - plate_height - 1), *onto]
     return onto
@@ -188,11 +177,6 @@ def _inner_box(box: Box, image: UInt8Array) -> Box:
 def _line_width(image: UInt8Array) -> int:
     """Width of borders and boxes in pixels."""
     return 1 if max(image.shape[:2]) <= 800 else 2
-
-
-def _font_size(height: int, width: int) -> int:
-    """Size of names in pixels for an image of that size."""
-    return max(11, round(max(height, width) / 34))
 
 
 @cache

@@ -1,9 +1,14 @@
-"""Pictures of what the nets say and what the fusion makes of it."""
+"""Pictures of what the nets predict and what the fusion makes of it.
+
+Images are uint8 (H, W, 3), maps int32 (H, W) with 0 = void, which is dimmed. All functions raise
+ValueError where the sizes differ or a category_id is not in the label space.
+"""
 
 from __future__ import annotations
 
 import colorsys
 import io
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,38 +43,21 @@ TONES = (
 
 
 def render_semantic(image: UInt8Array, label_map: Int32Array, space: LabelSpace) -> UInt8Array:
-    """The image tinted by the classes of a label map, each class named once.
-
-    Args:
-        image: uint8 (H, W, 3).
-        label_map: int32 (H, W), category_ids of the space, 0 = void (dimmed).
-        space: names and colours.
-
-    Raises:
-        ValueError: the sizes differ, or a category_id is not in the space.
-    """
+    """The image tinted by the classes of a label map, each class named once."""
     return draw_regions(image, label_map, semantic_regions(label_map, space))
 
 
 def render_instances(
     image: UInt8Array, instances: Instances, space: LabelSpace, *, score_threshold: float
 ) -> UInt8Array:
-    """The image with the masks and boxes of the instances that reach a score, best on top.
-
-    Raises:
-        ValueError: the sizes differ, or a category_id is not in the space.
-    """
+    """The image with the masks and boxes of the instances that reach a score, best on top."""
     return draw_regions(image, *instance_regions(instances, space, score_threshold))
 
 
 def render_panoptic(
     image: UInt8Array, prediction: PanopticPrediction, space: LabelSpace
 ) -> UInt8Array:
-    """The image tinted by the segments of a panoptic map; works for ground truth as well.
-
-    Raises:
-        ValueError: the sizes differ, or a category_id is not in the space.
-    """
+    """The image tinted by the segments of a panoptic map; works for ground truth as well."""
     return draw_regions(image, prediction.panoptic_map, panoptic_regions(prediction, space))
 
 
@@ -86,9 +74,6 @@ def render_overview(
     """Image, semantic map, instances, fused map (and ground truth) side by side.
 
     Large images are shrunk so that no panel is longer than PANEL_SIDE.
-
-    Raises:
-        ValueError: the sizes differ, or a category_id is not in the space.
     """
     maps = {
         "Semantic net": (semantic.label_map, semantic_regions(semantic.label_map, space)),
@@ -138,30 +123,19 @@ def encode_jpeg(picture: UInt8Array, quality: int) -> bytes:
 
 
 def semantic_regions(label_map: Int32Array, space: LabelSpace) -> dict[int, Region]:
-    """A region per category in the map, large ones first.
-
-    Raises:
-        ValueError: a category_id is not in the space.
-    """
+    """A region per category in the map, large ones first."""
     category_ids, areas = np.unique(label_map, return_counts=True)
-    categories = [
-        _category(space, category_id)
-        for category_id in category_ids[np.argsort(-areas, kind="stable")].tolist()
-        if category_id != 0
-    ]
+    by_area = category_ids[np.argsort(-areas, kind="stable")].tolist()
+    categories = [_category(space, category_id) for category_id in by_area if category_id]
     return {c.category_id: Region(_short_name(c), c.color) for c in categories}
 
 
 def instance_regions(
     instances: Instances, space: LabelSpace, score_threshold: float
 ) -> tuple[Int32Array, dict[int, Region]]:
-    """A map of 1 + index of the best instance per pixel, and a region for each, best first.
-
-    Raises:
-        ValueError: a category_id is not in the space.
-    """
+    """A map of 1 + index of the best instance per pixel, and a region for each, best first."""
     instance_map = np.zeros(instances.size, dtype=np.int32)
-    seen: dict[int, int] = {}
+    seen: Counter[int] = Counter()
     regions = {}
     for index in np.argsort(-instances.scores, kind="stable").tolist():
         if instances.scores[index] < score_threshold:
@@ -173,38 +147,34 @@ def instance_regions(
         crop = instance_map[top:bottom, left:right]
         crop[mask & (crop == 0)] = index + 1
         category = _category(space, int(instances.category_ids[index]))
-        tone = seen[category.category_id] = seen.get(category.category_id, -1) + 1
         regions[index + 1] = Region(
             f"{_short_name(category)} {instances.scores[index]:.2f}",
-            _vary(category.color, tone),
+            _vary(category.color, seen[category.category_id]),
             box=(left, top, right, bottom),
         )
+        seen[category.category_id] += 1
     return instance_map, regions
 
 
 def panoptic_regions(prediction: PanopticPrediction, space: LabelSpace) -> dict[int, Region]:
-    """A region per segment, large segments first.
-
-    Raises:
-        ValueError: a category_id is not in the space.
-    """
-    seen: dict[int, int] = {}
+    """A region per segment, large segments first."""
+    seen: Counter[int] = Counter()
     regions = {}
     for segment in prediction.segments_info:
         category = _category(space, segment.category_id)
-        tone = seen[category.category_id] = seen.get(category.category_id, -1) + 1
         score = "" if segment.score is None else f" {segment.score:.2f}"
+        tint = _vary(category.color, seen[category.category_id])
         regions[segment.segment_id] = Region(
             _short_name(category) + score,
-            _vary(category.color, tone) if category.isthing else category.color,
+            tint if category.isthing else category.color,
             named_above=category.isthing,
         )
+        seen[category.category_id] += 1
     by_area = sorted(prediction.segments_info, key=lambda segment: -segment.area)
     return {segment.segment_id: regions[segment.segment_id] for segment in by_area}
 
 
 def _category(space: LabelSpace, category_id: int) -> Category:
-    """The category of that id."""
     if category_id not in space.by_id:
         raise ValueError(f"category_id {category_id} is not in {space.name}")
     return space.by_id[category_id]

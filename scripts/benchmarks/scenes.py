@@ -20,7 +20,8 @@ from fuse import (
     load_space,
     read_panoptic_json,
 )
-from fuse.ops.masks import encode_rles
+from fuse.ops.masks import paste_mask
+from fuse.ops.rle import encode_crop
 
 SPACE = load_space("coco_panoptic")
 SAMPLES = 28  # side of a Mask R-CNN's soft mask
@@ -57,7 +58,10 @@ class Scene:
         rows = zip(
             self.instances.scores.tolist(),
             self.instances.category_ids.tolist(),
-            encode_rles(self.instances),
+            (
+                encode_crop(*paste_mask(self.instances, index), self.instances.size)
+                for index in range(len(self.instances))
+            ),
             strict=True,
         )
         return [{"score": s, "category_id": c, "segmentation": rle} for s, c, rle in rows]

@@ -12,7 +12,8 @@ from tiny_training.photos import Array, Photo, decode_mask, read_image, read_seg
 
 from fuse.fusion import fuse_by_overlap
 from fuse.inference.pipeline import Pipeline
-from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import PQStats, sum_stats, summarize
 from fuse.types import Instances, PanopticPrediction, SegmentInfo, SemanticPrediction
 from fuse.types import NamedImage as Picture
 
@@ -37,6 +38,19 @@ def print_calibration(photos: list[Photo], root: Path, overrides: list[str]) -> 
     for area in STUFF_AREAS:
         _, stuff = score_rule(nets, answers, 0.5, 0.5, area)
         print(f"stuff area {area:.4f}: stuff {stuff:.2f}")
+
+
+def measure_pq(photos: list[Photo], root: Path, overrides: list[str]) -> dict[str, float]:
+    """Measure and print PQ on images with panoptic truth, by the preset's own thresholds."""
+    nets = Pipeline.load("tiny", overrides, device="cpu")
+    rule = nets.config.fusion
+    answers = list(predict_held_out(nets, photos, root))
+    things, stuff = score_rule(
+        nets, answers, rule.score_threshold, rule.overlap_threshold, rule.stuff_area
+    )
+    figures = {"pq_things": things, "pq_stuff": stuff, "pq": (12 * things + 15 * stuff) / 27}
+    print(figures, flush=True)
+    return figures
 
 
 def predict_held_out(nets: Pipeline, photos: list[Photo], root: Path) -> Iterator[Answer]:

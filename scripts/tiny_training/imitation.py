@@ -10,17 +10,17 @@ channel, so only their correlation counts and not the scale of either net. The c
 quality focal loss (Li et al., NeurIPS 2020), which takes soft targets.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
-import onnx
-import onnxruntime
 import torch
-from onnx import TensorProto, helper
+from tiny_training.loop import autocast
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fuse.models.weights.tiny import PYRAMID_CHANNELS
 
+TEACHER_FILE = "weights/yolox_nano_coco80.onnx"
 TEACHER_SIDE = 416
 GRIDS = (52, 26, 13)  # cells per side of the teacher's three levels, strides 8 to 32
 FEATURES = ("1044", "1086", "1128")  # the teacher's tensors before its class predictors
@@ -37,7 +37,11 @@ class DenseTeacher:
     """YOLOX-nano with the features before its class predictors as further outputs."""
 
     def __init__(self, root: Path) -> None:
-        model = onnx.load(str(root / "weights/yolox_nano_coco80.onnx"))
+        import onnx  # a machine that only trains may do without the teacher
+        import onnxruntime
+        from onnx import TensorProto, helper
+
+        model = onnx.load(str(root / TEACHER_FILE))
         model.graph.output.extend(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in FEATURES
         )
@@ -51,7 +55,7 @@ class DenseTeacher:
         """Look at RGB canvases in 0..1, float (N, 3, side, side)."""
         size = (TEACHER_SIDE, TEACHER_SIDE)
         large = functional.interpolate(images, size, mode="bilinear", align_corners=False)
-        pixels = (large.flip(1) * 255).numpy()
+        pixels = (large.flip(1) * 255).cpu().numpy()
         name = self.session.get_inputs()[0].name
         answers = [self.session.run(None, {name: one[None]}) for one in pixels]
         cells = torch.cat([torch.from_numpy(answer[0]) for answer in answers])
@@ -63,6 +67,12 @@ class DenseTeacher:
             sights.append((features, of_level.reshape(len(images), CLASSES, grid, grid)))
             first += grid * grid
         return sights
+
+
+def open_teacher(root: Path) -> DenseTeacher | None:
+    """The teacher, or None where its file or the package that runs it is missing."""
+    has_packages = find_spec("onnx") and find_spec("onnxruntime")
+    return DenseTeacher(root) if has_packages and (root / TEACHER_FILE).exists() else None
 
 
 class Imitation(nn.Module):
@@ -80,10 +90,12 @@ class Imitation(nn.Module):
 
     def compare(self, pyramid: dict[str, Tensor], sights: Sights) -> dict[str, Tensor]:
         """Compute the losses against the teacher's sights of the same canvases."""
-        feature_loss, class_loss = torch.zeros(()), torch.zeros(())
-        for reader, level, (features, probs) in zip(self.readers, LEVELS, sights, strict=True):
+        device = pyramid[LEVELS[0]].device
+        feature_loss = class_loss = torch.zeros((), device=device)
+        for reader, level, sight in zip(self.readers, LEVELS, sights, strict=True):
+            features, probs = (tensor.to(device) for tensor in sight)
             grid = features.shape[-2:]
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast(device):
                 read = reader(pyramid[level])
             read = functional.interpolate(read.float(), grid, mode="bilinear", align_corners=False)
             own, logits = read.split([FEATURE_CHANNELS, CLASSES], 1)

@@ -1,6 +1,7 @@
 """What both trainings share: the clock-driven schedule, averaged weights, checkpoints, speed."""
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,25 @@ SAVE_SECONDS = 300.0
 LOG_SECONDS = 60.0
 FINAL_LR_SHARE = 0.01
 FROZEN_BLOCKS = 2
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB in 0..1
 BACKBONE_LR_SHARE = 0.3  # without batch norm a rate that suits the heads unlearns the features
+
+
+def find_device(net: nn.Module) -> torch.device:
+    """Where a net's weights lie."""
+    return next(net.parameters()).device
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """The context in which convolutions run in bfloat16, which needs no scaling of losses."""
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its standard deviation, channels last."""
+    mean = torch.tensor(IMAGE_MEAN, device=images.device).view(3, 1, 1)
+    std = torch.tensor(IMAGE_STD, device=images.device).view(3, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass
@@ -44,7 +63,7 @@ class Training:
     def __post_init__(self) -> None:
         self.averaged = copy.deepcopy(self.net).requires_grad_(False)
         if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, map_location=find_device(self.net), weights_only=True)
             self.net.load_state_dict(state["net"])
             self.averaged.load_state_dict(state["averaged"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -100,12 +119,21 @@ class Training:
         self.sums["steps"] = self.sums.get("steps", 0.0) + 1
 
     def log(self, rate: float) -> None:
-        """Print the mean losses since the last line."""
+        """Print and record the mean losses since the last line."""
         count = self.sums.pop("steps", 1.0)
-        means = " ".join(f"{name} {value / count:.3f}" for name, value in self.sums.items())
+        means = {name: value / count for name, value in self.sums.items()}
         self.sums.clear()
         minutes = f"{self.elapsed / 60:.1f}/{self.minutes:.0f} min"
-        print(f"step {self.step} {minutes} rate {rate:.3f} {means}", flush=True)
+        losses = " ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+        print(f"step {self.step} {minutes} rate {rate:.3f} {losses}", flush=True)
+        self.record({"rate": rate, **means})
+
+    def record(self, figures: dict[str, float]) -> None:
+        """Add a line of JSON to the curve beside the checkpoint: losses, or what a set scores."""
+        line = {"step": self.step, "minutes": self.elapsed / 60, **figures}
+        rounded = {name: round(float(value), 5) for name, value in line.items()}
+        with self.path.with_suffix(".jsonl").open("a") as curve:
+            curve.write(json.dumps(rounded) + "\n")
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -187,7 +215,12 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def speed_up_depthwise(net: nn.Module) -> None:
-    """Let every depthwise convolution of `net` use `DepthwiseConvolution` while it trains."""
+    """Let every depthwise convolution of `net` use `DepthwiseConvolution` while it trains.
+
+    On another device than a CPU nothing is changed.
+    """
+    if find_device(net).type != "cpu":
+        return
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
             module.forward = _make_forward(module)  # type: ignore[method-assign]

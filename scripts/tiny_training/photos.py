@@ -15,7 +15,6 @@ Array = npt.NDArray[Any]
 LABELS_FILE = "labels.json"
 TEACHER_FILE = "semantic_teacher.npy"
 SURE = 0.45  # a pseudo-label of this precision has a mask and trains boxes and masks
-HELD_OUT_EVERY = 10  # every 10th photo with complete truth is kept for choosing thresholds
 
 
 @dataclass
@@ -28,12 +27,14 @@ class LabelledObject:
         rle: COCO compressed mask of the stored photo's size; empty for an unsure pseudo-label.
         confidence: 1 for a person's label, the teacher's precision for a pseudo-label, 0 for a
             crowd, whose surroundings are ignored.
+        true_mask: the mask is a person's; else a net's, inside the box.
     """
 
     category_id: int
     box: list[float]
     rle: dict[str, Any]
     confidence: float
+    true_mask: bool = True
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Photo:
         segments: segment id of that PNG -> category_id of `coco_super`.
         crowds: segment ids of that PNG that are crowds.
         teacher_row: row of the semantic teacher's file, or None.
+        known: where not `complete`, category_ids of which every object is labelled.
     """
 
     file_name: str
@@ -62,6 +64,7 @@ class Photo:
     segments: dict[int, int] = field(default_factory=dict)
     crowds: list[int] = field(default_factory=list)
     teacher_row: int | None = None
+    known: list[int] = field(default_factory=list)
 
 
 def save_photos(photos: list[Photo], path: Path) -> None:

@@ -1,7 +1,6 @@
 """The `semantic` stage: trains the Semantic FPN on panoptic truth and on the teacher's sets."""
 
-import copy
-import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,41 +10,34 @@ import cv2
 import numpy as np
 import torch
 from tiny_training.augment import View, draw_view, jitter_colour, paste_windows
-from tiny_training.loop import Training, freeze_early_blocks, group_parameters, speed_up_depthwise
-from tiny_training.photos import (
-    SURE,
-    TEACHER_FILE,
-    Array,
-    Photo,
-    decode_mask,
-    read_image,
-    read_label_map,
+from tiny_training.evaluate import measure_iou
+from tiny_training.loop import (
+    Training,
+    autocast,
+    find_device,
+    freeze_early_blocks,
+    group_parameters,
+    normalise,
+    speed_up_depthwise,
 )
-from tiny_training.teachers import (
-    CLASS_SETS,
-    MOSAIC_CELLS,
-    MOSAIC_CLASSES,
-    NOT_A_THING,
-    Beliefs,
-)
+from tiny_training.photos import TEACHER_FILE, Array, Photo, read_image, read_label_map
+from tiny_training.targets import VOID, draw_classes, draw_sets, to_class_index, to_tensor
+from tiny_training.teachers import CLASS_SETS, MOSAIC_CLASSES, Beliefs
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fuse.models.weights import tiny
-
 CLASSES = 16
-FIRST_STUFF_ID = 13
-VOID = 255
 SIDE = 352
-STRIDE = 4
 SHORT_SIDES = (256, 540)
 LARGEST_TURN = 8.0  # degrees
 COLOUR_STRENGTH = 1.4
 PASTED_SHARE = 0.4  # of the views; the others keep the scene whole, which tells floor from ground
 BATCH = 8
-TRUTH_PER_BATCH = 2
+TRUTH_PER_BATCH = 4
 IMITATION_WEIGHT = 0.5
-TRUTH_WEIGHT = 0.25  # with more, the few photos with truth are learnt by heart
+TRUTH_WEIGHT = 0.7
+UNKNOWN_TO_TEACHER = (3, 7, 9)  # class_index: raw-material, food-stuff, structural
+UNKNOWN_WEIGHT = 0.1
 PEAK_LR = 4e-4
 WEIGHT_DECAY = 0.03
 EVALUATE_SECONDS = 900.0
@@ -62,30 +54,34 @@ def train_semantic(
 ) -> None:
     """Train for `minutes` in all, counting earlier runs of the same `work` folder."""
     torch.manual_seed(seed)
+    device = find_device(net)
     net.train().to(memory_format=torch.channels_last)
     freeze_early_blocks(net.encoder.model)
-    net.add_module("imitation", nn.Conv2d(net.segmentation_head[0].in_channels, MOSAIC_CLASSES, 1))
+    imitation = nn.Conv2d(net.segmentation_head[0].in_channels, MOSAIC_CLASSES, 1)
+    net.add_module("imitation", imitation.to(device))
     optimizer = torch.optim.AdamW(group_parameters(net, net.encoder, PEAK_LR, WEIGHT_DECAY))
     training = Training(net, optimizer, work / "semantic.pt", minutes)
     speed_up_depthwise(net)
     held_out = [photo for photo in photos if photo.held_out and photo.panoptic]
     sampler = Sampler([photo for photo in photos if not photo.held_out], root, work)
+    class_weights = sampler.class_weights.to(device)
     last_evaluation = training.elapsed
     for step in training.steps():
-        images, classes, sets, probs = sampler.draw(np.random.default_rng([seed, step]))
+        drawn = sampler.draw(np.random.default_rng([seed, step]))
+        images, classes, sets, probs = (tensor.to(device) for tensor in drawn)
         logits, own = predict_both(net, normalise(images))
-        truth_loss = compare_truth(logits[:TRUTH_PER_BATCH], classes, sampler.class_weights)
+        truth_loss = compare_truth(logits[:TRUTH_PER_BATCH], classes, class_weights)
         training.update(
             {
                 "truth": TRUTH_WEIGHT * truth_loss,
-                "teacher": compare_sets(logits[TRUTH_PER_BATCH:], sets),
+                "teacher": compare_sets(logits[TRUTH_PER_BATCH:], sets, UNKNOWN_WEIGHT),
                 "imitation": IMITATION_WEIGHT * compare_probs(own[TRUTH_PER_BATCH:], probs),
             }
         )
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
             last_evaluation = training.elapsed
-            print_mean_iou(training.averaged, held_out, root)
-    print_mean_iou(training.averaged, held_out, root)
+            training.record(measure_iou(training.averaged, held_out, root))
+    training.record(measure_iou(training.averaged, held_out, root))
 
 
 class Sampler:
@@ -133,12 +129,6 @@ class Sampler:
         return paste_windows(rng, torch.stack(images), torch.stack(targets), PASTED_SHARE)
 
 
-def to_class_index(label_map: Array) -> Array:
-    """Turn `category_id` per pixel into the net's class_index; void becomes `VOID`."""
-    classes = np.where(label_map >= FIRST_STUFF_ID, label_map - FIRST_STUFF_ID + 1, 0)
-    return np.where(label_map == 0, VOID, classes).astype(np.uint8)
-
-
 def weigh_classes(photos: list[Photo], root: Path) -> tuple[Tensor, Array]:
     """Weights of the classes, and probabilities of the photos: rare classes count more."""
     shares = np.zeros((len(photos), CLASSES))
@@ -170,71 +160,28 @@ def weigh_photos(photos: list[Photo], teacher: Array, beliefs: Beliefs) -> Array
 
 def make_truth_sample(photo: Photo, rng: np.random.Generator, root: Path) -> tuple[Tensor, Tensor]:
     """Draw a view of a photo with panoptic truth: pixels and class_index (SIDE, SIDE)."""
-    view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES, LARGEST_TURN)
-    pixels = jitter_colour(
-        rng, view.warp_image(read_image(root / photo.file_name)), COLOUR_STRENGTH
-    )
-    classes = view.warp_mask(to_class_index(read_label_map(photo, root)), VOID)
-    return to_tensor(pixels), torch.from_numpy(classes.astype(np.int64))
+    pixels, view = draw_pixels(photo, rng, root)
+    return pixels, draw_classes(photo, view, root)
 
 
 def make_taught_sample(
     photo: Photo, rng: np.random.Generator, root: Path, teacher: Array, beliefs: Beliefs
 ) -> tuple[Tensor, Tensor]:
-    """Draw a view of a photo with a teacher: pixels, and probabilities (channels, cells, cells).
+    """Draw a view of a photo with a teacher: pixels, and probabilities (channels, cells, cells)."""
+    pixels, view = draw_pixels(photo, rng, root)
+    return pixels, draw_sets(photo, view, teacher, beliefs)
 
-    First those of `CLASS_SETS`, with the objects over them, then the teacher's own.
-    """
+
+def draw_pixels(photo: Photo, rng: np.random.Generator, root: Path) -> tuple[Tensor, View]:
+    """Draw a view of a photo: pixels (3, SIDE, SIDE) in 0..1 and the view."""
     view = draw_view(rng, photo.height, photo.width, SIDE, SHORT_SIDES, LARGEST_TURN)
-    pixels = jitter_colour(
-        rng, view.warp_image(read_image(root / photo.file_name)), COLOUR_STRENGTH
-    )
-    cells = SIDE // STRIDE
-    to_cells = np.diag([1 / STRIDE, 1 / STRIDE]) @ view.matrix
-    to_photo = np.array([photo.width / MOSAIC_CELLS, photo.height / MOSAIC_CELLS, 1])
-    answer = teacher[photo.teacher_row].transpose(2, 0, 1).copy()
-    probs = np.stack(
-        [cv2.warpAffine(plane, to_cells * to_photo, (cells, cells)) for plane in answer]
-    )
-    probs = probs.astype(np.float32) / 255
-    table = beliefs.tabulate(answer.mean((1, 2)) / 255)
-    sets = (table.T @ probs.reshape(len(probs), -1)).reshape(-1, cells, cells)
-    cell_view = View(to_cells, cells)
-    if photo.complete:
-        for mixed, stuff in NOT_A_THING.items():
-            sets[stuff] += sets[mixed]
-            sets[mixed] = 0
-        sets[0] = 0
-    for labelled in photo.objects:
-        mask = cell_view.warp_mask(decode_mask(labelled)).astype(bool)
-        sets[:, mask] = 0
-        if labelled.confidence >= SURE:
-            sets[0, mask] = labelled.confidence
-    return to_tensor(pixels), torch.from_numpy(np.concatenate([sets, probs]))
-
-
-def to_tensor(pixels: Array) -> Tensor:
-    """Turn uint8 (H, W, 3) into float (3, H, W) in 0..1."""
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Subtract ImageNet's mean and divide by its standard deviation, channels last."""
-    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def predict_logits(net: nn.Module, images: Tensor) -> Tensor:
-    """Run the net up to its logits at stride 4."""
-    with torch.autocast("cpu", torch.bfloat16):
-        logits: Tensor = net.segmentation_head[0](net.decoder(net.encoder(images)))
-    return logits
+    image = view.warp_image(read_image(root / photo.file_name))
+    return to_tensor(jitter_colour(rng, image, COLOUR_STRENGTH)), view
 
 
 def predict_both(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Run the net: its logits at stride 4, and what it thinks the teacher says."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(images.device):
         features = net.decoder(net.encoder(images))
         logits, own = net.segmentation_head[0](features), net.imitation(features)
     return logits.float(), own.float()
@@ -251,9 +198,16 @@ def compare_truth(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
     return loss / weights[target[known]].sum().clamp(min=1.0)
 
 
-def compare_sets(logits: Tensor, sets: Tensor) -> Tensor:
-    """Cross-entropy between the teacher's sets and the probability that each set sums up to."""
-    log_probs = logits.log_softmax(1)
+def compare_sets(logits: Tensor, sets: Tensor, unknown_weight: float = 1.0) -> Tensor:
+    """Cross-entropy between the teacher's sets and the probability that each set sums up to.
+
+    The teacher never names `UNKNOWN_TO_TEACHER`, so what it says is no evidence against them:
+    they count `unknown_weight` in the sum of all probabilities. Else the 3,000 images that it
+    labels unlearn what 280 with truth teach.
+    """
+    offsets = torch.zeros(logits.shape[1], device=logits.device)
+    offsets[list(UNKNOWN_TO_TEACHER)] = math.log(unknown_weight)
+    log_probs = (logits + offsets.view(1, -1, 1, 1)).log_softmax(1)
     per_set = [
         log_probs[:, list(members)].logsumexp(1) if len(members) > 1 else log_probs[:, members[0]]
         for members in CLASS_SETS
@@ -268,26 +222,3 @@ def compare_probs(logits: Tensor, probs: Tensor) -> Tensor:
     Distilling the Knowledge in a Neural Network, 2015).
     """
     return -(probs * logits.log_softmax(1)).sum() / probs.sum().clamp(min=1.0)
-
-
-@torch.inference_mode()
-def print_mean_iou(net: nn.Module, photos: list[Photo], root: Path) -> None:
-    """Print mean IoU and the IoU of each class on photos with panoptic truth."""
-    net = copy.deepcopy(net).eval()
-    counts = np.zeros((CLASSES, CLASSES))
-    for photo in photos:
-        image = read_image(root / photo.file_name)
-        truth = to_class_index(read_label_map(photo, root))
-        scale = tiny.SEMANTIC_MIN_SIZE / min(image.shape[:2])
-        height, width = (round(side * scale / 32) * 32 for side in image.shape[:2])
-        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        logits = predict_logits(net, normalise(to_tensor(small)[None])).float()
-        logits = functional.interpolate(logits, truth.shape, mode="bilinear", align_corners=False)
-        answer = logits[0].argmax(0).numpy()
-        known = truth != VOID
-        np.add.at(counts, (truth[known], answer[known]), 1)
-    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
-    iou = counts.diagonal() / np.maximum(union, 1)
-    present = counts.sum(1) > 0
-    figures = {"mean_iou": iou[present].mean(), "pixel": counts.diagonal().sum() / counts.sum()}
-    print(json.dumps({k: round(float(v), 4) for k, v in figures.items()}), iou.round(2).tolist())

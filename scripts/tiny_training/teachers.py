@@ -1,8 +1,9 @@
-"""The `labels` stage: people's labels of four folders, and two teachers' for what they left out.
+"""The `labels` stage: people's labels of all folders, and teachers' for what they left out.
 
-YOLOX-nano gives boxes, the Mask R-CNN at hand gives their masks, MOSAIC (ADE20K, 32 classes)
-gives the stuff. A teacher's answer is soft: boxes carry their measured precision, pixels their
-probabilities, which `Beliefs` turns into those of sets of the student's classes.
+The Mask R-CNN at hand gives masks inside true boxes, YOLOX-nano boxes where people labelled a few
+classes only, MOSAIC (ADE20K, 32 classes) the stuff. A teacher's answer is soft: boxes carry their
+measured precision, pixels their probabilities, which `Beliefs` turns into those of sets of the
+student's classes.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
-from pycocotools import mask as coco_mask
+from tiny_training.listing import coco_category_to_super, list_photos
 from tiny_training.photos import (
-    HELD_OUT_EVERY,
     LABELS_FILE,
     SURE,
     TEACHER_FILE,
@@ -40,8 +40,8 @@ MOSAIC_SIDE = 512
 MOSAIC_CELLS = 128
 MOSAIC_CLASSES = 32
 SCORE_FLOOR = 0.08
-SAME_PERSON_IOU = 0.4
-EXTRA_PERSON_FACTOR = 0.4  # photos of one labelled person should hold no second one
+SAME_OBJECT_IOU = 0.4
+EXTRA_OBJECT_FACTOR = 0.5  # where people labelled the commonest classes of a supercategory
 
 # Precision of YOLOX-nano's boxes (right supercategory, IoU > 0.5) by score, measured on the
 # photos with complete instances; `measure_precision` prints it.
@@ -85,15 +85,22 @@ OPEN_AIR_SHARE = 0.3  # of a photo from which on it is outdoors
 
 
 def label_objects(root: Path, work: Path, mask_net: MaskRCNN) -> None:
-    """Write the labels file: people's labels, and the box teacher's on incomplete photos."""
-    category_of = coco_category_to_super(root)
-    teacher = BoxTeacher(root, category_of)
-    photos = list(list_photos(root, category_of))
+    """Write the labels file: people's labels, masks for their boxes, the box teacher's objects.
+
+    The box teacher is only asked where people labelled some classes of an image, the mask head
+    of `mask_net` where they drew a box without a mask.
+    """
+    teacher = BoxTeacher(root, coco_category_to_super(root))
+    photos = list(list_photos(root))
     rows = 0
     for number, photo in enumerate(photos, 1):
         if photo.panoptic is None:
             photo.teacher_row = rows
             rows += 1
+        if photo.held_out:
+            continue
+        if not all(labelled.true_mask for labelled in photo.objects):
+            add_pseudo_masks(photo, read_image(root / photo.file_name), mask_net)
         if not photo.complete:
             image = read_image(root / photo.file_name)
             add_pseudo_labels(photo, image, mask_net, *teacher(image))
@@ -107,8 +114,7 @@ def label_stuff(root: Path, work: Path, first_row: int = 0) -> None:
 
     `first_row` goes on with a file that was left unfinished.
     """
-    category_of = coco_category_to_super(root)
-    photos = [photo for photo in list_photos(root, category_of) if photo.panoptic is None]
+    photos = [photo for photo in list_photos(root) if photo.panoptic is None]
     teacher = StuffTeacher(root)
     shape = (len(photos), MOSAIC_CELLS, MOSAIC_CELLS, MOSAIC_CLASSES)
     mode = "r+" if first_row else "w+"
@@ -119,78 +125,6 @@ def label_stuff(root: Path, work: Path, first_row: int = 0) -> None:
         probs[row] = teacher(read_image(root / photos[row].file_name))
         if row % 200 == 199:
             print(f"stuff: {row + 1} of {len(photos)} photos", flush=True)
-
-
-def coco_category_to_super(root: Path) -> dict[int, int]:
-    """Map COCO's 133 panoptic category ids to `coco_super`, in order of first appearance."""
-    path = root / "coco-panoptic/annotations/panoptic_train2017.json"
-    categories = json.loads(path.read_text())["categories"]
-    names = list(dict.fromkeys(entry["supercategory"] for entry in categories))
-    return {entry["id"]: names.index(entry["supercategory"]) + 1 for entry in categories}
-
-
-def list_photos(root: Path, category_of: dict[int, int]) -> Iterator[Photo]:
-    """Yield every photo that may be trained on, with the labels that people gave it."""
-    panoptic = json.loads((root / "coco-panoptic/annotations/panoptic_train2017.json").read_text())
-    truth = {entry["image_id"]: entry for entry in panoptic["annotations"]}
-    folders = (
-        ("coco-panoptic", "annotations/instances_train2017.json", "images/train2017", True),
-        ("coco-instances-mini", "instances.json", "images", True),
-        ("coco-single-person", "instances.json", "images", False),
-    )
-    for source, instances_file, images, complete in folders:
-        instances = json.loads((root / source / instances_file).read_text())
-        by_image: dict[int, list[dict[str, Any]]] = {}
-        for entry in instances["annotations"]:
-            by_image.setdefault(entry["image_id"], []).append(entry)
-        for number, entry in enumerate(instances["images"]):
-            photo = Photo(
-                file_name=f"{source}/{images}/{entry['file_name']}",
-                height=entry["height"],
-                width=entry["width"],
-                source=source,
-                held_out=complete and number % HELD_OUT_EVERY == 0,
-                complete=complete,
-            )
-            for annotation in by_image.get(entry["id"], []):
-                photo.objects.append(read_object(annotation, photo, category_of))
-            if source == "coco-panoptic":
-                folder = "coco-panoptic/annotations/panoptic_train2017"
-                photo.panoptic = f"{folder}/{truth[entry['id']]['file_name']}"
-                photo.segments = {
-                    segment["id"]: category_of[segment["category_id"]]
-                    for segment in truth[entry["id"]]["segments_info"]
-                }
-                photo.crowds = [
-                    segment["id"]
-                    for segment in truth[entry["id"]]["segments_info"]
-                    if segment["iscrowd"]
-                ]
-            yield photo
-    for path in sorted((root / "coco-unlabelled/images").glob("*.jpg")):
-        height, width = read_image(path).shape[:2]
-        name = str(path.relative_to(root))
-        yield Photo(name, height, width, "coco-unlabelled", held_out=False, complete=False)
-
-
-def read_object(
-    annotation: dict[str, Any], photo: Photo, category_of: dict[int, int]
-) -> LabelledObject:
-    """Turn a COCO annotation (polygons or either RLE) into a `LabelledObject`."""
-    outline = annotation["segmentation"]
-    if isinstance(outline, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(outline, photo.height, photo.width))
-    elif isinstance(outline["counts"], list):
-        rle = coco_mask.frPyObjects(outline, photo.height, photo.width)
-    else:
-        rle = {"size": outline["size"], "counts": outline["counts"].encode()}
-    x, y, width, height = annotation["bbox"]
-    return LabelledObject(
-        category_id=category_of[annotation["category_id"]],
-        box=[x, y, x + max(width, 1.0), y + max(height, 1.0)],
-        rle={"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()},
-        confidence=0.0 if annotation["iscrowd"] else 1.0,
-    )
 
 
 def open_session(path: Path) -> InferenceSession:
@@ -323,18 +257,17 @@ def add_pseudo_labels(
     category_ids: torch.Tensor,
 ) -> None:
     """Add the box teacher's boxes to a photo's objects, with masks of `mask_net`."""
-    known = [labelled.box for labelled in photo.objects]
-    fresh = torch.ones(len(boxes), dtype=torch.bool)
-    if known and len(boxes):
-        fresh = (box_iou(boxes, torch.tensor(known)).max(1).values < SAME_PERSON_IOU) | (
-            category_ids != 1
-        )
+    known = [(labelled.category_id, labelled.box) for labelled in photo.objects]
+    fresh = ~torch.isin(category_ids, torch.tensor(photo.known, dtype=category_ids.dtype))
+    for category_id, box in known:
+        overlap = box_iou(boxes, torch.tensor([box]))[:, 0]
+        fresh &= (overlap < SAME_OBJECT_IOU) | (category_ids != category_id)
     boxes, scores, category_ids = boxes[fresh], scores[fresh], category_ids[fresh]
     if not len(boxes):
         return
     precision = np.interp(scores.numpy(), *zip(*SCORE_TO_PRECISION, strict=True))
-    if known:
-        precision[category_ids.numpy() == 1] *= EXTRA_PERSON_FACTOR
+    labelled_ids = {category_id for category_id, _ in known}
+    precision[np.isin(category_ids.numpy(), list(labelled_ids))] *= EXTRA_OBJECT_FACTOR
     sure = precision >= SURE
     masks = iter(predict_box_masks(mask_net, image, boxes[torch.from_numpy(sure)]))
     nothing = np.zeros(image.shape[:2], np.uint8)
@@ -345,8 +278,18 @@ def add_pseudo_labels(
                 box=[round(side, 2) for side in box],
                 rle=encode_mask(next(masks) if sure[index] else nothing),
                 confidence=round(float(precision[index]), 3),
+                true_mask=False,
             )
         )
+
+
+def add_pseudo_masks(photo: Photo, image: Array, mask_net: MaskRCNN) -> None:
+    """Fill in the masks of the true boxes that people drew no outline of."""
+    bare = [one for one in photo.objects if not one.true_mask and one.confidence > 0]
+    boxes = torch.tensor([labelled.box for labelled in bare]).reshape(-1, 4)
+    for labelled, mask in zip(bare, predict_box_masks(mask_net, image, boxes), strict=True):
+        if mask.any():
+            labelled.rle = encode_mask(mask)
 
 
 @torch.inference_mode()
@@ -380,7 +323,7 @@ def measure_precision(root: Path) -> None:
     teacher = BoxTeacher(root, category_of)
     edges = np.array([SCORE_FLOOR, 0.15, 0.25, 0.35, 0.45, 0.6, 0.8, 1.01])
     counts = np.zeros((13, len(edges) - 1, 2), int)
-    for photo in list_photos(root, category_of):
+    for photo in list_photos(root):
         if not photo.complete:
             break
         boxes, scores, category_ids = teacher(read_image(root / photo.file_name))

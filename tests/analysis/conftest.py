@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 @pytest.fixture(scope="session")
 def kept_run(tmp_path_factory):
     """A run over three of the examples with kept predictions."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for name in ("astronaut.jpg", "chelsea.jpg", "hopper.jpg"):
         shutil.copy(EXAMPLES / "images" / name, folder)
     out = folder / "out"

@@ -11,8 +11,9 @@ from PIL import Image
 from fuse import api
 from fuse.cli import main
 from fuse.errors import CocoFormatError, DataError
-from fuse.inference.presets import FusionConfig, change_fusion
-from fuse.io.pairs import PairCount, read_pairs, write_pairs
+from fuse.fusion import FusionConfig, change_fusion
+from fuse.inference.presets import parse_fusion_overrides
+from fuse.io.csv_files import PairCount, read_pairs, write_pairs
 
 PERSON, TIE, TABLE, FORK, SKY = 1, 32, 67, 48, 187  # of COCO panoptic
 NAMES = {PERSON: "person", TIE: "tie", TABLE: "dining table", FORK: "fork", SKY: "sky-other-merged"}
@@ -80,7 +81,8 @@ def test_who_has_the_shared_pixels_is_above(tmp_path):
     assert (tmp_path / "pairs.csv").read_text() == (
         "above,below,wins,losses\ntie,person,2,1\nfork,dining table,1,0\n"
     )
-    fusion = change_fusion(FusionConfig(), {"rule": "pairs", "pairs": str(tmp_path / "pairs.csv")})
+    changes = parse_fusion_overrides(["rule=pairs", f"pairs={tmp_path / 'pairs.csv'}"])
+    fusion = change_fusion(FusionConfig(), changes)
     assert fusion.pairs == (("tie", "person"), ("fork", "dining table"))
 
 

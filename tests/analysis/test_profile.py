@@ -4,36 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
-from torch import nn
 
 from fuse.analysis.profile import profile
 from fuse.cli import main
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
-from fuse.models.profile import count_flops, measure_memory
 
 IMAGE = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
-
-
-def test_flops_are_two_per_multiplication():
-    net = nn.Conv2d(3, 5, 3, bias=False)
-    assert count_flops(lambda: net(torch.zeros(1, 3, 10, 12))) == 2 * (3 * 3 * 3) * 5 * 8 * 10
-
-
-def test_memory_is_the_most_that_was_held_at_a_time():
-    def call():
-        first = torch.zeros(1000, 1000)
-        second = first.add(1)
-        del first
-        return second.mul(2)  # never three at a time
-
-    assert measure_memory(call, "cpu") == pytest.approx(2 * 4e6, rel=1e-3)
-
-
-def test_nothing_is_written_to_the_terminal_by_the_measuring(capfd):
-    measure_memory(lambda: torch.zeros(10), "cpu")
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_pair_and_its_nets_alone():

@@ -1,7 +1,6 @@
 """Sweeps: each setting scores as a run with that setting would."""
 
 import csv
-import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -21,26 +20,15 @@ TRUTH = ROOT / "examples" / "annotations.json"
 NAMES = ("astronaut.jpg", "chelsea.jpg", "hopper.jpg")
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A run over three of the examples with kept predictions."""
-    folder = tmp_path_factory.mktemp("photos")
-    for name in NAMES:
-        shutil.copy(ROOT / "examples" / "images" / name, folder)
-    out = folder / "out"
-    api.run([str(folder)], out, device="cpu", keep_predictions=True, gt=TRUTH)
-    return out
-
-
-def test_each_setting_scores_as_combine_and_evaluate_do(kept, tmp_path):
-    result = api.sweep(kept, TRUTH, ["score_threshold=0.2:0.8:0.3", "stuff_area=0,4096"])
+def test_each_setting_scores_as_combine_and_evaluate_do(kept_run, tmp_path):
+    result = api.sweep(kept_run, TRUTH, ["score_threshold=0.2:0.8:0.3", "stuff_area=0,4096"])
     assert len(result.settings) == 6
     for number, setting in enumerate(result.settings):
         out = tmp_path / str(number)
         fusion = setting.fusion
-        api.combine_saved(
+        api.combine(
             out,
-            predictions=kept,
+            predictions=kept_run,
             score_threshold=fusion.score_threshold,
             stuff_area=fusion.stuff_area,
         )
@@ -60,11 +48,11 @@ def test_each_setting_scores_as_combine_and_evaluate_do(kept, tmp_path):
     assert [float(row["all"]) for row in rows] == [s.result.all.pq for s in result.settings]
 
 
-def test_each_rule_scores_as_combine_and_evaluate_do(kept, tmp_path):
+def test_each_rule_scores_as_combine_and_evaluate_do(kept_run, tmp_path):
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("above,below\nanimal,person\n")
     grid = [f"rule={','.join(METHODS)}", "temperature=0.5,2", f"pairs={pairs}"]
-    result = api.sweep(kept, TRUTH, grid)
+    result = api.sweep(kept_run, TRUTH, grid)
     assert [setting.point["rule"] for setting in result.settings] == [
         name
         for name, rule in METHODS.items()
@@ -73,7 +61,7 @@ def test_each_rule_scores_as_combine_and_evaluate_do(kept, tmp_path):
     for number, setting in enumerate(result.settings):
         out = tmp_path / str(number)
         overrides = [f"fusion.{key}={value}" for key, value in setting.point.items()]
-        api.combine_saved(out, predictions=kept, overrides=overrides)
+        api.combine(out, predictions=kept_run, overrides=overrides)
         images = api.evaluate(TRUTH, out).images
         scored = [image.stats for image in images if Path(image.file_name).name in NAMES]
         expected = summarize(sum_stats(scored), load_space("coco_super"))
@@ -92,8 +80,10 @@ def test_each_rule_scores_as_combine_and_evaluate_do(kept, tmp_path):
         ("pq.PNG", ["overlap_threshold=0.5"], set()),
     ],
 )
-def test_a_plot_names_its_lines_and_is_drawn_the_same_each_time(kept, tmp_path, name, grid, labels):
-    result = api.sweep(kept, TRUTH, grid)
+def test_a_plot_names_its_lines_and_is_drawn_the_same_each_time(
+    kept_run, tmp_path, name, grid, labels
+):
+    result = api.sweep(kept_run, TRUTH, grid)
     api.plot_sweep(result, tmp_path / name)
     drawn = (tmp_path / name).read_bytes()
     assert drawn[:5] == (b"<?xml" if labels else b"\x89PNG\r")
@@ -108,8 +98,8 @@ def test_a_plot_needs_an_ending_that_pictures_have(tmp_path):
         api.check_plot_path(tmp_path / "pq.gif")
 
 
-def test_the_command_warns_of_flattering_and_draws(kept, tmp_path):
-    arguments = ["sweep", "--predictions", kept, "--gt", TRUTH, "--grid", "rule=overlap,vote"]
+def test_the_command_warns_of_flattering_and_draws(kept_run, tmp_path):
+    arguments = ["sweep", "--predictions", kept_run, "--gt", TRUTH, "--grid", "rule=overlap,vote"]
     arguments += ["--plot", tmp_path / "pq.png"]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
@@ -122,12 +112,12 @@ def test_the_command_warns_of_flattering_and_draws(kept, tmp_path):
     assert "on the others PQ" in result.stdout
 
 
-def test_a_holdout_reports_on_other_images(kept):
-    result = api.sweep(kept, TRUTH, ["score_threshold=0.3,0.6"], holdout=0.34)
+def test_a_holdout_reports_on_other_images(kept_run):
+    result = api.sweep(kept_run, TRUTH, ["score_threshold=0.3,0.6"], holdout=0.34)
     assert result.images == 2
     assert result.held_out is not None
     with pytest.raises(DataError, match="leaves"):
-        api.sweep(kept, TRUTH, ["score_threshold=0.3"], holdout=0.01)
+        api.sweep(kept_run, TRUTH, ["score_threshold=0.3"], holdout=0.01)
 
 
 @pytest.mark.parametrize(
@@ -167,14 +157,14 @@ def test_a_wrong_grid_says_what_is_wrong(grid, message):
         list_points(parse_grid(grid), "overlap")
 
 
-def test_a_threshold_below_what_was_kept_is_refused(kept, tmp_path):
+def test_a_threshold_below_what_was_kept_is_refused(kept_run, tmp_path):
     message = r"score_threshold 0.01 is below 0.05, down to which .*out kept instances"
     with pytest.raises(ConfigError, match=message):
-        api.sweep(kept, TRUTH, ["score_threshold=0.01,0.5"])
+        api.sweep(kept_run, TRUTH, ["score_threshold=0.01,0.5"])
     with pytest.raises(ConfigError, match=message):
-        api.combine_saved(tmp_path / "out", predictions=kept, score_threshold=0.01)
+        api.combine(tmp_path / "out", predictions=kept_run, score_threshold=0.01)
 
 
-def test_a_wrong_value_is_found_before_any_work(kept):
+def test_a_wrong_value_is_found_before_any_work(kept_run):
     with pytest.raises(ConfigError, match="score_threshold must lie in"):
-        api.sweep(kept, TRUTH, ["score_threshold=0.5,1.5"])
+        api.sweep(kept_run, TRUTH, ["score_threshold=0.5,1.5"])

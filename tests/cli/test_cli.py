@@ -15,7 +15,7 @@ from fuse import __version__
 from fuse.cli import main
 from fuse.cli.tables.layout import print_rows
 from fuse.datasets.convert import DATASETS
-from fuse.io.coco.image_list import read_categories
+from fuse.io.coco.categories import read_categories
 from fuse.labels import load_space
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def call(*arguments):
 
 @pytest.fixture
 def images(tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder)
     return folder

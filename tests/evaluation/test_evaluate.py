@@ -13,12 +13,13 @@ from panoptic_maps import SPACE, pairs, panoptic, write_dataset
 from real_data import COCO_ANNOTATIONS, needs_real_data
 
 from fuse.errors import CocoFormatError, LabelSpaceError
-from fuse.evaluation.evaluate import TruthScorer, evaluate
+from fuse.evaluation.evaluate import evaluate, summarize_images, write_per_image_csv
 from fuse.evaluation.image_scores import ImageScores
-from fuse.evaluation.per_image import write_per_image_csv
+from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, find_truth_map, load_space, map_panoptic
-from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import sum_stats, summarize
 from fuse.types import Category, LabelSpace
 
 TRUTH = panoptic([1, 1, 1, 0, 2, 2], {1: 1, 2: 7})
@@ -190,7 +191,7 @@ def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     assert image.file_name == "5.jpg"
     expected = match_segments(TRUTH, PRED)
     np.testing.assert_array_equal(image.stats.iou_sum, expected.iou_sum)
-    evaluation = scorer.evaluation(ImageScores([image]))
+    evaluation = summarize_images(scorer, ImageScores([image]))
     assert len(evaluation.images) == 1
     assert repr(evaluation.result) == repr(summarize(expected, SPACE))
     with pytest.raises(CocoFormatError, match=r"the prediction is 1x2, the true .*5\.png is 1x6"):

@@ -91,7 +91,7 @@ FAULTS = {
 OTHER_FAULTS = {
     *("truth-png-kind", "pred-png-kind", "branch-extra", "branch-missing", "branch-stuff"),
     "cannot-score",
-    *("other-photo", "run-renumbered"),
+    *("other-photo", "run-renumbered", "pred-renumbered"),
 }
 
 
@@ -144,8 +144,8 @@ def test_missing_predictions_count_as_missed(tmp_path):
 
 def test_predictions_of_other_images_are_refused(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
-    pred = write_dataset(tmp_path, "pred", {"5": TRUTH, "6": TRUTH})
-    with pytest.raises(DataError, match=r"none of its images \(image_id '5', .* \(image_id 5, "):
+    pred = write_dataset(tmp_path, "pred", {"x5": TRUTH, "x6": TRUTH})
+    with pytest.raises(DataError, match=r"none of its images \(image_id 'x5', .* \(image_id 5, "):
         evaluate(gt, pred)
 
 
@@ -159,7 +159,7 @@ def test_no_predictions_at_all_are_all_missed(tmp_path):
 def test_predictions_of_another_size_are_refused(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
     pred = write_dataset(tmp_path, "pred", {5: panoptic([1, 1], {1: 1}), 6: TRUTH})
-    with pytest.raises(DataError, match=r"1 images .* image_id 5: the prediction is 1x2"):
+    with pytest.raises(DataError, match=r"1 photos .* image_id 5: the prediction is 1x2"):
         evaluate(gt, pred)
 
 
@@ -230,3 +230,19 @@ def test_results_in_other_categories_are_not_scored_in_silence(tmp_path):
                 evaluate(gt, pred, instances=path)
         else:
             assert evaluate(gt, pred, instances=path).findings
+
+
+def test_other_numbers_are_found_by_name_and_said(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: PRED})
+    pred = write_dataset(tmp_path, "pred", {6: PRED, 5: TRUTH})
+    content = json.loads(pred.read_text())
+    for annotation in content["annotations"]:
+        annotation["image_id"] = 11 - annotation["image_id"]
+    content.pop("images", None)
+    pred.write_text(json.dumps(content))
+    evaluation = evaluate(gt, pred)
+    assert evaluation.result.all.pq == 1
+    (finding,) = (f for f in evaluation.findings if f.code == "pred-renumbered")
+    assert finding.count == 2
+    assert "from 5 to 6" in finding.first
+    assert evaluate(gt, pred, official=True).result.all.pq < 1

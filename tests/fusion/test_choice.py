@@ -4,8 +4,14 @@ from factories import TOY_SPACE, box_instances, full_masks, rle_masks, semantic_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.fusion import choose_by_evidence, choose_by_overlap
-from fuse.fusion.choice import CENTER_X, FOOT_Y, HEAD_Y, sits_over
+from fuse.fusion.choice import (
+    CENTER_X,
+    FOOT_Y,
+    HEAD_Y,
+    choose_by_evidence,
+    choose_by_overlap,
+    sits_over,
+)
 from fuse.ops.masks import paste_mask
 from fuse.types import BoxMasks, Instances, SemanticPrediction
 

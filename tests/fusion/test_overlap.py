@@ -9,7 +9,8 @@ from reference.overlap import fuse_slowly
 
 from fuse.fusion import fuse_by_overlap
 from fuse.fusion.overlap import BLOCK
-from fuse.ops.masks import encode_rles
+from fuse.ops.masks import paste_mask
+from fuse.ops.rle import encode_crop
 from fuse.types import (
     BoxMasks,
     Category,
@@ -290,9 +291,8 @@ def test_soft_masks_and_their_rles_fuse_alike() -> None:
     rng = np.random.default_rng(11)
     soft = box_instances(rng, (90, 110), 25)
     assert isinstance(soft.masks, BoxMasks)
-    hard = Instances(
-        soft.boxes, soft.scores, soft.category_ids, RleMasks(tuple(encode_rles(soft))), soft.size
-    )
+    rles = [encode_crop(*paste_mask(soft, index), soft.size) for index in range(len(soft))]
+    hard = Instances(soft.boxes, soft.scores, soft.category_ids, RleMasks(tuple(rles)), soft.size)
     semantic = semantic_prediction(rng, (90, 110))
     first = fuse_by_overlap(semantic, soft, TOY_SPACE, stuff_area=50)
     second = fuse_by_overlap(semantic, hard, TOY_SPACE, stuff_area=50)

@@ -20,7 +20,7 @@ from reference.pixels import (
     upsample_slowly,
 )
 
-from fuse.fusion import METHODS, fuse_by_overlap, weigh_classes
+from fuse.fusion import METHODS, compute_class_logits, fuse_by_overlap
 from fuse.fusion.class_logits import REACH
 from fuse.fusion.pixels import fuse_by_mask_argmax, fuse_by_upsnet_logits, list_survivors
 from fuse.inference.prediction import ImagePrediction
@@ -164,28 +164,28 @@ def test_evidence_is_bilinear(classes, seed, size):
     rng = np.random.default_rng(seed)
     target = target_logits(rng, size, (4, 5), classes)
     x = upsample_slowly(target, REACH).numpy()
-    evidence = weigh_classes(label(target), TOY_SPACE)
+    class_logits = compute_class_logits(label(target), TOY_SPACE)
     window = (slice(size[0] // 3, size[0]), slice(0, size[1] // 2 + 1))
     of_void = x[[i for i, c in enumerate(classes) if c == 0]].max(axis=0, initial=0)
     for category_id in TOY_SPACE.thing_ids:
         full = x[classes.index(category_id)] if category_id in classes else of_void
-        got = evidence.of_class(category_id, window)
+        got = class_logits.of_class(category_id, window)
         np.testing.assert_allclose(got, full[window], atol=1e-5)
     stuff = x[[i for i, c in enumerate(classes) if c in TOY_SPACE.stuff_ids]]
-    np.testing.assert_allclose(evidence.stuff, stuff.max(axis=0, initial=0), atol=1e-5)
+    np.testing.assert_allclose(class_logits.stuff, stuff.max(axis=0, initial=0), atol=1e-5)
     things = x[[i for i, c in enumerate(classes) if c not in TOY_SPACE.stuff_ids]]
-    np.testing.assert_allclose(evidence.things, things.max(axis=0, initial=0), atol=1e-5)
+    np.testing.assert_allclose(class_logits.things, things.max(axis=0, initial=0), atol=1e-5)
 
 
 def test_a_label_map_is_evidence_for_its_classes():
     semantic = SemanticPrediction(np.array([[SKY, CAT, 0, ROAD]], np.int32))
-    evidence = weigh_classes(semantic, TOY_SPACE)
-    assert evidence.stuff_labels.tolist() == [[SKY, 0, 0, ROAD]]
-    assert evidence.stuff.tolist() == [[4, 0, 0, 4]]
-    assert evidence.things.tolist() == [[0, 4, 4, 0]]
+    class_logits = compute_class_logits(semantic, TOY_SPACE)
+    assert class_logits.stuff_labels.tolist() == [[SKY, 0, 0, ROAD]]
+    assert class_logits.stuff.tolist() == [[4, 0, 0, 4]]
+    assert class_logits.things.tolist() == [[0, 4, 4, 0]]
     window = (slice(0, 1), slice(1, 4))
-    assert evidence.of_class(CAT, window).tolist() == [[4, 4, 0]]
-    assert evidence.of_class(DOG, window).tolist() == [[0, 4, 0]]
+    assert class_logits.of_class(CAT, window).tolist() == [[4, 4, 0]]
+    assert class_logits.of_class(DOG, window).tolist() == [[0, 4, 0]]
 
 
 # -- by hand -----------------------------------------------------------------------------------

@@ -16,9 +16,8 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.fusion import METHODS
-from fuse.inference.prediction import ImagePrediction, fuse_image
-from fuse.inference.presets import THRESHOLDS, FusionConfig, change_fusion
+from fuse.fusion import METHODS, THRESHOLDS, FusionConfig, change_fusion, fuse_image
+from fuse.inference.prediction import ImagePrediction
 from fuse.types import SemanticPrediction
 
 DOCS = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
@@ -34,11 +33,13 @@ def test_a_rule_takes_what_it_says(rule):
         for name, parameter in inspect.signature(rule.fuse).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    expected = {*THRESHOLDS, *rule.parameters} | ({"evidence"} if rule.weighs_classes else set())
+    expected = {*THRESHOLDS, *rule.parameters} | (
+        {"class_logits"} if rule.uses_class_logits else set()
+    )
     assert keywords.keys() == expected
     # The defaults of the functions are those of the config.
     config = FusionConfig()
-    for name in keywords.keys() - {"evidence"}:
+    for name in keywords.keys() - {"class_logits"}:
         assert keywords[name] == getattr(config, name), name
 
 

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse.errors import ConfigError
-from fuse.fusion import drop_by_stuff_score
+from fuse.fusion import FusionConfig, fuse_image
 from fuse.fusion.class_logits import REACH
-from fuse.fusion.stuff_score import find_probabilities, score_stuff
-from fuse.inference.prediction import ImagePrediction, fuse_image
-from fuse.inference.presets import FusionConfig
+from fuse.fusion.stuff_score import drop_by_stuff_score, find_probabilities, score_stuff
+from fuse.inference.prediction import ImagePrediction
 from fuse.types import SemanticLogits, SemanticPrediction, TargetLogits
 
 CAT, SKY, DOG, GRASS, ROAD = (category.category_id for category in TOY_SPACE.categories)

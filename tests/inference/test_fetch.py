@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 from click.testing import CliRunner
-from torchvision.models import get_model_weights, segmentation
+from torchvision.models import segmentation
 from web_server import COMMIT, serve
 
 from fuse import Pipeline
@@ -18,7 +19,7 @@ from fuse.cli import main
 from fuse.errors import ModelNotFoundError
 from fuse.inference.fetch import describe_pipelines, fetch
 from fuse.inference.presets import list_pipelines
-from fuse.models.weights.sources import read_catalog
+from fuse.models.weights.sources import list_published, read_catalog
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
 LRASPP = "lraspp_mobilenet_v3_large"
@@ -104,8 +105,9 @@ def test_a_file_of_torchvisions_is_fetched_and_run(lraspp, server, tmp_path, mon
     name = f"{LRASPP}-{sha256[:8]}.pth"
     server.files[f"/models/{name}"] = lraspp
     server.cut_after = [1_000_000]
-    entry = get_model_weights(LRASPP).COCO_WITH_VOC_LABELS_V1
-    monkeypatch.setattr(entry.value, "url", f"{server.url}/models/{name}")
+    row = list_published("torchvision", LRASPP)["DEFAULT"]
+    row = replace(row, source=f"{server.url}/models/{name}", known_hash=f"sha256:{sha256[:8]}")
+    monkeypatch.setattr("fuse.models.weights.sources.read_catalog", lambda: (row,))
     preset, folder = tmp_path / "voc.toml", tmp_path / "weights"
     preset.write_text(
         PRESET.format(

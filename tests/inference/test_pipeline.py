@@ -7,9 +7,9 @@ import pytest
 
 from fuse.errors import LabelSpaceError, ModelOutputError
 from fuse.inference.pipeline import Pipeline
-from fuse.inference.prediction import ImagePrediction, map_instances, map_labels, map_logits
+from fuse.inference.prediction import ImagePrediction
 from fuse.io.images import read_image
-from fuse.labels import LabelMap
+from fuse.labels import LabelMap, map_instances, map_labels, map_logits
 from fuse.types import (
     BoxMasks,
     Category,

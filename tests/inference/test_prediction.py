@@ -15,15 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse.errors import CocoFormatError, ConfigError
-from fuse.fusion import METHODS, weigh_classes
-from fuse.inference.prediction import (
-    ImagePrediction,
-    find_pairs,
-    fuse_image,
-    read_prediction,
-    write_prediction,
-)
-from fuse.inference.presets import FusionConfig
+from fuse.fusion import METHODS, FusionConfig, compute_class_logits, find_pairs, fuse_image
+from fuse.inference.prediction import ImagePrediction
+from fuse.inference.prediction_file import read_prediction, write_prediction
 from fuse.labels import find_label_map, load_space
 from fuse.ops.argmax import find_possible_winners, upsample_argmax
 from fuse.types import BoxMasks, Instances, SemanticPrediction
@@ -137,9 +131,9 @@ def test_evidence_at_hand_changes_nothing():
     rng = np.random.default_rng(3)
     prediction = PREDICTIONS["logits and soft masks"](rng)
     semantic, fusion = prediction.label(), FusionConfig(rule="adaptive", stuff_area=9)
-    evidence = weigh_classes(semantic, TOY_SPACE)
+    class_logits = compute_class_logits(semantic, TOY_SPACE)
     image = (semantic, prediction.instances, TOY_SPACE, fusion, {})
-    first, second = fuse_image(*image), fuse_image(*image, evidence=evidence)
+    first, second = fuse_image(*image), fuse_image(*image, class_logits=class_logits)
     assert (first.panoptic_map == second.panoptic_map).all()
 
 
@@ -184,7 +178,7 @@ def test_arrays_that_no_image_has_are_refused(tmp_path, array, value, message):
 def test_an_array_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "image.npz"
     np.savez_compressed(path, label_map=np.zeros((2000, 2000), dtype=np.int32))
-    monkeypatch.setattr("fuse.inference.prediction.MAX_UNPACKED", 2**23)
+    monkeypatch.setattr("fuse.inference.prediction_file.MAX_UNPACKED", 2**23)
     with pytest.raises(CocoFormatError, match="more than 8388608 bytes unpacked"):
         read_prediction(path)
 
@@ -193,7 +187,9 @@ def test_a_grid_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monke
     """Its bits are packed eight to a byte, its logits take two bytes each."""
     path = tmp_path / "image.npz"
     write_prediction(path, PREDICTIONS["logits and soft masks"](np.random.default_rng(1)))
-    monkeypatch.setattr("fuse.inference.prediction.MAX_UNPACKED", 6 * 9 * 13 * 2 - 1)
-    monkeypatch.setattr("fuse.inference.prediction._read_arrays", lambda _: dict(np.load(path)))
+    monkeypatch.setattr("fuse.inference.prediction_file.MAX_UNPACKED", 6 * 9 * 13 * 2 - 1)
+    monkeypatch.setattr(
+        "fuse.inference.prediction_file._read_arrays", lambda _: dict(np.load(path))
+    )
     with pytest.raises(CocoFormatError, match=r"a grid of \(6, 9, 13\) takes more than"):
         read_prediction(path)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from fuse.errors import ConfigError
+from fuse.fusion import FusionConfig, change_fusion
 from fuse.inference.presets import (
-    FusionConfig,
-    change_fusion,
     list_pipelines,
+    parse_fusion_overrides,
     parse_pipeline,
     read_pipeline,
 )
@@ -204,7 +204,7 @@ def test_a_rule_known_by_its_thresholds_brings_them():
 
 def test_a_config_says_what_its_rule_looks_at_and_reads_it_again(tmp_path):
     (tmp_path / "pairs.csv").write_text("above,below\ntie,person\n")
-    changes = {"rule": "pairs", "pairs": str(tmp_path / "pairs.csv")}
+    changes = parse_fusion_overrides(["rule=pairs", f"pairs={tmp_path / 'pairs.csv'}"])
     fusion = change_fusion(FusionConfig(temperature=3), changes)
     assert fusion.pairs == (("tie", "person"),)
     table = json.loads(json.dumps(fusion.to_json()))

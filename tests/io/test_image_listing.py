@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fuse.errors import DataError
-from fuse.io.images import list_images, png_names
+from fuse.io.listing import describe_unread, list_images, png_names
 
 # -- which files ---------------------------------------------------------------------------
 
@@ -21,7 +21,8 @@ def make_files(root: Path, *names: str) -> None:
 
 def names_of(*inputs: object, leave_out: Path | None = None) -> list[str]:
     return [
-        image.relative_name for image in list_images(list(map(str, inputs)), leave_out=leave_out)
+        image.relative_name
+        for image in list_images(list(map(str, inputs)), leave_out=leave_out).images
     ]
 
 
@@ -80,7 +81,7 @@ def test_image_reached_twice_counts_once_and_keeps_the_first_name(tmp_path):
 
 def test_images_that_would_share_a_name_are_named_from_their_common_folder(tmp_path):
     make_files(tmp_path, "train/1.jpg", "val/1.jpg", "val/x/2.jpg")
-    images = list_images([str(tmp_path / "train"), str(tmp_path / "val")])
+    images = list_images([str(tmp_path / "train"), str(tmp_path / "val")]).images
     assert [(image.relative_name, image.path) for image in images] == [
         (name, tmp_path / name) for name in ("train/1.jpg", "val/1.jpg", "val/x/2.jpg")
     ]
@@ -94,12 +95,12 @@ def test_order_of_inputs_does_not_change_the_order_of_images(tmp_path):
 
 def test_link_loops_end_and_linked_folders_count_once(tmp_path):
     make_files(tmp_path, "images/a/1.jpg", "elsewhere/2.jpg")
-    (tmp_path / "images/a/loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "images/a/loop").symlink_to(tmp_path / "images")
     (tmp_path / "images/0_link").symlink_to(tmp_path / "images/a")
     (tmp_path / "images/far").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "images/broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "images/itself").symlink_to(tmp_path / "images/itself")
-    assert names_of(tmp_path / "photos") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
+    assert names_of(tmp_path / "images") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
     assert names_of(f"{tmp_path}/images/**/*.jpg") == ["a/1.jpg", "broken.jpg", "far/2.jpg"]
 
 
@@ -154,7 +155,7 @@ def test_unreadable_folder_is_an_error_instead_of_a_gap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("photos", "expected"),
+    ("images", "expected"),
     [
         pytest.param(["a.jpg", "b.JPEG", "c.x.png"], ["a.png", "b.png", "c.x.png"], id="plain"),
         pytest.param(["x/a.jpg", "y/a.jpg"], ["x/a.png", "y/a.png"], id="folders"),
@@ -203,3 +204,29 @@ def test_a_map_without_a_name_left_is_refused():
 def test_names_that_lead_out_of_the_folder_are_refused(name):
     with pytest.raises(DataError, match="not a path inside a folder"):
         png_names(["fine.jpg", name])
+
+
+def test_what_a_folder_holds_beside_images_is_counted_by_ending(tmp_path):
+    names = ("a.jpg", "b.TGA", "c.tga", "labels.json", "LICENSE", ".hidden", "._a.jpg", "Thumbs.db")
+    for name in (*names, "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".ipynb_checkpoints/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listing = list_images([str(tmp_path)])
+    assert [image.relative_name for image in listing.images] == ["a.jpg"]
+    assert listing.unread == {"": 1, ".json": 1, ".tga": 2}
+    assert describe_unread(listing.unread) == "1 without an ending, 1 .json, 2 .tga"
+
+
+def test_files_that_a_glob_does_not_mean_are_not_counted(tmp_path):
+    for name in ("a/1.jpg", "a/1.json", "b/2.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_images([str(tmp_path / "a" / "*")]).unread == {".json": 1}
+    assert list_images([str(tmp_path / "**" / "*.jpg")]).unread == {}
+
+
+def test_who_reads_heic_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("fuse.io.listing.list_endings", lambda: (".jpg",))
+    (tmp_path / "a.HEIC").touch()
+    with pytest.raises(DataError, match=r"pip install 'panoptic-fuse\[heif\]'"):
+        list_images([str(tmp_path)])

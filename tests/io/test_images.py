@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from fuse.errors import ImageReadError
-from fuse.io.images import MAX_PIXELS, read_image
+from fuse.io.images import MAX_PIXELS, list_endings, list_formats, read_image
 
 # -- pixels --------------------------------------------------------------------------------
 
@@ -51,6 +51,18 @@ def assert_reads_as(path: Path, expected: np.ndarray, tolerance: int = 0) -> Non
 def test_rgb_without_loss(tmp_path, pixels, ending):
     options = {"lossless": True} if ending == "webp" else {}
     assert_reads_as(save(tmp_path / f"a.{ending}", pixels, **options), pixels)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"), [("avif", "AVIF"), ("jp2", "JPEG2000"), ("heic", "HEIF")]
+)
+def test_formats_that_not_every_build_has(tmp_path, pixels, ending, kind):
+    if kind not in list_formats():
+        pytest.skip(f"no decoder of {kind} here")
+    options = {"irreversible": False} if ending == "jp2" else {"quality": 90}
+    path = save(tmp_path / f"a.{ending}", pixels, **options)
+    assert f".{ending}" in list_endings()
+    assert_reads_as(path, pixels, 0 if ending == "jp2" else 12)
 
 
 def test_jpeg_equals_opencv(tmp_path, pixels):

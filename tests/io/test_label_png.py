@@ -8,8 +8,7 @@ from dataset_folders import write_png
 from PIL import Image
 
 from fuse.errors import CocoFormatError
-from fuse.io.label_png import read_label_colors, read_labels
-from fuse.io.png import read_png_header
+from fuse.io.png import read_label_colors, read_labels, read_png_header
 
 read_wide_labels = partial(read_labels, bits=(16,))
 read_any_labels = partial(read_labels, bits=(8, 16))
@@ -87,4 +86,4 @@ def test_a_file_that_is_cut_short(tmp_path):
 def test_the_header_alone(tmp_path):
     write_png(tmp_path / "a.png", WIDE)
     header = read_png_header(tmp_path / "a.png")
-    assert (header.width, header.height, header.bit_depth, header.color_type) == (7, 5, 16, "grey")
+    assert (header.size, header.bit_depth, header.color_type) == ((5, 7), 16, "grey")

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from real_data import COCO_ANNOTATIONS, needs_real_data
-from reference.png_rows import FILTERS, filter_row
+from reference.png_rows import FILTERS, filter_row, ids_to_rgb
 
 from fuse.errors import CocoFormatError
-from fuse.io.png import encode_id_map, read_id_map, read_id_map_file, write_id_map
-from fuse.ops.ids import ids_to_rgb
+from fuse.io.png import encode_id_map, read_id_map, read_row_deltas, write_id_map
 from fuse.types import MAX_SEGMENT_ID
 
 ids = st.sampled_from([0, 1, 2, 255, 256, 65535, 65536, 2**23, MAX_SEGMENT_ID])
@@ -89,10 +88,10 @@ def test_other_readers_see_the_same_ids(panoptic_map):
 def test_written_map_reads_back(tmp_path_factory, panoptic_map):
     path = tmp_path_factory.getbasetemp() / "round_trip.png"
     write_id_map(path, panoptic_map)
-    file = read_id_map_file(path)
-    assert file.panoptic_map.dtype == np.int32
-    assert np.array_equal(file.panoptic_map, panoptic_map)
-    assert (file.color_type, file.bit_depth) == ("rgb", 8)
+    deltas, png = read_row_deltas(path)
+    assert deltas.to_map().dtype == np.int32
+    assert np.array_equal(deltas.to_map(), panoptic_map)
+    assert (png.color_type, png.bit_depth) == ("rgb", 8)
 
 
 def test_same_map_same_bytes_and_it_stays_untouched():
@@ -208,7 +207,7 @@ def test_real_truth_maps_read_like_opencv():
 def read_back_as(path: Path, array: np.ndarray, mode: str | None = None, **options: object):
     image = Image.fromarray(array)
     (image.convert(mode) if mode else image).save(path, **options)
-    return read_id_map_file(path)
+    return read_row_deltas(path)
 
 
 SMALL_IDS = np.arange(60, dtype=np.int32).reshape(6, 10) * 4
@@ -216,15 +215,15 @@ SMALL_IDS = np.arange(60, dtype=np.int32).reshape(6, 10) * 4
 
 def test_alpha_is_dropped(tmp_path):
     rgba = np.dstack([ids_to_rgb(1000 * SMALL_IDS), np.full((6, 10), 77, np.uint8)])
-    file = read_back_as(tmp_path / "a.png", rgba)
-    assert file.color_type == "rgba"
-    assert np.array_equal(file.panoptic_map, 1000 * SMALL_IDS)
+    deltas, png = read_back_as(tmp_path / "a.png", rgba)
+    assert png.color_type == "rgba"
+    assert np.array_equal(deltas.to_map(), 1000 * SMALL_IDS)
 
 
 def test_transparent_colour_of_rgb_is_an_id_like_any(tmp_path):
-    file = read_back_as(tmp_path / "a.png", ids_to_rgb(SMALL_IDS), transparency=(4, 0, 0))
-    assert file.color_type == "rgb"
-    assert np.array_equal(file.panoptic_map, SMALL_IDS)
+    deltas, png = read_back_as(tmp_path / "a.png", ids_to_rgb(SMALL_IDS), transparency=(4, 0, 0))
+    assert png.color_type == "rgb"
+    assert np.array_equal(deltas.to_map(), SMALL_IDS)
 
 
 @pytest.mark.parametrize("colors", [2, 4, 16, 60])
@@ -232,22 +231,22 @@ def test_palette_is_read_through_its_colours(tmp_path, colors):
     panoptic_map = np.arange(60, dtype=np.int32).reshape(6, 10) % colors * 4001
     palette_image = Image.fromarray(ids_to_rgb(panoptic_map)).quantize(colors)
     palette_image.save(tmp_path / "a.png")
-    file = read_id_map_file(tmp_path / "a.png")
-    assert file.color_type == "palette"
-    assert file.bit_depth == {2: 1, 4: 2, 16: 4, 60: 8}[colors]
-    assert np.array_equal(file.panoptic_map, panoptic_map)
+    deltas, png = read_row_deltas(tmp_path / "a.png")
+    assert png.color_type == "palette"
+    assert png.bit_depth == {2: 1, 4: 2, 16: 4, 60: 8}[colors]
+    assert np.array_equal(deltas.to_map(), panoptic_map)
 
 
 def test_grey_values_are_ids(tmp_path):
-    file = read_back_as(tmp_path / "a.png", SMALL_IDS.astype(np.uint8))
-    assert (file.color_type, file.bit_depth) == ("grey", 8)
-    assert np.array_equal(file.panoptic_map, SMALL_IDS)
+    deltas, png = read_back_as(tmp_path / "a.png", SMALL_IDS.astype(np.uint8))
+    assert (png.color_type, png.bit_depth) == ("grey", 8)
+    assert np.array_equal(deltas.to_map(), SMALL_IDS)
 
 
 def test_sixteen_bit_grey_values_are_ids(tmp_path):
-    file = read_back_as(tmp_path / "a.png", (1000 * SMALL_IDS).astype(np.uint16))
-    assert (file.color_type, file.bit_depth) == ("grey", 16)
-    assert np.array_equal(file.panoptic_map, (1000 * SMALL_IDS).astype(np.uint16))
+    deltas, png = read_back_as(tmp_path / "a.png", (1000 * SMALL_IDS).astype(np.uint16))
+    assert (png.color_type, png.bit_depth) == ("grey", 16)
+    assert np.array_equal(deltas.to_map(), (1000 * SMALL_IDS).astype(np.uint16))
 
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4])
@@ -265,9 +264,9 @@ def test_grey_with_alpha_is_read_by_its_grey(tmp_path):
         "LA", (Image.fromarray(SMALL_IDS.astype(np.uint8)), Image.new("L", (10, 6), 9))
     )
     grey_alpha.save(tmp_path / "a.png")
-    file = read_id_map_file(tmp_path / "a.png")
-    assert file.color_type == "grey-alpha"
-    assert np.array_equal(file.panoptic_map, SMALL_IDS)
+    deltas, png = read_row_deltas(tmp_path / "a.png")
+    assert png.color_type == "grey-alpha"
+    assert np.array_equal(deltas.to_map(), SMALL_IDS)
 
 
 def test_interlaced_map_is_read(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fuse.errors import DataError, ImageReadError
-from fuse.io.images import list_images, read_image
+from fuse.io.images import read_image
+from fuse.io.listing import list_images
 from fuse.io.remote import is_url
 
 IMAGE = Path(__file__).parents[2] / "examples" / "images" / "rocket.jpg"
@@ -30,7 +31,7 @@ def bucket():
 
 
 def names(*given):
-    return [image.relative_name for image in list_images(list(given))]
+    return [image.relative_name for image in list_images(list(given)).images]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_urls_and_paths_go_together(bucket):
 
 
 def test_the_pixels_are_those_of_the_file(bucket):
-    image = next(image for image in list_images([bucket]) if image.relative_name == "a.jpg")
+    image = next(image for image in list_images([bucket]).images if image.relative_name == "a.jpg")
     np.testing.assert_array_equal(read_image(image.path), read_image(IMAGE))
     np.testing.assert_array_equal(read_image(IMAGE.as_uri()), read_image(IMAGE))
 

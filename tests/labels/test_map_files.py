@@ -4,7 +4,7 @@ import pytest
 from factories import TOY_SPACE
 
 from fuse.errors import DataError, LabelSpaceError
-from fuse.io.label_files import write_label_map
+from fuse.io.csv_files import write_label_map
 from fuse.labels import (
     LabelMap,
     draft_label_map,

@@ -15,7 +15,7 @@ from fuse.labels import (
     load_space,
     map_panoptic,
 )
-from fuse.labels.map_files import MAPS_DIR
+from fuse.labels.maps import MAPS_DIR
 from fuse.types import Category, LabelSpace, PanopticPrediction, SegmentInfo
 
 BEASTS = LabelSpace(

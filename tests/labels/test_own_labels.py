@@ -103,7 +103,7 @@ def test_the_result_has_the_spaces_own_categories(finished):
 
 def test_what_is_kept_can_be_fused_without_the_csv_files(finished, tmp_path):
     again = tmp_path / "again"
-    api.combine_saved(again, predictions=finished)
+    api.combine(again, predictions=finished)
     for path in [finished / "panoptic.json", *sorted((finished / "panoptic").iterdir())]:
         assert (again / path.relative_to(finished)).read_bytes() == path.read_bytes()
 
@@ -207,4 +207,4 @@ def test_a_run_with_damaged_maps_is_named(finished, tmp_path, maps):
     content["settings"]["label_maps"] = {**known, **maps} if isinstance(maps, dict) else maps
     path.write_text(json.dumps(content))
     with pytest.raises(CocoFormatError, match=r"run\.json cannot be read"):
-        api.combine_saved(tmp_path / "again", predictions=damaged)
+        api.combine(tmp_path / "again", predictions=damaged)

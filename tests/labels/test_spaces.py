@@ -6,8 +6,8 @@ from real_data import COCO_ANNOTATIONS, REAL_NETS, needs_real_data
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-from fuse.analysis.published_results import find_anchors
-from fuse.errors import LabelSpaceError
+from fuse.analysis.published_results import find_published_results
+from fuse.errors import ConfigError, LabelSpaceError
 from fuse.labels import (
     contains,
     find_label_map,
@@ -16,6 +16,7 @@ from fuse.labels import (
     load_category_ids,
     load_space,
     read_space,
+    resolve_classes,
 )
 from fuse.labels.spaces import is_shipped
 from fuse.types import Category
@@ -293,8 +294,8 @@ def test_a_space_called_as_a_shipped_one_is_not_taken_for_it(tmp_path):
     path.write_text(HEADER + "7,0,cat,1,pet,9,9,9\n")
     own, shipped = load_space(str(path)), load_space("cityscapes")
     assert (is_shipped(shipped), is_shipped(own)) == (True, False)
-    assert find_anchors(shipped)
-    assert not find_anchors(own)
+    assert find_published_results(shipped)
+    assert not find_published_results(own)
     with pytest.raises(LabelSpaceError, match="no label map leads from 'cityscapes'"):
         find_label_map(own, load_space("coco_panoptic"))
     with pytest.raises(LabelSpaceError, match="no label map leads from 'coco_things'"):
@@ -304,3 +305,34 @@ def test_a_space_called_as_a_shipped_one_is_not_taken_for_it(tmp_path):
 def test_an_unknown_space_names_the_nearest():
     with pytest.raises(LabelSpaceError, match="did you mean 'cityscapes'"):
         load_space("cityscape")
+
+
+def test_rows_are_those_of_the_label_space():
+    space, ids = resolve_classes("net", 19, "cityscapes", None)
+    assert space == load_space("cityscapes")
+    assert ids.tolist()[:3] == [7, 8, 11]
+    _, ids = resolve_classes("net", 21, "voc", None)
+    assert ids.tolist() == [21, *range(1, 21)]  # its first row is the background
+    _, ids = resolve_classes("net", 3, "voc", [5, 0, 5])
+    assert ids.tolist() == [5, 0, 5]
+
+
+@pytest.mark.parametrize(
+    ("count", "space", "ids", "error", "message"),
+    [
+        (19, None, None, ConfigError, "net does not say what its 19 classes are; set label_space"),
+        (
+            19,
+            "voc",
+            None,
+            ConfigError,
+            "net has 19 classes, but label space 'voc' has 21; .*cityscapes",
+        ),
+        (2, "voc", [1, 2, 3], ConfigError, "net has 2 classes, but class_ids has 3"),
+        (2, "voc", [1, 99], LabelSpaceError, "class_ids of net: 99 is no category_id of 'voc'"),
+        (2, "vok", [1, 2], LabelSpaceError, "no label space 'vok'"),
+    ],
+)
+def test_what_does_not_fit_is_named(count, space, ids, error, message):
+    with pytest.raises(error, match=message):
+        resolve_classes("net", count, space, ids)

@@ -11,7 +11,8 @@ from fuse.metrics.bootstrap import (
     bootstrap_pq,
     bootstrap_scores,
 )
-from fuse.metrics.pq import match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import sum_stats, summarize
 from fuse.metrics.semantic import count_semantic
 
 

@@ -1,11 +1,14 @@
+"""Mask AP against pycocotools: of all images, and of any choice of them one by one."""
+
 import numpy as np
 import pytest
-from factories import TOY_SPACE
-from instance_images import detect, official_stats, random_image
+from factories import TOY_SPACE, rle_masks
+from instance_images import SIZE, detect, official_stats, random_image
 from panoptic_maps import SPACE, panoptic
-from pycocotools import mask as coco_mask
 
-from fuse.metrics.instances import describe_detections, mask_ap
+from fuse.metrics.bootstrap import bootstrap_ap, draw_weights
+from fuse.metrics.instances import mask_ap, match_detections, mean_ap, weighted_ap
+from fuse.types import Instances
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -41,17 +44,61 @@ def test_no_images():
     assert np.isnan(mask_ap([], SPACE).ap)
 
 
-def test_only_things_are_described_and_numbered_through():
-    truth = panoptic([[1, 1, 2, 3]], {1: 1, 2: 7, 3: 2}, crowds={3})
-    found = detect([np.array([[True, True, False, False]])], [1], [0.5], truth.size)
-    described = describe_detections([(truth, found), (truth, found)], SPACE)
-    kept = [
-        (a["id"], a["image_id"], a["category_id"], a["area"], a["iscrowd"])
-        for a in described.truth["annotations"]
+# -- any choice of images ------------------------------------------------------------------
+
+
+def without_ties(rng, images):
+    """The same detections with other scores, all different."""
+    return [
+        (truth, Instances(f.boxes, rng.random(len(f)), f.category_ids, f.masks, f.size))
+        for truth, f in images
     ]
-    assert kept == [(1, 1, 1, 2, 0), (2, 1, 2, 1, 1), (3, 2, 1, 2, 0), (4, 2, 2, 1, 1)]
-    masks = [coco_mask.decode(a["segmentation"]) for a in described.truth["annotations"][:2]]
-    assert [mask.tolist() for mask in masks] == [[[1, 1, 0, 0]], [[0, 0, 0, 1]]]
-    assert described.truth["images"] == [{"id": i, "height": 1, "width": 4} for i in (1, 2)]
-    assert [c["id"] for c in described.truth["categories"]] == [1, 2]
-    assert [(d["image_id"], d["category_id"]) for d in described.detections] == [(1, 1), (2, 1)]
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(8)
+    return without_ties(rng, [random_image(rng) for _ in range(8)])
+
+
+def official_ap(images):
+    """AP per category, NaN where pycocotools has none."""
+    _, per_category = official_stats(images)
+    return np.where(np.array(per_category) < 0, np.nan, per_category)
+
+
+def test_all_images_once(images):
+    detections = match_detections(images, TOY_SPACE)
+    (ap,) = weighted_ap(detections, np.ones((1, len(images)), np.float32))
+    np.testing.assert_allclose(ap, official_ap(images), atol=1e-12)
+    assert 0.05 < np.nanmean(ap) < 0.95
+    assert mean_ap(detections, TOY_SPACE.thing_ids) == pytest.approx(np.nanmean(ap))
+
+
+def test_images_that_stand_several_times_or_not_at_all(images):
+    (weights,) = draw_weights(len(images), resamples=12, seed=3)
+    assert weights.min() == 0
+    assert weights.max() > 1
+    found = weighted_ap(match_detections(images, TOY_SPACE), weights)
+    for ap, of_image in zip(found, weights.astype(int), strict=True):
+        drawn = [image for image, n in zip(images, of_image, strict=True) for _ in range(n)]
+        np.testing.assert_allclose(ap, official_ap(drawn), atol=1e-12)
+
+
+def test_without_detections_or_things(images):
+    nothing = Instances(
+        np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32), rle_masks([]), SIZE
+    )
+    detections = match_detections([(truth, nothing) for truth, _ in images], TOY_SPACE)
+    assert mean_ap(detections, TOY_SPACE.thing_ids) == 0
+    assert np.isnan(mean_ap(detections, []))
+
+
+def test_draws_are_those_of_pq(images):
+    detections = match_detections(images, TOY_SPACE)
+    things = TOY_SPACE.thing_ids
+    drawn = bootstrap_ap(detections, things, resamples=300, seed=5)
+    weights = np.concatenate(list(draw_weights(len(images), resamples=300, seed=5)))
+    expected = np.nanmean(weighted_ap(detections, weights), axis=1)
+    np.testing.assert_allclose(drawn, expected)
+    assert drawn.min() < mean_ap(detections, things) < drawn.max()

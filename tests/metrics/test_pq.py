@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
 from reference.pq import slow_counts
 
-from fuse.metrics.pq import PQStats, match_segments, sum_stats, summarize
+from fuse.metrics.matching import match_segments
+from fuse.metrics.pq import PQStats, sum_stats, summarize
 from fuse.types import PanopticPrediction, SegmentInfo
 
 

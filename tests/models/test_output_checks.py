@@ -94,13 +94,17 @@ def babble(images):
             ModelOutputError,
             "answered with category_id 7, which is not in toy",
         ),
-        (fail, ModelError, r"failed: MemoryError: 9 GB \(test_boundary\.py, line \d+\)$"),
-        (leave, ModelError, r"failed: SystemExit: 3 \(test_boundary"),
-        (babble, ModelError, r"failed: ValueError: Missing keys: a a( a)+ \.\.\. \(test_boundary"),
+        (fail, ModelError, r"failed: MemoryError: 9 GB \(test_output_checks\.py, line \d+\)$"),
+        (leave, ModelError, r"failed: SystemExit: 3 \(test_output"),
+        (
+            babble,
+            ModelError,
+            r"failed: ValueError: Missing keys: a a( a)+ \.\.\. \(test_output",
+        ),
         (
             lambda images: [SemanticLogits.half_pixel(np.zeros((2, 2), dtype=np.float16), SIZE)],
             ModelError,
-            r"failed: ValueError: logits must have 3 axes, got shape \(2, 2\) \(test_boundary",
+            r"failed: ValueError: logits must have 3 axes, got shape \(2, 2\) \(test_output",
         ),
         (
             lambda images: [

@@ -8,7 +8,7 @@ from pathlib import Path
 NOTICE = "fuse: compiling kernels for this processor (first use only)\n"
 COUNT = """
 import numpy as np
-from fuse.ops.runs import run_starts
+from fuse.ops.segments import run_starts
 print(run_starts(*[np.array([[4, 4, 6]], dtype=np.int32)] * 2).tolist())
 """
 
@@ -38,6 +38,6 @@ def test_kernels_work_where_no_cache_folder_is_writable(tmp_path: Path) -> None:
 
 
 def test_other_packages_compile_without_our_notice(tmp_path: Path) -> None:
-    other = "import fuse.ops.runs, numba\nprint(numba.njit(lambda x: x + 1)(2))\n"
+    other = "import fuse.ops.segments, numba\nprint(numba.njit(lambda x: x + 1)(2))\n"
     result = run(other, tmp_path)
     assert (result.stdout, result.stderr) == ("3\n", "")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.matching import are_distinct, count_areas, find_rows, sum_by_row
+from fuse.ops.matching import count_areas, find_rows, sum_by_row
 
 small_ids = st.integers(0, 5)
 
@@ -21,11 +21,6 @@ def test_find_rows_of_many_regular_ids(stride):
     listed_ids = np.arange(1, 2**24, stride, dtype=np.int32)[:70_000]
     rows = find_rows(listed_ids[::-1].copy(), listed_ids)
     assert (rows == np.arange(len(listed_ids))[::-1]).all()
-
-
-@given(st.lists(small_ids))
-def test_are_distinct(ids):
-    assert are_distinct(np.array(ids, dtype=np.int32)) == (len(set(ids)) == len(ids))
 
 
 @pytest.mark.parametrize(

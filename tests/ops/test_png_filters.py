@@ -3,9 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from reference.png_rows import FILTERS, filter_row
+from reference.png_rows import FILTERS, filter_row, ids_to_rgb
 
-from fuse.ops.ids import ids_to_rgb
 from fuse.ops.png_filters import BLOCK, filter_rows, unfilter_rows
 
 

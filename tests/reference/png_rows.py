@@ -1,6 +1,17 @@
-"""PNG's five row filters, byte by byte as the specification (section 9) defines them."""
+"""PNG's five row filters, byte by byte as the specification (section 9) defines them.
+
+And COCO's coding of segment ids as colours.
+"""
+
+import numpy as np
 
 FILTERS = (0, 1, 2, 3, 4)  # None, Sub, Up, Average, Paeth
+
+
+def ids_to_rgb(panoptic_map: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3): segment_id = R + 256 G + 65536 B."""
+    channels = [panoptic_map >> shift & 255 for shift in (0, 8, 16)]
+    return np.stack(channels, axis=-1).astype(np.uint8)
 
 
 def filter_row(kind: int, row: list[int], above: list[int], *, bytes_per_pixel: int) -> bytes:

@@ -14,8 +14,8 @@ TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
 def kept(tmp_path_factory):
     """A run over the examples with kept predictions, and the same fused with other thresholds."""
     folder = tmp_path_factory.mktemp("kept")
-    images, run, other = folder / "photos", folder / "run", folder / "other"
+    images, run, other = folder / "images", folder / "run", folder / "other"
     shutil.copytree(TRUTH.parent / "images", images)
     api.run([str(images)], run, device="cpu", keep_predictions=True, gt=TRUTH)
-    api.combine_saved(other, predictions=run, score_threshold=0.2, stuff_area=0)
+    api.combine(other, predictions=run, score_threshold=0.2, stuff_area=0)
     return run, other

@@ -11,7 +11,7 @@ from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.metrics.segments import list_matches
+from fuse.metrics.matching import list_matches
 from fuse.report.runs import open_runs
 from fuse.types import Category, LabelSpace
 
@@ -21,7 +21,7 @@ TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 60_000  # milliseconds; a busy machine is no failure
-LAYERS = ["photo", "semantic", "instances", "fused", "truth", "errors", "second"]
+LAYERS = ["image", "semantic", "instances", "fused", "truth", "errors", "second"]
 
 
 @pytest.fixture(scope="module")
@@ -124,17 +124,17 @@ def test_the_gallery_is_sorted_filtered_and_searched(report, visit):
         return page.locator("#thumbnails .name").all_inner_texts()
 
     first = names()
-    page.locator("#photo-order").select_option("best")
+    page.locator("#image-order").select_option("best")
     assert names()[0] == first[-1]
-    page.locator("#photo-order").select_option("changed")
+    page.locator("#image-order").select_option("changed")
     assert sorted(names()) == sorted(first)
-    page.locator("#photo-order").select_option("name")
+    page.locator("#image-order").select_option("name")
     assert names() == sorted(first)
-    page.locator("#photo-search").fill("CHEL")
+    page.locator("#image-search").fill("CHEL")
     assert names() == ["chelsea.jpg"]
-    page.locator("#photo-search").fill("nowhere")
+    page.locator("#image-search").fill("nowhere")
     assert page.locator("#thumbnails").inner_text() == "no image fits"
-    page.locator("#photo-search").fill("")
+    page.locator("#image-search").fill("")
     page.locator("#class-search").fill("animal")
     page.locator("#class-table td button").click()
     assert "chelsea.jpg" in names()
@@ -156,7 +156,7 @@ def test_layers_by_click_and_by_key(report, visit):
     assert picture(page) == seen["truth"]
     page.locator("#opacity").fill("0")
     page.wait_for_function(
-        "photo => document.getElementById('canvas').toDataURL() === image", arg=seen["photo"]
+        "image => document.getElementById('canvas').toDataURL() === image", arg=seen["image"]
     )
 
 
@@ -302,7 +302,7 @@ def test_what_is_not_scored_is_said(tmp_path, visit):
 
 def test_without_truth_and_without_images(tmp_path, visit):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     api.report(run)
     page = visit(run / "report.html")
     assert "No ground truth was given" in page.locator("#scores").inner_text()

@@ -28,13 +28,13 @@ def test_figures_and_images_of_a_report(kept, tmp_path):
     steps = []
     out = tmp_path / "report.html"
     result = api.report(
-        *kept, gt=TRUTH, out=out, images=3, on_progress=lambda *step: steps.append(step)
+        *kept, gt=TRUTH, out=out, photos=3, on_progress=lambda *step: steps.append(step)
     )
     assert (result.path, result.images, result.shown, result.missing) == (out, 8, 3, 0)
     assert result.size == out.stat().st_size
     assert steps == [(done, 11) for done in range(1, 12)]
     blocks = read_blocks(out)
-    assert list(blocks) == ["figures", "photo-0", "photo-1", "photo-2"]
+    assert list(blocks) == ["figures", "image-0", "image-1", "image-2"]
     figures = blocks["figures"]
     for shown, path in zip(figures["runs"], kept, strict=True):
         assert shown["scores"] == api.evaluate(TRUTH, path).result.to_json()
@@ -43,7 +43,7 @@ def test_figures_and_images_of_a_report(kept, tmp_path):
     assert set(figures["runs"][0]["weights"]) == {"semantic", "instance"}
     assert figures["runs"][0]["seconds"]["total"] > 0
     assert len(figures["all_pq"]) == 8
-    assert len(figures["photos"]) == 3
+    assert len(figures["images"]) == 3
 
 
 def test_the_report_lies_in_the_run(tmp_path):
@@ -54,11 +54,11 @@ def test_the_report_lies_in_the_run(tmp_path):
 
 def test_images_that_are_gone_are_counted(tmp_path):
     run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     assert api.report(run).missing == 2
     blocks = read_blocks(run / "report.html")
-    assert [image["missing"] for image in blocks["figures"]["photos"]] == [True, True]
-    assert blocks["photo-0"]["jpeg"] is None
+    assert [image["missing"] for image in blocks["figures"]["images"]] == [True, True]
+    assert blocks["image-0"]["jpeg"] is None
 
 
 def test_a_report_is_whole_or_not_there(tmp_path):
@@ -119,15 +119,15 @@ def test_sweep_and_ledger_are_drawn_as_their_commands_write_them(kept, tmp_path)
     grid = ["score_threshold=0.3,0.6"]
     sweep.write_text(json.dumps(api.sweep(run, TRUTH, grid).to_json()))
     ledger.write_text(json.dumps(api.diagnose(run, TRUTH, orders=2).to_json()))
-    api.report(run, gt=TRUTH, images=1, sweep=sweep, ledger=ledger, out=tmp_path / "r.html")
+    api.report(run, gt=TRUTH, photos=1, sweep=sweep, ledger=ledger, out=tmp_path / "r.html")
     figures = read_blocks(tmp_path / "r.html")["figures"]
     assert len(figures["sweep"]["settings"]) == 2
-    lines = figures["ledger"]
-    assert lines[-1]["title"] == "the rule itself"
+    costs = figures["error_types"]
+    assert costs[-1]["title"] == "the rule itself"
     pq = figures["runs"][0]["scores"]["pq"]["all"]["pq"]
-    assert sum(line["share"] for line in lines) == pytest.approx(1 - pq)
-    assert [line["share"] for line in lines[:-1]] == sorted(
-        (line["share"] for line in lines[:-1]), reverse=True
+    assert sum(cost["share"] for cost in costs) == pytest.approx(1 - pq)
+    assert [cost["share"] for cost in costs[:-1]] == sorted(
+        (cost["share"] for cost in costs[:-1]), reverse=True
     )
 
 
@@ -138,7 +138,7 @@ def test_a_sweep_with_a_holdout_says_what_its_interval_is_of(tmp_path):
     content = {"settings": [point], "best": point, "photos": 3, "interval": [0.3, 0.45]}
     sweep.write_text(json.dumps(content | {"held_out": held_out}))
     drawn = read_sweep(sweep)
-    assert (drawn["photos"], drawn["held_out"]["all"]["pq"]) == (3, 0.4)
+    assert (drawn["images"], drawn["held_out"]["all"]["pq"]) == (3, 0.4)
 
 
 def test_two_runs_are_scored_on_the_images_that_both_have(tmp_path):
@@ -161,7 +161,7 @@ def test_the_command_says_where_the_report_is(tmp_path):
     predictions = draw_predictions(["a.jpg", "b.jpg"])
     run = write_run(tmp_path, predictions)
     truth = write_maps(tmp_path / "truth.json", predictions)
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     result = CliRunner().invoke(main, ["report", str(run), "--gt", str(truth), "--photos", "1"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("1 of 2 images, 0.1 MB -> ")

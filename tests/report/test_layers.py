@@ -11,7 +11,7 @@ from run_folders import draw_predictions, write_run
 
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import read_id_map
-from fuse.metrics.pq import match_segments
+from fuse.metrics.matching import match_segments
 from fuse.report.layers import (
     LONGEST_SIDE,
     ShownSegment,
@@ -86,7 +86,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
     image_id = next(
         i for i in runs[0].dataset.annotations if "coffee" in runs[0].dataset.image_name(i)
     )
-    image = show_image(image_id, *runs, TRUTH.parent / "images" / "coffee.jpg")
+    image = show_image(image_id, runs, TRUTH.parent / "images" / "coffee.jpg")
     assert image.size == (400, 600)
     assert image.jpeg.startswith(b"\xff\xd8")
     assert list(image.layers) == ["semantic", "instances", "fused", "truth", "second"]
@@ -94,7 +94,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
         numbers = read_numbers(layer, tmp_path)
         assert numbers.shape == image.size
         assert numbers.max() <= len(layer.segments)
-    threshold = runs[0].kept.fusion.score_threshold
+    threshold = runs[0].saved.fusion.score_threshold
     assert all(s.score >= threshold for s in image.layers["instances"].segments)
     assert sum(s.share for s in image.layers["semantic"].segments) <= 1
 
@@ -102,7 +102,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
 def test_large_images_are_shrunk(tmp_path):
     run = write_run(tmp_path, draw_predictions(["wide.jpg"], size=(100, 1300), block=40))
     (shown,) = open_runs([run], None)
-    image = show_image(1, shown, None, tmp_path / "photos" / "wide.jpg")
+    image = show_image(1, [shown], tmp_path / "images" / "wide.jpg")
     assert image.size == (49, LONGEST_SIDE)
 
 
@@ -115,12 +115,12 @@ def test_large_images_are_shrunk(tmp_path):
     ],
     ids=["moved", "damaged", "another"],
 )
-def test_a_image_without_its_picture_says_why(tmp_path, damage, note):
+def test_an_image_without_its_picture_says_why(tmp_path, damage, note):
     run = write_run(tmp_path, draw_predictions(["a.jpg"]))
     (shown,) = open_runs([run], None)
-    path = tmp_path / "photos" / "a.jpg"
+    path = tmp_path / "images" / "a.jpg"
     damage(path)
-    image = show_image(1, shown, None, None if "--images" in note else path)
+    image = show_image(1, [shown], None if "--images" in note else path)
     assert image.jpeg is None
     assert note in image.note
     assert list(image.layers) == ["fused"]

@@ -28,7 +28,7 @@ def test_without_truth_every_image_is_shown(run):
     (shown,) = open_runs([run], None)
     assert names_of(shown) == list(NAMES)
     assert shown.scorer is None
-    assert shown.kept is None
+    assert shown.saved is None
 
 
 def test_with_truth_only_its_images_and_by_its_ids(run, tmp_path):
@@ -47,14 +47,15 @@ def test_the_second_run_goes_by_the_ids_of_the_first(run, tmp_path):
     assert shown.unknown == 1
 
 
-def test_where_no_name_is_known_ids_count(run, tmp_path):
+def test_where_no_name_is_known_numbers_of_a_run_are_not_believed(run, tmp_path):
     second = write_maps(tmp_path / "second.json", draw_predictions(("x.jpg", "y.jpg")))
-    assert open_runs([run, second], None)[1].own_ids == {1: 1, 2: 2}
+    with pytest.raises(DataError, match="numbered its images itself"):
+        open_runs([run, second], None)
 
 
 def test_runs_without_a_common_image(run, tmp_path):
     truth = write_maps(tmp_path / "truth.json", draw_predictions(("x.jpg",)), first_id=9)
-    with pytest.raises(DataError, match=r"run has no image of .*truth\.json"):
+    with pytest.raises(DataError, match=r"none of its images .* is in .*truth\.json"):
         open_runs([run], read_panoptic_json(truth))
 
 
@@ -80,26 +81,26 @@ def test_two_images_that_are_one_of_the_truth(tmp_path):
 def test_images_are_found_where_the_run_found_them(run, tmp_path):
     run_file = open_runs([run], None)[0].run_file
     found = find_images([*NAMES, "gone.jpg"], [run_file], None)
-    assert found == {name: tmp_path / "photos" / name for name in NAMES}
+    assert found == {name: tmp_path / "images" / name for name in NAMES}
 
 
 def test_images_that_were_moved_are_found_by_images(run, tmp_path):
     run_file = open_runs([run], None)[0].run_file
-    shutil.move(tmp_path / "photos", tmp_path / "moved")
+    shutil.move(tmp_path / "images", tmp_path / "moved")
     assert find_images(NAMES, [run_file], None) == {}
     found = find_images(NAMES, [run_file], tmp_path / "moved")
     assert found == {name: tmp_path / "moved" / name for name in NAMES}
 
 
 def test_a_bare_name_is_taken_only_where_it_is_one_image(run, tmp_path):
-    images = tmp_path / "photos"
+    images = tmp_path / "images"
     assert find_images(["elsewhere/a.jpg"], [], images) == {"elsewhere/a.jpg": images / "a.jpg"}
     shutil.copy(images / "a.jpg", images / "trip" / "a.jpg")
     assert find_images(["elsewhere/a.jpg"], [], images) == {}
 
 
 def test_images_behind_a_url_are_found(run, tmp_path):
-    inputs = [(tmp_path / "photos").as_uri()]
+    inputs = [(tmp_path / "images").as_uri()]
     found = find_images(NAMES, [{"settings": {"inputs": inputs}}], None)
     assert found.keys() == set(NAMES)
     assert found["trip/c.jpg"] == f"{inputs[0]}/trip/c.jpg"

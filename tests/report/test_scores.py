@@ -15,7 +15,7 @@ TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
 
 
 def rate(runs):
-    return rate_images(runs, workers=1, on_image=lambda: None)
+    return rate_images(runs, workers=1)
 
 
 def test_scores_are_those_of_evaluate(kept):
@@ -60,7 +60,7 @@ def image(place, pq=None, changed=None):
 
 
 @pytest.mark.parametrize(
-    ("photos", "count", "expected"),
+    ("images", "count", "expected"),
     [
         ([image(i, i / 10) for i in range(3)], 5, [0, 1, 2]),
         ([image(i, i / 10) for i in range(10)], 4, [0, 1, 8, 9]),

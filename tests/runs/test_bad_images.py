@@ -51,13 +51,13 @@ def images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flat.py").write_text(FLAT_NETS)
     (tmp_path / "flat.toml").write_text(PRESET)
-    (tmp_path / "photos").mkdir()
-    return tmp_path / "photos"
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
 
 
 def run(*arguments):
     options = ["-o", "out", "--pipeline", "flat.toml", "--allow-plugins", "--device", "cpu"]
-    return CliRunner().invoke(main, ["run", "photos", *options, *arguments])
+    return CliRunner().invoke(main, ["run", "images", *options, *arguments])
 
 
 def read_spoilt(path, name, seed):

@@ -24,7 +24,7 @@ KILLS = 50
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Each example image a few times, in folders."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for number in range(COPIES):
         shutil.copytree(EXAMPLES, folder / str(number))
     return folder
@@ -35,6 +35,11 @@ def undisturbed(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     api.run([str(images)], out, device="cpu", keep_predictions=True)
     return out
+
+
+def read_lines(journal):
+    """The records of a journal, behind the settings of its run."""
+    return journal.read_text().splitlines()[1:]
 
 
 def read_files(out):
@@ -71,8 +76,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(images, undisturb
             shutil.rmtree(out)  # that one came through: begin again
     run_once(images, out)
     assert read_files(out) == read_files(undisturbed)
-    lines = (out / "records.jsonl").read_text().splitlines()
-    names = [json.loads(line)["file_name"] for line in lines]
+    names = [json.loads(line)["file_name"] for line in read_lines(out / "records.jsonl")]
     assert len(names) == len(set(names)) == COPIES * 8  # nothing was done twice
     assert api.verify(out).damages == ()
 
@@ -92,18 +96,18 @@ def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
     command += ["--device", "cpu", "--keep-predictions", "--engine", engine]
     journal = out / "records.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
-        while not (journal.exists() and journal.read_bytes()) and run.poll() is None:
+        while not (journal.exists() and read_lines(journal)) and run.poll() is None:
             time.sleep(0.01)
         run.send_signal(number)
         _, said = run.communicate()
-    done = len(journal.read_text().splitlines())
+    done = len(read_lines(journal))
     assert run.returncode == 130
     assert "stopping after this image; once more stops at once" in said
     assert f"stopped after {done} of {COPIES * 8} images; the same command goes on" in said
     assert "Traceback" not in said
     subprocess.run(command, capture_output=True, check=True)
     assert read_files(out) == read_files(undisturbed)
-    assert len(journal.read_text().splitlines()) == COPIES * 8
+    assert len(read_lines(journal)) == COPIES * 8
 
 
 def fill_up(folder):
@@ -171,7 +175,7 @@ def test_a_image_that_vanishes_after_listing_fails_alone(tmp_path):
 
 
 def test_failed_images_are_tried_again_only_when_asked(tmp_path):
-    images = tmp_path / "photos"
+    images = tmp_path / "images"
     images.mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", images / "a.jpg")
     (images / "b.jpg").write_bytes(b"")

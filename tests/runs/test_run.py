@@ -10,54 +10,16 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from factories import panoptic_truth
-from PIL import Image
+from oracle_jobs import SIZE, SUPER, Job
 from run_folders import write_maps
 
-from fuse import api, load_space
+from fuse import api
 from fuse.cli import main
 from fuse.cli.tables.sweep import print_sweep
 from fuse.errors import CocoFormatError, ConfigError, DataError, RunStoppedError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.png import write_id_map
 from fuse.types import PanopticPrediction
-
-SUPER = load_space("coco_super")
-SIZE = (30, 40)
-
-
-class Job:
-    """Images, their ground truth, and a preset whose nets know it."""
-
-    def __init__(self, folder, names):
-        rng = np.random.default_rng(1)
-        self.images, self.out = folder / "photos", folder / "out"
-        self.images.mkdir()
-        self.truths = {name: panoptic_truth(rng, SIZE, SUPER, crowds=False) for name in names}
-        self.gt = write_maps(folder / "gt.json", self.truths, SUPER, first_id=100)
-        self.preset = folder / "oracle.toml"
-        self.preset.write_text(
-            'label_space = "coco_super"\n'
-            + "".join(
-                f'[{b}]\nmodel = "oracle"\ngt = "gt.json"\n' for b in ("semantic", "instance")
-            )
-            + "[fusion]\nstuff_area = 0\n"
-        )
-
-    def add(self, *names):
-        for name in names:
-            (self.images / name).parent.mkdir(exist_ok=True)
-            Image.new("RGB", SIZE[::-1]).save(self.images / name)
-
-    def run(self, out=None, **options):
-        given = {"pipeline": str(self.preset), "device": "cpu"} | options
-        return api.run([str(self.images)], out or self.out, **given)
-
-    def run_shards(self, folder, count=2):
-        outs = [folder / f"part{i}" for i in range(1, count + 1)]
-        for i, out in enumerate(outs, start=1):
-            self.run(out, shard=(i, count))
-        return outs
 
 
 @pytest.fixture
@@ -154,13 +116,15 @@ def test_a_run_without_ground_truth_is_scored_by_the_names_of_its_images(tmp_pat
         assert [finding.code for finding in evaluation.findings] == ["run-renumbered", "pred-extra"]
 
 
-def test_files_of_other_tools_are_paired_by_image_id(tmp_path):
-    """As COCO does, with a warning where the names say otherwise."""
+def test_files_of_other_tools_are_paired_by_name_and_officially_by_image_id(tmp_path):
     job = Job(tmp_path, ["a.jpg", "b.jpg"])
     pred = write_maps(
         tmp_path / "pred.json", dict(reversed(job.truths.items())), SUPER, first_id=100
     )
     evaluation = api.evaluate(job.gt, pred)
+    assert evaluation.result.things.pq == 1
+    assert [finding.code for finding in evaluation.findings] == ["pred-renumbered"]
+    evaluation = api.evaluate(job.gt, pred, official=True)
     assert evaluation.result.things.pq < 1
     assert [finding.code for finding in evaluation.findings] == ["other-photo"]
 

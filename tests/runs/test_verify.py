@@ -17,7 +17,7 @@ OPTIONS = {"device": "cpu", "keep_predictions": True, "pictures": True}
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     for name in NAMES:
         shutil.copy(EXAMPLES / name, folder)
     return folder
@@ -105,9 +105,9 @@ def test_a_folder_without_a_run_says_so(tmp_path):
 @pytest.mark.parametrize("path", ["../x.png", "/etc/passwd", "C:/x.png", "a/../../x", ""])
 def test_a_journal_that_points_outside_is_refused(run, path):
     journal = run / "records.jsonl"
-    first, *rest = journal.read_text().splitlines(keepends=True)
+    settings, first, *rest = journal.read_text().splitlines(keepends=True)
     entry = json.loads(first)
     entry["files"] = {path: "0" * 64}
-    journal.write_text(json.dumps(entry) + "\n" + "".join(rest))
+    journal.write_text(settings + json.dumps(entry) + "\n" + "".join(rest))
     with pytest.raises(CocoFormatError, match="is not a path inside the folder"):
         api.verify(run)

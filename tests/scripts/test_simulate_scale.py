@@ -58,7 +58,7 @@ def test_it_runs_on_a_finished_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     image = SCRIPTS.parent / "examples" / "images" / "rocket.jpg"
     api.run([str(image)], run, device="cpu")
-    command = [sys.executable, SCRIPTS / "simulate_scale.py", run, "--photos", "5000"]
+    command = [sys.executable, SCRIPTS / "simulate_scale.py", run, "--images", "5000"]
     command += ["--seconds", "0.2", "--files", "5000"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]

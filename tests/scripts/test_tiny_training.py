@@ -113,6 +113,23 @@ def test_a_set_of_classes_is_as_likely_as_its_members_together():
     torch.testing.assert_close(compare_sets(logits, single), expected)
 
 
+def test_what_the_teacher_cannot_name_is_held_against_no_class():
+    from tiny_training.semantic import UNKNOWN_TO_TEACHER, compare_sets
+    from tiny_training.teachers import CLASS_SETS
+
+    torch.manual_seed(0)
+    logits = torch.randn(1, 16, 2, 3, requires_grad=True)
+    sets = torch.zeros(1, len(CLASS_SETS), 2, 3)
+    sets[:, 5] = 0.7
+    steps = {}
+    for weight in (1.0, 0.1, 1e-9):
+        (gradient,) = torch.autograd.grad(compare_sets(logits, sets, weight), logits)
+        steps[weight] = gradient[:, list(UNKNOWN_TO_TEACHER)]
+    assert (steps[1.0] > steps[0.1]).all()
+    assert (steps[0.1] > 0).all()
+    assert steps[1e-9].abs().max() < 1e-8
+
+
 def test_what_the_teacher_means_depends_on_the_scene(tmp_path):
     from tiny_training.teachers import CLASS_SETS, INDOORS, OUTDOORS, Beliefs
 
@@ -144,7 +161,7 @@ def test_exported_means_lie_between_new_and_old_weights(tmp_path):
     old, new = train_tiny.BUILDERS["semantic"](), train_tiny.BUILDERS["semantic"]()
     name = "tiny_semantic.safetensors"
     (tmp_path / "old").mkdir()
-    train_tiny.write_weights(tmp_path / "old" / name, old.state_dict(), {})
+    train_tiny.write_weights(tmp_path / "old" / name, old.state_dict(), "semantic")
     # Training has a head that does not ship.
     checkpoint = {**new.state_dict(), "imitation.weight": torch.zeros(3)}
     torch.save({"averaged": checkpoint}, tmp_path / "semantic.pt")

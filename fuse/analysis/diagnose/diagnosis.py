@@ -1,18 +1,17 @@
-"""What a diagnosis says: a ledger of the missing PQ, by class and image too, and counts."""
+"""What a diagnosis says: the missing PQ by error type, by class and by image, and counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from fuse.inference.presets import FusionConfig
+from fuse.fusion import FusionConfig
 from fuse.io.coco.panoptic import ImageId
+from fuse.metrics.matching import SegmentMatch
 from fuse.metrics.pq import PQResult, PQStats
-from fuse.metrics.segments import SegmentMatch
 from fuse.types import LabelSpace
 
-# What people call the lines of the ledger and their parts, and the bands around true borders.
-LINE_TITLES = {
+TITLES = {
     "order": "instance order",
     "classes": "instance classes",
     "masks": "masks",
@@ -38,18 +37,27 @@ BAND_TITLES = {
 }
 
 
+def find_title(key: str) -> str:
+    """What people call an error type, a subtype or a border; an unknown one by its key.
+
+    >>> find_title("void"), find_title("masks/far")
+    ('void left over', 'farther off')
+    """
+    return TITLES.get(key) or BAND_TITLES.get(key.rpartition("/")[2], key)
+
+
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of the ledger, or a part of one; fractions of PQ.
+class ErrorCost:
+    """What an error type, or a subtype, costs; fractions of PQ.
 
     Attributes:
-        key: a key of LINES, one of PARTS, or a border.
-        alone: what PQ gains when only this is made right.
-        share: its fair part of what PQ of all is missing.
-        things: its part of what PQ of things is missing.
-        stuff: its part of what PQ of stuff is missing.
+        key: of ERROR_TYPES, one of SUBTYPES, or a border.
+        alone: what PQ gains when only this is fixed.
+        share: what it accounts for of the missing PQ of all, a Shapley value.
+        things: of the missing PQ of things.
+        stuff: of the missing PQ of stuff.
         error: standard error of `share`, for the orders that were not tried.
-        parts: of a line that has several.
+        parts: the costs of the subtypes where there are several.
     """
 
     key: str
@@ -58,24 +66,12 @@ class Entry:
     things: float
     stuff: float
     error: float
-    parts: tuple[Entry, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "key": self.key,
-            "alone": self.alone,
-            "share": self.share,
-            "things": self.things,
-            "stuff": self.stuff,
-            "error": self.error,
-            "parts": [part.to_json() for part in self.parts],
-        }
+    parts: tuple[ErrorCost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ClassLedger:
-    """What the PQ of one class is missing: the shares by line and `rest` add up to 1 - pq."""
+class ClassDiagnosis:
+    """The missing PQ of one class: shares by error type, and `rest`, add up to 1 - pq."""
 
     category_id: int
     name: str
@@ -84,28 +80,17 @@ class ClassLedger:
     shares: dict[str, float]
     rest: float
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "category_id": self.category_id,
-            "name": self.name,
-            "isthing": self.isthing,
-            "pq": self.pq,
-            "shares": dict(self.shares),
-            "rest": self.rest,
-        }
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageLedger:
-    """What the PQ of one image is missing, over the classes that it has.
+class ImageDiagnosis:
+    """The missing PQ of one image, over the classes that it has.
 
     Attributes:
         image_id: the ground truth's.
         file_name: of the image.
         pq: of the image alone.
-        shares: by line; with `rest` they add up to 1 - pq.
-        rest: what stays missing with all made right.
+        shares: by error type; with `rest` they add up to 1 - pq.
+        rest: what stays missing with all errors fixed.
         stats: the counts.
         segments: what became of each segment.
         disputed: share of the pixels that the two nets disagree on.
@@ -121,20 +106,12 @@ class ImageLedger:
     disputed: float
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "image_id": self.image_id,
-            "file_name": self.file_name,
-            "pq": self.pq,
-            "shares": dict(self.shares),
-            "rest": self.rest,
-            "segments": [segment.to_json() for segment in self.segments],
-            "disputed": self.disputed,
-        }
+        """As plain values, without the counts."""
+        return {key: value for key, value in asdict(self).items() if key != "stats"}
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class UnmatchedSegments:
     """Segments without a match, counted.
 
     Attributes:
@@ -169,9 +146,9 @@ class Diagnosis:
         space: the label space of the run.
         fusion: its rule.
         result: its PQ.
-        lines: the ledger; their shares and `rest` add up to 1 - PQ of all.
-        rest: what stays missing with every line made right: the rule's own.
-        borders: of all lines what lies within 2, and within 5 pixels of a true border.
+        errors: what each error type costs; their shares and `rest` add up to 1 - PQ of all.
+        rest: what stays missing with every error fixed: the rule's own.
+        borders: the cost of what lies within 2, and within 5 pixels of a true border.
         classes: those that occur.
         images: in the order of the run.
         counts: of segments without a match.
@@ -184,14 +161,14 @@ class Diagnosis:
     space: LabelSpace
     fusion: FusionConfig
     result: PQResult
-    lines: tuple[Entry, ...]
+    errors: tuple[ErrorCost, ...]
     rest: float
-    borders: tuple[Entry, ...]
-    classes: tuple[ClassLedger, ...]
-    images: tuple[ImageLedger, ...]
-    counts: Counts
+    borders: tuple[ErrorCost, ...]
+    classes: tuple[ClassDiagnosis, ...]
+    images: tuple[ImageDiagnosis, ...]
+    counts: UnmatchedSegments
     disputed: float
-    mapped: str | None
+    mapped: str | None = None
     unknown: int = 0
     lacking: int = 0
 
@@ -204,10 +181,10 @@ class Diagnosis:
             "unknown": self.unknown,
             "lacking": self.lacking,
             **self.result.to_json(),
-            "ledger": [line.to_json() for line in self.lines],
+            "ledger": [asdict(cost) for cost in self.errors],
             "rest": self.rest,
-            "borders": [border.to_json() for border in self.borders],
-            "classes": [c.to_json() for c in self.classes],
+            "borders": [asdict(cost) for cost in self.borders],
+            "classes": [asdict(one) for one in self.classes],
             "counts": self.counts.to_json(),
             "disputed": self.disputed,
             "photos": [image.to_json() for image in self.images],

@@ -1,33 +1,36 @@
-"""The mistakes in what two nets said of an image, sorted into kinds by the ground truth.
+"""The errors of two nets in one image, classified by the ground truth.
 
-`docs/diagnose.md` says what each kind means; `oracle_swaps` beside this file makes them right.
+The types go by TIDE (Bolya et al. 2020) as far as it reaches: classes, masks, missed and false
+instances. To these come the order of instances and the errors of a label map.
+`docs/diagnose.md` says what each means; `oracle_swaps` beside this file fixes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fuse.analysis.diagnose.matching import (
-    BoolArray,
-    Int64Array,
+    MaskCrop,
     TrueSegments,
-    Window,
-    count_fronts,
-    cut_masks,
-    link_instances,
-    measure_depths,
+    count_occluding_pixels,
+    crop_masks,
+    match_instances,
+    measure_error_depths,
     measure_iou,
     order_by_occlusion,
 )
-from fuse.ops.borders import border_bands
+from fuse.inference.prediction import ImagePrediction
 from fuse.ops.matching import MATCH_IOU
+from fuse.ops.segments import border_bands
 from fuse.types import (
+    BoolArray,
     Instances,
     Int32Array,
+    Int64Array,
     LabelSpace,
     PanopticPrediction,
     SemanticPrediction,
@@ -36,11 +39,11 @@ from fuse.types import (
 
 BANDS = (2, 5)  # pixels from a true border; what lies farther off is the third band
 BAND_NAMES = ("2px", "5px", "far")
-WHOLE_SHARE = 0.9  # of an object: a mask that claims more of it claims it whole
-EVIDENCE_SHARE = 0.5  # of a detection's pixels that the semantic net must call as it does
+WHOLE_SHARE = 0.9  # of an object: a mask that covers more of it covers it whole
+CONTEXT_SHARE = 0.5  # of a detection's pixels that the semantic net must give its class
 
-# The lines of the ledger and their parts; a line is right when all its parts are.
-LINES: dict[str, tuple[str, ...]] = {
+# Each error type with its subtypes; it is fixed when all of these are.
+ERROR_TYPES: dict[str, tuple[str, ...]] = {
     "order": ("order",),
     "classes": ("classes",),
     "masks": tuple(f"masks/{band}" for band in BAND_NAMES),
@@ -51,266 +54,246 @@ LINES: dict[str, tuple[str, ...]] = {
     "void": ("void/unlabelled", "void/too-small"),
     "label-map": ("label-map",),
 }
-PARTS: tuple[str, ...] = tuple(part for parts in LINES.values() for part in parts)
+SUBTYPES: tuple[str, ...] = tuple(s for subtypes in ERROR_TYPES.values() for s in subtypes)
 
-# What may be wrong with a pixel of the label map: the part by fault code, 0 is no fault.
-FAULTS = ("", *LINES["stuff-labels"], *LINES["stuff-things"], "void/unlabelled", "label-map")
+# Errors of pixels of the label map; those of the last are of objects, too.
+LABEL_SUBTYPES = (
+    *ERROR_TYPES["stuff-labels"],
+    *ERROR_TYPES["stuff-things"],
+    "void/unlabelled",
+    "label-map",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """The categories of the target space that each net can say.
+class Vocabulary:
+    """The categories of the target space that each net can predict.
 
     Attributes:
-        things: of the instance net.
-        labels: of the semantic net, things too where it knows them.
+        instance: of the instance net.
+        semantic: of the semantic net, things too where it knows them.
     """
 
-    things: frozenset[int]
-    labels: frozenset[int]
+    instance: frozenset[int]
+    semantic: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
-    """What a rule is asked to fuse.
+class ImageErrors:
+    """The errors of two nets in one image.
 
     Attributes:
-        semantic: the label map.
-        instances: those that score enough.
-        keeps_small: whether a stuff segment that is right stays however small it is.
-    """
-
-    semantic: SemanticPrediction
-    instances: Instances
-    keeps_small: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageStudy:
-    """The mistakes in what the nets said of one image; N detections that score enough.
-
-    Attributes:
-        answers: what they said.
+        prediction: the label map, and the N detections that score enough.
         true: the ground truth.
-        links: int32 (N,), the true object that each detection means, 0 = none.
-        masks: N masks, cut to hold their true object too.
-        right_masks: the same cuts as they should be; of a detection without a link its own.
-        in_front: bool (N, N), a is in front of b and hides some of what b's mask shows.
-        bands: uint8 (H, W), see `fuse.ops.borders.border_bands`.
-        faults: uint8 (H, W), places in FAULTS.
-        true_labels: int32 (H, W), the true category per pixel, 0 = void.
-        class_part: by detection of a wrong class, the part that mends it.
-        false_part: by detection without a link, the part that takes it away.
-        missed_part: by true object without a link, the part that brings it.
-        mask_parts: the parts that change each mask.
-        parts: those of PARTS that change anything here.
-        codes: masks that `oracle_swaps` has encoded, so that it does so once.
+        matches: int32 (N,), the true object of each detection, 0 = none.
+        masks: N masks, in crops that hold their true object too.
+        right_masks: the same crops as they should be; without a match as they are.
+        occludes: bool (N, N), a is in front of b, and b's mask goes on behind it.
+        bands: uint8 (H, W), see `fuse.ops.segments.border_bands`.
+        label_errors: by subtype its pixels in the flattened label map: int64 (P,).
+        detections: the subtype of each detection of a wrong class, or without a match.
+        missed: the subtype of each true object without a match.
+        mask_errors: the subtypes that each mask has.
+        subtypes: all that occur here.
+        encoded: masks that `oracle_swaps` has encoded, so that it does so once.
     """
 
-    answers: Answers
+    prediction: ImagePrediction
     true: TrueSegments
-    links: Int32Array
-    masks: tuple[Window, ...]
-    right_masks: tuple[Window, ...]
-    in_front: BoolArray
+    matches: Int32Array
+    masks: tuple[MaskCrop, ...]
+    right_masks: tuple[MaskCrop, ...]
+    occludes: BoolArray
     bands: UInt8Array
-    faults: UInt8Array
-    true_labels: Int32Array
-    class_part: dict[int, str]
-    false_part: dict[int, str]
-    missed_part: dict[int, str]
-    mask_parts: tuple[frozenset[str], ...]
-    parts: frozenset[str]
-    codes: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    label_errors: dict[str, Int64Array]
+    detections: dict[int, str]
+    missed: dict[int, str]
+    mask_errors: tuple[frozenset[str], ...]
+    subtypes: frozenset[str]
+    encoded: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
 
-def study_image(
-    semantic: SemanticPrediction,
-    instances: Instances,
+def classify_errors(
+    prediction: ImagePrediction,
     truth: PanopticPrediction,
     space: LabelSpace,
-    reach: Reach,
+    vocabulary: Vocabulary,
     *,
     score_threshold: float,
     stuff_pixels: float,
-) -> ImageStudy:
-    """Find the mistakes.
+) -> ImageErrors:
+    """Find the errors of an image.
 
     Args:
-        semantic: label map of the semantic net.
-        instances: all that were kept; those below the threshold say why objects are missed.
+        prediction: all that was saved, the instances' classes chosen; those below the threshold
+            say why objects are missed.
         truth: of the same image, in the same label space.
         space: the label space.
-        reach: what the nets can say.
+        vocabulary: of the nets.
         score_threshold: of the rule.
         stuff_pixels: fewest pixels of a stuff segment by the rule.
     """
+    semantic, instances = prediction.label(), prediction.instances
     true = TrueSegments.of(truth, space)
     counted = instances.scores >= score_threshold
     found = instances.select(counted, instances.category_ids)
-    windows = cut_masks(found)
-    links = link_instances(windows, found.category_ids, true)
-    bands = border_bands(true.index_map, BANDS)
-    by_score = np.argsort(-found.scores, kind="stable")
-    in_front = _find_fronts(count_fronts(windows, links, true, bands == 0), by_score)
-    in_front &= _shows_hidden(windows, links, true)
-    masks, right_masks = _right_masks(windows, links, in_front, true)
-    faults, true_labels = _find_label_faults(semantic.label_map, true, bands, space, reach)
     unseen = instances.select(~counted, instances.category_ids)
-    mask_parts = tuple(_list_mask_parts(masks, right_masks, in_front, bands))
-    study = ImageStudy(
-        answers=Answers(semantic, found),
+    crops = crop_masks(found)
+    matches = match_instances(crops, found.category_ids, true)
+    bands = border_bands(true.index_map, BANDS)
+    pixels = count_occluding_pixels(crops, matches, true, bands == 0)
+    by_score = np.argsort(-found.scores, kind="stable")
+    occludes = _find_occluders(pixels, by_score) & _extends_behind(crops, matches, true)
+    masks, right_masks = _correct_masks(crops, matches, occludes, true)
+    label_errors = _find_label_errors(semantic.label_map, true, bands, space, vocabulary)
+    detections = _classify_detections(found, crops, matches, true, semantic, vocabulary)
+    missed = _classify_missed(unseen, matches, true, vocabulary)
+    mask_errors = _classify_masks(masks, right_masks, occludes, bands)
+    occurring = {*label_errors, *detections.values(), *missed.values()}.union(*mask_errors)
+    # A match covers more than half of either segment, so a larger one is never too small.
+    if (true.areas[1:][~true.isthing[1:]] < 2 * stuff_pixels).any():
+        occurring.add("void/too-small")
+    return ImageErrors(
+        prediction=ImagePrediction(semantic, found),
         true=true,
-        links=links,
+        matches=matches,
         masks=masks,
         right_masks=right_masks,
-        in_front=in_front,
+        occludes=occludes,
         bands=bands,
-        faults=faults,
-        true_labels=true_labels,
-        class_part=_find_wrong_classes(found.category_ids, links, true, reach),
-        false_part=_find_false(windows, links, found, semantic, reach),
-        missed_part=_find_missed(unseen, links, true, reach),
-        mask_parts=mask_parts,
-        parts=frozenset().union(*mask_parts),
+        label_errors=label_errors,
+        detections=detections,
+        missed=missed,
+        mask_errors=mask_errors,
+        subtypes=frozenset(occurring),
     )
-    return replace(study, parts=study.parts.union(_list_parts(study, stuff_pixels)))
 
 
-def _find_fronts(fronts: Int64Array, by_score: Int64Array) -> BoolArray:
-    """Which detection is in front of which, where both claim the same pixels (N, N)."""
-    order = by_score[order_by_occlusion(fronts[np.ix_(by_score, by_score)])]
+def _find_occluders(pixels: Int64Array, by_score: Int64Array) -> BoolArray:
+    """Which detection is in front of which, where their masks overlap on either (N, N)."""
+    order = by_score[order_by_occlusion(pixels[np.ix_(by_score, by_score)])]
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    return (fronts + fronts.T > 0) & (rank[:, np.newaxis] < rank)
+    return (pixels + pixels.T > 0) & (rank[:, np.newaxis] < rank)
 
 
-def _shows_hidden(windows: Sequence[Window], links: Int32Array, true: TrueSegments) -> BoolArray:
-    """Whether b's mask shows what the object of a hides, and is not just poor: (N, N) by a, b.
+def _extends_behind(
+    crops: Sequence[MaskCrop], matches: Int32Array, true: TrueSegments
+) -> BoolArray:
+    """Whether b's mask goes on behind the object of a, and is not just poor: (N, N) by a, b.
 
     A poor mask spills over an object no deeper than it is wrong elsewhere. One that goes deeper,
     or over nearly all of the object, goes on behind it.
     """
-    shows = np.zeros((len(windows), len(windows)), dtype=np.bool_)
-    for index in np.flatnonzero(links).tolist():
-        window, link = windows[index], int(links[index])
-        depths = measure_depths(window, link, true)
-        elsewhere = np.delete(depths, np.setdiff1d(links, [0, link])).max()
-        below = true.index_map[window.place][window.mask]
-        claimed = np.bincount(below, minlength=len(true.areas))
-        goes_on = (depths > elsewhere + BANDS[0]) | (claimed > WHOLE_SHARE * true.areas)
-        shows[:, index] = goes_on[links]
-    return shows
+    extends = np.zeros((len(crops), len(crops)), dtype=np.bool_)
+    for index in np.flatnonzero(matches).tolist():
+        crop, match = crops[index], int(matches[index])
+        depths = measure_error_depths(crop, match, true)
+        elsewhere = np.delete(depths, np.setdiff1d(matches, [0, match])).max()
+        covered = np.bincount(true.index_map[crop.slices][crop.mask], minlength=len(true.areas))
+        is_behind = (depths > elsewhere + BANDS[0]) | (covered > WHOLE_SHARE * true.areas)
+        extends[:, index] = is_behind[matches]
+    return extends
 
 
-def _right_masks(
-    windows: list[Window],
-    links: Int32Array,
-    in_front: BoolArray,
-    true: TrueSegments,
-) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    """Each mask cut to hold its true object, and as it should be.
+def _correct_masks(
+    crops: list[MaskCrop], matches: Int32Array, occludes: BoolArray, true: TrueSegments
+) -> tuple[tuple[MaskCrop, ...], tuple[MaskCrop, ...]]:
+    """Each mask in a crop that holds its true object, and as it should be.
 
-    A right mask is the true object and, as before, what it shows of objects in front of it:
-    who gets these pixels is a matter of order and not of the mask.
+    A right mask is the true object and, as before, what it covers of objects in front of it: who
+    gets these pixels is an error of order and not of the mask.
     """
     masks, right_masks = [], []
-    for index, (window, link) in enumerate(zip(windows, links.tolist(), strict=True)):
-        if not link:
-            masks.append(window)
-            right_masks.append(window)
-            continue
-        grown = window.grow(true.bboxes[link])
-        below = true.index_map[grown.place]
-        is_hidden = np.zeros(len(true.areas), dtype=np.bool_)
-        is_hidden[links[in_front[:, index]]] = True
-        masks.append(grown)
-        right_mask = (below == link) | (grown.mask & is_hidden[below])
-        right_masks.append(Window(right_mask, grown.top, grown.left))
+    for index, (crop, match) in enumerate(zip(crops, matches.tolist(), strict=True)):
+        mask = right_mask = crop
+        if match:
+            mask = crop.extend(true.bboxes[match])
+            numbers = true.index_map[mask.slices]
+            in_front = np.zeros(len(true.areas), dtype=np.bool_)
+            in_front[matches[occludes[:, index]]] = True
+            right = (numbers == match) | (mask.mask & in_front[numbers])
+            right_mask = MaskCrop(right, mask.top, mask.left)
+        masks.append(mask)
+        right_masks.append(right_mask)
     return tuple(masks), tuple(right_masks)
 
 
-def _find_label_faults(
-    label_map: Int32Array, true: TrueSegments, bands: UInt8Array, space: LabelSpace, reach: Reach
-) -> tuple[UInt8Array, Int32Array]:
-    """What is wrong with each pixel of the label map, and what it should be.
+def _find_label_errors(
+    label_map: Int32Array,
+    true: TrueSegments,
+    bands: UInt8Array,
+    space: LabelSpace,
+    vocabulary: Vocabulary,
+) -> dict[str, Int64Array]:
+    """By subtype, the pixels of the flattened label map that are wrong.
 
-    Nothing is wrong on void. On things it does not matter which thing or that nothing is seen:
-    the rule takes neither from the label map.
+    Nothing is wrong on void. On things neither a thing nor void is wrong: the rule takes neither
+    from the label map.
     """
     isthing = np.zeros(max(space.by_id) + 1, dtype=np.bool_)
     isthing[list(space.thing_ids)] = True
     true_labels = true.category_ids[true.index_map]
     on_thing = true.isthing[true.index_map]
-    on_stuff = (true_labels > 0) & ~on_thing
-    says_thing, says_stuff = isthing[label_map], (label_map > 0) & ~isthing[label_map]
-    faults = np.zeros(label_map.shape, dtype=np.uint8)
-    by_band = len(LINES["stuff-labels"])
-    wrong = on_stuff & (label_map != true_labels)
-    for mask, first in (
-        (wrong & says_stuff, 1),
-        ((wrong & says_thing) | (on_thing & says_stuff), 1 + by_band),
+    as_thing, as_stuff = isthing[label_map], (label_map > 0) & ~isthing[label_map]
+    wrong = (true_labels > 0) & ~on_thing & (label_map != true_labels)
+    unknown = wrong & np.isin(
+        true_labels, [i for i in space.stuff_ids if i not in vocabulary.semantic]
+    )
+    wrong &= ~unknown
+    masks = {"void/unlabelled": wrong & (label_map == 0), "label-map": unknown}
+    for key, mask in (
+        ("stuff-labels", wrong & as_stuff),
+        ("stuff-things", (wrong & as_thing) | (on_thing & as_stuff)),
     ):
-        faults[mask] = first + bands[mask]
-    faults[wrong & (label_map == 0)] = FAULTS.index("void/unlabelled")
-    unsayable = [i for i in space.stuff_ids if i not in reach.labels]
-    if unsayable:
-        faults[wrong & np.isin(true_labels, unsayable)] = FAULTS.index("label-map")
-    return faults, true_labels
+        masks |= {s: mask & (bands == band) for band, s in enumerate(ERROR_TYPES[key])}
+    found = {subtype: np.flatnonzero(mask) for subtype, mask in masks.items()}
+    return {subtype: pixels for subtype, pixels in found.items() if len(pixels)}
 
 
-def _find_wrong_classes(
-    category_ids: Int32Array, links: Int32Array, true: TrueSegments, reach: Reach
-) -> dict[int, str]:
-    """By detection of a wrong class the part that mends it."""
-    right_ids = true.category_ids[links]
-    wrong = np.flatnonzero((links > 0) & (category_ids != right_ids)).tolist()
-    return {i: "classes" if int(right_ids[i]) in reach.things else "label-map" for i in wrong}
-
-
-def _find_false(
-    windows: list[Window],
-    links: Int32Array,
+def _classify_detections(
     found: Instances,
+    crops: list[MaskCrop],
+    matches: Int32Array,
+    true: TrueSegments,
     semantic: SemanticPrediction,
-    reach: Reach,
+    vocabulary: Vocabulary,
 ) -> dict[int, str]:
-    """By detection without a link the part that takes it away.
+    """The subtype of each detection of a wrong class, or without a match.
 
-    The semantic net speaks for a detection on pixels of the same class. One that does not know
-    the class, as many know stuff only, speaks for it where it sees nothing that it knows.
+    The context of a false detection is the pixels that the semantic net gives its class. A net
+    that does not know the class, as many know stuff only, leaves them void.
     """
-    parts = {}
-    for index in np.flatnonzero(links == 0).tolist():
-        labels = semantic.label_map[windows[index].place][windows[index].mask]
-        category_id = int(found.category_ids[index])
-        agreed = np.count_nonzero(labels == (category_id if category_id in reach.labels else 0))
-        has_context = agreed >= EVIDENCE_SHARE * len(labels)
-        parts[index] = "false/other" if has_context else "false/no-context"
-    return parts
+    subtypes = {}
+    right_ids = true.category_ids[matches]
+    for index in np.flatnonzero(found.category_ids != right_ids).tolist():
+        category_id, right_id = int(found.category_ids[index]), int(right_ids[index])
+        if right_id:
+            subtypes[index] = "classes" if right_id in vocabulary.instance else "label-map"
+            continue
+        labels = semantic.label_map[crops[index].slices][crops[index].mask]
+        agreed = np.count_nonzero(
+            labels == (category_id if category_id in vocabulary.semantic else 0)
+        )
+        has_context = agreed >= CONTEXT_SHARE * len(labels)
+        subtypes[index] = "false/other" if has_context else "false/no-context"
+    return subtypes
 
 
-def _find_missed(
-    unseen: Instances, links: Int32Array, true: TrueSegments, reach: Reach
+def _classify_missed(
+    unseen: Instances, matches: Int32Array, true: TrueSegments, vocabulary: Vocabulary
 ) -> dict[int, str]:
-    """By true object without a link the part that brings it.
-
-    Args:
-        unseen: detections that score too little.
-        links: of those that score enough.
-        true: the ground truth.
-        reach: what the nets can say.
-    """
-    missed = np.setdiff1d(np.flatnonzero(true.is_object), links)
+    """The subtype of each true object without a match; unseen detections score too little."""
+    missed = np.setdiff1d(np.flatnonzero(true.is_object), matches)
     candidates = unseen.select(
         np.isin(unseen.category_ids, true.category_ids[missed]), unseen.category_ids
     )
-    iou = measure_iou(cut_masks(candidates), true)
+    iou = measure_iou(crop_masks(candidates), true)
     same = candidates.category_ids[:, np.newaxis] == true.category_ids
     has_low_score = (same & (iou > MATCH_IOU)).any(axis=0)
     return {
         number: "label-map"
-        if int(true.category_ids[number]) not in reach.things
+        if int(true.category_ids[number]) not in vocabulary.instance
         else "missed/low-score"
         if has_low_score[number]
         else "missed/unseen"
@@ -318,23 +301,16 @@ def _find_missed(
     }
 
 
-def _list_mask_parts(
-    masks: Sequence[Window], right_masks: Sequence[Window], in_front: BoolArray, bands: UInt8Array
-) -> Iterator[frozenset[str]]:
-    """Of each mask the parts that change it."""
-    for index, (old, new) in enumerate(zip(masks, right_masks, strict=True)):
-        wrong = np.unique(bands[old.place][old.mask ^ new.mask])
-        parts = {LINES["masks"][band] for band in wrong.tolist()}
-        yield frozenset(parts | {"order"} if in_front[:, index].any() else parts)
-
-
-def _list_parts(study: ImageStudy, stuff_pixels: float) -> Iterator[str]:
-    """The parts that change anything but masks, some of them more than once."""
-    yield from study.class_part.values()
-    yield from study.false_part.values()
-    yield from study.missed_part.values()
-    yield from (FAULTS[fault] for fault in np.unique(study.faults).tolist() if fault)
-    stuff = ~study.true.isthing[1:]
-    # A match covers more than half of either segment, so a larger one is never too small.
-    if (study.true.areas[1:][stuff] < 2 * stuff_pixels).any():
-        yield "void/too-small"
+def _classify_masks(
+    masks: Sequence[MaskCrop],
+    right_masks: Sequence[MaskCrop],
+    occludes: BoolArray,
+    bands: UInt8Array,
+) -> tuple[frozenset[str], ...]:
+    """The subtypes that each mask has."""
+    found = []
+    for index, (mask, right) in enumerate(zip(masks, right_masks, strict=True)):
+        wrong = np.unique(bands[mask.slices][mask.mask ^ right.mask]).tolist()
+        subtypes = {ERROR_TYPES["masks"][band] for band in wrong}
+        found.append(frozenset(subtypes | {"order"} if occludes[:, index].any() else subtypes))
+    return tuple(found)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.style import StyleType
 from rich.table import Table
 
-from fuse.cli.printable import printable
+from fuse.cli.printing import printable
 from fuse.metrics.pq import PQScore
 
 PIPED_WIDTH = 200  # characters of a line in a file or a pipe
@@ -43,9 +43,17 @@ class PlainTable(Table):
         super().add_row(*shown, style=style, end_section=end_section)
 
 
-def print_line(console: Console, text: str) -> None:
+def print_line(text: str) -> None:
     """A line of text, not broken to fit the console."""
-    console.print(plain(text), highlight=False, soft_wrap=True)
+    open_console().print(plain(text), highlight=False, soft_wrap=True)
+
+
+def print_tables(*tables: Table) -> None:
+    """Tables with an empty line between each two."""
+    for place, table in enumerate(tables):
+        if place:
+            print()
+        open_console().print(table)
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -55,7 +63,7 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(plain(title), overflow="fold")
     for row in rows:
         table.add_row(*row)
-    open_console().print(table)
+    print_tables(table)
 
 
 def make_table(first: str, columns: Iterable[str]) -> PlainTable:

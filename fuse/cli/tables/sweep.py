@@ -8,7 +8,7 @@ from fuse.cli.tables.layout import SHOWN, as_percent, print_rows
 
 def print_sweep(result: SweepResult) -> None:
     """The ten best settings, then what the best one is worth."""
-    ranked = sorted(result.settings, key=lambda s: -s.result.all.pq if s.result.all.n else 0)
+    ranked = sorted(result.settings, key=lambda s: -s.pq)
     scores = [(s.result.all, s.result.things, s.result.stuff) for s in ranked[:SHOWN]]
     print_rows(
         (*result.keys, "PQ", "things", "stuff"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from fuse.errors import CocoFormatError, LabelSpaceError
+from fuse.io.json_toml import read_json
 from fuse.labels import identify_space, list_spaces, load_space
 from fuse.types import Category, LabelSpace
 
@@ -24,6 +25,10 @@ class CategoryRecord(msgspec.Struct, frozen=True):
     isthing: Flag = None
     supercategory: str = ""
     color: tuple[Channel, Channel, Channel] = (128, 128, 128)
+
+
+class _CategoriesFile(msgspec.Struct, frozen=True):
+    categories: tuple[CategoryRecord, ...]
 
 
 def list_categories(space: LabelSpace) -> list[CategoryRecord]:
@@ -81,3 +86,18 @@ def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
         if wanted <= {(c.category_id, c.name) for c in categories}:
             return {c.category_id: c.isthing for c in categories}
     return {}
+
+
+def read_categories(given: str) -> LabelSpace:
+    """A label space by its name, from a CSV, or from a JSON: a list or with ``categories``.
+
+    Raises:
+        LabelSpaceError: there is no such space or file, or the CSV is wrong.
+        CocoFormatError: the JSON is wrong.
+    """
+    path = Path(given)
+    if path.suffix != ".json":
+        return load_space(given)
+    content = read_json(path, tuple[CategoryRecord, ...] | _CategoriesFile, "list of categories")
+    records = content.categories if isinstance(content, _CategoriesFile) else content
+    return make_space(records, path)

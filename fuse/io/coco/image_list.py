@@ -9,20 +9,15 @@ import msgspec
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, make_space
 from fuse.io.coco.panoptic import ImageId, ImageRecord
+from fuse.io.files import leads_out
 from fuse.io.images import MAX_PIXELS
-from fuse.io.json_files import read_json
-from fuse.io.names import leads_out
-from fuse.labels import load_space
+from fuse.io.json_toml import read_json
 from fuse.types import LabelSpace
 
 
 class _ImagesFile(msgspec.Struct, frozen=True):
     images: tuple[ImageRecord, ...]
     categories: tuple[CategoryRecord, ...] | None = None
-
-
-class _CategoriesFile(msgspec.Struct, frozen=True):
-    categories: tuple[CategoryRecord, ...]
 
 
 def read_image_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace | None]:
@@ -51,18 +46,3 @@ def read_image_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace 
             raise CocoFormatError(f"{where}: has more than {MAX_PIXELS:,} pixels")
         images[image.image_id] = image
     return images, make_space(content.categories, path) if content.categories else None
-
-
-def read_categories(given: str) -> LabelSpace:
-    """A label space by its name, from a CSV, or from a JSON: a list or with ``categories``.
-
-    Raises:
-        LabelSpaceError: there is no such space or file, or the CSV is wrong.
-        CocoFormatError: the JSON is wrong.
-    """
-    path = Path(given)
-    if path.suffix != ".json":
-        return load_space(given)
-    content = read_json(path, tuple[CategoryRecord, ...] | _CategoriesFile, "list of categories")
-    records = content.categories if isinstance(content, _CategoriesFile) else content
-    return make_space(records, path)

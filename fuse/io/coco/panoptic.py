@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, BinaryIO, TypeVar
+from unicodedata import normalize
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
-from fuse.io.files import open_whole
-from fuse.io.json_files import read_json
-from fuse.io.names import leads_out
+from fuse.io.files import PANOPTIC_FILE, StrPath, leads_out, open_whole, to_path
+from fuse.io.json_toml import read_json
 from fuse.io.png import read_id_map
-from fuse.io.run_files import PANOPTIC_FILE
 from fuse.labels import identify_space
 from fuse.ops.segments import measure_segments
 from fuse.types import (
@@ -173,31 +173,55 @@ class PanopticDataset:
         return PanopticPrediction(panoptic_map, segments)
 
     def find_image(self, file_name: str) -> ImageId | None:
-        """The image_id of an image by its relative path, else by its name, else by its stem.
+        """The image_id of an image by its relative path, else by its name, stem or number.
 
-        The ending may differ (the JSON says .jpg, the file is .png). A name or stem that
-        several annotated images share finds none of them.
+        The ending may differ (the JSON says .jpg, the file is .png), and the name may be written
+        as a URL, percent-encoded, in another Unicode form, or without COCO's leading zeros. A
+        name that several annotated images share finds none of them.
         """
-        path = PurePosixPath(file_name.replace("\\", "/"))
-        by_path, by_name, by_stem = self._ids_by_file_name
-        for ids, key in ((by_path, str(path)), (by_name, path.name), (by_stem, path.stem)):
+        for ids, key in zip(self._ids_by_file_name, _name_keys(file_name), strict=True):
             if (image_id := ids.get(key)) is not None:
                 return image_id
         return None
 
     @cached_property
-    def _ids_by_file_name(self) -> tuple[dict[str, ImageId | None], ...]:
-        """image_id of annotated images by path, name and stem; None where several share it."""
-        tables: tuple[dict[str, ImageId | None], ...] = ({}, {}, {})
+    def _ids_by_file_name(self) -> tuple[dict[str | int | None, ImageId | None], ...]:
+        """image_id of annotated images by each of `_name_keys`; None where several share it."""
+        tables: tuple[dict[str | int | None, ImageId | None], ...] = ({}, {}, {}, {})
         for image_id in self.annotations:
-            path = PurePosixPath(self.image_name(image_id).replace("\\", "/"))
-            for table, key in zip(tables, (str(path), path.name, path.stem), strict=True):
-                table[key] = image_id if key not in table else None
+            for table, key in zip(tables, _name_keys(self.image_name(image_id)), strict=True):
+                table[key] = image_id if key not in table and key is not None else None
         return tables
 
 
+def _name_keys(file_name: str) -> tuple[str, str, str, int | None]:
+    """What tells an image from others: its path, its name, its stem, and the number that is.
+
+    >>> _name_keys("https://host/val/caf%C3%A9.jpg?d=1")
+    ('host/val/café.jpg', 'café.jpg', 'café', None)
+    """
+    text = file_name.replace("\\", "/")
+    if "://" in text:
+        text = text.partition("://")[2]
+    head, mark, query = text.partition("?")
+    if mark and "=" in query and PurePosixPath(head).suffix:
+        text = head
+    path = PurePosixPath(normalize("NFC", unquote(text)))
+    return str(path), path.name, path.stem, name_number(file_name)
+
+
+def name_number(file_name: str) -> int | None:
+    """The number that an image is called, None where it is called otherwise.
+
+    >>> name_number("val2017/000000000139.jpg"), name_number("cat.jpg")
+    (139, None)
+    """
+    stem = PurePosixPath(file_name.replace("\\", "/")).stem
+    return int(stem) if stem.isdecimal() and stem.isascii() else None
+
+
 def read_panoptic_json(
-    path: str | Path, png_dir: str | Path | None = None, *, default_space: LabelSpace | None = None
+    path: StrPath, png_dir: StrPath | None = None, *, default_space: LabelSpace | None = None
 ) -> PanopticDataset:
     """Read a COCO panoptic JSON, or the output folder of a run.
 
@@ -212,11 +236,11 @@ def read_panoptic_json(
         CocoFormatError: the file or the folder is missing, or an entry is wrong; the message
             names the entry and its field.
     """
-    path = Path(path)
+    path, png_dir = to_path(path), to_path(png_dir)
     if path.is_dir():
         path = path / PANOPTIC_FILE
     content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
-    png_dir = Path(png_dir) if png_dir else path.with_suffix("")
+    png_dir = png_dir or path.with_suffix("")
     if not png_dir.is_dir():
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
     records = content.categories
@@ -268,7 +292,7 @@ def _index(path: Path, what: str, records: Sequence[Record]) -> dict[ImageId, Re
 
 
 def write_panoptic_json(
-    path: str | Path,
+    path: StrPath,
     images: Iterable[ImageRecord],
     annotations: Iterable[Mapping[str, Any]],
     space: LabelSpace,
@@ -285,7 +309,7 @@ def write_panoptic_json(
         OSError: the folder is missing or not writable, or the disk is full.
         TypeError: an entry holds what JSON cannot, such as a NumPy number.
     """
-    with open_whole(Path(path)) as file:
+    with open_whole(to_path(path)) as file:
         file.write(b'{"images":[')
         _write_entries(file, images)
         file.write(b'],\n"annotations":[')

@@ -15,9 +15,9 @@ from pycocotools import mask as coco_mask
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag
 from fuse.io.coco.panoptic import ImageId
-from fuse.io.json_files import read_json
-from fuse.io.label_png import read_labels
-from fuse.io.names import leads_out
+from fuse.io.files import leads_out
+from fuse.io.json_toml import read_json
+from fuse.io.png import read_labels
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
 

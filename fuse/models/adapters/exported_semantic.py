@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import ConfigError, ModelError, first_line
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
-from fuse.models.weights.sources import NeededWeights, describe_file
 
 EXPORT_SUFFIX = ".pt2"
 
@@ -30,21 +29,13 @@ def load_exported_semantic(device: str, *, weights: str, **options: Any) -> Sema
     It takes float32 (1, 3, H, W) or (1, H, W, 3), and answers with logits (1, C, h, w), bare or
     as the entry ``output``, ``out`` or the first of what it returns.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
+    Options:
         weights: path of the file.
-        options: fields of `NetDescription`, here or in a TOML file of the same name beside it.
+        options: those of `NetDescription`, here or in a TOML file of the same name beside it.
 
-    Raises:
-        ModelError: the file is not there, is no net, or does not run on an image.
-        ConfigError: an option is missing or wrong.
+    Errors: see `fuse.models.adapters`.
     """
-    return load_net_file("exported", device, weights, options, _open)
-
-
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the file is looked for."""
-    return describe_file(str(options["weights"]))
+    return load_net_file("exported", device, {"weights": weights, **options}, _open)
 
 
 def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
@@ -66,7 +57,7 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
             size = None
         net.to(device)
     except Exception as err:  # torch's readers raise whatever their format's reader raises
-        reason = str(err).strip().partition("\n")[0].partition(". ")[0]
+        reason = first_line(err).partition(". ")[0]
         raise ModelError(
             f"{path}: holds no program of torch ({reason}); a state dict goes to the models smp, "
             "torchvision or panoptic-fpn"

@@ -10,51 +10,41 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import ConfigError, ModelError, first_line
 from fuse.io.files import resolve_path
-from fuse.io.toml_files import read_toml
-from fuse.labels import load_category_ids
-from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, to_size
-from fuse.models.classes import resolve_classes
+from fuse.io.json_toml import read_toml
+from fuse.labels import load_category_ids, resolve_classes
+from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
 from fuse.models.options import check_options
-from fuse.models.weights.hashes import check_file, find_weights, hash_files
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import check_file, hash_files
 
 TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
 
 
 @dataclass(frozen=True, slots=True)
 class NetDescription:
-    """What a net file does not say of itself.
+    """What a net file does not say of itself; see `ImageInput` and `SemanticNet` for the others.
 
     Attributes:
-        label_space: categories of the net.
-        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
-        channels: ``rgb`` or ``bgr``.
-        layout: ``nchw`` or ``nhwc``, of the input; by default as the file's shapes say.
+        label_space, class_ids: see `fuse.labels.resolve_classes`.
+        channels: the order of the net's input.
+        layout: of the input; by default as the file's shapes say.
         value_range: what white is before mean and std are taken: 1 or 255.
         mean, std: per channel in the net's own order, in that range.
-        size: [height, width] of the input; by default the file's, or as min_size says.
-        letterbox: keep the image's shape within size and pad, rather than stretch it.
-        min_size, max_size: for nets that take any size: the image's short side becomes
-            min_size pixels unless its long side would exceed max_size.
-        divisor: for nets that take any size: both sides are padded to a multiple of it.
+        size: of the input; by default the file's, or as min_size says.
         input, output: names in the file, where it has several.
-        align_corners: whether the centres of the outer logit cells lie on the centres of the
-            outer pixels; else edges lie on edges.
-
-    Raises:
-        ConfigError: a word is none of those above.
     """
 
     label_space: str | None = None
     class_ids: Sequence[int] | None = None
-    channels: str = "rgb"
-    layout: str | None = None
+    channels: Literal["rgb", "bgr"] = "rgb"
+    layout: Literal["nchw", "nhwc"] | None = None
     value_range: float = 1.0
     mean: Sequence[float] = (0.0, 0.0, 0.0)
     std: Sequence[float] = (1.0, 1.0, 1.0)
@@ -66,14 +56,6 @@ class NetDescription:
     input: str | None = None
     output: str | None = None
     align_corners: bool = False
-
-    def __post_init__(self) -> None:
-        if self.channels not in ("rgb", "bgr"):
-            raise ConfigError(f"channels must be 'rgb' or 'bgr', got {self.channels!r}")
-        if self.layout not in (None, "nchw", "nhwc"):
-            raise ConfigError(f"layout must be 'nchw' or 'nhwc', got {self.layout!r}")
-        if self.value_range <= 0:
-            raise ConfigError(f"value_range must be above 0, got {self.value_range}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +77,9 @@ class OpenNet:
     files: Sequence[Path]
 
 
-def read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDescription:
-    """The TOML beside a net file, if there is one, and what the preset says on top.
-
-    Args:
-        kind: name of the model in a preset, for messages.
-        path: the net file.
-        options: the preset's.
-
-    Raises:
-        ConfigError: the TOML cannot be read, or a key or value is wrong.
-    """
-    beside = path.with_suffix(".toml")
-    table = read_toml(beside) if beside.is_file() else {}
-    if isinstance(table.get("label_space"), str):
-        table["label_space"] = resolve_path(table["label_space"], path.parent)
-    table |= options
-    check_options("semantic", kind, NetDescription, table)
-    return NetDescription(**table)
-
-
 def load_net_file(
     kind: str,
     device: str,
-    weights: str,
     options: Mapping[str, Any],
     open_net: Callable[[Path, str, NetDescription], OpenNet],
 ) -> SemanticNet:
@@ -127,17 +88,16 @@ def load_net_file(
     Args:
         kind: name of the model in a preset, for messages.
         device: ``cpu``, ``cuda:0``, ...
-        weights: path of the file.
-        options: fields of `NetDescription`.
+        options: ``weights``, the path of the file, and fields of `NetDescription`.
         open_net: from path, device and description to the net.
 
     Raises:
         ModelError: the file is not there, is no net, or does not run on an image.
         ConfigError: an option is missing or wrong.
     """
-    path = find_weights(weights)
+    path = find_weights(kind, options)
     check_file(path)
-    about = read_description(kind, path, options)
+    about = _read_description(kind, path, options)
     net = open_net(path, device, about)
     if net.takes_bytes and (any(about.mean) or any(value != 1 for value in about.std)):
         raise ConfigError(f"{path}: takes bytes as they are; leave out mean and std")
@@ -162,9 +122,27 @@ def load_net_file(
     )
 
 
+def _read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDescription:
+    """The TOML beside a net file, if there is one, and the preset's options on top.
+
+    Raises:
+        ConfigError: the TOML cannot be read, or a key or value is wrong.
+    """
+    beside = path.with_suffix(".toml")
+    table = read_toml(beside) if beside.is_file() else {}
+    if isinstance(table.get("label_space"), str):
+        table["label_space"] = resolve_path(table["label_space"], path.parent)
+    table |= {key: value for key, value in options.items() if key != "weights"}
+    check_options("semantic", kind, NetDescription, table)
+    about = NetDescription(**table)
+    if about.value_range <= 0:
+        raise ConfigError(f"value_range must be above 0, got {about.value_range}")
+    return about
+
+
 def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     step = -1 if about.channels == "bgr" else 1
-    size = to_size(about.size) or net.size
+    size = tuple(about.size) if about.size is not None else net.size
     if net.size not in (None, size):
         raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
     if size and (about.min_size or about.max_size or about.divisor != 1):
@@ -174,8 +152,8 @@ def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     if about.letterbox and not size:
         raise ConfigError(f"{net.files[0]}: takes any size, so letterbox needs size as well")
     return ImageInput(
-        mean=tuple(value / about.value_range for value in about.mean)[::step],
-        std=tuple(value / about.value_range for value in about.std)[::step],
+        mean=[value / about.value_range for value in about.mean][::step],
+        std=[value / about.value_range for value in about.std][::step],
         size=size,
         letterbox=about.letterbox,
         min_size=about.min_size,
@@ -204,23 +182,24 @@ def _try_out(
     path: Path, forward: Callable[[Tensor], Tensor], image_input: ImageInput, device: str
 ) -> tuple[int, ...]:
     """The shape of what the net answers to a black image, (1, C, h, w) or (1, h, w, C)."""
-    size = image_input.size or (TRIAL_SIZE, TRIAL_SIZE)
-    padded = image_input.padded_size(image_input.resized_size(size))
+    resized = image_input.resized_size((TRIAL_SIZE, TRIAL_SIZE))
+    padded = image_input.padded_size(resized)
     try:
         with torch.inference_mode():
             answer = forward(torch.zeros((1, 3, *padded), device=device))
     except Exception as err:  # whatever the runtime of the file raises
-        reason = str(err).strip().partition("\n")[0]
+        reason = first_line(err)
         raise ModelError(f"{path}: does not run on an image of {padded} ({reason})") from err
-    if not isinstance(answer, Tensor) or answer.ndim != 4 or not answer.is_floating_point():
-        got = (
-            f"{tuple(answer.shape)} {answer.dtype}" if isinstance(answer, Tensor) else type(answer)
-        )
-        raise ModelError(
-            f"{path}: must answer with logits, (1, classes, h, w) or (1, h, w, classes), "
-            f"got {got}; a net that ends in an argmax must be cut before it"
-        )
-    return tuple(answer.shape)
+    if not isinstance(answer, Tensor):
+        got = str(type(answer))
+    elif answer.ndim != 4 or not answer.is_floating_point():
+        got = f"{tuple(answer.shape)} {answer.dtype}"
+    else:
+        return tuple(answer.shape)
+    raise ModelError(
+        f"{path}: must answer with logits, (1, classes, h, w) or (1, h, w, classes), "
+        f"got {got}; a net that ends in an argmax must be cut before it"
+    )
 
 
 def _expected_classes(about: NetDescription) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import ConfigError, ModelError, first_line
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
-from fuse.models.weights.sources import NeededWeights, describe_file
 
 INPUT_TYPES = {
     "tensor(uint8)": np.uint8,
@@ -34,22 +33,13 @@ LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", re.DOTALL
 def load_onnx_semantic(device: str, *, weights: str, **options: Any) -> SemanticNet:  # noqa: ANN401 - checked against NetDescription
     """A semantic net in an ONNX file.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
+    Options:
         weights: path of the file.
-        options: fields of `NetDescription`, here or in a TOML file of the same name beside
-            the ONNX file.
+        options: those of `NetDescription`, here or in a TOML file of the same name beside it.
 
-    Raises:
-        ModelError: the file is not there, is no net, or does not run on an image.
-        ConfigError: an option is missing or wrong.
+    Errors: see `fuse.models.adapters`.
     """
-    return load_net_file("onnx", device, weights, options, _open)
-
-
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the file is looked for."""
-    return describe_file(str(options["weights"]))
+    return load_net_file("onnx", device, {"weights": weights, **options}, _open)
 
 
 def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
@@ -59,8 +49,7 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
     try:
         session = onnxruntime.InferenceSession(path, settings, providers=_providers(device))
     except Exception as err:  # onnxruntime's errors have no common root
-        reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"{path}: onnxruntime cannot open it ({reason})") from err
+        raise ModelError(f"{path}: onnxruntime cannot open it ({first_line(err)})") from err
     image = _pick(path, "input", session.get_inputs(), about.input)
     logits = _pick(path, "output", session.get_outputs(), about.output)
     if image.type not in INPUT_TYPES or len(image.shape) != 4:

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
-from fuse.models.weights.hashes import hash_files
+from fuse.models.weights.loading import hash_files
 from fuse.ops.segments import label_segments
 from fuse.types import (
     Instances,
@@ -24,8 +24,7 @@ from fuse.types import (
 class SemanticOracle:
     """A semantic model that knows the truth.
 
-    Args:
-        device: any; nothing runs on it.
+    Options:
         gt: COCO panoptic JSON.
         gt_dir: folder of its PNGs, where it is not beside the JSON.
 
@@ -49,16 +48,7 @@ class SemanticOracle:
 
 
 class InstanceOracle:
-    """An instance model that knows the truth.
-
-    Args:
-        device: any; nothing runs on it.
-        gt: COCO panoptic JSON.
-        gt_dir: folder of its PNGs, where it is not beside the JSON.
-
-    Raises:
-        CocoFormatError: the JSON is missing or wrong.
-    """
+    """An instance model that knows the truth; options and errors are those of `SemanticOracle`."""
 
     def __init__(self, device: str, *, gt: str, gt_dir: str | None = None) -> None:
         self._truth = _read_truth(gt, gt_dir)
@@ -66,11 +56,7 @@ class InstanceOracle:
         self.weights_hash = hash_files([self._truth.path])
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
-        """Every thing of an image with score 1; crowds are none.
-
-        Raises:
-            DataError: the truth lacks the image, or is of another size.
-        """
+        """Every thing of an image with score 1; crowds are none."""
         thing_ids = self.label_space.thing_ids
         return [_instances(_find_truth(self._truth, image), thing_ids) for image in images]
 

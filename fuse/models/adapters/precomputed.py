@@ -12,15 +12,14 @@ from fuse.io.coco.image_list import read_image_list
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.coco.results import LabelFolder, open_semantic, read_results
 from fuse.labels import load_space
-from fuse.models.weights.hashes import hash_files
+from fuse.models.weights.loading import hash_files
 from fuse.types import Instances, NamedImage, SemanticPrediction
 
 
 class PrecomputedLabelMaps:
     """Label maps from a folder of PNGs, or from a COCO result file of stuff.
 
-    Args:
-        device: any; nothing runs on it.
+    Options:
         path: the folder, whose grey values are category ids and 0 = void, or the JSON.
         label_space: what the category ids belong to.
         images: a COCO JSON that gives a JSON's image ids their file names; by default the
@@ -58,18 +57,7 @@ class PrecomputedLabelMaps:
 
 
 class PrecomputedInstances:
-    """Instances from a COCO result file.
-
-    Args:
-        device: any; nothing runs on it.
-        path: the JSON.
-        label_space: what its category ids belong to.
-        images: a COCO JSON that gives image ids their file names; by default the image_id is
-            the number that the file name is.
-
-    Raises:
-        CocoFormatError: a file is missing or wrong.
-    """
+    """Instances from a COCO result file, ``path``; the rest is as for `PrecomputedLabelMaps`."""
 
     def __init__(
         self, device: str, *, path: str, label_space: str, images: str | None = None
@@ -81,12 +69,7 @@ class PrecomputedInstances:
         self.weights_hash = hash_files([source])
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
-        """The instances of each image that score at least score_threshold, in the file's order.
-
-        Raises:
-            CocoFormatError: an entry is wrong.
-            DataError: no image_id is known for the image.
-        """
+        """The instances of each image that score at least score_threshold, in the file's order."""
         return [
             self._predictions.load_instances(
                 self._find_id(image), image.size, score_threshold=score_threshold
@@ -106,11 +89,7 @@ class _ImageIds:
             self._ids = {record.file_name: image_id for image_id, record in records.items()}
 
     def __call__(self, image: NamedImage) -> ImageId:
-        """The image_id.
-
-        Raises:
-            DataError: the list lacks the image, or its name is no number.
-        """
+        """The image_id; DataError where the list lacks the image, or its name is no number."""
         name = PurePosixPath(image.file_name)
         if self._images is None:
             if name.stem.isdecimal() and name.stem.isascii():

@@ -31,7 +31,7 @@ class ImageInput:
         mean, std: per channel on RGB in 0..1.
         min_size, max_size: the image's short side becomes min_size pixels unless its long side
             would exceed max_size; min_size None leaves the image as it is.
-        size: (height, width) for a net that takes one size only, in place of these two.
+        size: [height, width] for a net that takes one size only, in place of these two.
         letterbox: with size: keep the image's shape and fill up with zeros at the right and
             bottom, rather than stretch it.
         divisor: both sides are filled up with zeros to a multiple of it; not with size.
@@ -41,21 +41,23 @@ class ImageInput:
         ConfigError: a size or the mean or std cannot be.
     """
 
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
     min_size: int | None = None
     max_size: int | None = None
-    size: tuple[int, int] | None = None
+    size: Sequence[int] | None = None
     letterbox: bool = False
     divisor: int = 1
     antialias: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            if len(getattr(self, name)) != 3:
-                raise ConfigError(f"{name} must be three numbers, got {list(getattr(self, name))}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3:
+                raise ConfigError(f"{name} must be three numbers, got {list(values)}")
         if min(self.std) <= 0:
             raise ConfigError(f"std must be above 0, got {list(self.std)}")
+        if self.size is not None and len(self.size) != 2:
+            raise ConfigError(f"size must be [height, width], got {list(self.size)}")
         sizes = [self.min_size, self.max_size, *(self.size or ())]
         if any(pixels is not None and pixels < 1 for pixels in sizes):
             raise ConfigError("min_size, max_size and size must be at least 1 pixel")
@@ -73,7 +75,7 @@ class ImageInput:
         height, width = size
         if self.size is not None:
             if not self.letterbox:
-                return self.size
+                return self.size[0], self.size[1]
             ratio = min(self.size[0] / height, self.size[1] / width)
             return max(round(height * ratio), 1), max(round(width * ratio), 1)
         if self.min_size is None:
@@ -87,7 +89,7 @@ class ImageInput:
     def padded_size(self, resized: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of the input that holds an image of the resized size."""
         if self.size is not None:
-            return self.size
+            return self.size[0], self.size[1]
         height, width = (-(-side // self.divisor) * self.divisor for side in resized)
         return height, width
 
@@ -108,19 +110,6 @@ class ImageInput:
         return F.pad(batch, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
 
 
-def to_size(size: Sequence[int] | None) -> tuple[int, int] | None:
-    """A preset's [height, width] as a pair.
-
-    Raises:
-        ConfigError: it is not two numbers.
-    """
-    if size is None:
-        return None
-    if len(size) != 2:
-        raise ConfigError(f"size must be [height, width], got {list(size)}")
-    return size[0], size[1]
-
-
 class SemanticNet:
     """A semantic model around any function from images to logits.
 
@@ -128,11 +117,11 @@ class SemanticNet:
         name: in words, for messages.
         forward: from float32 (N, 3, H, W) to logits (N, C, h, w) that cover the input.
         image_input: how images become that input.
-        label_space: categories of the net.
-        category_ids: int32 (C,), see `fuse.models.protocols.SemanticModel`.
-        weights_hash: SHA-256 of the weights.
+        label_space, category_ids, weights_hash: see `fuse.models.protocols.SemanticModel`.
         align_corners: whether the net learned with the centres of the corner cells on the
             centres of the corner pixels (True), or with edges on edges.
+        device: where forward runs; a module of torch is put there.
+        precision: the number format of its dense layers, see `runtime.autocast`.
         batches: whether forward takes more than one image at a time.
 
     Attributes:
@@ -160,7 +149,7 @@ class SemanticNet:
         self.weights_hash = weights_hash
         self.net = forward if isinstance(forward, nn.Module) else None
         if self.net is not None:
-            runtime.cast_layers(self.net, device, precision)
+            runtime.cast_layers(runtime.place(self.net, device), device, precision)
         self._name = name
         self._forward = forward
         self._image_input = image_input
@@ -172,7 +161,7 @@ class SemanticNet:
     def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits]:
         """Logits of each image at the net's own stride, the padding cut off."""
         if not self._batches:
-            return [answer for image in images for answer in self._predict_same_size([image])]
+            return [self._predict_same_size([image])[0] for image in images]
         return runtime.predict_by_size(images, self._predict_same_size)
 
     def _predict_same_size(self, images: list[NamedImage]) -> list[SemanticLogits]:

@@ -7,7 +7,6 @@ the net's own stride and are upsampled once, straight to the image's size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,30 +16,22 @@ import timm
 from torch import Tensor, nn
 
 from fuse.errors import CocoFormatError, ConfigError, ModelError
-from fuse.io.json_files import parse_object
-from fuse.labels import load_category_ids
-from fuse.models import runtime
+from fuse.io.json_toml import parse_object
+from fuse.labels import load_category_ids, resolve_classes
 from fuse.models.adapters.semantic_net import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ImageInput,
     SemanticNet,
-    to_size,
 )
-from fuse.models.classes import resolve_classes
-from fuse.models.weights.hashes import (
-    find_repository,
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import (
+    NetHeader,
+    count_classes,
     find_state_files,
-    find_weights,
     hash_files,
     load_state,
     read_weights,
-)
-from fuse.models.weights.sources import (
-    NeededWeights,
-    describe_file,
-    describe_repository,
-    is_hub_name,
 )
 from fuse.models.weights.tiny import build_semantic_net
 
@@ -49,23 +40,6 @@ SAVED_NAMES = ("model", "pytorch_model")  # what save_pretrained calls the weigh
 TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    """Weights with what lies beside them.
-
-    Attributes:
-        path: the file.
-        state: tensors by name.
-        about: what it says of itself, with the keys of `load_smp_semantic`.
-        arguments: of ``smp.create_model``.
-    """
-
-    path: Path
-    state: dict[str, Tensor]
-    about: dict[str, Any]
-    arguments: dict[str, Any]
 
 
 def load_smp_semantic(
@@ -88,92 +62,83 @@ def load_smp_semantic(
 ) -> SemanticNet:
     """A net of segmentation-models-pytorch.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
-        weights: shipped weights by name (``tiny_semantic``), a name on the Hugging Face hub or
-            a local folder that ``save_pretrained`` made (``smp-hub/...``), or a file.
-        revision: branch, tag or commit on the hub; by default ``main``.
-        architecture: a name ``smp.create_model`` knows, or ``tiny_semantic``; not needed where
-            the weights name it.
+    Options, which need not be given where the weights tell them themselves:
+        architecture: a name ``smp.create_model`` knows, or ``tiny_semantic``.
         encoder: encoder name for ``smp.create_model``.
         arguments: further arguments of ``smp.create_model`` that the weights were made with.
-        label_space: categories of the net; not needed for shipped weights.
-        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
-        mean: per channel on RGB in 0..1; by default that beside the weights, or ImageNet's.
-        std: likewise.
-        min_size: pixels of the image's short side in the input.
-        max_size: pixels that its long side may not exceed.
-        size: [height, width] for an encoder that takes one size only; images are stretched.
-        align_corners: the convention the net was trained with. By default that of its own last
-            upsampling; nets that were trained elsewhere may need another.
-        precision: see `runtime.autocast`.
+        mean, std: by default ImageNet's.
+        size: for an encoder that takes one size only; images are stretched.
+        align_corners: by default as in the net's own last upsampling; nets that were trained
+            elsewhere may need another.
 
-    Raises:
-        ModelError: the weights are not there or do not fit.
-        ConfigError: an option is missing or wrong.
+    Others, and errors: see `fuse.models.adapters`.
     """
-    checkpoint = _read_checkpoint(weights, revision)
-    given = {
-        "architecture": architecture,
-        "label_space": label_space,
-        "category_ids": class_ids,
-        "mean": mean,
-        "std": std,
-        "min_size": min_size,
-        "max_size": max_size,
-    }
-    about = checkpoint.about | {key: value for key, value in given.items() if value is not None}
-    net = _build(checkpoint, about.get("architecture"), encoder, arguments or {})
+    path, state, about, own_arguments = _read_checkpoint(weights, revision)
+    count = count_classes(state, "segmentation_head.")
+    keywords = {"encoder_weights": None, "classes": count, **own_arguments, **(arguments or {})}
+    if encoder is not None:
+        keywords["encoder_name"] = encoder
+    net = _build(path, state, _first(architecture, about.architecture), keywords)
     own_align_corners = _take_off_upsampling(net)
-    space, ids = resolve_classes(
-        str(checkpoint.path),
-        _count_classes(net),
-        about.get("label_space"),
-        about.get("category_ids"),
+    space, category_ids = resolve_classes(
+        str(path),
+        count,
+        _first(label_space, about.label_space),
+        _first(class_ids, about.category_ids),
+    )
+    image_input = ImageInput(
+        mean=_first(mean, about.mean, IMAGENET_MEAN),
+        std=_first(std, about.std, IMAGENET_STD),
+        min_size=_first(min_size, about.min_size, MIN_SIZE),
+        max_size=_first(max_size, about.max_size, MAX_SIZE),
+        size=size,
+        divisor=_stride(net),
     )
     return SemanticNet(
         f"segmentation-models-pytorch net {weights!r}",
-        runtime.place(net, device),
-        _make_input(about, to_size(size), _stride(net)),
+        net,
+        image_input,
         label_space=space,
-        category_ids=ids,
-        weights_hash=hash_files([checkpoint.path]),
+        category_ids=category_ids,
+        weights_hash=hash_files([path]),
         align_corners=own_align_corners if align_corners is None else align_corners,
         device=device,
         precision=precision,
     )
 
 
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options are looked for."""
-    weights = str(options["weights"])
-    if is_hub_name(weights) or Path(weights).expanduser().is_dir():
-        return describe_repository(weights, options.get("revision"))
-    return describe_file(weights)
+def _first(*values: Any) -> Any:  # noqa: ANN401 - the type of what was given
+    """The first value that is not None: an option comes before what the weights say themselves."""
+    return next((value for value in values if value is not None), None)
 
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """A state dict of the net that the options name; None where only the weights name it."""
     if not {"architecture", "encoder", "label_space"} <= options.keys():
         return None
-    classes = len(options.get("class_ids") or load_category_ids(options["label_space"]))
     net = smp.create_model(
         options["architecture"],
         encoder_name=options["encoder"],
         encoder_weights=None,
-        classes=classes,
+        classes=len(options.get("class_ids") or load_category_ids(options["label_space"])),
         **options.get("arguments", {}),
     )
     state: dict[str, Tensor] = net.state_dict()
     return state
 
 
-def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
-    """Weights from a file, a folder or the hub."""
-    if not is_hub_name(weights) and not Path(weights).expanduser().is_dir():
-        path = find_weights(weights)
-        return _Checkpoint(path, *read_weights(path), {})
-    folder = find_repository(weights, revision)
+def _read_checkpoint(
+    weights: str, revision: str | None
+) -> tuple[Path, dict[str, Tensor], NetHeader, dict[str, Any]]:
+    """Weights from a file, a folder or the hub.
+
+    Returns:
+        The weights file, its tensors by name, what is known of the net, and the arguments of
+        ``smp.create_model`` that made it.
+    """
+    folder = find_weights("smp", {"weights": weights, "revision": revision})
+    if not folder.is_dir():
+        return folder, *read_weights(folder), {}
     files = find_state_files(folder)
     path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
@@ -190,8 +155,8 @@ def _read_checkpoint(weights: str, revision: str | None) -> _Checkpoint:
     arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
     state, _ = read_weights(path)
     state = {key: state[key] for key in state if not key.startswith("classification_head.")}
-    about = _read_transform(folder / TRANSFORM_FILE) | {"architecture": architecture}
-    return _Checkpoint(path, state, about, arguments)
+    about = NetHeader(architecture=architecture, **_read_transform(folder / TRANSFORM_FILE))
+    return path, state, about, arguments
 
 
 def _read_transform(path: Path) -> dict[str, Any]:
@@ -215,73 +180,38 @@ def _read_transform(path: Path) -> dict[str, Any]:
 
 
 def _build(
-    checkpoint: _Checkpoint,
-    architecture: str | None,
-    encoder: str | None,
-    arguments: Mapping[str, Any],
+    path: Path, state: dict[str, Tensor], architecture: str | None, arguments: dict[str, Any]
 ) -> smp.base.SegmentationModel:
-    """The net with the checkpoint's weights."""
+    """The net with these weights; arguments are those of ``smp.create_model``."""
     if architecture == "tiny_semantic":
         net: smp.base.SegmentationModel = build_semantic_net()
+    elif architecture is None or "encoder_name" not in arguments:
+        raise ConfigError(f"{path}: set architecture and encoder, as smp.create_model has them")
     else:
-        keywords = {"encoder_weights": None, **checkpoint.arguments, **arguments}
-        keywords.setdefault("classes", _count_state_classes(checkpoint.state))
-        if encoder is not None:
-            keywords["encoder_name"] = encoder
-        if architecture is None or "encoder_name" not in keywords:
-            raise ConfigError(
-                f"{checkpoint.path}: set architecture and encoder, as smp.create_model has them"
-            )
         try:
-            net = smp.create_model(architecture, **keywords)
+            net = smp.create_model(architecture, **arguments)
         except Exception as err:  # anything, depending on what an argument should have been
-            raise ConfigError(_explain(architecture, keywords["encoder_name"], err)) from err
-    load_state(net, checkpoint.state, source=str(checkpoint.path))
+            raise ConfigError(_explain(architecture, arguments["encoder_name"], err)) from err
+    load_state(net, state, source=str(path))
     return net
 
 
 def _explain(architecture: str, encoder: str, err: Exception) -> str:
     """Why smp.create_model failed; of unknown names the nearest known ones."""
-    prefix = TIMM_PREFIX if encoder.startswith(TIMM_PREFIX) else ""
-    encoders = timm.list_models() if prefix else list(smp.encoders.get_encoder_names())
+    if encoder.startswith(TIMM_PREFIX):
+        encoders = [f"{TIMM_PREFIX}{name}" for name in timm.list_models()]
+    else:
+        encoders = list(smp.encoders.get_encoder_names())
     architectures = list(smp.MODEL_ARCHITECTURES_MAPPING)
     for what, name, known in (
-        ("architecture", architecture.lower(), architectures),
-        ("encoder", encoder.removeprefix(prefix), encoders),
+        ("architecture", architecture, architectures),
+        ("encoder", encoder, encoders),
     ):
-        if name not in known:
-            near = ", ".join(
-                prefix * (what == "encoder") + n for n in get_close_matches(name, known)
-            )
-            given = architecture if what == "architecture" else encoder
-            return (
-                f"segmentation-models-pytorch has no {what} {given!r}; "
-                f"the nearest: {near or 'none'}"
-            )
+        wanted = name.lower() if what == "architecture" else name
+        if wanted not in known:
+            near = ", ".join(get_close_matches(wanted, known)) or "none"
+            return f"segmentation-models-pytorch has no {what} {name!r}; the nearest: {near}"
     return f"segmentation-models-pytorch: {err.args[0] if err.args else err!r}"
-
-
-def _make_input(about: Mapping[str, Any], size: tuple[int, int] | None, divisor: int) -> ImageInput:
-    """How the net wants its images, by what is known of it and else as ImageNet's encoders do."""
-    return ImageInput(
-        mean=tuple(about.get("mean", IMAGENET_MEAN)),
-        std=tuple(about.get("std", IMAGENET_STD)),
-        min_size=about.get("min_size", MIN_SIZE),
-        max_size=about.get("max_size", MAX_SIZE),
-        size=size,
-        divisor=divisor,
-    )
-
-
-def _count_state_classes(state: dict[str, Tensor]) -> int:
-    """Classes of the last layer of the head; 1, which fits nothing, where there is no head."""
-    biases = [key for key in state if key.startswith("segmentation_head.") and "bias" in key]
-    return len(state[biases[-1]]) if biases else 1
-
-
-def _count_classes(net: smp.base.SegmentationModel) -> int:
-    convolutions = [m for m in net.segmentation_head.modules() if isinstance(m, nn.Conv2d)]
-    return int(convolutions[-1].out_channels)
 
 
 def _take_off_upsampling(net: smp.base.SegmentationModel) -> bool:

@@ -17,21 +17,23 @@ from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from fuse.errors import ConfigError
-from fuse.labels import load_space
+from fuse.errors import ConfigError, suggest
+from fuse.labels import load_space, resolve_classes
 from fuse.models import runtime
-from fuse.models.classes import resolve_classes
-from fuse.models.weights.hashes import hash_files, load_state
-from fuse.models.weights.published import (
-    check_architecture,
-    describe_named_weights,
-    read_named_weights,
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import (
+    NetHeader,
+    count_classes,
+    hash_files,
+    load_state,
+    read_weights,
 )
-from fuse.models.weights.sources import NeededWeights
 from fuse.models.weights.tiny import build_instance_net
 from fuse.types import BoxMasks, Instances, NamedImage
 
+ARCHITECTURES = [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 TINY = "tiny_instance"
+KNOWN = [*ARCHITECTURES, TINY]
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
 COCO_SPACE = "coco_things"
@@ -43,26 +45,21 @@ V1_FILE = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
 class TorchvisionMaskRCNN:
     """A Mask R-CNN built by torchvision, or by this package in torchvision's classes.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
+    Options:
         weights: shipped weights by name (``tiny_instance``), a name that torchvision knows for
-            the architecture (``COCO_V1``, ``DEFAULT``; downloaded to TORCH_HOME), or a file.
+            the architecture (``COCO_V1``, ``DEFAULT``), or a file.
         architecture: a builder in ``torchvision.models.detection`` or ``tiny_instance``; not
             needed where the weights file names it.
-        label_space: categories of the net; not needed for COCO's and shipped weights.
+        label_space: not needed for COCO's and shipped weights.
         class_ids: category_id of each class of the net, background (0) first.
-        min_size, max_size: the image's short side becomes min_size pixels unless its long side
-            would exceed max_size; None keeps the net's own.
+        min_size, max_size: by default the net's own.
         norm_eps: what batch norms add to the variance; by default 1e-5, and 0 for the file of
             COCO_V1 of maskrcnn_resnet50_fpn. Nets fine-tuned from that need 0, too.
-        precision: see `runtime.autocast`.
+
+    Others, and errors: see `fuse.models.adapters`.
 
     Attributes:
         net: the module of torch.
-
-    Raises:
-        ModelError: the weights are not there or do not fit.
-        ConfigError: an option is missing or wrong.
     """
 
     thread_safe = True
@@ -81,14 +78,16 @@ class TorchvisionMaskRCNN:
         precision: str = "auto",
     ) -> None:
         net, about, path = _build(weights, architecture)
+        if path.name == V1_FILE and norm_eps is None:
+            norm_eps = 0.0
         if norm_eps is not None:
             _set_norm_eps(net, norm_eps)
         self.weights_hash = hash_files([path])
         self.label_space, self.category_ids = resolve_classes(
             f"{path} (background included)",
             net.roi_heads.box_predictor.cls_score.out_features,
-            label_space or about.get("label_space"),
-            class_ids if class_ids is not None else about.get("category_ids"),
+            label_space or about.label_space,
+            class_ids if class_ids is not None else about.category_ids,
         )
         if min_size is not None:
             net.transform.min_size = (min_size,)
@@ -149,20 +148,12 @@ def _no_instances(size: tuple[int, int]) -> Instances:
     )
 
 
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options are looked for."""
-    return describe_named_weights(detection, options)
-
-
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
-    """A state dict in the layout of torchvision's published weights."""
-    if options.get("architecture") not in _list_architectures():
+    """A state dict in the layout of torchvision's published weights; None of other nets."""
+    architecture, class_ids = str(options.get("architecture")), options.get("class_ids")
+    if architecture not in ARCHITECTURES:
         return None
-    class_ids = options.get("class_ids")
-    net = getattr(detection, options["architecture"])(
-        weights=None, weights_backbone=None, num_classes=len(class_ids) if class_ids else None
-    )
-    state: dict[str, Tensor] = net.state_dict()
+    state: dict[str, Tensor] = _create(architecture, len(class_ids or ()) or None).state_dict()
     return state
 
 
@@ -180,49 +171,42 @@ def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
     return net
 
 
-def _list_architectures() -> list[str]:
-    return [name for name in list_models(detection) if name.startswith("maskrcnn_")]
-
-
-def _list_known() -> list[str]:
-    return [*_list_architectures(), TINY]
-
-
-def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, dict[str, Any], Path]:
+def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader, Path]:
     """The net with its weights, what is known of its classes, and the weights' file."""
-    check_architecture(architecture, _list_known(), weights)
-    state, about, path = read_named_weights(detection, architecture, weights)
-    net = _create(architecture or about.get("architecture"), state, path)
+    if architecture is not None:
+        _check_architecture(architecture, weights)
+    path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
+    state, about = read_weights(path)
+    architecture = architecture or about.architecture
+    if architecture is None:
+        raise ConfigError(f"{path}: set architecture to one of {', '.join(KNOWN)}")
+    _check_architecture(architecture, path)
+    classes = count_classes(state, "roi_heads.box_predictor.cls_score.")
+    net = build_instance_net() if architecture == TINY else _create(architecture, classes)
     load_state(net, state, source=str(path))
-    if not about and net.roi_heads.box_predictor.cls_score.out_features == COCO_SLOTS:
-        about = _describe_coco()
-    if path.name == V1_FILE:
-        _set_norm_eps(net, 0.0)
+    if about == NetHeader() and classes == COCO_SLOTS:
+        known_ids = load_space(COCO_SPACE).by_id
+        ids = [index if index in known_ids else 0 for index in range(COCO_SLOTS)]
+        about = NetHeader(label_space=COCO_SPACE, category_ids=ids)
     return net, about, path
+
+
+def _check_architecture(architecture: str, weights: str | Path) -> None:
+    if architecture not in KNOWN:
+        raise ConfigError(
+            f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, KNOWN)}"
+        )
+
+
+def _create(architecture: str, classes: int | None) -> MaskRCNN:
+    """A net of random weights; classes None is as many as the published weights have."""
+    net: MaskRCNN = getattr(detection, architecture)(
+        weights=None, weights_backbone=None, num_classes=classes
+    )
+    return net
 
 
 def _set_norm_eps(net: MaskRCNN, eps: float) -> None:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = eps
-
-
-def _create(architecture: str | None, state: dict[str, Tensor], path: Path) -> MaskRCNN:
-    """A net without weights, with as many classes as the state dict has."""
-    if architecture == TINY:
-        return build_instance_net()
-    if architecture is None:
-        raise ConfigError(f"{path}: set architecture to one of {', '.join(_list_known())}")
-    check_architecture(architecture, _list_known(), path)
-    biases = state.get("roi_heads.box_predictor.cls_score.bias", torch.empty(COCO_SLOTS))
-    net: MaskRCNN = getattr(detection, architecture)(
-        weights=None, weights_backbone=None, num_classes=len(biases)
-    )
-    return net
-
-
-def _describe_coco() -> dict[str, Any]:
-    """COCO's 91 slots with its holes as 0."""
-    known = load_space(COCO_SPACE).by_id
-    ids = [index if index in known else 0 for index in range(COCO_SLOTS)]
-    return {"label_space": COCO_SPACE, "category_ids": ids}

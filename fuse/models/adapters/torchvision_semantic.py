@@ -7,24 +7,17 @@ called without it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models import list_models, segmentation
 
-from fuse.labels import load_category_ids
-from fuse.models import runtime
+from fuse.errors import ConfigError, suggest
+from fuse.labels import load_category_ids, resolve_classes
 from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
-from fuse.models.classes import resolve_classes
-from fuse.models.weights.hashes import hash_files, load_state
-from fuse.models.weights.published import (
-    check_architecture,
-    describe_named_weights,
-    list_published,
-    read_named_weights,
-)
-from fuse.models.weights.sources import NeededWeights
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import count_classes, hash_files, load_state, read_weights
+from fuse.models.weights.sources import list_published
 
 # All published weights know PASCAL VOC's background and 20 classes.
 VOC_SPACE = "voc"
@@ -61,32 +54,32 @@ def load_torchvision_semantic(
 ) -> SemanticNet:
     """A semantic net of torchvision.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
+    Options:
         architecture: a builder in ``torchvision.models.segmentation``, as ``fcn_resnet50``.
         weights: a name that torchvision knows for the architecture
-            (``COCO_WITH_VOC_LABELS_V1``, ``DEFAULT``; downloaded to TORCH_HOME), or a file.
-        label_space: categories of the net; not needed for published weights.
-        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
-        min_size: pixels of the image's short side in the input.
-        max_size: pixels that its long side may not exceed.
-        precision: see `runtime.autocast`.
+            (``COCO_WITH_VOC_LABELS_V1``, ``DEFAULT``), or a file.
+        label_space: not needed for published weights.
 
-    Raises:
-        ModelError: the weights are not there or do not fit.
-        ConfigError: an option is missing or wrong.
+    Others, and errors: see `fuse.models.adapters`.
     """
-    check_architecture(architecture, list_models(segmentation), weights)
-    state, _, path = read_named_weights(segmentation, architecture, weights)
-    net = _build(architecture, state, path)
-    count = _count_classes(state)
-    published = list_published(segmentation, architecture).values()
-    if label_space is None and path.name in {url.rpartition("/")[2] for url in published}:
+    known = list_models(segmentation)
+    if architecture not in known:
+        raise ConfigError(
+            f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, known)}"
+        )
+    path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
+    state, _ = read_weights(path)
+    state = {key: state[key] for key in state if not key.startswith(AUXILIARY)}
+    count = count_classes(state, "classifier.")
+    net = _build(architecture, count)
+    load_state(net, state, source=str(path))
+    published = [row.file_name for row in list_published("torchvision", architecture).values()]
+    if label_space is None and path.name in published:
         label_space = VOC_SPACE
     space, ids = resolve_classes(str(path), count, label_space, class_ids)
     return SemanticNet(
         f"torchvision net {architecture}",
-        runtime.place(_WithoutUpsampling(net), device),
+        _WithoutUpsampling(net),
         ImageInput(min_size=min_size, max_size=max_size, antialias=True),
         label_space=space,
         category_ids=ids,
@@ -97,34 +90,18 @@ def load_torchvision_semantic(
     )
 
 
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options are looked for."""
-    return describe_named_weights(segmentation, options)
-
-
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict in the layout of torchvision's published weights."""
     class_ids, label_space = options.get("class_ids"), options.get("label_space")
     if class_ids is None and label_space is not None:
         class_ids = load_category_ids(label_space)
-    net = getattr(segmentation, options["architecture"])(
-        weights=None, weights_backbone=None, num_classes=len(class_ids) if class_ids else None
-    )
-    state: dict[str, Tensor] = net.state_dict()
-    return state
+    classes = len(class_ids) if class_ids else None
+    return _build(options["architecture"], classes).state_dict()
 
 
-def _build(architecture: str, state: dict[str, Tensor], path: Path) -> nn.Module:
-    """The net with its weights, the auxiliary head that only training uses left out."""
+def _build(architecture: str, classes: int | None) -> nn.Module:
+    """A net of random weights; classes None is as many as the published weights have."""
     net: nn.Module = getattr(segmentation, architecture)(
-        weights=None, weights_backbone=None, num_classes=_count_classes(state)
+        weights=None, weights_backbone=None, num_classes=classes
     )
-    state = {key: state[key] for key in state if not key.startswith(AUXILIARY)}
-    load_state(net, state, source=str(path))
     return net
-
-
-def _count_classes(state: dict[str, Tensor]) -> int:
-    """Classes of the head's last layer; 1, which fits nothing, where there is no head."""
-    biases = [key for key in state if key.startswith("classifier.") and key.endswith(".bias")]
-    return len(state[biases[-1]]) if biases else 1

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from fuse.errors import ModelError
 from fuse.models.adapters.transformers_net import TransformersNet
-from fuse.models.adapters.transformers_net import describe_transformers_weights as describe_weights
-from fuse.models.classes import resolve_classes
 from fuse.types import Instances, NamedImage, RleMasks
 
 MOST_INSTANCES = 100  # per image, as in COCO's evaluation
@@ -23,17 +21,7 @@ MOST_INSTANCES = 100  # per image, as in COCO's evaluation
 class TransformersInstances:
     """A mask-classification net of transformers, with its own preprocessing.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
-        weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
-        revision: branch, tag or commit on the hub; by default ``main``.
-        label_space: categories of the net; its stuff is left out.
-        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
-        precision: see `runtime.autocast`.
-
-    Raises:
-        ModelError: the weights are not there, do not fit, or are of a net without queries.
-        ConfigError: an option is missing or wrong.
+    Options and errors: see `fuse.models.adapters`; categories of stuff are left out.
     """
 
     thread_safe = True
@@ -48,14 +36,13 @@ class TransformersInstances:
         class_ids: Sequence[int] | None = None,
         precision: str = "auto",
     ) -> None:
-        self._net = TransformersNet(weights, revision, device, precision)
+        self._net = TransformersNet(device, weights, revision, label_space, class_ids, precision)
         if not self._net.has_queries:
             raise ModelError(f"{weights}: a semantic net, which finds no instances")
-        self.label_space, self.category_ids = resolve_classes(
-            weights, self._net.classes, label_space, class_ids
-        )
-        self.weights_hash = self._net.weights_hash
         self.net = self._net.net
+        self.label_space = self._net.label_space
+        self.category_ids = self._net.category_ids
+        self.weights_hash = self._net.weights_hash
         self._is_thing = np.isin(self.category_ids, self.label_space.thing_ids)
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
@@ -67,18 +54,19 @@ class TransformersInstances:
         with torch.inference_mode():
             classes = answer.class_queries_logits[0].float().softmax(-1)[:, :-1]
             masks = answer.masks_queries_logits[0].float()
-            found = list(self._rank(classes, masks, score_threshold))
-            rles = [_encode(masks[query], image.size, resized, padded) for query, _, _ in found]
-        kept = [place for place, rle in enumerate(rles) if coco_mask.area(rle)]
-        boxes = np.array(
-            [coco_mask.toBbox(rles[place]) for place in kept], dtype=np.float32
-        ).reshape(-1, 4)
+            found = [
+                (index, score, _encode(masks[query], image.size, resized, padded))
+                for query, index, score in self._rank(classes, masks, score_threshold)
+            ]
+        found = [each for each in found if coco_mask.area(each[2])]
+        boxes = np.array([coco_mask.toBbox(rle) for _, _, rle in found], dtype=np.float32)
+        boxes = boxes.reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return Instances(
             boxes=boxes,
-            scores=np.array([found[place][2] for place in kept], dtype=np.float64),
-            category_ids=self.category_ids[[found[place][1] for place in kept]].astype(np.int32),
-            masks=RleMasks(tuple(rles[place] for place in kept)),
+            scores=np.array([score for _, score, _ in found], dtype=np.float64),
+            category_ids=self.category_ids[[index for index, _, _ in found]],
+            masks=RleMasks(tuple(rle for _, _, rle in found)),
             size=image.size,
         )
 
@@ -114,6 +102,3 @@ def _encode(
     mask = (image[0, 0] > 0).cpu().numpy()
     rle: dict[str, Any] = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return rle
-
-
-__all__ = ["TransformersInstances", "describe_weights"]

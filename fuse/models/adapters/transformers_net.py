@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle  # nosec B403
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,16 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from fuse.errors import ModelError
+from fuse.errors import ModelError, first_line
+from fuse.labels import resolve_classes
 from fuse.models import runtime
-from fuse.models.weights.hashes import (
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import (
     describe_misfits,
-    find_repository,
     find_state_files,
     hash_files,
     refuse_pickle,
 )
-from fuse.models.weights.sources import NeededWeights, describe_repository
 from fuse.types import NamedImage
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
@@ -43,29 +43,28 @@ QUERY_KINDS = ("maskformer", "mask2former", "eomt", "eomt_dinov3")
 class TransformersNet:
     """A net of transformers: one score per class and cell, or per query a class and a mask.
 
-    Args:
-        weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
-        revision: branch, tag or commit on the hub; by default ``main``.
-        device: ``cpu``, ``cuda:0``, ...
-        precision: see `runtime.autocast`.
+    The arguments are the options of the adapters, and the errors, see `fuse.models.adapters`.
 
     Attributes:
         net: the module of torch.
         weights: as given, for messages.
-        classes: how many the net knows, without "no object".
         has_queries: whether it answers per query, see QUERY_KINDS.
+        label_space, category_ids: what its classes are, "no object" left out.
         weights_hash: SHA-256 of the weights.
-
-    Raises:
-        ModelError: the folder is not there, is of another kind of net, or lacks weights.
-        ConfigError: the precision is unknown.
     """
 
-    def __init__(self, weights: str, revision: str | None, device: str, precision: str) -> None:
-        folder = find_repository(weights, revision)
-        config = _read_config(folder)
+    def __init__(
+        self,
+        device: str,
+        weights: str,
+        revision: str | None,
+        label_space: str | None,
+        class_ids: Sequence[int] | None,
+        precision: str,
+    ) -> None:
+        folder = find_weights("transformers", {"weights": weights, "revision": revision})
+        config = _from_folder(AutoConfig, folder)  # a class of its own per architecture
         self.weights = weights
-        self.classes = int(config.num_labels)
         self.has_queries = config.model_type in QUERY_KINDS
         if not self.has_queries and type(config) not in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
             raise ModelError(
@@ -77,6 +76,9 @@ class TransformersNet:
         self.net = runtime.place(_load(folder, self.has_queries), device)
         self._device = device
         self._autocast = runtime.autocast(device, precision)
+        self.label_space, self.category_ids = resolve_classes(
+            weights, int(config.num_labels), label_space, class_ids
+        )
 
     def __call__(self, image: NamedImage) -> tuple[Any, tuple[int, int], tuple[int, int]]:
         """Run the net on one image, inside torch.inference_mode.
@@ -115,15 +117,6 @@ class TransformersNet:
             ) from err
 
 
-def describe_transformers_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options are looked for."""
-    return describe_repository(str(options["weights"]), options.get("revision"))
-
-
-def _read_config(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
-    return _from_folder(AutoConfig, folder)
-
-
 def _read_processor(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
     """The preprocessing of a folder, made to leave the image whole.
 
@@ -156,7 +149,7 @@ def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN40
     except pickle.UnpicklingError as err:
         raise refuse_pickle(find_state_files(folder)[0]) from err
     except Exception as err:  # readers of damaged files raise almost anything
-        reason = str(err).strip().partition("\n")[0]
+        reason = first_line(err)
         raise ModelError(f"{folder}: transformers cannot read it ({reason})") from err
 
 

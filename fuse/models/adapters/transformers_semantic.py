@@ -9,8 +9,6 @@ from torch import Tensor
 
 from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.adapters.transformers_net import TransformersNet
-from fuse.models.adapters.transformers_net import describe_transformers_weights as describe_weights
-from fuse.models.classes import resolve_classes
 from fuse.types import NamedImage, SemanticLogits
 
 LEAST_SCORE = 1e-6  # whose logarithm is still far from float16's smallest
@@ -19,17 +17,7 @@ LEAST_SCORE = 1e-6  # whose logarithm is still far from float16's smallest
 class TransformersSemantic:
     """A semantic or mask-classification net of transformers, with its own preprocessing.
 
-    Args:
-        device: ``cpu``, ``cuda:0``, ...
-        weights: a name on the Hugging Face hub, or a local folder that ``save_pretrained`` made.
-        revision: branch, tag or commit on the hub; by default ``main``.
-        label_space: categories of the net.
-        class_ids: category_id of each class, 0 = none; by default label_space's own rows.
-        precision: see `runtime.autocast`.
-
-    Raises:
-        ModelError: the weights are not there or do not fit.
-        ConfigError: an option is missing or wrong.
+    Options and errors: see `fuse.models.adapters`.
     """
 
     thread_safe = True
@@ -44,12 +32,11 @@ class TransformersSemantic:
         class_ids: Sequence[int] | None = None,
         precision: str = "auto",
     ) -> None:
-        self._net = TransformersNet(weights, revision, device, precision)
-        self.label_space, self.category_ids = resolve_classes(
-            weights, self._net.classes, label_space, class_ids
-        )
-        self.weights_hash = self._net.weights_hash
+        self._net = TransformersNet(device, weights, revision, label_space, class_ids, precision)
         self.net = self._net.net
+        self.label_space = self._net.label_space
+        self.category_ids = self._net.category_ids
+        self.weights_hash = self._net.weights_hash
 
     def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits]:
         """Logits of each image at the net's own stride, the padding cut off."""
@@ -82,6 +69,3 @@ def sum_queries(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     classes = class_logits.softmax(-1)[:, :-1]
     scores = torch.einsum("qc,qhw->chw", classes, mask_logits.sigmoid())
     return scores.clamp(min=LEAST_SCORE).log()
-
-
-__all__ = ["TransformersSemantic", "describe_weights", "sum_queries"]

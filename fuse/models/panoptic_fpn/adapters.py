@@ -15,30 +15,29 @@ from torch import Tensor
 from fuse.models import runtime
 from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.panoptic_fpn.boxes import STRIDES
-from fuse.models.panoptic_fpn.checkpoint import describe_checkpoint
+from fuse.models.panoptic_fpn.designs import DESIGNS
 from fuse.models.panoptic_fpn.images import label_pixels
-from fuse.models.panoptic_fpn.net import BUILDERS, PanopticFpnNet
-from fuse.models.panoptic_fpn.shared_net import SPACE, STUFF_IDS, THING_IDS, share_net
-from fuse.models.weights.sources import NeededWeights
+from fuse.models.panoptic_fpn.net import PanopticFpnNet
+from fuse.models.panoptic_fpn.shared_net import share_net
 from fuse.types import Instances, NamedImage, SemanticLogits, SemanticPrediction
 
-MIN_SIZE = 800  # pixels of the short side in the input
-MAX_SIZE = 1333  # pixels that the long side may not exceed
+PUBLISHED_STUFF, PUBLISHED_THINGS = 54, 80  # classes of detectron2's checkpoints
 
 
 class PanopticFpnSemantic:
-    """The semantic branch: COCO's 53 stuff classes, and void for things.
+    """The semantic branch: stuff (COCO's 53 classes in detectron2's nets), and void for things.
 
     Args:
         device: ``cpu``, ``cuda:0``, ...
         weights: a checkpoint that detectron2 publishes by name (``panoptic_fpn_R_50_3x``;
-            downloaded to TORCH_HOME), or a file of detectron2's keys.
+            downloaded to TORCH_HOME), shipped weights by name (``tiny_panoptic``), or a file
+            of detectron2's keys or ours.
         exact: answer with finished label maps, upsampled in two steps as detectron2 does: to
             the input, then to the image. Otherwise the answer is logits at stride 4, from which
             the label map is made in one step; it differs in few pixels along borders, and
             classes can still be mapped to another label space before the argmax.
         min_size, max_size: the image's short side becomes min_size pixels unless its long side
-            would exceed max_size.
+            would exceed max_size; by default what the weights were made for.
         precision: see `runtime.autocast`.
 
     Raises:
@@ -53,15 +52,15 @@ class PanopticFpnSemantic:
         *,
         weights: str,
         exact: bool = False,
-        min_size: int = MIN_SIZE,
-        max_size: int = MAX_SIZE,
+        min_size: int | None = None,
+        max_size: int | None = None,
         precision: str = "auto",
     ) -> None:
         self._net = share_net(weights, device, min_size, max_size, precision)
         self._exact = exact
         self.net = self._net.net
-        self.label_space = SPACE
-        self.category_ids = STUFF_IDS
+        self.label_space = self._net.label_space
+        self.category_ids = self._net.stuff_ids
         self.weights_hash = self._net.weights_hash
 
     def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits | SemanticPrediction]:
@@ -78,14 +77,14 @@ class PanopticFpnSemantic:
             logits = self._net.predict_stuff(self._net.extract_features(images))
             if self._exact:
                 labels = [label_pixels(one, resized, size).cpu().numpy() for one in logits]
-                return [SemanticPrediction(STUFF_IDS[label_map]) for label_map in labels]
+                return [SemanticPrediction(self.category_ids[label_map]) for label_map in labels]
             answers = logits.to(torch.float16).cpu().numpy()
         padded = [cells * STRIDES[0] for cells in answers.shape[2:]]
         return [crop_padding(one, size, resized, padded, align_corners=False) for one in answers]
 
 
 class PanopticFpnInstances:
-    """The instance branch, a Mask R-CNN for COCO's 80 things.
+    """The instance branch, a Mask R-CNN for things (COCO's 80 in detectron2's nets).
 
     Its masks are pasted into the image by detectron2's rule, so they leave as RLE.
 
@@ -105,13 +104,13 @@ class PanopticFpnInstances:
         device: str,
         *,
         weights: str,
-        min_size: int = MIN_SIZE,
-        max_size: int = MAX_SIZE,
+        min_size: int | None = None,
+        max_size: int | None = None,
         precision: str = "auto",
     ) -> None:
         self._net = share_net(weights, device, min_size, max_size, precision)
         self.net = self._net.net
-        self.label_space = SPACE
+        self.label_space = self._net.label_space
         self.weights_hash = self._net.weights_hash
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
@@ -128,10 +127,6 @@ class PanopticFpnInstances:
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict of the depth that the weights' name says."""
-    depth = next(depth for depth in BUILDERS if f"_{depth}_" in str(options["weights"]))
-    return PanopticFpnNet(depth, len(STUFF_IDS), len(THING_IDS)).state_dict()
-
-
-def describe_weights(options: Mapping[str, Any]) -> NeededWeights:
-    """Where the weights of these options are looked for."""
-    return describe_checkpoint(str(options["weights"]))
+    depth = next(depth for depth in (50, 101) if f"_{depth}_" in str(options["weights"]))
+    net = PanopticFpnNet(DESIGNS[f"resnet{depth}"], PUBLISHED_STUFF, PUBLISHED_THINGS)
+    return net.state_dict()

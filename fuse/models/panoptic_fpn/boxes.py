@@ -34,13 +34,19 @@ CANONICAL_SIDE = 224  # a box of so many pixels pools from the canonical level (
 CANONICAL_LEVEL = 2  # counted from stride 4, so stride 16
 
 
-def make_anchors(grid: Sequence[int], level: int, device: torch.device) -> Tensor:
+def make_anchors(
+    grid: Sequence[int],
+    level: int,
+    device: torch.device,
+    sides: Sequence[int] = ANCHOR_SIDES,
+) -> Tensor:
     """Anchors of one level of the pyramid.
 
     Args:
         grid: (height, width) of the level in cells.
         level: 0 is stride 4.
         device: where to make them.
+        sides: of the anchors of each level.
 
     Returns:
         float32 (height * width * 3, 4), row by row, the ratios of a cell together; the anchors
@@ -51,7 +57,7 @@ def make_anchors(grid: Sequence[int], level: int, device: torch.device) -> Tenso
     """
     shapes = []
     for ratio in ANCHOR_RATIOS:
-        width = math.sqrt(ANCHOR_SIDES[level] ** 2 / ratio)
+        width = math.sqrt(sides[level] ** 2 / ratio)
         shapes.append((-width / 2, -width * ratio / 2, width / 2, width * ratio / 2))
     y, x = torch.meshgrid(
         torch.arange(grid[0], device=device), torch.arange(grid[1], device=device), indexing="ij"
@@ -86,6 +92,7 @@ def select_proposals(
     deltas: Sequence[Tensor],
     anchors: Sequence[Tensor],
     size: Sequence[int],
+    count: int = PROPOSALS,
 ) -> Tensor:
     """The best proposals of one image.
 
@@ -94,25 +101,26 @@ def select_proposals(
         deltas: (A, 4) per level.
         anchors: (A, 4) per level.
         size: (height, width) of the image in the input.
+        count: most per level before suppression, and of all levels after it.
 
     Returns:
-        boxes (P, 4) inside the image, P <= 1000, best first.
+        boxes (P, 4) inside the image, P <= count, best first.
     """
     found, scores, levels = [], [], []
     for level, (level_logits, level_deltas, level_anchors) in enumerate(
         zip(logits, deltas, anchors, strict=True)
     ):
         level_scores, order = level_logits.sort(descending=True)
-        order = order[:PROPOSALS]
+        order = order[:count]
         found.append(decode_boxes(level_deltas[order, None], level_anchors[order])[:, 0])
-        scores.append(level_scores[:PROPOSALS])
+        scores.append(level_scores[:count])
         levels.append(torch.full_like(order, level))
     boxes, score, place = torch.cat(found), torch.cat(scores), torch.cat(levels)
     finite = boxes.isfinite().all(dim=1) & score.isfinite()
     inside: Tensor = ops.clip_boxes_to_image(boxes, (size[0], size[1]))
     kept = finite & has_area(inside)
     inside, score, place = inside[kept], score[kept], place[kept]
-    return inside[ops.batched_nms(inside, score, place, PROPOSAL_OVERLAP)[:PROPOSALS]]
+    return inside[ops.batched_nms(inside, score, place, PROPOSAL_OVERLAP)[:count]]
 
 
 def select_detections(

@@ -1,4 +1,4 @@
-"""Checkpoints of detectron2: where they are published, reading them safely, their keys.
+"""Checkpoints of detectron2: reading them safely, and their keys.
 
 A ``.pkl`` checkpoint is a pickle of NumPy arrays by name. Unpickling calls whatever the file
 names, so `ArrayUnpickler` knows plain containers and arrays of numbers, and refuses all else.
@@ -19,14 +19,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fuse.errors import ModelError, ModelNotFoundError, suggest
-from fuse.models.weights.fetching import fetch_weights
-from fuse.models.weights.hashes import check_file, read_weights
-from fuse.models.weights.sources import NeededWeights, describe_url, read_catalog
-
-# The catalog's addresses and file names stand in detectron2's MODEL_ZOO.md under COCO Panoptic
-# Segmentation Baselines; the six digits of a file's name are the start of its MD5.
-PUBLISHED = tuple(row for row in read_catalog() if row.model == "panoptic-fpn")
+from fuse.errors import ModelError
+from fuse.models.weights.loading import NetHeader, check_file, read_weights
 
 LEVELS = (2, 3, 4, 5)  # of the pyramid; level k has stride 2**k
 # detectron2's keys to ours, which are those of torchvision's modules; replaced in this order.
@@ -70,27 +64,9 @@ UNPICKLING_ERRORS = (
 )
 
 
-def find_checkpoint(weights: str) -> Path:
-    """The file of a published checkpoint, downloaded if need be, or the file at that path.
-
-    Raises:
-        ModelNotFoundError: it is not on this machine and cannot be fetched.
-    """
-    needed = describe_checkpoint(weights)
-    if not needed.is_present and not needed.is_remote:
-        names = [row.weights for row in PUBLISHED]
-        raise ModelNotFoundError(
-            f"no weights {weights!r}: there is no such file; {suggest(weights, names)}"
-        )
-    return fetch_weights(needed)
-
-
-def describe_checkpoint(weights: str) -> NeededWeights:
-    """Where a published checkpoint or a file is looked for; nothing is fetched."""
-    for row in PUBLISHED:
-        if row.weights == weights:
-            return describe_url(row.source, row.known_hash)
-    return NeededWeights(weights, Path(weights).expanduser())
+def read_header(path: Path) -> NetHeader:
+    """What a checkpoint says of itself; detectron2's say nothing."""
+    return read_weights(path)[1] if path.suffix == ".safetensors" else NetHeader()
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

@@ -39,17 +39,23 @@ def resized_size(size: tuple[int, int], min_size: int, max_size: int) -> tuple[i
 
 
 def prepare_images(
-    images: Sequence[NamedImage], resized: tuple[int, int], mean: Tensor, std: Tensor
+    images: Sequence[NamedImage],
+    resized: tuple[int, int],
+    mean: Tensor,
+    std: Tensor,
+    *,
+    reads_rgb: bool = False,
 ) -> Tensor:
     """Images of one size as a batch float32 (N, 3, H, W) on the device of mean and std.
 
-    Channels are blue, green, red; padding at the right and bottom is 0 after normalisation.
+    Padding at the right and bottom is 0 after normalisation.
 
     Args:
         images: of one size.
         resized: (height, width) of them in the batch.
         mean: (3, 1, 1), per channel in 0..255.
         std: as mean.
+        reads_rgb: the order of the batch's channels; else blue, green, red.
     """
     # PIL's bilinear shrinking averages over all pixels and rounds to bytes; torch's and OpenCV's
     # differ from it by up to several levels.
@@ -57,7 +63,9 @@ def prepare_images(
         np.array(resize(to_pil_image(image.pixels), list(resized), InterpolationMode.BILINEAR))
         for image in images
     ]
-    batch = torch.from_numpy(np.stack(shrunk)).to(mean.device).permute(0, 3, 1, 2).flip(1)
+    batch = torch.from_numpy(np.stack(shrunk)).to(mean.device).permute(0, 3, 1, 2)
+    if not reads_rgb:
+        batch = batch.flip(1)
     bottom, right = -resized[0] % DIVISOR, -resized[1] % DIVISOR
     return F.pad((batch.float() - mean) / std, (0, right, 0, bottom))
 

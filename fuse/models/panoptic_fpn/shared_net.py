@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -15,17 +15,16 @@ from fuse.errors import ModelError
 from fuse.labels import load_space
 from fuse.models import runtime
 from fuse.models.panoptic_fpn import boxes as box_rules
-from fuse.models.panoptic_fpn.checkpoint import find_checkpoint, read_checkpoint
+from fuse.models.panoptic_fpn.checkpoint import read_checkpoint, read_header
+from fuse.models.panoptic_fpn.designs import DESIGNS, FpnDesign
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
-from fuse.models.panoptic_fpn.net import BOX_CELLS, BUILDERS, MASK_CELLS, PanopticFpnNet
-from fuse.models.weights.hashes import check_file, hash_files, load_state
+from fuse.models.panoptic_fpn.net import BOX_CELLS, MASK_CELLS, PanopticFpnNet
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import NetHeader, check_file, hash_files, load_state
 from fuse.models.weights.tiny import fold_batch_norm
-from fuse.types import Instances, NamedImage
+from fuse.types import Instances, Int32Array, LabelSpace, NamedImage
 
-SPACE = load_space("coco_panoptic")
-# detectron2 numbers both kinds in the order of COCO's ids (data/datasets/builtin_meta.py).
-THING_IDS = np.array(SPACE.thing_ids, dtype=np.int32)
-STUFF_IDS = np.array([0, *SPACE.stuff_ids], dtype=np.int32)  # first the class of all things
+DETECTRON2_SPACE = "coco_panoptic"
 
 
 class _KeptFeatures(threading.local):
@@ -50,6 +49,9 @@ class SharedNet:
 
     Attributes:
         net: the layers.
+        label_space: of its answers.
+        thing_ids: category_id of each class of the boxes.
+        stuff_ids: category_id of each class of the semantic head; first 0, for all things.
         weights_hash: SHA-256 of the checkpoint.
         is_shared: whether a second branch stands on it.
     """
@@ -57,19 +59,27 @@ class SharedNet:
     def __init__(
         self,
         state: dict[str, Tensor],
+        about: NetHeader,
         path: Path,
         weights_hash: str,
         device: str,
-        min_size: int,
-        max_size: int,
+        sizes: tuple[int | None, int | None],
         precision: str,
     ) -> None:
         self.weights_hash = weights_hash
         self.is_shared = False
-        net = build_net(state, path)
+        # detectron2 numbers both kinds in the order of COCO's ids (data/datasets/
+        # builtin_meta.py), and so do the others.
+        self.label_space = find_space(about)
+        self.thing_ids, self.stuff_ids = list_category_ids(self.label_space)
+        net = build_net(state, about, path)
+        self._design = net.design
         fold_batch_norm(net.backbone)
         self.net = _speed_up(runtime.place(net, device), device, precision)
-        self._sizes = (min_size, max_size)
+        self._sizes = (
+            sizes[0] or about.min_size or self._design.min_size,
+            sizes[1] or about.max_size or self._design.max_size,
+        )
         self._kept = _KeptFeatures()
 
     def resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -84,7 +94,7 @@ class SharedNet:
             self._kept.of_size.clear()
 
     def extract_features(self, images: list[NamedImage]) -> list[Tensor]:
-        """Levels float32 (N, 256, h, w) of strides 4 to 64 for images of one size."""
+        """Levels float32 (N, channels, h, w) of strides 4 to 64 for images of one size."""
         # Nothing else can have these ids: the images are kept with their features.
         key = tuple(id(image) for image in images)
         if key in self._kept.of_size:
@@ -94,6 +104,7 @@ class SharedNet:
             self.resized_size(images[0].size),
             self.net.pixel_mean,
             self.net.pixel_std,
+            reads_rgb=self._design.reads_rgb,
         )
         features = self.net.extract_features(batch.contiguous(memory_format=torch.channels_last))
         if self.is_shared:
@@ -101,7 +112,7 @@ class SharedNet:
         return features
 
     def predict_stuff(self, features: list[Tensor]) -> Tensor:
-        """Logits float32 (N, 54, h, w) at stride 4, the class of all things first."""
+        """Logits float32 (N, C, h, w) at stride 4, the class of all things first."""
         logits: Tensor = self.net.semantic_head(features)
         return logits
 
@@ -112,7 +123,7 @@ class SharedNet:
         resized = self.resized_size(size)
         logits, deltas = self.net.propose(features)
         anchors = [
-            box_rules.make_anchors(grid.shape[2:], level, grid.device)
+            box_rules.make_anchors(grid.shape[2:], level, grid.device, self._design.anchor_sides)
             for level, grid in enumerate(features)
         ]
         found = []
@@ -122,6 +133,7 @@ class SharedNet:
                 [level[index] for level in deltas],
                 anchors,
                 resized,
+                self._design.proposals,
             )
             levels = [level[index] for level in features]
             found.append(self._detect(levels, proposals, resized, size, score_threshold))
@@ -151,7 +163,7 @@ class SharedNet:
         return Instances(
             boxes=found,
             scores=scores[kept].double().cpu().numpy(),
-            category_ids=THING_IDS[class_index[kept].cpu().numpy()],
+            category_ids=self.thing_ids[class_index[kept].cpu().numpy()],
             masks=paste_masks(probs[kept].cpu().numpy(), found, size),
             size=size,
         )
@@ -164,30 +176,59 @@ class SharedNet:
         return logits[places, class_index].sigmoid()
 
 
-def build_net(state: dict[str, Tensor], path: Path) -> PanopticFpnNet:
-    """The net with these weights, its depth found in them.
+def find_space(about: NetHeader) -> LabelSpace:
+    """The label space that a file names; detectron2's name none."""
+    return load_space(about.label_space or DETECTRON2_SPACE)
+
+
+def list_category_ids(space: LabelSpace) -> tuple[Int32Array, Int32Array]:
+    """The category_ids of the thing classes, and of the stuff classes with 0 before them."""
+    things = np.array(space.thing_ids, dtype=np.int32)
+    return things, np.array([0, *space.stuff_ids], dtype=np.int32)
+
+
+def find_design(state: Mapping[str, Tensor], about: NetHeader, path: Path) -> FpnDesign:
+    """How the net of a state is built: the file says so, or the depth of its ResNet does.
 
     Args:
-        state: from `read_checkpoint`; the input's mean and std may be missing.
+        state: from `read_checkpoint`.
+        about: what the file says of itself.
         path: of the weights, for messages.
 
     Raises:
         ModelError: they belong to another net.
     """
+    if about.architecture in DESIGNS:
+        return DESIGNS[about.architecture]
     blocks = len({key.split(".")[3] for key in state if key.startswith("backbone.body.layer3.")})
     depths = {6: 50, 23: 101}  # by the blocks of the third stage
     if blocks not in depths:
         first = next(iter(state), "nothing")
         raise ModelError(
             f"{path}: weights of another net; a Panoptic FPN of detectron2 with ResNet-"
-            f"{' or '.join(map(str, BUILDERS))} has keys like "
+            f"{' or '.join(map(str, depths.values()))} has keys like "
             f"'backbone.bottom_up.res4.5.conv1.weight', this file starts with {first!r}"
         )
-    net = PanopticFpnNet(depths[blocks], len(STUFF_IDS), len(THING_IDS))
+    return DESIGNS[f"resnet{depths[blocks]}"]
+
+
+def build_net(state: dict[str, Tensor], about: NetHeader, path: Path) -> PanopticFpnNet:
+    """The net with these weights.
+
+    Args:
+        state: from `read_checkpoint`; the input's mean and std may be missing.
+        about: from `read_header`.
+        path: of the weights, for messages.
+
+    Raises:
+        ModelError: they belong to another net.
+    """
+    things, stuff = list_category_ids(find_space(about))
+    net = PanopticFpnNet(find_design(state, about, path), len(stuff), len(things))
     load_state(
         net,
         {"pixel_mean": net.pixel_mean, "pixel_std": net.pixel_std, **state},
-        source=f"{path} (Panoptic FPN for {len(THING_IDS)} things, {len(STUFF_IDS) - 1} stuff)",
+        source=f"{path} (Panoptic FPN for {len(things)} things, {len(stuff) - 1} stuff)",
     )
     return net
 
@@ -210,12 +251,17 @@ def _speed_up(net: PanopticFpnNet, device: str, precision: str) -> PanopticFpnNe
     return net
 
 
-_NETS: WeakValueDictionary[tuple[str | int, ...], SharedNet] = WeakValueDictionary()
+_NETS: WeakValueDictionary[tuple[str | int | None, ...], SharedNet] = WeakValueDictionary()
 
 
-def share_net(weights: str, device: str, min_size: int, max_size: int, precision: str) -> SharedNet:
-    """The net of these weights and settings, made unless another branch has it."""
-    path = find_checkpoint(weights)
+def share_net(
+    weights: str, device: str, min_size: int | None, max_size: int | None, precision: str
+) -> SharedNet:
+    """The net of these weights and settings, made unless another branch has it.
+
+    Sizes of None are those that the weights were made for.
+    """
+    path = find_weights("panoptic-fpn", {"weights": weights})
     check_file(path)
     weights_hash = hash_files([path])
     key = (weights_hash, device, min_size, max_size, precision)
@@ -223,7 +269,7 @@ def share_net(weights: str, device: str, min_size: int, max_size: int, precision
     if net is not None:
         net.is_shared = True
         return net
-    state = read_checkpoint(path)
-    net = SharedNet(state, path, weights_hash, device, min_size, max_size, precision)
+    state, about = read_checkpoint(path), read_header(path)
+    net = SharedNet(state, about, path, weights_hash, device, (min_size, max_size), precision)
     _NETS[key] = net
     return net

@@ -23,7 +23,12 @@ NETWORK_ERRORS = (URLError, ConnectionError, TimeoutError, SSLError, HTTPExcepti
 RANGE_NOT_SATISFIABLE = 416  # HTTP's answer to who has all of a file already
 
 
-def download(url: str, path: Path, known_hash: str, on_progress: Progress | None = None) -> None:
+def download(
+    url: str,
+    path: Path,
+    known_hash: str,
+    on_progress: Progress = lambda _there, _total: None,
+) -> None:
     """Fetch a file, unless it is there.
 
     What a cut connection or a killed process left is completed, by the next attempt or the next
@@ -32,7 +37,7 @@ def download(url: str, path: Path, known_hash: str, on_progress: Progress | None
     Args:
         url: ``http://``, ``https://`` or ``file://``.
         path: of the file; its folder is made.
-        known_hash: what the file must hash to, see `check_hash`.
+        known_hash: what the file must hash to, see `check_hash`; empty for any.
         on_progress: called after each piece.
 
     Raises:
@@ -44,7 +49,8 @@ def download(url: str, path: Path, known_hash: str, on_progress: Progress | None
         if path.is_file():
             return
         part = path.with_name(f".{path.name}.part")
-        _complete(url, part, on_progress or (lambda _there, _total: None))
+        while not _continue(url, part, on_progress):
+            pass  # a cut connection; each attempt brings the file further
         try:
             check_hash(part, known_hash)
         except DataError as err:
@@ -54,17 +60,10 @@ def download(url: str, path: Path, known_hash: str, on_progress: Progress | None
 
 
 def check_hash(path: Path, known_hash: str) -> None:
-    """Compare a file with what is known of its hash.
-
-    Args:
-        path: of the file.
-        known_hash: ``sha256:`` or ``md5:`` and the hash in hex, or only its start, which is
-            what publishers write into file names.
-
-    Raises:
-        DataError: the file has another hash.
-    """
+    """Raise DataError unless a file has a hash, written as `fuse.models.weights.sources` says."""
     algorithm, _, wanted = known_hash.partition(":")
+    if not wanted:
+        return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(wanted):
@@ -72,23 +71,26 @@ def check_hash(path: Path, known_hash: str) -> None:
         raise DataError(f"the {algorithm} of its content is {found}, not {wanted}{more}")
 
 
-def _complete(url: str, part: Path, on_progress: Progress) -> None:
-    """Fetch what a partial file lacks, in as many attempts as bring it further."""
-    while True:
-        before = _size(part)
-        try:
-            if _append(url, part, on_progress):
-                return
-            failure: Exception = ConnectionError("the connection was cut")
-        except HTTPError as err:
-            if err.code != RANGE_NOT_SATISFIABLE or before == 0:
-                raise
-            # All of it is there, or of something else; the hash will tell.
-            return
-        except NETWORK_ERRORS as err:
-            failure = err
-        if _size(part) <= before:
-            raise ConnectionError(str(failure)) from failure
+def _continue(url: str, part: Path, on_progress: Progress) -> bool:
+    """Fetch what a partial file lacks; return whether it is whole now.
+
+    Raises:
+        OSError: it lacks as much as before.
+    """
+    before = _size(part)
+    failure: Exception = ConnectionError("the connection was cut")
+    try:
+        if _append(url, part, on_progress):
+            return True
+    except HTTPError as err:
+        if err.code != RANGE_NOT_SATISFIABLE or before == 0:
+            raise
+        return True  # all of it is there, or of something else; the hash will tell
+    except NETWORK_ERRORS as err:
+        failure = err
+    if _size(part) <= before:
+        raise ConnectionError(str(failure)) from failure
+    return False
 
 
 def _append(url: str, part: Path, on_progress: Progress) -> bool:

@@ -1,4 +1,4 @@
-"""Where weights come from, and where they lie on this machine.
+"""What weights a net needs, and where they lie on this machine.
 
 Nothing here fetches or reads weights, and nothing imports torch, which takes seconds.
 
@@ -6,6 +6,9 @@ Three kinds of weights are told apart: a file behind a URL, a repository of the 
 hub, and what the user has, a file or folder. The first lie where torch.hub puts them
 (``TORCH_HOME``), the second in the hub's cache (``HF_HOME``), unless a weights folder takes the
 place of both: there a file lies by its own name, a repository as ``owner/name``.
+
+What is known of a file's hash is written ``sha256:`` or ``md5:`` and the hash in hex, or only its
+start, which is what publishers write into file names; empty where nothing is known.
 """
 
 from __future__ import annotations
@@ -13,19 +16,19 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fuse.io.files import StrPath, to_path
+
 WEIGHTS_DIR = Path(__file__).parents[2] / "weights"
 CATALOG = WEIGHTS_DIR / "published.csv"
 FOLDER_VARIABLE = "FUSE_WEIGHTS"
+HUB_MODELS = ("smp", "transformers")  # which load repositories and folders
 STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
-CONFIG_FILE = "config.json"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class NeededWeights:
         source: a URL, ``owner/name`` on the Hugging Face hub, or the path itself.
         path: the file or folder they lie in, or will lie in once fetched.
         revision: branch, tag or commit of a repository of the hub; None for what is none.
-        known_hash: of the weights file, see `check_hash`; empty where unknown.
+        known_hash: of the weights file; empty where unknown.
     """
 
     source: str
@@ -54,8 +57,10 @@ class NeededWeights:
         """Whether they are on this machine."""
         return self.path.is_file() or holds_weights(self.path)
 
-    def move_to(self, folder: Path) -> NeededWeights:
-        """The same in a weights folder."""
+    def move_to(self, folder: Path | None) -> NeededWeights:
+        """The same in a weights folder, where there is one and they can be fetched to it."""
+        if folder is None or not self.is_remote:
+            return self
         name = self.path.name if self.revision is None else self.source
         return replace(self, path=folder / name)
 
@@ -64,12 +69,15 @@ class NeededWeights:
 class PublishedWeights:
     """What is known of published weights ahead of fetching them, a row of ``published.csv``.
 
+    Those of Panoptic FPN stand in detectron2's MODEL_ZOO.md under COCO Panoptic Segmentation
+    Baselines; the six digits of a file's name are the start of its MD5.
+
     Attributes:
         model, architecture, weights: as a preset names them; architecture may be empty.
         source: a URL, or ``owner/name`` on the Hugging Face hub.
         size: of the weights file in bytes.
         is_exact: whether the size is that, or rounded, as a web page gives it.
-        known_hash: what is known of its hash, see `check_hash`; may be empty.
+        known_hash: of the weights file.
         revision: the commit of a repository that this is known of; empty for a URL.
         licence: of the weights, as their publisher says.
     """
@@ -84,67 +92,81 @@ class PublishedWeights:
     revision: str
     licence: str
 
+    @property
+    def file_name(self) -> str:
+        """Of the file behind a URL."""
+        return self.source.rpartition("/")[2]
+
+    def describe(self, revision: str | None = None) -> NeededWeights:
+        """Where they lie, a repository at a revision, by default its ``main``."""
+        if "://" not in self.source:
+            return describe_repository(self.source, revision)
+        path = torch_home() / "checkpoints" / self.file_name
+        return NeededWeights(self.source, path, known_hash=self.known_hash)
+
 
 @cache
 def read_catalog() -> tuple[PublishedWeights, ...]:
     """The published weights that presets name."""
     with CATALOG.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            PublishedWeights(size=int(row.pop("bytes").lstrip("~")), is_exact=not rounded, **row)
-            for row in csv.DictReader(file)
-            for rounded in [row["bytes"].startswith("~")]
-        )
+        rows = list(csv.DictReader(file))
+    sizes = [row.pop("bytes") for row in rows]
+    return tuple(
+        PublishedWeights(size=int(size.lstrip("~")), is_exact=not size.startswith("~"), **row)
+        for row, size in zip(rows, sizes, strict=True)
+    )
+
+
+def list_published(model: str, architecture: str | None = None) -> dict[str, PublishedWeights]:
+    """The published weights that a model can load, by the names that a preset may give them.
+
+    >>> list(list_published("torchvision", "fcn_resnet50"))
+    ['COCO_WITH_VOC_LABELS_V1', 'DEFAULT']
+    """
+    rows = [r for r in read_catalog() if r.model == model and r.architecture in ("", architecture)]
+    named = {row.weights: row for row in rows}
+    if rows and rows[-1].architecture:
+        named["DEFAULT"] = rows[-1]  # torchvision's name for the newest of an architecture
+    return named
 
 
 def find_in_catalog(model: str, options: Mapping[str, Any]) -> PublishedWeights | None:
     """What is known of the weights that a preset's section names; None where nothing is."""
-    wanted = (model, options.get("weights"))
-    found = [row for row in read_catalog() if (row.model, row.weights) == wanted]
-    return next((r for r in found if r.architecture in ("", options.get("architecture"))), None)
+    return list_published(model, options.get("architecture")).get(str(options.get("weights")))
 
 
-def describe_url(url: str, known_hash: str) -> NeededWeights:
-    """Where the file behind a URL lies; what is known of its hash in full comes first."""
-    path = torch_home() / "checkpoints" / url.rpartition("/")[2]
-    return NeededWeights(url, path, known_hash=_find_hash(url) or known_hash)
+def describe_named(model: str, options: Mapping[str, Any]) -> NeededWeights:
+    """Where the weights lie that a preset's section names for a model of this package."""
+    weights, revision = str(options["weights"]), options.get("revision")
+    row = find_in_catalog(model, options)
+    if row is not None:
+        return row.describe(revision)
+    if model in HUB_MODELS and (is_hub_name(weights) or Path(weights).expanduser().is_dir()):
+        return describe_repository(weights, revision)
+    return describe_file(weights)
 
 
 def describe_repository(name: str, revision: str | None = None) -> NeededWeights:
-    """Where a repository of the hub, or a local folder, lies."""
+    """Where a repository of the hub, by default its ``main``, or a local folder lies."""
     if not is_hub_name(name):
         return NeededWeights(name, Path(name).expanduser())
     from huggingface_hub import constants, try_to_load_from_cache
 
     revision = revision or "main"
+    known = (r.known_hash for r in read_catalog() if (r.source, r.revision) == (name, revision))
     # Which files a repository has is not known here, but each has this one.
-    config = try_to_load_from_cache(name, CONFIG_FILE, revision=revision)
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
     path = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     if isinstance(config, str):
         path = Path(config).parent
-    return NeededWeights(name, path, revision, _find_hash(name, revision))
+    return NeededWeights(name, path, revision, next(known, ""))
 
 
 def describe_file(weights: str) -> NeededWeights:
-    """Where shipped weights or a weights file are looked for."""
+    """Where shipped weights by their name, or a file of the user's, lie."""
     if weights in list_shipped_weights():
         return NeededWeights(weights, WEIGHTS_DIR / f"{weights}.safetensors")
     return NeededWeights(weights, Path(weights).expanduser())
-
-
-def describe_published(model: str, options: Mapping[str, Any]) -> NeededWeights | None:
-    """Where the catalog's weights of a preset's section lie; None where it has none of them."""
-    row = find_in_catalog(model, options)
-    if row is None:
-        return None
-    if row.source.startswith("https://"):
-        return describe_url(row.source, row.known_hash)
-    return describe_repository(row.source, options.get("revision"))
-
-
-def _find_hash(source: str, revision: str = "") -> str:
-    """What the catalog knows of the hash of a source, for a repository at that commit."""
-    known = (r.known_hash for r in read_catalog() if (r.source, r.revision) == (source, revision))
-    return next(known, "")
 
 
 def list_shipped_weights() -> tuple[str, ...]:
@@ -152,10 +174,10 @@ def list_shipped_weights() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors")))
 
 
-def choose_weights_dir(folder: Path | None) -> Path | None:
+def choose_weights_dir(folder: StrPath | None) -> Path | None:
     """The weights folder that was given, or that of the environment; None for neither."""
     if folder is not None:
-        return folder
+        return to_path(folder)
     return Path(found).expanduser() if (found := os.environ.get(FOLDER_VARIABLE)) else None
 
 
@@ -188,10 +210,8 @@ def holds_weights(folder: Path) -> bool:
 
     A download that was cut off may have left the rest alone.
     """
-    if not any(path.suffix in STATE_SUFFIXES for path in folder.glob("*")):
-        return False
     parts = (part for index in folder.glob("*.index.json") for part in _list_parts(index))
-    return all((folder / part).is_file() for part in parts)
+    return bool(list_state_files(folder)) and all((folder / part).is_file() for part in parts)
 
 
 def _list_parts(index: Path) -> set[str]:
@@ -201,3 +221,19 @@ def _list_parts(index: Path) -> set[str]:
         return {str(part) for part in weight_map.values()}
     except (OSError, ValueError, AttributeError):
         return set()  # whoever reads the weights says what is wrong with it
+
+
+def list_state_files(folder: Path) -> list[Path]:
+    """The weights in a folder that ``save_pretrained`` made, one file or several in order."""
+    return [folder / name for name in choose_state_files(path.name for path in folder.glob("*"))]
+
+
+def choose_state_files(names: Iterable[str]) -> list[str]:
+    """The weights among files by name, sorted, in the safest format that there is.
+
+    >>> choose_state_files(["pytorch_model.bin", "model.safetensors", "config.json"])
+    ['model.safetensors']
+    """
+    found = sorted(names)
+    formats = ([name for name in found if name.endswith(suffix)] for suffix in STATE_SUFFIXES)
+    return next(filter(None, formats), [])

@@ -8,6 +8,8 @@ mean and std, input size, category ids) stands in the header of the weight files
 key "fuse".
 """
 
+from typing import Any
+
 import segmentation_models_pytorch as smp
 import timm
 import torch
@@ -31,7 +33,10 @@ INSTANCE_MIN_SIZE = 320  # pixels of the short side at inference; training saw 2
 INSTANCE_MAX_SIZE = 512  # pixels that the long side may not exceed
 SEMANTIC_MIN_SIZE = 384  # about the middle of the 256 to 540 that training saw
 SEMANTIC_MAX_SIZE = 640
+PANOPTIC_MIN_SIZE = 352  # of one net for both; training saw 240 to 480
+PANOPTIC_MAX_SIZE = 576
 
+ANCHOR_SIDES = (16, 32, 64, 128, 256)  # pixels of the input, one per level of the pyramid
 PYRAMID_CHANNELS = 96
 BOX_CHANNELS = 512
 SEMANTIC_CHANNELS = 128
@@ -39,23 +44,38 @@ POOLED_SIZE = 7  # cells per side of the box head's input, torchvision's default
 STAGE_CHANNELS = (24, 40, 112, 320)  # EfficientNet-Lite0 at strides 4, 8, 16, 32
 
 
-class Lite0Pyramid(nn.Module):
-    """EfficientNet-Lite0 features at strides 4 to 32 in a feature pyramid with one level on top."""
+class LitePyramid(nn.Module):
+    """Features of an EfficientNet-Lite at strides 4 to 32 in a pyramid with one level on top.
 
-    def __init__(self) -> None:
+    Args:
+        encoder: its name in timm.
+        channels: of the pyramid.
+        sees_scene: add PSPNet's pooling pyramid to the coarsest features, where UPerNet has it:
+            every cell learns what the scene is, which tells a floor from the ground.
+    """
+
+    def __init__(self, encoder: str, channels: int, *, sees_scene: bool = False) -> None:
         super().__init__()
-        self.stages = timm.create_model(
-            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
+        stages: Any = timm.create_model(
+            encoder, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
         )
-        self.pyramid = FeaturePyramidNetwork(
-            list(STAGE_CHANNELS), PYRAMID_CHANNELS, extra_blocks=LastLevelMaxPool()
-        )
-        self.out_channels = PYRAMID_CHANNELS
+        self.stages = stages
+        widths = stages.feature_info.channels()
+        self.pyramid = FeaturePyramidNetwork(widths, channels, extra_blocks=LastLevelMaxPool())
+        self.scene = None
+        if sees_scene:
+            self.scene = nn.Sequential(
+                PSPModule(widths[-1]), nn.Conv2d(2 * widths[-1], widths[-1], 1)
+            )
+        self.out_channels = channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map (N, 3, H, W) to pyramid levels "0".."3" (strides 4..32) and "pool" (stride 64)."""
+        features = list(self.stages(images))
+        if self.scene is not None:
+            features[-1] = features[-1] + self.scene(features[-1])
         levels: dict[str, Tensor] = self.pyramid(
-            {str(level): features for level, features in enumerate(self.stages(images))}
+            {str(level): cells for level, cells in enumerate(features)}
         )
         return levels
 
@@ -86,14 +106,14 @@ def build_instance_net() -> MaskRCNN:
     """
     classes = len(THING_IDS) + 1  # and the background
     net = MaskRCNN(
-        Lite0Pyramid(),
+        LitePyramid("tf_efficientnet_lite0", PYRAMID_CHANNELS),
         num_classes=None,
         min_size=INSTANCE_MIN_SIZE,
         max_size=INSTANCE_MAX_SIZE,
         image_mean=list(IMAGE_MEAN),
         image_std=list(IMAGE_STD),
         rpn_anchor_generator=AnchorGenerator(
-            ((16,), (32,), (64,), (128,), (256,)), ((0.5, 1.0, 2.0),) * 5
+            tuple((side,) for side in ANCHOR_SIDES), ((0.5, 1.0, 2.0),) * 5
         ),
         rpn_pre_nms_top_n_test=500,
         rpn_post_nms_top_n_test=300,

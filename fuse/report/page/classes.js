@@ -3,14 +3,14 @@
 const classes = listClasses();
 const classOrder = { key: isScored ? "pq" : "name", descending: isScored };
 
-/** A row per class that occurs; without ground truth those of the shown photos. */
+/** A row per class that occurs; without ground truth those of the shown images. */
 function listClasses() {
   const otherIds = secondRun
     ? new Map(Object.entries(secondRun.classes).map(([id, c]) => [`${c.isthing} ${c.name}`, id]))
     : null;
-  const photos = new Map();
-  for (const photo of figures.photos) {
-    for (const id of photo.classes) photos.set(id, (photos.get(id) ?? 0) + 1);
+  const images = new Map();
+  for (const image of figures.images) {
+    for (const id of image.classes) images.set(id, (images.get(id) ?? 0) + 1);
   }
   return Object.entries(firstRun.classes).map(([id, c]) => {
     const score = firstRun.scores?.per_class[id];
@@ -29,9 +29,9 @@ function listClasses() {
       fn: score?.fn ?? 0,
       other,
       change: other !== null && score?.pq != null ? other - score.pq : null,
-      photos: photos.get(Number(id)) ?? 0,
+      images: images.get(Number(id)) ?? 0,
     };
-  }).filter((c) => c.pq !== null || c.other !== null || c.photos);
+  }).filter((c) => c.pq !== null || c.other !== null || c.images);
 }
 
 const COLUMNS = [
@@ -53,7 +53,7 @@ const COLUMNS = [
         { key: "change", title: "Change", text: (value) => (value === null ? "" : points(value)) },
       ]
     : []),
-  { key: "photos", title: "Photos shown" },
+  { key: "images", title: "Images shown" },
 ];
 
 function showClassTable() {
@@ -108,19 +108,19 @@ function makeClassRow(c) {
     const style = column.key === "change" && c.change !== null ? tendency(c.change) : null;
     return make("td", { class: column.word ? "word" : style }, text);
   });
-  return make("tr", { class: c.photos ? null : "unseen" }, ...cells);
+  return make("tr", { class: c.images ? null : "unseen" }, ...cells);
 }
 
-/** The name of a class, which shows its photos. */
+/** The name of a class, which shows its images. */
 function makeClassLink(c) {
   const show = () => {
-    byId("photo-class").value = c.photos ? String(c.id) : "";
+    byId("image-class").value = c.images ? String(c.id) : "";
     fillGallery();
-    byId("photos").scrollIntoView();
+    byId("images").scrollIntoView();
   };
   return make(
     "button",
-    { class: "link", type: "button", title: "Show its photos", onclick: show },
+    { class: "link", type: "button", title: "Show its images", onclick: show },
     swatch(c.color),
     c.name,
   );

@@ -1,7 +1,7 @@
-// Photos and maps: decoded when they are shown, coloured here, read back under the pointer.
+// Images and maps: decoded when they are shown, coloured here, read back under the pointer.
 
 const LAYERS = [
-  { name: "photo", title: "Photo" },
+  { name: "image", title: "Image" },
   { name: "semantic", title: "Semantic" },
   { name: "instances", title: "Instances" },
   { name: "fused", title: "Fused" },
@@ -10,7 +10,7 @@ const LAYERS = [
   { name: "second", title: secondRun ? secondRun.name : "Second run" },
 ];
 
-// What may be the matter with a pixel; the place in this list is its number in an error map.
+// The errors of a pixel; the place in this list is its number in an error map.
 const ERRORS = [
   { title: "not scored: void, crowd or excused", color: null },
   { title: "right: a matched segment and its partner", color: "#2fa374" },
@@ -24,30 +24,30 @@ const BORDER = [255, 255, 255, 150];
 const OUTLINED = [255, 255, 255, 255];
 const DIMMED = [0, 0, 0, 140];
 
-/** A photo of the report whose picture and layers are decoded when asked for, once. */
-function openPhoto(place) {
-  const block = JSON.parse(byId(`photo-${place}`).textContent);
+/** A image of the report whose picture and layers are decoded when asked for, once. */
+function openImage(place) {
+  const block = JSON.parse(byId(`image-${place}`).textContent);
   const decoded = new Map();
   const once = (key, decode) => {
     if (!decoded.has(key)) decoded.set(key, decode());
     return decoded.get(key);
   };
-  const photo = {
+  const image = {
     height: block.size[0],
     width: block.size[1],
     note: block.note,
     has: (name) =>
-      name === "photo" || name in block.layers || (name === "errors" && "truth" in block.layers),
+      name === "image" || name in block.layers || (name === "errors" && "truth" in block.layers),
     segments: (name) => block.layers[name]?.segments ?? [],
-    picture: () => once("picture", () => (block.jpeg ? decodeImage(block.jpeg, "image/jpeg") : null)),
+    picture: () => once("picture", () => (block.jpeg ? decodeBitmap(block.jpeg, "image/jpeg") : null)),
     ids: (name) => once(`ids ${name}`, () => readIds(block.layers[name].png)),
-    errors: () => once("errors", () => findErrors(photo)),
-    tint: (name) => once(`tint ${name}`, () => tintLayer(photo, name)),
+    errors: () => once("errors", () => findErrors(image)),
+    tint: (name) => once(`tint ${name}`, () => tintLayer(image, name)),
   };
-  return photo;
+  return image;
 }
 
-function decodeImage(base64, type) {
+function decodeBitmap(base64, type) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   return createImageBitmap(new Blob([bytes], { type }), {
     colorSpaceConversion: "none",
@@ -57,57 +57,58 @@ function decodeImage(base64, type) {
 
 /** The numbers of a map, row by row: 0 = void, k = the k-th segment of its layer. */
 async function readIds(base64) {
-  const image = await decodeImage(base64, "image/png");
-  const canvas = new OffscreenCanvas(image.width, image.height);
+  const bitmap = await decodeBitmap(base64, "image/png");
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  const pixels = context.getImageData(0, 0, image.width, image.height).data;
-  const ids = new Uint32Array(image.width * image.height);
+  context.drawImage(bitmap, 0, 0);
+  const pixels = context.getImageData(0, 0, width, height).data;
+  const ids = new Uint32Array(width * height);
   for (let i = 0; i < ids.length; i += 1) {
     ids[i] = pixels[4 * i] + 256 * pixels[4 * i + 1] + 65536 * pixels[4 * i + 2];
   }
   return ids;
 }
 
-/** What is the matter with each pixel: places in ERRORS. */
-async function findErrors(photo) {
-  const [predicted, truth] = await Promise.all([photo.ids("fused"), photo.ids("truth")]);
-  const [shown, trueSegments] = [photo.segments("fused"), photo.segments("truth")];
+/** The error of each pixel: places in ERRORS. */
+async function findErrors(image) {
+  const [predicted, truth] = await Promise.all([image.ids("fused"), image.ids("truth")]);
+  const [segments, trueSegments] = [image.segments("fused"), image.segments("truth")];
   const errors = new Uint8Array(predicted.length);
   for (let i = 0; i < errors.length; i += 1) {
-    const said = predicted[i] ? shown[predicted[i] - 1] : null;
-    const real = truth[i] ? trueSegments[truth[i] - 1] : null;
-    errors[i] = judgePixel(said, real, said && said.partner === truth[i]);
+    const segment = predicted[i] ? segments[predicted[i] - 1] : null;
+    const trueSegment = truth[i] ? trueSegments[truth[i] - 1] : null;
+    errors[i] = judgePixel(segment, trueSegment, segment && segment.partner === truth[i]);
   }
   return errors;
 }
 
-function judgePixel(said, real, isMatch) {
+function judgePixel(segment, trueSegment, isMatch) {
   if (isMatch) return RIGHT;
-  const isMissed = real?.kind === "fn";
-  if (said?.kind === "fp") return isMissed ? MISTAKEN : FALSE;
+  const isMissed = trueSegment?.kind === "fn";
+  if (segment?.kind === "fp") return isMissed ? MISTAKEN : FALSE;
   if (isMissed) return MISSED;
-  return real?.kind === "tp" ? OUTLINE : UNSCORED;
+  return trueSegment?.kind === "tp" ? OUTLINE : UNSCORED;
 }
 
-/** A canvas with the colours of a layer and bright borders, to be laid over the photo. */
-async function tintLayer(photo, name) {
+/** A canvas with the colours of a layer and bright borders, to be laid over the image. */
+async function tintLayer(image, name) {
   const isErrors = name === "errors";
-  const numbers = isErrors ? await photo.errors() : await photo.ids(name);
+  const numbers = isErrors ? await image.errors() : await image.ids(name);
   const colors = isErrors
     ? ERRORS.map((error) => error.color)
-    : [null, ...photo.segments(name).map((segment) => segment.color)];
+    : [null, ...image.segments(name).map((segment) => segment.color)];
   const palette = colors.map((color) => (color ? [...parseColor(color), 255] : [0, 0, 0, 110]));
-  const { width, height } = photo;
-  const image = new ImageData(width, height);
+  const { width, height } = image;
+  const pixels = new ImageData(width, height);
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, i += 1) {
       const edge = !isErrors && isEdge(numbers, i, x, y, width, height);
-      image.data.set(edge ? BORDER : palette[numbers[i]], 4 * i);
+      pixels.data.set(edge ? BORDER : palette[numbers[i]], 4 * i);
     }
   }
   const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
   return canvas;
 }
 
@@ -117,11 +118,11 @@ const isEdge = (numbers, i, x, y, width, height) =>
 
 const parseColor = (color) => [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
 
-/** What is drawn for a layer of a photo: the picture, and the colours to lay over it. */
-const loadLayer = (photo, name) =>
-  Promise.all([photo.picture(), name === "photo" ? null : photo.tint(name)]);
+/** What is drawn for a layer of an image: the picture, and the colours to lay over it. */
+const loadLayer = (image, name) =>
+  Promise.all([image.picture(), name === "image" ? null : image.tint(name)]);
 
-/** Draw a photo with one of its layers over it, into the whole canvas. */
+/** Draw an image with one of its layers over it, into the whole canvas. */
 function drawLayer(canvas, [picture, tint], opacity) {
   const context = canvas.getContext("2d");
   context.globalAlpha = 1;
@@ -132,23 +133,23 @@ function drawLayer(canvas, [picture, tint], opacity) {
   if (tint) context.drawImage(tint, 0, 0, canvas.width, canvas.height);
 }
 
-/** Outline one segment of a layer on a canvas of the photo's size, and dim the others. */
-async function drawHighlight(canvas, photo, name, number, dimOthers) {
-  const ids = number ? await photo.ids(name) : null;
+/** Outline one segment of a layer on a canvas of the image's size, and dim the others. */
+async function drawHighlight(canvas, image, name, number, dimOthers) {
+  const ids = number ? await image.ids(name) : null;
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
   if (!ids) return;
-  const { width, height } = photo;
-  const image = new ImageData(width, height);
+  const { width, height } = image;
+  const pixels = new ImageData(width, height);
   const isOther = (x, y) => x < 0 || y < 0 || x >= width || y >= height || ids[y * width + x] !== number;
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, i += 1) {
       if (ids[i] !== number) {
-        if (dimOthers) image.data.set(DIMMED, 4 * i);
+        if (dimOthers) pixels.data.set(DIMMED, 4 * i);
       } else if (isOther(x - 2, y) || isOther(x + 2, y) || isOther(x, y - 2) || isOther(x, y + 2)) {
-        image.data.set(OUTLINED, 4 * i);
+        pixels.data.set(OUTLINED, 4 * i);
       }
     }
   }
-  context.putImageData(image, 0, 0);
+  context.putImageData(pixels, 0, 0);
 }

@@ -5,9 +5,9 @@ const STEPS = 20; // bars of the histogram, 5 points of PQ each
 function showPlots() {
   const cards = [
     isScored ? plotClasses() : null,
-    isScored ? plotPhotos() : null,
+    isScored ? plotImages() : null,
     ...(figures.sweep ? plotSweep(figures.sweep) : []),
-    figures.ledger ? plotLedger(figures.ledger) : null,
+    figures.error_types ? plotErrorTypes(figures.error_types) : null,
   ].filter(Boolean);
   if (cards.length % 2 === 0) cards.at(-1)?.classList.add("wide"); // the first one is wide too
   if (cards.length) byId("plot-cards").append(...cards);
@@ -42,7 +42,7 @@ function plotClasses() {
   return card;
 }
 
-function plotPhotos() {
+function plotImages() {
   const runs = figures.runs.map((run, place) => ({
     name: run.name,
     color: place ? "var(--second)" : "var(--accent)",
@@ -51,15 +51,15 @@ function plotPhotos() {
   const most = Math.max(1, ...runs.flatMap((run) => run.counts));
   const columns = Array.from({ length: STEPS }, (_, step) => make(
     "div",
-    { title: `PQ ${5 * step} to ${5 * step + 5}: ${runs.map((run) => plural(run.counts[step], "photo")).join(", ")}` },
+    { title: `PQ ${5 * step} to ${5 * step + 5}: ${runs.map((run) => plural(run.counts[step], "image")).join(", ")}` },
     ...runs.map((run) => make("i", { "--share": run.counts[step] / most, "--color": run.color })),
   ));
   const values = figures.all_pq.map(([pq]) => pq).filter((pq) => pq !== null).sort((a, b) => a - b);
   const median = values[Math.floor((values.length - 1) / 2)];
-  const note = `half of the photos reach ${percent(median)}; the highest bar is ${plural(most, "photo")}`;
+  const note = `half of the images reach ${percent(median)}; the highest bar is ${plural(most, "image")}`;
   const keys = secondRun ? makeKeys(Object.fromEntries(runs.map((run) => [run.name, run.color]))) : null;
-  return makeCard("PQ per photo", note, ...[keys].filter(Boolean),
-    make("div", { class: "histogram", role: "img", "aria-label": `Histogram of PQ per photo: ${note}` }, ...columns),
+  return makeCard("PQ per image", note, ...[keys].filter(Boolean),
+    make("div", { class: "histogram", role: "img", "aria-label": `Histogram of PQ per image: ${note}` }, ...columns),
     makeRuler(["0", "25", "50", "75", "100"]));
 }
 
@@ -79,8 +79,8 @@ function plotSweep(sweep) {
   const keys = Object.keys(sweep.settings[0]).filter((key) => !scores.includes(key));
   const best = keys.map((key) => `${key} ${sweep.best[key]}`).join(", ");
   const interval = sweep.interval ? ` (95 %: ${percent(sweep.interval[0])} to ${percent(sweep.interval[1])})` : "";
-  const worth = sweep.held_out // the interval is of the photos that were held out
-    ? `best of all with ${best}: ${percent(sweep.best.all)} on the ${plural(sweep.photos, "photo")} it was chosen by, ${percent(sweep.held_out.all.pq)}${interval} on the others`
+  const worth = sweep.held_out // the interval is of the images that were held out
+    ? `best of all with ${best}: ${percent(sweep.best.all)} on the ${plural(sweep.images, "image")} it was chosen by, ${percent(sweep.held_out.all.pq)}${interval} on the others`
     : `best of all ${percent(sweep.best.all)}${interval} with ${best}`;
   const note = `best over all other settings; ${worth}`;
   return keys.map((key) => {
@@ -136,15 +136,15 @@ function drawLines(bests, key, scores) {
   ];
 }
 
-/** Where the missing PQ went, the dearest line first. */
-function plotLedger(lines) {
-  const most = Math.max(1e-9, ...lines.map((line) => line.share));
+/** Where the missing PQ went, the error type that costs most first. */
+function plotErrorTypes(costs) {
+  const most = Math.max(1e-9, ...costs.map((cost) => cost.share));
   const row = ({ title, share }, attributes) =>
     barRow(title, [{ share: share / most, color: "var(--accent)" }], percent(share), attributes);
-  const rows = lines.flatMap((line) => [
-    row(line, {}),
-    ...line.parts.map((part) => row(part, { class: "inner" })),
+  const rows = costs.flatMap((cost) => [
+    row(cost, {}),
+    ...cost.parts.map((part) => row(part, { class: "inner" })),
   ]);
-  return makeCard("Ledger: where the missing PQ went", "points of PQ that each kind of mistake costs; they add up",
+  return makeCard("Where the missing PQ went", "points of PQ that each type of error costs; they add up",
     make("ol", { class: "bars wordy" }, ...rows));
 }

@@ -7,11 +7,11 @@ function showHead() {
   document.title = `${names.join(" and ")} \u2013 fuse report`;
   byId("title").textContent = names.join(" and ");
   const total = figures.all_pq.length;
-  const shown = figures.photos.length;
-  const photos = shown < total
-    ? `${plural(total, "photo")}, ${shown} of them shown: the worst, the best${secondRun ? ", the most changed" : ""}`
-    : plural(total, "photo");
-  byId("subtitle").textContent = `${photos}; label space ${firstRun.label_space}`;
+  const shown = figures.images.length;
+  const images = shown < total
+    ? `${plural(total, "image")}, ${shown} of them shown: the worst, the best${secondRun ? ", the most changed" : ""}`
+    : plural(total, "image");
+  byId("subtitle").textContent = `${images}; label space ${firstRun.label_space}`;
   byId("footer").textContent = `fuse ${figures.fuse}`;
 }
 
@@ -71,7 +71,7 @@ function makeFacts(run) {
     const text = String(hash);
     add(`Weights, ${net}`, make("code", { title: text }, text.slice(0, 16)));
   }
-  if (run.photos) add("Photos", `${run.photos.done} done, ${run.photos.failed ?? 0} failed`);
+  if (run.images) add("Images", `${run.images.done} done, ${run.images.failed ?? 0} failed`);
   if (run.device) add("Device", [run.device, run.processor].filter(Boolean).join(", "));
   if (run.peak_memory_mib?.process) add("Peak memory", `${run.peak_memory_mib.process} MiB`);
   const packages = Object.entries(run.packages ?? {}).map(([name, version]) => `${name} ${version}`);
@@ -83,7 +83,7 @@ function makeFacts(run) {
 /** Seconds per stage, added up over threads. */
 function makeStages(run) {
   const { total, ...stages } = run.seconds;
-  const tried = run.photos?.tried; // by the call that took these seconds
+  const tried = run.images?.tried; // by the call that took these seconds
   const ranked = Object.entries(stages).sort(([, a], [, b]) => b - a);
   const longest = Math.max(...ranked.map(([, seconds]) => seconds), 1e-9);
   return make(
@@ -93,7 +93,7 @@ function makeStages(run) {
     make("p", { class: "soft" },
       [
         `${total?.toFixed(1) ?? "?"} s in all`,
-        ...(tried && total ? [`${((1000 * total) / tried).toFixed(0)} ms a photo`] : []),
+        ...(tried && total ? [`${((1000 * total) / tried).toFixed(0)} ms an image`] : []),
       ].join(", ") + "; stages add up over threads"),
     make("ul", { class: "bars stages" }, ...ranked.map(([stage, seconds]) =>
       barRow(stage, [{ share: seconds / longest, color: "var(--accent)" }], `${seconds.toFixed(1)} s`))),
@@ -107,19 +107,19 @@ function showNotes() {
   for (const run of figures.runs) {
     if (run.unknown) {
       const where = figures.truth ? "the ground truth" : firstRun.name;
-      notes.push(`${run.name}: ${plural(run.unknown, "photo")} left out, as ${where} lacks them.`);
+      notes.push(`${run.name}: ${plural(run.unknown, "image")} left out, as ${where} lacks them.`);
     }
   }
-  if (figures.runs.some((run) => run.photos_here > figures.compared)) {
-    const others = figures.runs.map((run) => `${run.name} has ${run.photos_here - figures.compared} more`);
-    notes.push(`What is said of both runs is of the ${plural(figures.compared, "photo")} that both have; ${others.join(", ")}.`);
+  if (figures.runs.some((run) => run.images_here > figures.compared)) {
+    const others = figures.runs.map((run) => `${run.name} has ${run.images_here - figures.compared} more`);
+    notes.push(`What is said of both runs is of the ${plural(figures.compared, "image")} that both have; ${others.join(", ")}.`);
   }
   for (const run of figures.runs) {
     if (run.lacking) {
-      notes.push(`${run.name} lacks ${plural(run.lacking, "photo")} of the ground truth; they are not scored here, while fuse evaluate counts them as missed.`);
+      notes.push(`${run.name} lacks ${plural(run.lacking, "image")} of the ground truth; they are not scored here, while fuse evaluate counts them as missed.`);
     }
   }
-  const missing = figures.photos.filter((photo) => photo.missing).length;
-  if (missing) notes.push(`${plural(missing, "photo")} not found; their maps are shown without them. Name their folder with --images.`);
+  const missing = figures.images.filter((image) => image.missing).length;
+  if (missing) notes.push(`${plural(missing, "image")} not found; their maps are shown without them. Name their folder with --images.`);
   byId("notes").append(...notes.map((note) => make("li", {}, note)));
 }

@@ -1,4 +1,4 @@
-// One photo, large: a layer over it, its segments beside it, their names under the pointer.
+// One image, large: a layer over it, its segments beside it, their names under the pointer.
 
 const KINDS = {
   tp: "matched (TP)",
@@ -7,7 +7,7 @@ const KINDS = {
   excused: "excused (on void or crowd)",
   crowd: "crowd, not scored",
 };
-const viewer = { place: 0, photo: null, layer: "fused" };
+const viewer = { place: 0, image: null, layer: "fused" };
 
 const layerButtons = LAYERS.map((layer, place) => make(
   "button",
@@ -18,8 +18,8 @@ const layerButtons = LAYERS.map((layer, place) => make(
 
 function prepareViewer() {
   byId("layers").append(...layerButtons);
-  byId("previous").addEventListener("click", () => movePhoto(-1));
-  byId("next").addEventListener("click", () => movePhoto(1));
+  byId("previous").addEventListener("click", () => moveImage(-1));
+  byId("next").addEventListener("click", () => moveImage(1));
   byId("close").addEventListener("click", () => byId("viewer").close());
   byId("opacity").addEventListener("input", drawStage);
   byId("viewer").addEventListener("keydown", onKey);
@@ -36,40 +36,40 @@ function onKey(event) {
   const layer = LAYERS[Number(event.key) - 1];
   if (step && event.target !== byId("opacity")) {
     event.preventDefault();
-    movePhoto(step);
-  } else if (layer && viewer.photo?.has(layer.name)) {
+    moveImage(step);
+  } else if (layer && viewer.image?.has(layer.name)) {
     chooseLayer(layer.name);
   }
 }
 
-/** Go to the photo before or behind in the gallery's order, round at its ends. */
-function movePhoto(step) {
+/** Go to the image before or behind in the gallery's order, round at its ends. */
+function moveImage(step) {
   const count = galleryPlaces.length;
   if (!count) return;
   const here = galleryPlaces.indexOf(viewer.place);
-  showPhoto(galleryPlaces[(here + step + count) % count]);
+  showImage(galleryPlaces[(here + step + count) % count]);
 }
 
-function showPhoto(place) {
-  const { name } = figures.photos[place];
-  const photo = openPhoto(place);
-  Object.assign(viewer, { place, photo });
+function showImage(place) {
+  const { name } = figures.images[place];
+  const image = openImage(place);
+  Object.assign(viewer, { place, image });
   byId("viewer-name").textContent = name;
-  byId("viewer-score").textContent = describeScore(figures.photos[place]);
+  byId("viewer-score").textContent = describeScore(figures.images[place]);
   byId("viewer-place").textContent = `${galleryPlaces.indexOf(place) + 1} of ${galleryPlaces.length}`;
-  byId("viewer-note").textContent = photo.note ?? "";
+  byId("viewer-note").textContent = image.note ?? "";
   for (const canvas of [byId("canvas"), byId("highlight")]) {
-    canvas.width = photo.width;
-    canvas.height = photo.height;
+    canvas.width = image.width;
+    canvas.height = image.height;
   }
-  byId("sheet").style.setProperty("--ratio", photo.width / photo.height);
+  byId("sheet").style.setProperty("--ratio", image.width / image.height);
   for (const button of layerButtons) {
     const { layer } = button.dataset;
-    button.disabled = !photo.has(layer);
+    button.disabled = !image.has(layer);
     button.hidden = layer === "second" && !secondRun;
   }
   if (!byId("viewer").open) byId("viewer").showModal();
-  chooseLayer(photo.has(viewer.layer) ? viewer.layer : "fused");
+  chooseLayer(image.has(viewer.layer) ? viewer.layer : "fused");
 }
 
 function describeScore({ pq, counts, changed }) {
@@ -86,37 +86,37 @@ function chooseLayer(name) {
     button.setAttribute("aria-pressed", String(button.dataset.layer === name));
   }
   const title = LAYERS.find((layer) => layer.name === name).title;
-  byId("canvas").setAttribute("aria-label", `${figures.photos[viewer.place].name}: ${title}`);
+  byId("canvas").setAttribute("aria-label", `${figures.images[viewer.place].name}: ${title}`);
   standOut(0);
   drawStage();
   listSegments();
 }
 
-const isShown = (photo, layer) => viewer.photo === photo && viewer.layer === layer;
+const isShown = (image, layer) => viewer.image === image && viewer.layer === layer;
 
 async function drawStage() {
-  const { photo, layer } = viewer;
-  const loaded = await loadLayer(photo, layer);
-  if (!isShown(photo, layer)) return; // another was chosen meanwhile
+  const { image, layer } = viewer;
+  const loaded = await loadLayer(image, layer);
+  if (!isShown(image, layer)) return; // another was chosen meanwhile
   drawLayer(byId("canvas"), loaded, Number(byId("opacity").value) / 100);
   byId("canvas").dataset.drawn = `${viewer.place} ${layer}`;
 }
 
-/** The layer that a pointer on the chosen one reads: errors and photos have no segments. */
-const readLayer = () => (["photo", "errors"].includes(viewer.layer) ? "fused" : viewer.layer);
+/** The layer that a pointer on the chosen one reads: errors and images have no segments. */
+const readLayer = () => (["image", "errors"].includes(viewer.layer) ? "fused" : viewer.layer);
 
 const ownRun = (layer) => (layer === "second" ? secondRun : firstRun);
 
-/** Beside the photo: the segments of the layer, or how much each kind of error covers. */
+/** Beside the image: the segments of the layer, or how much each kind of error covers. */
 async function listSegments() {
-  const { photo, layer } = viewer;
-  const list = layer === "errors" ? await listErrors(photo) : listLayer(photo, readLayer());
-  if (isShown(photo, layer)) byId("segments").replaceChildren(...list);
+  const { image, layer } = viewer;
+  const list = layer === "errors" ? await listErrors(image) : listLayer(image, readLayer());
+  if (isShown(image, layer)) byId("segments").replaceChildren(...list);
 }
 
-async function listErrors(photo) {
+async function listErrors(image) {
   const counts = new Array(ERRORS.length).fill(0);
-  const errors = await photo.errors();
+  const errors = await image.errors();
   for (const error of errors) counts[error] += 1;
   const rows = [...ERRORS.entries()].sort(([a], [b]) => counts[b] - counts[a]);
   return [
@@ -128,8 +128,8 @@ async function listErrors(photo) {
   ];
 }
 
-function listLayer(photo, layer) {
-  const segments = photo.segments(layer);
+function listLayer(image, layer) {
+  const segments = image.segments(layer);
   const numbers = [...segments.keys()].sort((a, b) => segments[b].share - segments[a].share);
   const rows = numbers.filter((place) => segments[place].share > 0).map((place) => {
     const segment = segments[place];
@@ -159,7 +159,7 @@ function makeEntry(color, name, value, detail, events) {
 
 /** A segment in words: its class, then what else is known of it. */
 function describeSegment(layer, number) {
-  const segment = viewer.photo.segments(layer)[number - 1];
+  const segment = viewer.image.segments(layer)[number - 1];
   const run = ownRun(layer);
   const lines = [className(run, segment.category)];
   if (segment.score !== undefined) lines.push(`score ${segment.score.toFixed(2)}`);
@@ -172,34 +172,34 @@ function describeSegment(layer, number) {
     const verb = layer === "truth" ? "predicted as" : "the truth says";
     lines.push(`${verb} ${className(run, segment.other)}`);
   }
-  lines.push(`${percent(segment.share)} % of the photo`);
+  lines.push(`${percent(segment.share)} % of the image`);
   return lines;
 }
 
 /** Name what lies under the pointer and make it stand out. */
 async function pointAt(event) {
-  const { photo, layer } = viewer;
+  const { image, layer } = viewer;
   const box = byId("canvas").getBoundingClientRect();
-  const x = Math.floor(((event.clientX - box.left) / box.width) * photo.width);
-  const y = Math.floor(((event.clientY - box.top) / box.height) * photo.height);
-  if (x < 0 || y < 0 || x >= photo.width || y >= photo.height) return;
-  const place = y * photo.width + x;
+  const x = Math.floor(((event.clientX - box.left) / box.width) * image.width);
+  const y = Math.floor(((event.clientY - box.top) / box.height) * image.height);
+  if (x < 0 || y < 0 || x >= image.width || y >= image.height) return;
+  const place = y * image.width + x;
   const read = readLayer();
-  const number = (await photo.ids(read))[place];
+  const number = (await image.ids(read))[place];
   const lines = layer === "errors"
-    ? await describeError(photo, place)
+    ? await describeError(image, place)
     : number ? describeSegment(read, number) : ["void"];
-  if (!isShown(photo, layer)) return;
+  if (!isShown(image, layer)) return;
   standOut(number, read);
   showTip(lines, event.clientX - box.left, event.clientY - box.top, box);
 }
 
-/** What is the matter with a pixel, what was predicted there and what is true. */
-async function describeError(photo, place) {
+/** The error of a pixel, what was predicted there and what is true. */
+async function describeError(image, place) {
   const sides = { predicted: "fused", truth: "truth" };
-  const lines = [ERRORS[(await photo.errors())[place]].title];
+  const lines = [ERRORS[(await image.errors())[place]].title];
   for (const [word, layer] of Object.entries(sides)) {
-    const number = (await photo.ids(layer))[place];
+    const number = (await image.ids(layer))[place];
     const [name, ...details] = number ? describeSegment(layer, number) : ["void"];
     lines.push(`${word}: ${[name, ...details.filter((text) => text.includes("IoU"))].join(", ")}`);
   }
@@ -218,5 +218,5 @@ function showTip([title, ...details], x, y, box) {
 /** Make a segment stand out, or none; without one nothing is named either. */
 function standOut(number, layer = readLayer(), { dimOthers = false } = {}) {
   if (!number) byId("tip").hidden = true;
-  if (viewer.photo) drawHighlight(byId("highlight"), viewer.photo, layer, number, dimOthers);
+  if (viewer.image) drawHighlight(byId("highlight"), viewer.image, layer, number, dimOthers);
 }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 
 from fuse.clock import StageClock
 from fuse.errors import FuseError
 from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.models.runtime import is_out_of_memory
 from fuse.runs.worker import LoadedImage
+from fuse.threads import map_ahead
 
 MAX_AUTO_BATCH = 64  # beyond it no GPU gains
 
@@ -51,27 +52,20 @@ class BatchPredictor:
         self.batch_size = batch_size or 1
         self.lanes = lanes
 
-    def predict_all(self, reads: Iterable[LoadedImage]) -> Iterator[Predicted]:
-        """Each image with what the nets say of it, in order."""
-        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="nets")
-        pending: deque[Future[list[Predicted]]] = deque()
-        try:
-            for batch in self._cut(reads):
-                pending.append(pool.submit(self.predict, batch))
-                # A lane alone is waited for, as the size of the next batch depends on this one;
-                # several have batches at hand while the oldest is not done.
-                while len(pending) > 2 * (self.lanes - 1):
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def predict_all(self, images: Iterable[LoadedImage]) -> Generator[Predicted, None, None]:
+        """Each image with what the nets predict for it, in order."""
+        # A lane alone is waited for, as the size of the next batch depends on this one; several
+        # have batches at hand while the oldest is not done.
+        limit = 2 * self.lanes - 1
+        batches = map_ahead(self.predict, self._cut(images), self.lanes, lambda: limit)
+        with closing(batches):
+            yield from chain.from_iterable(batches)
 
-    def _cut(self, reads: Iterable[LoadedImage]) -> Iterator[list[LoadedImage]]:
+    def _cut(self, images: Iterable[LoadedImage]) -> Iterator[list[LoadedImage]]:
         """The images in batches."""
         batch: list[LoadedImage] = []
-        for read in reads:
-            batch.append(read)
+        for image in images:
+            batch.append(image)
             if len(batch) >= self.batch_size:
                 yield batch
                 self._grow(len(batch))
@@ -80,10 +74,10 @@ class BatchPredictor:
             yield batch
 
     def predict(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
-        """A batch with what the nets say; images that could not be read pass through."""
-        images = [read.image for read in batch if read.image is not None]
+        """A batch with what the nets predict; images that could not be read pass through."""
+        images = [loaded.image for loaded in batch if loaded.image is not None]
         if not images:
-            return [(read, None) for read in batch]
+            return [(loaded, None) for loaded in batch]
         try:
             with self._clock.time("nets"):
                 answers = iter(
@@ -96,14 +90,14 @@ class BatchPredictor:
                 return self._predict_alone(batch)
             part = self._shrink(len(batch))
         else:
-            return [(read, None if read.image is None else next(answers)) for read in batch]
+            return [(i, None if i.image is None else next(answers)) for i in batch]
         parts = (batch[first : first + part] for first in range(0, len(batch), part))
         return [pair for smaller in parts for pair in self.predict(smaller)]
 
     def _predict_alone(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
         """Each image by itself; where none fails, it is their number that the nets do not take."""
-        answers = [pair for read in batch for pair in self.predict([read])]
-        if [read.error for read, _ in answers] == [read.error for read in batch]:
+        answers = [pair for loaded in batch for pair in self.predict([loaded])]
+        if [loaded.error for loaded, _ in answers] == [loaded.error for loaded in batch]:
             self._shrink(len(batch))
         return answers
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.pipeline import Pipeline
-from fuse.inference.prediction import lowest_saved_score
+from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
-from fuse.runs.engines.assignment import Assignment, describe_nets
+from fuse.runs.engines import describe_nets
 from fuse.runs.engines.batches import BatchPredictor, Predicted
 from fuse.runs.engines.reading import read_ahead
-from fuse.runs.records import ImageTask
-from fuse.runs.worker import FinishedImage, ImageWorker
+from fuse.runs.tasks import ImageTask
+from fuse.runs.worker import FinishedImage, ImageWorker, RunOptions
+from fuse.threads import map_ahead
 
 MAX_THREADS = 8  # for reading, and as many for finishing
 # Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
@@ -29,9 +28,9 @@ class LocalEngine:
     """Does images in this process, in order.
 
     Args:
-        assignment: which nets, and what to make of images.
+        options: which nets, and what to make of images.
         clock: where the seconds go.
-        scorer: the assignment's ground truth, if any.
+        scorer: the ground truth of the options, if any.
         cores: how many processor cores there are for it.
 
     Raises:
@@ -39,34 +38,25 @@ class LocalEngine:
     """
 
     def __init__(
-        self, assignment: Assignment, clock: StageClock, scorer: TruthScorer | None, *, cores: int
+        self, options: RunOptions, clock: StageClock, scorer: TruthScorer | None, *, cores: int
     ) -> None:
-        pipeline = Pipeline(
-            assignment.config, assignment.device, weights_dir=assignment.weights_dir
-        )
+        pipeline = Pipeline(options.config, options.device, weights_dir=options.weights_dir)
         self.nets = describe_nets(pipeline)
         self._device = pipeline.device
         lanes, self._threads_per_lane = plan_lanes(pipeline)
-        floor = lowest_saved_score(pipeline.config.fusion) if assignment.keep_predictions else None
+        lowest = lowest_saved_score(pipeline.config.fusion) if options.keep_predictions else None
         self._predictor = BatchPredictor(
             pipeline,
             clock,
-            batch_size=assignment.batch_size or (1 if pipeline.device == "cpu" else None),
-            score_threshold=floor,
+            batch_size=options.batch_size or (1 if pipeline.device == "cpu" else None),
+            score_threshold=lowest,
             lanes=lanes,
         )
-        self._worker = ImageWorker(
-            pipeline,
-            assignment.out,
-            clock,
-            scorer=scorer,
-            pictures=assignment.pictures,
-            keep_predictions=assignment.keep_predictions,
-        )
+        self._worker = ImageWorker(pipeline, options, clock, scorer)
         self._threads = min(cores, MAX_THREADS)
-        self._timeout = assignment.timeout
+        self._timeout = options.timeout
 
-    def __call__(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+    def process(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
         """Do the images in order; see `run_local`."""
         with limit_threads(self._threads_per_lane):
             yield from run_local(
@@ -121,26 +111,14 @@ def run_local(
     def ahead() -> int:
         return 2 * predictor.batch_size * predictor.lanes + threads
 
-    reads = read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
-    finishers = ThreadPoolExecutor(threads, thread_name_prefix="finish")
-    try:
-        with closing(reads):
-            yield from _finish_ahead(finishers, worker, predictor.predict_all(reads), ahead)
-    finally:
-        finishers.shutdown(cancel_futures=True)
+    def finish(predicted: Predicted) -> FinishedImage:
+        return worker.finish(*predicted)
 
-
-def _finish_ahead(
-    finishers: Executor,
-    worker: ImageWorker,
-    predicted: Iterable[Predicted],
-    ahead: Callable[[], int],
-) -> Iterator[FinishedImage]:
-    """Images finished on other threads, in order, at most ``ahead()`` of them in flight."""
-    pending: deque[Future[FinishedImage]] = deque()
-    for read, raw in predicted:
-        pending.append(finishers.submit(worker.finish, read, raw))
-        while len(pending) >= ahead():
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    with (
+        closing(
+            read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
+        ) as loaded,
+        closing(predictor.predict_all(loaded)) as predicted,
+        closing(map_ahead(finish, predicted, threads, ahead)) as finished,
+    ):
+        yield from finished

@@ -17,30 +17,72 @@ import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
-from fuse.errors import EngineError
-from fuse.evaluation.evaluate import TruthScorer
+from fuse.errors import ConfigError, EngineError
+from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.pipeline import Pipeline
-from fuse.runs.engines.assignment import Assignment, describe_nets
+from fuse.runs.engines import describe_nets
 from fuse.runs.engines.batches import MAX_AUTO_BATCH
-from fuse.runs.engines.ray_pool import Machine, RayPool, fit_workers
-from fuse.runs.engines.ray_worker import Answer, Worker
+from fuse.runs.engines.ray_worker import CallResult, RayWorker
 from fuse.runs.folder import remove_unfinished
-from fuse.runs.records import ImageTask, JournalRecord
-from fuse.runs.worker import FinishedImage, score_image
+from fuse.runs.journal import JournalRecord
+from fuse.runs.tasks import ImageTask
+from fuse.runs.worker import FinishedImage, RunOptions, score_image
 
 MAX_LOSSES = 3  # an image whose worker dies so often has failed
 MAX_CALL = 32  # images per call: what a dying worker loses, and some 5 ms of the driver's time
 CALLS_PER_WORKER = 8  # at least, where there are images enough, so that all end together
 BATCHES_PER_CALL = 4  # at least, so that reading and finishing overlap with the nets
 MAY_BE_LOST = 20  # calls of a short run, before it ends; of a long one a tenth
-KNOCK_TIMEOUT = 10.0  # seconds
+CONNECT_TIMEOUT = 10.0  # seconds
 OBJECT_STORE = 256 << 20  # bytes; a million tasks are about half of it
+
+
+@dataclass(frozen=True, slots=True)
+class RayPool:
+    """The workers that are asked for.
+
+    Attributes:
+        address: of a running cluster; None starts one on this machine, for this run.
+        workers: how many; None takes as many as there is room for, one per core or GPU share.
+        gpus_per_worker: 0..1; 0 runs the nets on the CPU.
+
+    Raises:
+        ConfigError: a number is out of its range.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    gpus_per_worker: float = 0
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"workers must be at least 1, got {self.workers}")
+        if not 0 <= self.gpus_per_worker <= 1:
+            raise ConfigError(f"GPUs per worker must lie in 0..1, got {self.gpus_per_worker}")
+
+    def choose_device(self, device: str) -> str:
+        """Where the nets of each worker run; Ray shows it its own GPU as the first.
+
+        Raises:
+            ConfigError: the device contradicts the GPUs per worker.
+
+        >>> RayPool().choose_device("auto"), RayPool(gpus_per_worker=1).choose_device("auto")
+        ('cpu', 'cuda:0')
+        """
+        own, also = ("cuda:0", "cuda") if self.gpus_per_worker else ("cpu", "cpu")
+        if device not in ("auto", own, also):
+            raise ConfigError(
+                f"device {device!r} does not go with {self.gpus_per_worker:g} GPUs per worker, "
+                f"which is {own}; leave it out, or change --gpus-per-worker"
+            )
+        return own
 
 
 class RayEngine:
@@ -51,9 +93,9 @@ class RayEngine:
     with the local engine.
 
     Args:
-        assignment: which nets, and what to make of images.
+        options: which nets, and what to make of images.
         clock: where the seconds go, those of the workers too.
-        scorer: the assignment's ground truth, if any.
+        scorer: the ground truth of the options, if any.
         pool: where workers run, and how many.
 
     Raises:
@@ -62,24 +104,22 @@ class RayEngine:
     """
 
     def __init__(
-        self, assignment: Assignment, clock: StageClock, scorer: TruthScorer | None, pool: RayPool
+        self, options: RunOptions, clock: StageClock, scorer: TruthScorer | None, pool: RayPool
     ) -> None:
-        self._assignment = replace(assignment, device=pool.choose_device(assignment.device))
+        self._options = replace(options, device=pool.choose_device(options.device))
         self._ray = _import_ray()
         # Built here to be described, and so that an error in the preset shows at once.
-        self.nets = describe_nets(
-            Pipeline(assignment.config, "cpu", weights_dir=assignment.weights_dir)
-        )
-        self.nets["device"] = self._assignment.device.partition(":")[0]
+        self.nets = describe_nets(Pipeline(options.config, "cpu", weights_dir=options.weights_dir))
+        self.nets["device"] = self._options.device.partition(":")[0]
         self._clock = clock
         self._scorer = scorer
         self._pool = pool
-        on_cpu = self._assignment.device == "cpu"
-        self._batch = assignment.batch_size or (1 if on_cpu else MAX_AUTO_BATCH)
+        on_cpu = self._options.device == "cpu"
+        self._batch = options.batch_size or (1 if on_cpu else MAX_AUTO_BATCH)
         self._workers = self._cores = 0  # until there is something to do
         self._memory: dict[str, int] = {}
 
-    def __call__(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+    def process(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
         """Do the images, each once.
 
         Raises:
@@ -96,7 +136,7 @@ class RayEngine:
                 if node["Alive"]
             ]
             self._workers, self._cores = fit_workers(self._pool, machines)
-            yield from self._do_until_settled(tasks)
+            yield from self._process_with_retries(tasks)
 
     def describe(self) -> dict[str, Any]:
         """How images are done, for run.json."""
@@ -105,20 +145,20 @@ class RayEngine:
             "engine": "ray",
             "workers": self._workers,
             "cores_per_worker": self._cores,
-            "device": self._assignment.device,
+            "device": self._options.device,
             "peak_memory_mib": to_mebibytes(memory),
         }
 
-    def _do_until_settled(self, tasks: Sequence[ImageTask]) -> Iterator[FinishedImage]:
+    def _process_with_retries(self, tasks: Sequence[ImageTask]) -> Iterator[FinishedImage]:
         """The images in calls, then those of lost calls alone, then those that are lost again."""
         left = {task.file_name: task for task in tasks}
         for attempt in range(MAX_LOSSES):
             size = 1 if attempt else choose_call(len(tasks), self._workers, self._batch)
-            for answer in self._answers(list(left.values()), size, may_all_die=attempt > 0):
-                for image in answer.images:
+            for result in self._run_calls(list(left.values()), size, may_all_die=attempt > 0):
+                for image in result.images:
                     if left.pop(image.task.file_name, None):
                         yield image
-            remove_unfinished(self._assignment.out)  # of workers that died
+            remove_unfinished(self._options.out)  # of workers that died
             if not left:
                 return
         for task in left.values():
@@ -126,10 +166,10 @@ class RayEngine:
             record = JournalRecord(task.file_name, error=error)
             yield FinishedImage(task, record, score_image(task, None, self._scorer))
 
-    def _answers(
+    def _run_calls(
         self, tasks: Sequence[ImageTask], size: int, *, may_all_die: bool
-    ) -> Iterator[Answer]:
-        """What workers say of calls with so many images each; nothing of calls that are lost."""
+    ) -> Iterator[CallResult]:
+        """The results of calls with ``size`` images each; none of calls that are lost."""
         parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
         dataset = self._plan(parts)
         may_be_lost = -1 if may_all_die else max(MAY_BE_LOST, len(parts) // 10)
@@ -137,12 +177,12 @@ class RayEngine:
         try:
             with closing(iter(dataset.iter_batches(batch_size=None, prefetch_batches=0))) as rows:
                 for row in rows:
-                    for pickled in row["answer"]:
-                        answer = pickle.loads(pickled)  # noqa: S301  # nosec B301 - our own worker's
-                        if answer.error:
-                            raise answer.error
-                        self._note(answer)
-                        yield answer
+                    for pickled in row["result"]:
+                        result = pickle.loads(pickled)  # noqa: S301  # nosec B301 - our own worker's
+                        if result.error:
+                            raise result.error
+                        self._add_usage(result)
+                        yield result
         except self._ray.exceptions.RayError as err:
             lines = str(err).strip().splitlines() or [type(err).__name__]
             raise EngineError(
@@ -151,15 +191,15 @@ class RayEngine:
             ) from err
 
     def _plan(self, parts: Sequence[Sequence[ImageTask]]) -> Any:  # noqa: ANN401 - a Ray dataset
-        """A dataset with an answer for each part; nothing runs yet."""
+        """A dataset with a row per call; nothing runs yet."""
         data = self._ray.data
         rows = [{"tasks": pickle.dumps(part)} for part in parts]
         with warnings.catch_warnings():
             # Ray 2.60 calls max_restarts and max_task_retries old, and has nothing else yet.
             warnings.simplefilter("ignore", DeprecationWarning)
             dataset = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                Worker,
-                fn_constructor_args=(self._assignment, Path.cwd(), self._cores),
+                RayWorker,
+                fn_constructor_args=(self._options, Path.cwd(), self._cores),
                 batch_size=1,
                 compute=data.ActorPoolStrategy(
                     size=min(self._workers, len(parts)),
@@ -174,13 +214,55 @@ class RayEngine:
         dataset.context.print_on_execution_start = False
         return dataset
 
-    def _note(self, answer: Answer) -> None:
+    def _add_usage(self, result: CallResult) -> None:
         """Add up what a worker has used."""
-        self._clock.add(answer.seconds)
-        for where, size in answer.memory.items():
+        self._clock.add(result.seconds)
+        for where, size in result.memory.items():
             if size is not None:
                 name = "worker" if where == "process" else where
                 self._memory[name] = max(size, self._memory.get(name, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a machine of a cluster has for workers."""
+
+    cpus: float
+    gpus: float = 0
+
+
+def fit_workers(pool: RayPool, machines: Sequence[Machine]) -> tuple[int, int]:
+    """How many workers there will be, and with how many cores each: all that fit.
+
+    Raises:
+        EngineError: there is no room for so many.
+
+    >>> fit_workers(RayPool(), [Machine(16), Machine(8)])
+    (24, 1)
+    >>> fit_workers(RayPool(workers=3), [Machine(16), Machine(8)])
+    (3, 8)
+    >>> fit_workers(RayPool(gpus_per_worker=0.5), [Machine(16, gpus=2)])
+    (4, 4)
+    """
+    share = pool.gpus_per_worker
+
+    def room(cores: int) -> int:
+        by_cpus = (int(machine.cpus // cores) for machine in machines)
+        # A third of a GPU fits three times, whatever floating point says.
+        by_gpus = (int(machine.gpus / share + 1e-6) if share else inf for machine in machines)
+        return sum(int(min(pair)) for pair in zip(by_cpus, by_gpus, strict=True))
+
+    workers = pool.workers or room(1)
+    if not 0 < workers <= room(1):
+        cpus, gpus = sum(m.cpus for m in machines), sum(m.gpus for m in machines)
+        raise EngineError(
+            f"there is room for {room(1)} workers, not for {pool.workers or 'any'}: Ray has "
+            f"{cpus:g} CPUs and {gpus:g} GPUs, and a worker needs 1 CPU and {share:g} GPUs"
+        )
+    cores = 1
+    while room(cores + 1) >= workers:
+        cores += 1
+    return workers, cores
 
 
 def choose_call(images: int, workers: int, batch: int = 1) -> int:
@@ -229,7 +311,7 @@ def _connect(ray: ModuleType, address: str | None) -> Iterator[None]:
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     options = own if address == "local" else {}
     try:
-        _knock(address)
+        _check_reachable(address)
         with _keep_sigterm():
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as err:
@@ -251,8 +333,8 @@ def _keep_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens; Ray itself would try for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=KNOCK_TIMEOUT).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import TIMEOUT_MAX, Thread
+from threading import TIMEOUT_MAX, Event, Thread
 
-from fuse.runs.records import ImageTask
+from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
+from fuse.threads import draw_ahead
 
 Read = Callable[[ImageTask], LoadedImage]
 Job = tuple[ImageTask, "Future[LoadedImage]"]
@@ -36,44 +36,41 @@ def read_ahead(
         timeout: seconds to wait for an image whose turn it is; infinity waits as long as can be.
     """
     jobs: SimpleQueue[Job | None] = SimpleQueue()
-    pending: deque[Job] = deque()
+    is_over = Event()
 
     def start_reader() -> None:
-        Thread(target=_serve, args=(jobs, read), name="read", daemon=True).start()
+        Thread(target=_serve, args=(jobs, read, is_over), name="read", daemon=True).start()
 
-    def take() -> LoadedImage:
-        task, future = pending.popleft()
+    def submit(task: ImageTask) -> Job:
+        job = task, Future[LoadedImage]()
+        jobs.put(job)
+        return job
+
+    def wait(job: Job) -> LoadedImage:
+        task, image = job
         try:
-            return future.result(min(timeout, TIMEOUT_MAX))
+            return image.result(min(timeout, TIMEOUT_MAX))
         except TimeoutError:
-            if future.done():  # just now, or the error is the reader's own
-                return future.result()
+            if image.done():  # just now, or the error is the reader's own
+                return image.result()
             start_reader()
             return LoadedImage(task, error=f"{task.path}: not read within {timeout:g} s")
 
     for _ in range(threads):
         start_reader()
     try:
-        for task in tasks:
-            pending.append((task, Future()))
-            jobs.put(pending[-1])
-            while len(pending) >= ahead():
-                yield take()
-        while pending:
-            yield take()
+        yield from map(wait, draw_ahead(map(submit, tasks), ahead))
     finally:
-        for _, future in pending:
-            future.cancel()
-        for _ in range(threads):
-            jobs.put(None)
+        is_over.set()
+        jobs.put(None)
 
 
-def _serve(jobs: SimpleQueue[Job | None], read: Read) -> None:
-    """Read image after image until there is no job left."""
-    while (job := jobs.get()) is not None:
-        task, future = job
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(read(task))
-            except BaseException as err:  # noqa: BLE001 - whoever takes the image sees it
-                future.set_exception(err)
+def _serve(jobs: SimpleQueue[Job | None], read: Read, is_over: Event) -> None:
+    """Read image after image until there is no job left, or none is wanted any more."""
+    while (job := jobs.get()) is not None and not is_over.is_set():
+        task, image = job
+        try:
+            image.set_result(read(task))
+        except BaseException as err:  # noqa: BLE001 - whoever takes the image sees it
+            image.set_exception(err)
+    jobs.put(None)  # for the next reader

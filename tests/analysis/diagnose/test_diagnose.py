@@ -1,4 +1,4 @@
-"""The ledger: a planted mistake owes what it costs, and the shares add up to the gap."""
+"""The attribution: a planted error accounts for what it costs, and the shares add up."""
 
 import json
 import shutil
@@ -12,13 +12,13 @@ from factories import TOY_SPACE
 from scenes import CAT, DOG, SIZE, make_scene
 
 from fuse import api
-from fuse.analysis.diagnose.diagnose import ALONE, Bench, diagnose_image, sum_up
-from fuse.analysis.diagnose.error_types import LINES, PARTS, Reach
+from fuse.analysis.diagnose.diagnose import ALONE, RunContext, diagnose_image, sum_up
+from fuse.analysis.diagnose.error_types import ERROR_TYPES, SUBTYPES, Vocabulary
 from fuse.analysis.diagnose.shapley import draw_orders
 from fuse.errors import DataError
-from fuse.evaluation.evaluate import TruthScorer
-from fuse.inference.prediction import ImagePrediction, fuse_image
-from fuse.inference.presets import FusionConfig
+from fuse.evaluation.scorer import TruthScorer
+from fuse.fusion import FusionConfig, fuse_image
+from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.labels import find_label_map, load_space
 from fuse.metrics.pq import sum_stats, summarize
@@ -28,30 +28,31 @@ from fuse.types import BoxMasks, Instances, SemanticPrediction
 ROOT = Path(__file__).parents[3]
 TRUTH = ROOT / "examples" / "annotations.json"
 SKY, GRASS, ROAD = 5, 21, 200
-EVERYTHING = Reach(frozenset(TOY_SPACE.thing_ids), frozenset(TOY_SPACE.by_id))
+EVERYTHING = Vocabulary(frozenset(TOY_SPACE.thing_ids), frozenset(TOY_SPACE.by_id))
 
 
-def diagnose_scenes(plant, *, reach=EVERYTHING, images=3, **fusion):
-    """The diagnosis of perfect answers in which something was planted."""
+def diagnose_scenes(plant, *, vocabulary=EVERYTHING, images=3, **fusion):
+    """The diagnosis of perfect predictions in which errors were planted."""
     config = FusionConfig(**({"stuff_area": 20} | fusion))
-    bench = Bench(TOY_SPACE, config, {}, reach, draw_orders(PARTS, ALONE, pairs=2, seed=1))
-    looked = []
+    plan = draw_orders(SUBTYPES, ALONE, pairs=2, seed=1)
+    context = RunContext(TOY_SPACE, config, {}, vocabulary, plan)
+    diagnosed = []
     for seed in range(images):
         scene = make_scene(seed)
-        said = plant(scene, np.random.default_rng(seed))
-        kept = ImagePrediction(said.semantic(), said.instances())
+        planted = plant(scene, np.random.default_rng(seed))
+        prediction = ImagePrediction(planted.semantic(), planted.instances())
         name = f"{seed}.jpg"
-        looked.append(diagnose_image(kept, scene.truth(), bench, image_id=seed, file_name=name))
-    trials = looked[0][0]
-    for more, _ in looked[1:]:
-        trials = trials + more
-    return sum_up(trials, [image for _, image in looked], bench)
+        diagnosed.append(
+            diagnose_image(prediction, scene.truth(), context, image_id=seed, file_name=name)
+        )
+    counts = sum(counts for counts, _ in diagnosed)
+    return sum_up(counts, [image for _, image in diagnosed], context)
 
 
 def shares_of(diagnosis):
-    """Shares by line and by part."""
-    entries = [*diagnosis.lines, *(part for line in diagnosis.lines for part in line.parts)]
-    return {entry.key: entry.share for entry in entries}
+    """Shares by error type and by subtype."""
+    costs = [*diagnosis.errors, *(part for cost in diagnosis.errors for part in cost.parts)]
+    return {cost.key: cost.share for cost in costs}
 
 
 def each_mask(change):
@@ -170,26 +171,28 @@ PLANTED = {
     "label-map": (
         dogs_unknown,
         ["label-map"],
-        {"reach": Reach(frozenset([CAT]), frozenset([CAT, SKY, GRASS]))},
+        {"vocabulary": Vocabulary(frozenset([CAT]), frozenset([CAT, SKY, GRASS]))},
     ),
 }
 
 
 @pytest.mark.parametrize(("plant", "guilty", "options"), PLANTED.values(), ids=PLANTED)
-def test_a_planted_mistake_owes_the_loss(plant, guilty, options):
+def test_a_planted_error_accounts_for_the_loss(plant, guilty, options):
     diagnosis = diagnose_scenes(plant, **options)
     loss = 1 - diagnosis.result.all.pq
     assert loss > 0.03
     shares = shares_of(diagnosis)
     for key in guilty:
         assert shares[key] >= 0.9 * loss, shares
-    line = next(line for line in diagnosis.lines if line.key == guilty[0])
-    assert line.alone >= 0.9 * loss
-    assert sum(shares[line] for line in LINES) + diagnosis.rest == pytest.approx(loss, abs=1e-12)
+    cost = next(cost for cost in diagnosis.errors if cost.key == guilty[0])
+    assert cost.alone >= 0.9 * loss
+    assert sum(shares[key] for key in ERROR_TYPES) + diagnosis.rest == pytest.approx(
+        loss, abs=1e-12
+    )
     assert diagnosis.rest == pytest.approx(0, abs=1e-12)
 
 
-def test_mistakes_at_borders_are_told_apart_from_the_others():
+def test_errors_at_borders_are_told_apart_from_the_others():
     diagnosis = diagnose_scenes(near_borders)
     loss = 1 - diagnosis.result.all.pq
     near, nearer_or_near = diagnosis.borders
@@ -201,7 +204,7 @@ def test_mistakes_at_borders_are_told_apart_from_the_others():
     assert shares["stuff-labels"] > 0.05 * loss
 
 
-def test_two_mistakes_share_what_they_cost_together():
+def test_two_errors_share_what_they_cost_together():
     diagnosis = diagnose_scenes(things_unseen_and_seen_as_stuff)
     loss = 1 - diagnosis.result.all.pq
     shares = shares_of(diagnosis)
@@ -225,8 +228,8 @@ def test_each_class_and_image_adds_up_to_its_own_gap():
         return scene
 
     diagnosis = diagnose_scenes(plant)
-    for ledger in (*diagnosis.classes, *diagnosis.images):
-        assert sum(ledger.shares.values()) + ledger.rest == pytest.approx(1 - ledger.pq, abs=1e-12)
+    for one in (*diagnosis.classes, *diagnosis.images):
+        assert sum(one.shares.values()) + one.rest == pytest.approx(1 - one.pq, abs=1e-12)
     by_name = {c.name: c for c in diagnosis.classes}
     assert by_name["grass"].shares["missed"] == 0
     assert by_name["cat"].shares["missed"] > 0.1
@@ -246,7 +249,7 @@ def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
     scored = json.loads((kept_run / "run.json").read_text())
     assert diagnosis.result.to_json()["pq"] == scored["pq"]
     loss = 1 - diagnosis.result.all.pq
-    assert sum(line.share for line in diagnosis.lines) == pytest.approx(loss, abs=1e-12)
+    assert sum(cost.share for cost in diagnosis.errors) == pytest.approx(loss, abs=1e-12)
     assert diagnosis.rest == pytest.approx(0, abs=1e-12)
     figures = json.loads(json.dumps(diagnosis.to_json(), allow_nan=False))
     assert [image["file_name"] for image in figures["photos"]] == [
@@ -260,7 +263,7 @@ def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
 
 
 @pytest.mark.parametrize("rule", ["adaptive", "upsnet-logits", "mask-argmax"])
-def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rule):
+def test_the_shares_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rule):
     run = tmp_path / "run"
     shutil.copytree(kept_run, run)
     content = json.loads((run / "run.json").read_text())
@@ -268,7 +271,7 @@ def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     (run / "run.json").write_text(json.dumps(content))
     diagnosis = api.diagnose(run, TRUTH, orders=1)
     kept = open_saved_predictions(run)
-    fused = {i: next(kept.fuse(i, [kept.fusion])) for i in kept.dataset.images}
+    fused = {i: next(kept.fuse_by_rules(i, [kept.fusion])) for i in kept.dataset.images}
     truth = read_panoptic_json(TRUTH)
     scorer = TruthScorer(truth, find_label_map(truth.space, kept.space))
     stats = [
@@ -276,7 +279,7 @@ def test_the_ledger_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     ]
     pq = summarize(sum_stats(stats), kept.space).all.pq
     assert diagnosis.result.all.pq == pq
-    shares = sum(line.share for line in diagnosis.lines)
+    shares = sum(cost.share for cost in diagnosis.errors)
     assert shares + diagnosis.rest == pytest.approx(1 - pq, abs=1e-12)
 
 
@@ -289,7 +292,7 @@ def test_images_that_the_truth_lacks_are_an_error(kept_run, tmp_path):
     gt = json.loads(TRUTH.read_text()) | {"images": [], "annotations": []}
     (tmp_path / "gt.json").write_text(json.dumps(gt))
     (tmp_path / "gt").mkdir()
-    with pytest.raises(DataError, match="knows no image of"):
+    with pytest.raises(DataError, match="none of its images"):
         api.diagnose(kept_run, tmp_path / "gt.json")
 
 
@@ -305,11 +308,11 @@ def test_classes_by_overlap_are_those_of_the_run():
         size=(40, 100),
     )
     fusion = FusionConfig(class_choice="overlap", overlap_threshold=0.9)
-    kept = ImagePrediction(SemanticPrediction(np.full((40, 100), 24, np.int32)), instances)
-    truth = fuse_image(kept.semantic, instances, space, fusion, label_map.choices)
+    prediction = ImagePrediction(SemanticPrediction(np.full((40, 100), 24, np.int32)), instances)
+    truth = fuse_image(prediction.semantic, instances, space, fusion, label_map.choices)
     assert [s.category_id for s in truth.segments_info] == [25, 33]
-    said = frozenset([24, 25, 33])
-    orders = draw_orders(PARTS, ALONE, pairs=1, seed=1)
-    bench = Bench(space, fusion, label_map.choices, Reach(said, said), orders)
-    trials, image = diagnose_image(kept, truth, bench, image_id=1, file_name="a.jpg")
-    assert sum_up(trials, [image], bench).result.all.pq == 1
+    known = frozenset([24, 25, 33])
+    plan = draw_orders(SUBTYPES, ALONE, pairs=1, seed=1)
+    context = RunContext(space, fusion, label_map.choices, Vocabulary(known, known), plan)
+    counts, image = diagnose_image(prediction, truth, context, image_id=1, file_name="a.jpg")
+    assert sum_up(counts, [image], context).result.all.pq == 1

@@ -1,4 +1,6 @@
-"""Mistakes and swaps: with all made right any two nets give the truth, and one by one."""
+"""Errors and oracle swaps: with all fixed any two nets give the truth, and one by one."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,27 +16,31 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from panoptic_maps import panoptic
 
-from fuse.analysis.diagnose.diagnose import fuse_answers
-from fuse.analysis.diagnose.error_types import LINES, PARTS, Reach, study_image
+from fuse.analysis.diagnose.error_types import (
+    ERROR_TYPES,
+    SUBTYPES,
+    Vocabulary,
+    classify_errors,
+)
 from fuse.analysis.diagnose.matching import (
     TrueSegments,
-    count_fronts,
-    cut_masks,
-    link_instances,
-    measure_depths,
+    count_occluding_pixels,
+    crop_masks,
+    match_instances,
+    measure_error_depths,
     order_by_occlusion,
 )
-from fuse.analysis.diagnose.oracle_swaps import swap
-from fuse.inference.prediction import fuse_image
-from fuse.inference.presets import FusionConfig
+from fuse.analysis.diagnose.oracle_swaps import fuse_fixed, swap
+from fuse.fusion import FusionConfig, fuse_image
+from fuse.inference.prediction import ImagePrediction
 from fuse.labels import LabelMap, map_panoptic
-from fuse.metrics.pq import match_segments
+from fuse.metrics.matching import match_segments
 from fuse.ops.masks import paste_mask
 from fuse.types import Instances, SemanticPrediction
 
 CAT, DOG, SKY = 3, 8, 5
 SIZE = (24, 30)
-EVERYTHING = Reach(frozenset(TOY_SPACE.thing_ids), frozenset(TOY_SPACE.by_id))
+EVERYTHING = Vocabulary(frozenset(TOY_SPACE.thing_ids), frozenset(TOY_SPACE.by_id))
 
 
 def join_stuff(truth):
@@ -43,61 +49,60 @@ def join_stuff(truth):
     return map_panoptic(truth, same)
 
 
-def study(seed, reach=EVERYTHING, make_instances=box_instances, fusion=None):
-    """A random truth and two nets that know nothing of it."""
-    fusion = fusion or FusionConfig(stuff_area=30)
+def classify_random(seed, vocabulary=EVERYTHING, make_instances=box_instances):
+    """The errors of two nets that know nothing of a random truth."""
+    fusion = FusionConfig(stuff_area=30)
     rng = np.random.default_rng(seed)
     truth = join_stuff(panoptic_truth(rng, SIZE, segments=10, block=6))
     semantic = semantic_prediction(rng, SIZE)
     instances = make_instances(rng, SIZE, 8)
-    studied = study_image(
-        semantic,
-        instances,
+    errors = classify_errors(
+        ImagePrediction(semantic, instances),
         truth,
         TOY_SPACE,
-        reach,
+        vocabulary,
         score_threshold=fusion.score_threshold,
         stuff_pixels=fusion.stuff_area,
     )
-    return studied, truth, semantic, instances, fusion
+    return errors, truth, semantic, instances, fusion
 
 
 @settings(max_examples=30)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([box_instances, rle_instances]),
-    st.sampled_from([EVERYTHING, Reach(frozenset([CAT]), frozenset([SKY]))]),
+    st.sampled_from([EVERYTHING, Vocabulary(frozenset([CAT]), frozenset([SKY]))]),
 )
-def test_with_every_part_right_the_rule_gives_the_truth(seed, make_instances, reach):
-    studied, truth, _, _, fusion = study(seed, reach, make_instances)
-    stats = match_segments(truth, fuse_answers(swap(studied, PARTS), truth, TOY_SPACE, fusion))
+def test_with_every_error_fixed_the_rule_gives_the_truth(seed, make_instances, vocabulary):
+    errors, truth, _, _, fusion = classify_random(seed, vocabulary, make_instances)
+    stats = match_segments(truth, fuse_fixed(errors, SUBTYPES, truth, TOY_SPACE, fusion))
     assert (stats.fp.sum(), stats.fn.sum()) == (0, 0)
     assert stats.iou_sum.sum() == pytest.approx(stats.tp.sum())
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
-def test_with_no_part_right_nothing_changes(seed):
-    studied, truth, semantic, instances, fusion = study(seed)
+def test_with_no_error_fixed_nothing_changes(seed):
+    errors, truth, semantic, instances, fusion = classify_random(seed)
     scores, labels = instances.scores.copy(), semantic.label_map.copy()
-    ours = fuse_answers(swap(studied, ()), truth, TOY_SPACE, fusion)
+    ours = fuse_fixed(errors, (), truth, TOY_SPACE, fusion)
     theirs = fuse_image(semantic, instances, TOY_SPACE, fusion, {})
     np.testing.assert_array_equal(ours.panoptic_map, theirs.panoptic_map)
     assert ours.segments_info == theirs.segments_info
-    swap(studied, PARTS)
+    swap(errors, SUBTYPES)
     np.testing.assert_array_equal(instances.scores, scores)
     np.testing.assert_array_equal(semantic.label_map, labels)
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
-def test_parts_that_are_not_listed_would_change_nothing(seed):
-    studied, truth, _, _, fusion = study(seed)
-    assume("void/too-small" not in studied.parts)
-    answers = swap(studied, ())
-    every = type(answers)(answers.semantic, answers.instances, keeps_small=True)
+def test_stuff_that_is_too_small_is_listed_where_keeping_it_changes_anything(seed):
+    errors, truth, _, _, fusion = classify_random(seed)
+    assume("void/too-small" not in errors.subtypes)
+    listed = replace(errors, subtypes=errors.subtypes | {"void/too-small"})
     before, after = (
-        match_segments(truth, fuse_answers(a, truth, TOY_SPACE, fusion)) for a in (answers, every)
+        match_segments(truth, fuse_fixed(e, ["void/too-small"], truth, TOY_SPACE, fusion))
+        for e in (errors, listed)
     )
     assert before.iou_sum.tolist() == after.iou_sum.tolist()
     assert before.fp.tolist() == after.fp.tolist()
@@ -105,16 +110,16 @@ def test_parts_that_are_not_listed_would_change_nothing(seed):
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
-def test_each_part_touches_its_own_net_alone(seed):
-    studied, _, semantic, _, _ = study(seed)
-    untouched = swap(studied, ()).instances
-    for part in studied.parts:
-        answers = swap(studied, [part])
-        is_label_part = part.startswith(("stuff-", "void/", "label-map"))
-        if not is_label_part:
-            assert answers.semantic.label_map is semantic.label_map, part
-        elif part != "label-map":
-            assert answers.instances.category_ids.tolist() == untouched.category_ids.tolist()
+def test_each_swap_touches_its_own_net_alone(seed):
+    errors, _, semantic, _, _ = classify_random(seed)
+    untouched = swap(errors, ()).instances
+    for subtype in errors.subtypes:
+        fixed = swap(errors, [subtype])
+        is_of_labels = subtype.startswith(("stuff-", "void/", "label-map"))
+        if not is_of_labels:
+            assert fixed.semantic.label_map is semantic.label_map, subtype
+        elif subtype != "label-map":
+            assert fixed.instances.category_ids.tolist() == untouched.category_ids.tolist()
 
 
 def instances_of(masks, category_ids, scores):
@@ -128,7 +133,14 @@ def instances_of(masks, category_ids, scores):
     )
 
 
-def test_links_prefer_the_same_class_and_then_the_larger_iou():
+def classify(semantic, instances, truth, vocabulary=EVERYTHING):
+    prediction = ImagePrediction(semantic, instances)
+    return classify_errors(
+        prediction, truth, TOY_SPACE, vocabulary, score_threshold=0.5, stuff_pixels=1
+    )
+
+
+def test_matches_prefer_the_same_class_and_then_the_larger_iou():
     truth = TrueSegments.of(
         panoptic([[1, 1, 1, 1, 2, 2, 2, 2, 0, 9]], {1: CAT, 2: DOG, 9: SKY}), TOY_SPACE
     )
@@ -139,22 +151,25 @@ def test_links_prefer_the_same_class_and_then_the_larger_iou():
         [[0, 0, 0, 0, 0, 0, 0, 0, 0, 1]],  # stuff
     ]
     found = instances_of(masks, [DOG, CAT, CAT, CAT], [0.9, 0.8, 0.7, 0.6])
-    assert link_instances(cut_masks(found), found.category_ids, truth).tolist() == [0, 1, 2, 0]
+    assert match_instances(crop_masks(found), found.category_ids, truth).tolist() == [0, 1, 2, 0]
 
 
-def test_who_is_in_front_is_told_by_the_pixels_that_both_claim():
+def test_which_object_is_in_front_is_told_by_the_pixels_of_both_masks():
     truth = TrueSegments.of(panoptic([[1, 1, 1, 2, 2, 1, 1, 0]], {1: CAT, 2: DOG}), TOY_SPACE)
     whole_cat, dog = [[1, 1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 1, 1, 0, 0, 0]]
-    windows = cut_masks(instances_of([whole_cat, dog], [CAT, DOG], [0.9, 0.8]))
-    links = np.array([1, 2], dtype=np.int32)
-    rim = np.zeros((1, 8), dtype=bool)
-    assert count_fronts(windows, links, truth, rim).tolist() == [[0, 0], [2, 0]]
-    rim[0, 3] = True  # the other pixel speaks alone
-    assert count_fronts(windows, links, truth, rim).tolist() == [[0, 0], [1, 0]]
-    assert count_fronts(windows, links, truth, ~np.zeros_like(rim)).tolist() == [[0, 0], [2, 0]]
+    crops = crop_masks(instances_of([whole_cat, dog], [CAT, DOG], [0.9, 0.8]))
+    matches = np.array([1, 2], dtype=np.int32)
+    border = np.zeros((1, 8), dtype=bool)
+    assert count_occluding_pixels(crops, matches, truth, border).tolist() == [[0, 0], [2, 0]]
+    border[0, 3] = True  # the other pixel counts alone
+    assert count_occluding_pixels(crops, matches, truth, border).tolist() == [[0, 0], [1, 0]]
+    assert count_occluding_pixels(crops, matches, truth, ~np.zeros_like(border)).tolist() == [
+        [0, 0],
+        [2, 0],
+    ]
 
 
-def test_a_ring_of_occlusions_is_cut_where_the_least_speaks_against_it():
+def test_a_ring_of_occlusions_is_cut_where_the_fewest_pixels_are_against_it():
     ring = np.array([[0, 9, 0], [0, 0, 9], [2, 0, 0]])
     assert order_by_occlusion(ring) == [0, 1, 2]
     assert order_by_occlusion(np.zeros((3, 3), dtype=int)) == [0, 1, 2]
@@ -165,9 +180,9 @@ def test_how_far_a_mask_is_wrong_is_told_by_segment():
         panoptic([[5, 5, 1, 1, 1, 1, 2, 2, 2, 0]] * 3, {1: CAT, 2: DOG, 5: SKY}), TOY_SPACE
     )
     mask = [[0, 1, 0, 0, 0, 1, 1, 1, 0, 0]] * 3
-    (window,) = cut_masks(instances_of([mask], [CAT], [0.9]))
+    (crop,) = crop_masks(instances_of([mask], [CAT], [0.9]))
     # no void, the cat without its first three columns, two columns of the dog, one of the sky
-    assert measure_depths(window, 1, truth).tolist() == [0, 2, 2, 1]
+    assert measure_error_depths(crop, 1, truth).tolist() == [0, 2, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -181,21 +196,14 @@ def test_a_mask_that_spills_as_far_elsewhere_hides_nothing(left, right, is_hidde
     cat = np.tile((10 - left <= columns) & (columns < 22 + right), (12, 1))
     dog = np.tile(columns >= 22, (12, 1))
     labels = SemanticPrediction(np.full((12, 34), SKY, dtype=np.int32))
-    studied = study_image(
-        labels,
-        instances_of([cat, dog], [CAT, DOG], [0.9, 0.8]),
-        truth,
-        *(TOY_SPACE, EVERYTHING),
-        score_threshold=0.5,
-        stuff_pixels=1,
-    )
-    assert studied.in_front.tolist() == [[False, False], [is_hidden, False]]
-    answer = swap(studied, LINES["order"] if is_hidden else LINES["masks"])
-    assert paste_mask(answer.instances, 0)[0].sum() == 12 * (12 + left * is_hidden)
+    errors = classify(labels, instances_of([cat, dog], [CAT, DOG], [0.9, 0.8]), truth)
+    assert errors.occludes.tolist() == [[False, False], [is_hidden, False]]
+    fixed = swap(errors, ERROR_TYPES["order" if is_hidden else "masks"])
+    assert paste_mask(fixed.instances, 0)[0].sum() == 12 * (12 + left * is_hidden)
 
 
-def test_a_right_mask_still_claims_what_is_in_front_of_it():
-    """Who gets the pixels that both claim is a matter of order and not of the mask."""
+def test_a_right_mask_still_covers_what_is_in_front_of_it():
+    """Which of two masks gets the pixels of both is an error of order and not of the mask."""
     truth = panoptic([[1, 1, 1, 1, 1, 2, 2, 1, 5, 5]], {1: CAT, 2: DOG, 5: SKY})
     found = instances_of(
         [[[1, 1, 1, 1, 1, 1, 1, 0, 1, 0]], [[0, 0, 0, 0, 0, 1, 1, 0, 0, 0]]],
@@ -203,13 +211,11 @@ def test_a_right_mask_still_claims_what_is_in_front_of_it():
         [0.9, 0.8],
     )
     labels = SemanticPrediction(np.array([[CAT] * 8 + [SKY] * 2], dtype=np.int32))
-    studied = study_image(
-        labels, found, truth, TOY_SPACE, EVERYTHING, score_threshold=0.5, stuff_pixels=1
-    )
-    assert studied.parts == {"order", "masks/2px"}
+    errors = classify(labels, found, truth)
+    assert errors.subtypes == {"order", "masks/2px"}
 
-    def mask_of_cat(*parts):
-        crop, (_, left) = paste_mask(swap(studied, parts).instances, 0)
+    def mask_of_cat(*subtypes):
+        crop, (_, left) = paste_mask(swap(errors, subtypes).instances, 0)
         return [left + x for x in np.flatnonzero(crop[0]).tolist()]
 
     assert mask_of_cat("masks/2px") == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -218,23 +224,20 @@ def test_a_right_mask_still_claims_what_is_in_front_of_it():
 
 
 @pytest.mark.parametrize(
-    ("labels", "reach", "part"),
+    ("labels", "vocabulary", "subtype"),
     [
         ([CAT, CAT, SKY, SKY], EVERYTHING, "false/other"),
         ([CAT, SKY, SKY, SKY], EVERYTHING, "false/no-context"),
         ([0, 0, SKY, SKY], EVERYTHING, "false/no-context"),
-        ([0, 0, SKY, SKY], Reach(frozenset([CAT]), frozenset([SKY])), "false/other"),
+        ([0, 0, SKY, SKY], Vocabulary(frozenset([CAT]), frozenset([SKY])), "false/other"),
         ([DOG, DOG, DOG, SKY], EVERYTHING, "false/no-context"),
     ],
 )
-def test_context_is_what_the_semantic_net_says_of_a_false_instance(labels, reach, part):
-    studied = study_image(
+def test_context_is_the_label_map_below_a_false_instance(labels, vocabulary, subtype):
+    errors = classify(
         SemanticPrediction(np.array([labels], dtype=np.int32)),
         instances_of([[[1, 1, 1, 1]]], [CAT], [0.9]),
         panoptic([[1, 1, 1, 1]], {1: SKY}),
-        TOY_SPACE,
-        reach,
-        score_threshold=0.5,
-        stuff_pixels=1,
+        vocabulary,
     )
-    assert studied.false_part == {0: part}
+    assert errors.detections == {0: subtype}

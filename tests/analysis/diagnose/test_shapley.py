@@ -1,4 +1,4 @@
-"""The split: shares add up, are Shapley's, and what changes nothing owes nothing."""
+"""The attribution: shares add up, are Shapley's, and what changes nothing has none."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference.shapley import shapley_values
 
-from fuse.analysis.diagnose.shapley import draw_orders, split_loss, try_orders
+from fuse.analysis.diagnose.shapley import attribute_gap, draw_orders, evaluate_swaps
 
 PARTS = ("a", "b", "c", "d", "e")
 ONE_THING = np.array([True])
@@ -22,32 +22,30 @@ def random_game(rng, largest):
     return lambda parts: 0.2 + sum(value for chosen, value in terms.items() if chosen <= parts)
 
 
-def split(worth, *, pairs, present=frozenset(PARTS), seed=0):
-    """Split a game; one category with one match has its IoU as PQ."""
-    orders = draw_orders(
-        PARTS, {"a": frozenset("a"), "ab": frozenset("ab")}, pairs=pairs, seed=seed
-    )
-    trials = try_orders(orders, present, lambda parts: np.array([[worth(parts)], [1.0], [0.0]]))
-    return split_loss(trials, orders, ONE_THING)
+def attribute(worth, *, pairs, present=frozenset(PARTS), seed=0):
+    """Attribute a game; one category with one match has its IoU as PQ."""
+    plan = draw_orders(PARTS, {"a": frozenset("a"), "ab": frozenset("ab")}, pairs=pairs, seed=seed)
+    counts = evaluate_swaps(plan, present, lambda parts: np.array([[worth(parts)], [1.0], [0.0]]))
+    return attribute_gap(counts, plan, ONE_THING)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_order_and_its_reverse_are_exact_where_two_parts_meddle(seed):
+def test_one_order_and_its_reverse_are_exact_where_two_errors_interact(seed):
     worth = random_game(np.random.default_rng(seed), largest=2)
     expected = shapley_values(PARTS, worth)
-    shares = split(worth, pairs=1, seed=seed).shares
+    shares = attribute(worth, pairs=1, seed=seed).shares
     np.testing.assert_allclose(shares[:, 0], [expected[part] for part in PARTS], atol=1e-12)
     np.testing.assert_array_equal(shares[:, 0], shares[:, 1])  # all is things
     np.testing.assert_array_equal(shares[:, 2], 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_more_orders_come_near_where_more_parts_meddle(seed):
+def test_more_orders_come_near_where_more_errors_interact(seed):
     worth = random_game(np.random.default_rng(seed), largest=5)
     expected = shapley_values(PARTS, worth)
-    found = split(worth, pairs=200, seed=seed)
+    found = attribute(worth, pairs=200, seed=seed)
     for place, part in enumerate(PARTS):
-        error = found.error([place])
+        error = found.standard_error([place])
         assert 0 < error < 0.01
         assert abs(found.shares[place, 0] - expected[part]) < 5 * error
 
@@ -55,7 +53,7 @@ def test_more_orders_come_near_where_more_parts_meddle(seed):
 @pytest.mark.parametrize("pairs", [1, 3])
 def test_the_shares_add_up_to_the_gap(pairs):
     worth = random_game(np.random.default_rng(7), largest=5)
-    found = split(worth, pairs=pairs)
+    found = attribute(worth, pairs=pairs)
     assert found.before[0] == pytest.approx(worth(frozenset()))
     assert found.rest[0] == pytest.approx(1 - worth(frozenset(PARTS)))
     missing = found.shares.sum(axis=0) + found.rest
@@ -63,7 +61,7 @@ def test_the_shares_add_up_to_the_gap(pairs):
     assert found.alone[:, 0] == pytest.approx([worth({"a"}) - 0.2, worth({"a", "b"}) - 0.2])
 
 
-def test_a_part_that_changes_nothing_owes_nothing_and_costs_nothing():
+def test_a_part_that_changes_nothing_has_no_share_and_costs_no_time():
     worth = random_game(np.random.default_rng(3), largest=5)
     asked = []
 
@@ -71,15 +69,15 @@ def test_a_part_that_changes_nothing_owes_nothing_and_costs_nothing():
         asked.append(parts)
         return np.array([[worth(parts)], [1.0], [0.0]])
 
-    orders = draw_orders(PARTS, {"e": frozenset("e")}, pairs=20, seed=0)
-    trials = try_orders(orders, frozenset("ab"), count)
-    assert split_loss(trials, orders, ONE_THING).shares[2:].tolist() == [[0.0] * 4] * 3
+    plan = draw_orders(PARTS, {"e": frozenset("e")}, pairs=20, seed=0)
+    counts = evaluate_swaps(plan, frozenset("ab"), count)
+    assert attribute_gap(counts, plan, ONE_THING).shares[2:].tolist() == [[0.0] * 4] * 3
     assert len(asked) == len(set(asked)) == 4
 
 
-def test_trials_of_images_add_up():
-    orders = draw_orders(PARTS, {"a": frozenset("a")}, pairs=2, seed=1)
+def test_counts_of_images_add_up():
+    plan = draw_orders(PARTS, {"a": frozenset("a")}, pairs=2, seed=1)
     counts = [np.array([[0.5 * n], [n], [1.0]]) for n in (1, 2)]
-    first, second = (try_orders(orders, frozenset(), lambda _, c=c: c) for c in counts)
-    together = split_loss(first + second, orders, ONE_THING)
+    first, second = (evaluate_swaps(plan, frozenset(), lambda _, c=c: c) for c in counts)
+    together = attribute_gap(first + second, plan, ONE_THING)
     assert together.before[0] == pytest.approx(1.5 / 5)

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from fuse.errors import ConfigError, ModelError
 from fuse.models.adapters.semantic_net import IMAGENET_MEAN, IMAGENET_STD
-from fuse.models.adapters.smp_semantic import describe_weights, load_smp_semantic
+from fuse.models.adapters.smp_semantic import load_smp_semantic
+from fuse.models.weights.sources import describe_named
 from fuse.ops.argmax import upsample_argmax
 from fuse.types import NamedImage
 
@@ -196,7 +197,7 @@ def test_a_folder_of_the_hub_names_its_net_and_preprocessing(folder):
     (semantic,) = model.predict([image])
     check_equal(semantic, answer_by_hand(net, image, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5)))
     assert len(model.weights_hash) == 64
-    needed = describe_weights({"weights": str(path)})
+    needed = describe_named("smp", {"weights": str(path)})
     assert needed.is_present
     assert needed.path == path
 
@@ -259,5 +260,5 @@ def test_the_shipped_weights_load():
     assert semantic.logits.shape == (16, 96, 128)
     assert semantic.scale[0] == pytest.approx(0.8)
     assert semantic.offset[0] == pytest.approx(0.8 / 2 - 0.5)  # half-pixel centres
-    assert describe_weights({"weights": "tiny_semantic"}).is_present
-    assert load_file(describe_weights({"weights": "tiny_semantic"}).path)
+    assert describe_named("smp", {"weights": "tiny_semantic"}).is_present
+    assert load_file(describe_named("smp", {"weights": "tiny_semantic"}).path)

@@ -7,7 +7,8 @@ from torchvision.models import detection
 
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.labels import load_space
-from fuse.models.adapters.torchvision_maskrcnn import TorchvisionMaskRCNN, describe_weights
+from fuse.models.adapters.torchvision_maskrcnn import TorchvisionMaskRCNN
+from fuse.models.weights.sources import describe_named
 from fuse.ops.masks import paste_mask
 from fuse.types import NamedImage
 
@@ -159,7 +160,7 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     kept["roi_heads.box_predictor.cls_score.weight"] *= 20  # so that it is sure of something
     torch.save(kept, checkpoints / V1_FILE)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    needed = describe_weights({"architecture": V1, "weights": "COCO_V1"})
+    needed = describe_named("torchvision", {"architecture": V1, "weights": "COCO_V1"})
     assert needed.is_present
     assert needed.path == checkpoints / V1_FILE
     assert needed.source.endswith(V1_FILE)
@@ -183,24 +184,6 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     )
     (same,) = tuned.predict([image], score_threshold=0.05)
     np.testing.assert_array_equal(same.boxes, instances.boxes)
-
-
-def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def fail(*arguments, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("fuse.models.weights.download.urlopen", fail)
-    assert not describe_weights({"architecture": V2, "weights": "DEFAULT"}).is_present
-    with pytest.raises(ModelNotFoundError) as caught:
-        TorchvisionMaskRCNN("cpu", weights="DEFAULT", architecture=V2)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-" in message
-    assert "no route to host" in message
-    assert f"put it into {tmp_path / 'hub' / 'checkpoints'}" in message
-    assert "TORCH_HOME" in message
 
 
 @pytest.mark.parametrize(

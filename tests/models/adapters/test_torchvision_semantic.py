@@ -7,7 +7,8 @@ from torchvision.models import segmentation
 
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.labels import load_space
-from fuse.models.adapters.torchvision_semantic import describe_weights, load_torchvision_semantic
+from fuse.models.adapters.torchvision_semantic import load_torchvision_semantic
+from fuse.models.weights.sources import describe_named
 from fuse.ops.argmax import upsample_argmax
 from fuse.types import NamedImage
 
@@ -78,8 +79,8 @@ def test_weights_by_name_come_from_torch_home_and_speak_voc(torch_home):
     net = make_net(LRASPP, 21)
     torch.save(net.state_dict(), checkpoints / LRASPP_FILE)
     options = {"architecture": LRASPP, "weights": "COCO_WITH_VOC_LABELS_V1"}
-    assert describe_weights(options).path == checkpoints / LRASPP_FILE
-    assert describe_weights(options).is_present
+    assert describe_named("torchvision", options).path == checkpoints / LRASPP_FILE
+    assert describe_named("torchvision", options).is_present
     model = load_torchvision_semantic("cpu", precision="float32", **options)
     assert model.label_space == load_space("voc")
     assert model.category_ids.tolist() == [21, *range(1, 21)]
@@ -95,18 +96,6 @@ def test_weights_by_name_come_from_torch_home_and_speak_voc(torch_home):
         inputs = WEIGHTS.transforms()(pixels)[None]
         features = net.classifier(net.backbone(inputs))[0].numpy()
     np.testing.assert_allclose(semantic.logits, features, atol=4e-3 * abs(features).max())
-
-
-def test_without_a_network_the_error_says_where_to_put_the_file(torch_home, monkeypatch):
-    def fail(*arguments, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("fuse.models.weights.download.urlopen", fail)
-    with pytest.raises(ModelNotFoundError) as caught:
-        load_torchvision_semantic("cpu", architecture="fcn_resnet50", weights="DEFAULT")
-    assert "\n" not in str(caught.value)
-    assert "fcn_resnet50_coco-" in str(caught.value)
-    assert f"put it into {torch_home / 'hub' / 'checkpoints'}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,8 @@ from transformers_nets import (
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.adapters.transformers_instances import TransformersInstances
-from fuse.models.adapters.transformers_semantic import (
-    TransformersSemantic,
-    describe_weights,
-    sum_queries,
-)
+from fuse.models.adapters.transformers_semantic import TransformersSemantic, sum_queries
+from fuse.models.weights.sources import describe_named
 from fuse.ops.argmax import upsample_argmax
 
 IDS = [1, 13, 2, 14, 3]  # things of coco_super are 1..12
@@ -285,7 +282,7 @@ def test_weights_of_another_net_are_not_filled_up_with_random_ones(segformer, tm
 
 def test_folders_of_other_kinds_are_named(segformer, tmp_path):
     folder, _ = segformer
-    assert describe_weights({"weights": str(folder)}).is_present
+    assert describe_named("transformers", {"weights": str(folder)}).is_present
     with pytest.raises(ModelError, match="a semantic net, which finds no instances"):
         TransformersInstances("cpu", weights=str(folder), **SPACE)
     with pytest.raises(ModelError, match="transformers cannot read it"):

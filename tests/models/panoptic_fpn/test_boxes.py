@@ -88,11 +88,10 @@ def test_proposals_are_those_of_the_loop():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_each_level_and_all_together_give_a_limited_number(monkeypatch):
-    monkeypatch.setattr("fuse.models.panoptic_fpn.boxes.PROPOSALS", 40)
+def test_each_level_and_all_together_give_a_limited_number():
     answers = random_answers(np.random.default_rng(2))
     expected = slow.select_proposals(*as_arrays(answers), (48, 56), limit=40)
-    found = select_proposals(*answers, (48, 56))
+    found = select_proposals(*answers, (48, 56), 40)
     assert len(found) == 40
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 

@@ -12,14 +12,11 @@ import torch
 from reference.panoptic_fpn import list_tensors
 
 from fuse.errors import ModelError, ModelNotFoundError
-from fuse.models.panoptic_fpn.adapters import describe_weights
-from fuse.models.panoptic_fpn.checkpoint import (
-    PUBLISHED,
-    find_checkpoint,
-    read_checkpoint,
-    rename_key,
-)
+from fuse.models.panoptic_fpn.checkpoint import read_checkpoint, rename_key
+from fuse.models.panoptic_fpn.designs import DESIGNS
 from fuse.models.panoptic_fpn.net import PanopticFpnNet
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.sources import describe_named, list_published
 
 NUMBERS = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7
 ARRAYS = {
@@ -157,7 +154,7 @@ def test_a_torch_checkpoint_of_detectron2_is_read(tmp_path):
 @pytest.mark.parametrize("depth", [50, 101])
 def test_every_tensor_of_the_published_layout_has_its_place(depth):
     with torch.device("meta"):
-        net = PanopticFpnNet(depth, stuff_classes=54, thing_classes=80)
+        net = PanopticFpnNet(DESIGNS[f"resnet{depth}"], stuff_classes=54, thing_classes=80)
     wanted = {
         key: tuple(tensor.shape)
         for key, tensor in net.state_dict().items()
@@ -183,17 +180,17 @@ def torch_home(tmp_path, monkeypatch):
 def test_published_weights_are_found_in_torch_home(torch_home):
     torch_home.mkdir(parents=True)
     path = torch_home / "model_final_c10459.pkl"
-    needed = describe_weights({"weights": "panoptic_fpn_R_50_3x"})
+    needed = describe_named("panoptic-fpn", {"weights": "panoptic_fpn_R_50_3x"})
     assert needed.source.endswith("/panoptic_fpn_R_50_3x/139514569/model_final_c10459.pkl")
     assert needed.path == path
     assert needed.known_hash == "md5:c10459"
     assert not needed.is_present
     path.write_bytes(b"weights")
-    assert find_checkpoint("panoptic_fpn_R_50_3x") == path
+    assert find_weights("panoptic-fpn", {"weights": "panoptic_fpn_R_50_3x"}) == path
 
 
 def test_the_hash_in_each_published_name_is_held():
-    for row in PUBLISHED:
+    for row in list_published("panoptic-fpn").values():
         assert row.source.endswith(f"_{row.known_hash.removeprefix('md5:')}.pkl")
 
 
@@ -203,7 +200,7 @@ def test_without_a_network_the_message_says_what_to_do(torch_home, monkeypatch):
 
     monkeypatch.setattr("fuse.models.weights.download.urlopen", fail)
     with pytest.raises(ModelNotFoundError) as caught:
-        find_checkpoint("panoptic_fpn_R_101_3x")
+        find_weights("panoptic-fpn", {"weights": "panoptic_fpn_R_101_3x"})
     for part in ("model_final_cafdb1.pkl", str(torch_home), "TORCH_HOME", "no network"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -211,4 +208,4 @@ def test_without_a_network_the_message_says_what_to_do(torch_home, monkeypatch):
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ModelNotFoundError, match="did you mean 'panoptic_fpn_R_50_3x'"):
-        find_checkpoint("panoptic_fpn_R_50_9x")
+        find_weights("panoptic-fpn", {"weights": "panoptic_fpn_R_50_9x"})

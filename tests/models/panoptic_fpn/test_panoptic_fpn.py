@@ -21,9 +21,11 @@ from fuse.inference.pipeline import Pipeline
 from fuse.inference.presets import list_pipelines, read_pipeline
 from fuse.labels import load_space
 from fuse.models.panoptic_fpn.adapters import PanopticFpnInstances, PanopticFpnSemantic
-from fuse.models.panoptic_fpn.checkpoint import PUBLISHED, read_checkpoint
+from fuse.models.panoptic_fpn.checkpoint import read_checkpoint
 from fuse.models.panoptic_fpn.shared_net import build_net
 from fuse.models.registry import create_semantic_model, find_needed_weights
+from fuse.models.weights.loading import NetHeader
+from fuse.models.weights.sources import list_published
 from fuse.types import SemanticLogits, SemanticPrediction
 
 SPACE = load_space("coco_panoptic")
@@ -283,7 +285,7 @@ def test_presets_name_published_weights(name):
     for kind, model in (("semantic", config.semantic), ("instance", config.instance)):
         needed = find_needed_weights(kind, model.model, model.options)
         if model.model == "panoptic-fpn":
-            assert needed.source in {row.source for row in PUBLISHED}
+            assert needed.source in {row.source for row in list_published("panoptic-fpn").values()}
         else:
             assert needed.source.startswith("https://download.pytorch.org/")
 
@@ -304,8 +306,8 @@ def test_weights_of_another_net_are_named(state, weights, tmp_path):
     with pytest.raises(ModelError, match="is a folder; name the weights file in it"):
         PanopticFpnSemantic("cpu", weights=str(tmp_path))
     with pytest.raises(ModelError, match=r"net\.pth.*res4.*starts with 'layer1\.weight'"):
-        build_net({"layer1.weight": torch.ones(1)}, tmp_path / "net.pth")
+        build_net({"layer1.weight": torch.ones(1)}, NetHeader(), tmp_path / "net.pth")
     fewer = read_checkpoint(tmp_path.parent / weights)
     fewer["semantic_head.predictor.weight"] = torch.ones(20, 128, 1, 1)
     with pytest.raises(ModelError, match=r"80 things, 53 stuff.*\(20, 128, 1, 1\), not \(54,"):
-        build_net(fewer, tmp_path / "net.pth")
+        build_net(fewer, NetHeader(), tmp_path / "net.pth")

@@ -8,8 +8,13 @@ import pytest
 from web_server import COMMIT, serve
 
 from fuse.errors import DataError, ModelNotFoundError
-from fuse.models.weights.fetching import LOCK_FILE, check_weights, fetch_weights
-from fuse.models.weights.sources import NeededWeights, describe_repository, holds_weights
+from fuse.models.weights.fetching import LOCK_FILE, check_weights, fetch_weights, find_weights
+from fuse.models.weights.sources import (
+    NeededWeights,
+    describe_repository,
+    holds_weights,
+    list_shipped_weights,
+)
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -42,6 +47,14 @@ def hub(server, tmp_path, monkeypatch):
 def needed_file(server, tmp_path, known_hash=f"sha256:{SHA256[:8]}"):
     server.files["/net.pth"] = CONTENT
     return NeededWeights(f"{server.url}/net.pth", tmp_path / "net.pth", known_hash=known_hash)
+
+
+def test_shipped_weights_are_found_by_name():
+    assert set(list_shipped_weights()) == {"tiny_instance", "tiny_semantic"}
+    assert find_weights("smp", {"weights": "tiny_semantic"}).is_file()
+    message = r"no weights 'tiny_semantik': .* did you mean 'tiny_semantic'\? Known are tiny_i"
+    with pytest.raises(ModelNotFoundError, match=message):
+        find_weights("smp", {"weights": "tiny_semantik"})
 
 
 def test_a_file_is_fetched_once_and_recorded(server, tmp_path):

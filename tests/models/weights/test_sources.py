@@ -4,23 +4,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models import detection, segmentation
+from torchvision.models import detection, get_model_weights, list_models, segmentation
 
-from fuse.models.weights.published import list_published
 from fuse.models.weights.sources import (
     choose_weights_dir,
     describe_file,
-    describe_published,
+    describe_named,
     describe_repository,
-    describe_url,
     find_in_catalog,
     holds_weights,
     is_hub_name,
+    list_published,
     read_catalog,
     torch_home,
 )
-
-BUILDERS = {**dict.fromkeys(("fcn", "dee"), segmentation), "mas": detection}
 
 
 def test_every_row_of_the_catalog_is_complete():
@@ -35,22 +32,37 @@ def test_every_row_of_the_catalog_is_complete():
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in read_catalog() if row.model == "torchvision"], ids=lambda r: r.weights
+    "architecture",
+    [
+        *list_models(segmentation),
+        *(name for name in list_models(detection) if name.startswith("maskrcnn_")),
+    ],
 )
-def test_the_catalog_says_what_torchvision_says(row):
-    published = list_published(BUILDERS[row.architecture[:3]], row.architecture)
-    assert published[row.weights] == row.source
-    start = row.source.rpartition("-")[2].removesuffix(".pth")
-    assert row.known_hash.startswith(f"sha256:{start}")
+def test_the_catalog_says_what_torchvision_says(architecture):
+    rows = list_published("torchvision", architecture)
+    published = get_model_weights(architecture).__members__
+    assert {name: row.source for name, row in rows.items()} == {
+        name: entry.url for name, entry in published.items()
+    }
+    for row in rows.values():
+        start = row.file_name.rpartition("-")[2].removesuffix(".pth")
+        assert row.known_hash.startswith(f"sha256:{start}")
+        assert row.size / 2**20 == pytest.approx(
+            published[row.weights].meta["_file_size"], abs=1e-3
+        )
 
 
-def test_a_full_hash_of_the_catalog_comes_before_the_start_in_a_file_name():
-    row = find_in_catalog(
-        "torchvision", {"architecture": "maskrcnn_resnet50_fpn_v2", "weights": "COCO_V1"}
-    )
-    assert describe_url(row.source, "sha256:73cbd019").known_hash == row.known_hash
-    assert len(row.known_hash) == len("sha256:") + 64
-    assert describe_url("https://host/net-abcd.pth", "sha256:abcd").known_hash == "sha256:abcd"
+def test_named_weights_lie_where_torch_hub_puts_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    options = {"architecture": "maskrcnn_resnet50_fpn_v2", "weights": "COCO_V1"}
+    needed = describe_named("torchvision", options)
+    assert needed.path.parent == tmp_path / "hub" / "checkpoints"
+    assert needed.source.endswith(needed.path.name)
+    assert len(needed.known_hash) == len("sha256:") + 64
+    assert describe_named("torchvision", {**options, "weights": "DEFAULT"}) == needed
+    own = describe_named("torchvision", {"weights": "COCO_V1"})  # of no architecture: a file
+    assert (own.path, own.is_remote) == (Path("COCO_V1"), False)
+    assert describe_named("smp", {"weights": "tiny_semantic"}).is_present
 
 
 def test_a_hash_of_the_catalog_is_that_of_a_pinned_commit_only():
@@ -64,7 +76,8 @@ def test_a_hash_of_the_catalog_is_that_of_a_pinned_commit_only():
 
 def test_what_the_catalog_lacks_is_none_of_its_own():
     assert find_in_catalog("torchvision", {"architecture": "x", "weights": "COCO_V1"}) is None
-    assert describe_published("smp", {"weights": "tiny_semantic"}) is None
+    assert find_in_catalog("smp", {"architecture": "FPN", "weights": "DEFAULT"}) is None
+    assert find_in_catalog("smp", {"weights": "tiny_semantic"}) is None
 
 
 @pytest.mark.parametrize(
@@ -89,8 +102,9 @@ def test_a_weights_folder_takes_the_place_of_both(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))
     assert choose_weights_dir(None) == tmp_path
     assert choose_weights_dir(Path("other")) == Path("other")
-    url = describe_url("https://host/net-abcd.pth", "sha256:abcd").move_to(tmp_path)
-    assert (url.path, url.is_present) == (tmp_path / "net-abcd.pth", False)
+    checkpoint = describe_named("panoptic-fpn", {"weights": "panoptic_fpn_R_101_3x"})
+    moved = checkpoint.move_to(tmp_path)
+    assert (moved.path, moved.is_present) == (tmp_path / "model_final_cafdb1.pkl", False)
     repository = describe_repository("owner/net").move_to(tmp_path)
     assert repository.path == tmp_path / "owner" / "net"
     assert not repository.is_present
@@ -105,6 +119,7 @@ def test_a_weights_folder_takes_the_place_of_both(tmp_path, monkeypatch):
 def test_shipped_weights_and_files_are_not_fetched(tmp_path):
     for needed in (describe_file("tiny_semantic"), describe_file(str(tmp_path / "net.pth"))):
         assert not needed.is_remote
+        assert needed.move_to(tmp_path / "weights") == needed
     assert describe_file("tiny_semantic").is_present
     assert not describe_file(str(tmp_path / "none.pth")).is_present
 

@@ -10,7 +10,7 @@ import torch
 from fuse.clock import StageClock
 from fuse.errors import ModelError
 from fuse.runs.engines.batches import MAX_AUTO_BATCH, BatchPredictor
-from fuse.runs.records import ImageTask
+from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 from fuse.types import NamedImage
 

@@ -14,7 +14,8 @@ from fuse import Pipeline, api
 from fuse.clock import StageClock
 from fuse.runs.engines.batches import BatchPredictor
 from fuse.runs.engines.local import LANE_CORES, plan_lanes, run_local
-from fuse.runs.records import ImageTask, JournalRecord
+from fuse.runs.journal import JournalRecord
+from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage
 from fuse.types import NamedImage
 
@@ -176,7 +177,7 @@ def test_a_reader_holds_no_net(tmp_path):
         pass
 
     nets = Nets()
-    read = ImageWorker(nets, tmp_path, StageClock()).read
+    read = ImageWorker(nets, None, StageClock(), None).read
     alive = weakref.ref(nets)
     del nets
     gc.collect()

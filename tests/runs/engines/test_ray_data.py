@@ -90,7 +90,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Small images, one of them broken."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for number in range(40):
         pixels = rng.integers(1, 255, (24, 32, 3), dtype=np.uint8)
@@ -138,7 +138,7 @@ def few_threads():
 @pytest.mark.ray
 @pytest.mark.usefixtures("few_threads")
 def test_two_workers_give_the_bytes_and_the_score_of_the_local_engine(cluster, tmp_path):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     shutil.copytree(EXAMPLES, folder)
     (folder / "rocket.jpg").write_bytes(b"")
     options = {"gt": TRUTH, "pictures": True, "keep_predictions": True, "device": "cpu"}
@@ -191,7 +191,7 @@ def test_a_run_that_is_stopped_goes_on_with_either_engine(cluster, images, prese
 @pytest.mark.ray
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_killed_workers_lose_and_double_nothing(cluster, images, preset, tmp_path, capsys):
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     shutil.copytree(images, folder)
     for name in ("20-once.png", "30-always.png"):
         shutil.copy(images / "00.png", folder / name)

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 
 from fuse.inference.presets import read_pipeline
-from fuse.runs.engines.assignment import Assignment
-from fuse.runs.engines.ray_worker import Worker
-from fuse.runs.records import ImageTask
+from fuse.runs.engines.ray_worker import RayWorker
+from fuse.runs.tasks import ImageTask
+from fuse.runs.worker import RunOptions
 
 IMAGE = Path(__file__).parents[3] / "examples" / "images" / "rocket.jpg"
 
 
 def ask(out, folder, task):
-    assignment = Assignment(
+    options = RunOptions(
         *(read_pipeline("tiny"), "cpu", None, out, None, None),
         pictures=False,
         keep_predictions=False,
         batch_size=None,
         timeout=60.0,
     )
-    there = pickle.loads(pickle.dumps(assignment))  # noqa: S301 - our own
-    row = Worker(there, folder, cores=1)({"tasks": [pickle.dumps([task])]})
-    return pickle.loads(row["answer"][0])  # noqa: S301 - our own
+    there = pickle.loads(pickle.dumps(options))  # noqa: S301 - our own
+    row = RayWorker(there, folder, cores=1)({"tasks": [pickle.dumps([task])]})
+    return pickle.loads(row["result"][0])  # noqa: S301 - our own
 
 
 @pytest.mark.parametrize("path", [IMAGE, IMAGE.as_uri()], ids=["path", "url"])

@@ -1,0 +1,95 @@
+"""The tables of `fuse compare`."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
+from fuse.cli.tables.layout import SHOWN, as_percent, make_table, percents, print_line, print_tables
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """The runs, what was published, each difference to the first run, and what moved most."""
+    print_tables(_make_runs_table(comparison))
+    if any(run.seconds for run in comparison.runs):
+        print()
+        print_tables(_make_stage_table(comparison))
+    first = comparison.runs[0].name
+    for run, difference in zip(comparison.runs[1:], comparison.differences, strict=True):
+        print()
+        print_line(f"{run.name} against {first}:")
+        print_tables(_make_difference_table(difference))
+        print_tables(_make_moved_table(difference))
+    images, classes = len(comparison.images), len(comparison.space.categories)
+    print(
+        f"over {images} images and the {classes} classes of {comparison.space.name}; in brackets "
+        f"95 % of {comparison.resamples} paired resamples of the images (mask AP: of the first "
+        f"{AP_RESAMPLES}), * where they leave out 0"
+    )
+    for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
+        print_line(f"note: {mapped}")
+    for run in comparison.runs:
+        if run.unknown:
+            note = f"note: {run.name}: the ground truth lacks {run.unknown} images, left out"
+            print_line(note)
+
+
+def _make_runs_table(comparison: Comparison) -> Table:
+    """A row per run and per published result."""
+    table = make_table("run", ("PQ", "SQ", "RQ", "things", "stuff", "mIoU", "AP"))
+    for run in comparison.runs:
+        table.add_row(
+            run.name,
+            *percents(run.result.all),
+            as_percent(run.result.things.pq),
+            as_percent(run.result.stuff.pq),
+            *("" if score is None else as_percent(score) for score in (run.miou, run.ap)),
+        )
+    table.add_section()
+    for result in comparison.published:
+        parts = ("" if pq is None else as_percent(pq) for pq in (result.things, result.stuff))
+        name = f"published: {result.name}"
+        table.add_row(name, as_percent(result.pq), "", "", *parts, style="dim")
+    return table
+
+
+def _make_stage_table(comparison: Comparison) -> Table:
+    """What each run took: milliseconds per image and stage, and peak memory."""
+    stages = list(dict.fromkeys(stage for run in comparison.runs for stage in run.seconds))
+    table = make_table("ms/image", (*stages, "peak MiB"))
+    for run in comparison.runs:
+        per_image = {key: 1000 * s / run.images_run for key, s in run.seconds.items()}
+        memory = run.peak_memory_mib.get("process")
+        times = (f"{per_image[stage]:.1f}" if stage in per_image else "" for stage in stages)
+        table.add_row(run.name, *times, "" if memory is None else str(memory))
+    return table
+
+
+def _make_difference_table(difference: Difference) -> Table:
+    """PQ, SQ, RQ, mIoU and mask AP against the first run, with intervals."""
+    table = make_table("", ("PQ", "SQ", "RQ"))
+    for group, scores in difference.pq.items():
+        table.add_row(group, *map(_as_change, scores.values()))
+    if difference.miou:
+        table.add_row("mIoU", _as_change(difference.miou))
+    if difference.ap:
+        table.add_row("mask AP", _as_change(difference.ap))
+    return table
+
+
+def _make_moved_table(difference: Difference) -> Table:
+    """The classes that moved most."""
+    table = make_table("class", ("before", "after", "PQ"))
+    for c in difference.classes[:SHOWN]:
+        table.add_row(c.name, as_percent(c.before), as_percent(c.after), _as_change(c.pq))
+    return table
+
+
+def _as_change(interval: Interval | None) -> str:
+    """``+1.2 (+0.3 to +2.0) *`` in percent."""
+    if interval is None:
+        return "n/a"
+    edges = (interval.difference, interval.low, interval.high)
+    middle, low, high = (f"{round(100 * edge, 1) + 0.0:+.1f}" for edge in edges)  # -0.0 is 0.0
+    is_shown = interval.is_clear and (low, high) != ("+0.0", "+0.0")
+    return f"{middle} ({low} to {high}) {'*' if is_shown else ' '}"

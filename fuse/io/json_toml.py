@@ -1,0 +1,151 @@
+"""JSON files read straight into records, and TOML; errors name the file, entry and field."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import mmap
+import re
+import tomllib
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fuse.errors import CocoFormatError, ConfigError
+from fuse.io.files import refuse_special
+
+TOO_DEEP = "nested too deeply to be read"
+COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "UTF-8 with a byte order mark",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
+    """Parse a JSON straight into records of that form, without a copy of the file in memory.
+
+    Args:
+        path: the file.
+        form: a type that msgspec decodes into; its ``msgspec.Raw`` fields stay views of the
+            file until they are decoded, so the file must not be changed as long as they live.
+        what: what the file should be, for messages.
+
+    Raises:
+        CocoFormatError: the file is missing, or no such thing; the message names the field.
+    """
+    try:
+        refuse_special(path)
+        if not path.stat().st_size:
+            raise CocoFormatError(f"{path}: the file is empty")
+        with path.open("rb") as file:
+            # Not closed here: it lives as long as the last view of it.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as err:
+        raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
+    except ValueError as err:  # a name with a zero in it
+        raise CocoFormatError(f"{str(path)!r}: cannot be read ({err})") from err
+    try:
+        return msgspec.json.decode(content, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        fault = _name_encoding(content) or _name_bad_number(content, str(err), form) or str(err)
+        raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
+    except RecursionError as err:
+        raise CocoFormatError(f"{path} is not a {what}: {TOO_DEEP}") from err
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as err:
+        raise ConfigError(f"{path}: {TOO_DEEP}") from err
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: not valid TOML ({err})") from err
+
+
+def parse_object(text: bytes, where: str) -> dict[str, Any]:
+    """A JSON object in plain values, as a run writes them about itself.
+
+    Args:
+        text: the JSON.
+        where: the file, and what of it, for messages.
+
+    Raises:
+        CocoFormatError: it is no JSON, no object, or nested too deeply.
+    """
+    try:
+        content = json.loads(text, parse_float=_to_finite, parse_constant=_to_finite)
+    except RecursionError as err:
+        raise CocoFormatError(f"{where}: {TOO_DEEP}") from err
+    except ValueError as err:
+        raise CocoFormatError(f"{where}: no JSON ({err})") from err
+    if not isinstance(content, dict):
+        raise CocoFormatError(f"{where}: no JSON object")
+    return content
+
+
+def _to_finite(text: str) -> float:
+    """A number that other parsers know too, as NaN is not."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _name_encoding(content: mmap.mmap) -> str | None:
+    """What is wrong with a text that begins with a mark of its byte order."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if content[: len(mark)] == mark:
+            return f"it is text in {encoding}; save it as plain UTF-8"
+    return None
+
+
+def _name_bad_number(content: mmap.mmap, message: str, form: Any) -> str | None:  # noqa: ANN401
+    """Entry and field of a NaN or Infinity; Python writes them into JSON, which has none.
+
+    None where something else is wrong.
+    """
+    found = re.search(r"\(byte (\d+)\)", message)
+    position = int(found[1]) if found else len(content)
+    number = re.match(rb"NaN|Infinity", content[position : position + 8])
+    if number is None:
+        return None
+    entry = _name_entry(content, position)
+    path = None if entry else _name_path(content, position, len(number[0]), form)
+    fields = re.findall(rb'"(\w+)"\s*:', content[max(0, position - 1000) : position])
+    field = path or (fields[-1].decode() if fields else "a value")
+    return f"{entry}{field} is {number[0].decode()}, no number of JSON"
+
+
+def _name_path(content: mmap.mmap, position: int, length: int, form: Any) -> str | None:  # noqa: ANN401
+    """Where in the records a bad number stands, as msgspec says it of a text in its place."""
+    if len(content) > COPIED_BYTES:
+        return None
+    mended = content[:position].removesuffix(b"-") + b'""' + content[position + length :]
+    try:
+        msgspec.json.decode(mended, type=form)
+    except msgspec.DecodeError as err:
+        found = re.search(r"`\$.*`", str(err))
+        return found[0] if found else None
+    return None
+
+
+def _name_entry(content: mmap.mmap, position: int) -> str:
+    """``entry 3, `` for a position inside the fourth object of a list, else nothing."""
+    start = position
+    while (start := content.rfind(b"{", 0, start)) >= 0:
+        before = content[:start].rstrip().removesuffix(b",")
+        try:
+            return f"entry {len(msgspec.json.decode(before + b']', type=list[msgspec.Raw]))}, "
+        except msgspec.DecodeError:  # this brace opens something inside the entry
+            if position - start > 10_000:
+                break
+    return ""

@@ -1,0 +1,191 @@
+"""Reading weights without running what they hold, and loading them into a net."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle  # nosec B403
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from zipfile import is_zipfile
+
+import msgspec
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from fuse.errors import ModelError, ModelNotFoundError, first_line
+from fuse.models.weights.sources import STATE_SUFFIXES, list_state_files
+
+METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
+ZIP_START = b"PK\x03\x04"
+COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
+
+
+class NetHeader(msgspec.Struct, frozen=True):
+    """What a weights file says of its net: the ``fuse`` entry of a safetensors header, as JSON.
+
+    Attributes:
+        architecture, label_space, mean, std, min_size, max_size: as in a preset.
+        category_ids: of each class of the net, 0 = none.
+    """
+
+    architecture: str | None = None
+    label_space: str | None = None
+    category_ids: list[int] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    min_size: int | None = None
+    max_size: int | None = None
+
+
+def find_state_files(folder: Path) -> list[Path]:
+    """`list_state_files`, of which there must be one; else ModelNotFoundError."""
+    found = list_state_files(folder)
+    if not found:
+        raise ModelNotFoundError(f"{folder}: holds no weights ({', '.join(STATE_SUFFIXES)})")
+    return found
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 of a file as hex, or of several one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+def check_file(path: Path) -> None:
+    """Raise ModelError for what is plainly no weights file, before a reader says so less clearly.
+
+    That is a folder, an empty file, what a server answered in place of the file, the pointer
+    that Git LFS leaves in its stead, and a zip archive (as torch and its exports write) without
+    its end.
+    """
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; name the weights file in it")
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    if not start:
+        found = "is empty"
+    elif start.startswith(b"<"):
+        found = "is a web page, not weights"
+    elif start.startswith(b"version https://git-lfs"):
+        found = "is a pointer of Git LFS, not the weights themselves"
+    elif start.startswith(ZIP_START) and not is_zipfile(path):
+        found = "is cut short or damaged"
+    else:
+        return
+    raise ModelError(f"{path}: {found}; fetch it again")
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
+    """Read a state dict and what the file says about itself; nothing in the file is run.
+
+    Args:
+        path: ``.safetensors``, or a torch checkpoint that holds a state dict (itself, or
+            under ``state_dict`` or ``model``).
+
+    Returns:
+        Tensors by name, and what only a safetensors file says of its net.
+
+    Raises:
+        ModelError: the file is no such thing.
+    """
+    check_file(path)
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as err:
+        raise refuse_pickle(path) from err
+    except ModelError:
+        raise
+    except Exception as err:  # readers of damaged files raise almost anything
+        raise ModelError(
+            f"{path}: not a weights file that can be read ({first_line(err)})"
+        ) from err
+    for key in ("state_dict", "model"):
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
+            checkpoint = checkpoint[key]
+    if not isinstance(checkpoint, dict) or not all(
+        isinstance(value, Tensor) for value in checkpoint.values()
+    ):
+        raise ModelError(f"{path}: holds no state dict (tensors by name)")
+    return checkpoint, NetHeader()
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
+    with safe_open(path, framework="pt") as file:
+        header = (file.metadata() or {}).get(METADATA_KEY, "{}")
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        return state, msgspec.json.decode(header, type=NetHeader)
+    except (msgspec.DecodeError, RecursionError) as err:
+        raise ModelError(f"{path}: what its header says of the net is wrong ({err})") from err
+
+
+def count_classes(state: dict[str, Tensor], head: str) -> int:
+    """Classes of the last layer below a head in a state dict; 1, which fits nothing, without."""
+    biases = [key for key in state if key.startswith(head) and key.endswith("bias")]
+    return len(state[biases[-1]]) if biases else 1
+
+
+def load_state(net: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
+    """Load a state dict of any float type into a float32 net; every key and shape must fit.
+
+    Only the step counters of batch norms may be missing, which inference does not read.
+
+    Raises:
+        ModelError: the weights belong to another net; names the first keys that do not fit.
+    """
+    own = net.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    unknown = [key for key in state if key not in own]
+    reshaped = [
+        (key, tuple(state[key].shape), tuple(own[key].shape))
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if missing or unknown or reshaped:
+        raise ModelError(describe_misfits(source, missing, unknown, reshaped))
+    fitting = {key: state[key].to(own[key].dtype) for key in own if key in state}
+    net.load_state_dict(fitting, strict=False)
+
+
+def describe_misfits(
+    source: str,
+    missing: Sequence[str],
+    unknown: Sequence[str],
+    reshaped: Sequence[tuple[str, Sequence[int], Sequence[int]]],
+) -> str:
+    """What does not fit of weights into a net, the first key of each kind, as a message.
+
+    Args:
+        source: of the weights.
+        missing: keys that only the net has.
+        unknown: keys that only the weights have.
+        reshaped: keys with the shape in the weights and that in the net.
+
+    >>> describe_misfits("a.pth", ["fc.bias"], [], [("fc.weight", (5, 3), (4, 3))])
+    "a.pth: weights of another net; 'fc.bias' is missing, 'fc.weight' has shape (5, 3), not \
+(4, 3) (2 keys do not fit)"
+    """
+    misfits = [f"{key!r} is missing" for key in missing[:1]]
+    misfits += [f"{key!r} is unknown" for key in unknown[:1]]
+    misfits += [
+        f"{key!r} has shape {tuple(found)}, not {tuple(wanted)}"
+        for key, found, wanted in reshaped[:1]
+    ]
+    count = len(missing) + len(unknown) + len(reshaped)
+    return f"{source}: weights of another net; {', '.join(misfits)} ({count} keys do not fit)"
+
+
+def refuse_pickle(path: Path) -> ModelError:
+    """The error for a file that is more than tensors by name."""
+    return ModelError(
+        f"{path}: refused, since reading it would run code that it holds or it is no "
+        "checkpoint at all; save the net's state_dict() alone, best as .safetensors"
+    )

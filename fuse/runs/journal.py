@@ -1,0 +1,299 @@
+"""records.jsonl, the journal of a run: what became of each image, and so where a run resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from fuse.errors import CocoFormatError, DataError
+from fuse.io.coco.panoptic import segment_from_json, segment_to_json
+from fuse.io.files import JOURNAL_FILE, SETTINGS_MARK, check_links, leads_out
+from fuse.io.image_source import ImageSource
+from fuse.io.images import MAX_PIXELS
+from fuse.io.json_toml import parse_object
+from fuse.runs.tasks import ImageTask
+from fuse.types import SegmentInfo
+
+Value = TypeVar("Value", str, int)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """What became of an image: one line of the journal.
+
+    Attributes:
+        file_name: the image's relative path.
+        size: (height, width), None where the image could not be read.
+        segments_info: of its map; empty where it failed.
+        error: why it failed, None where it is done.
+        files: SHA-256 of each file that was written for it, by path below the output folder.
+        source: what the image file was; None where it could not be read.
+    """
+
+    file_name: str
+    size: tuple[int, int] | None = None
+    segments_info: tuple[SegmentInfo, ...] = ()
+    error: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    source: ImageSource | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record in plain values."""
+        named: dict[str, Any] = {"file_name": self.file_name}
+        if self.source:
+            named["source"] = asdict(self.source)
+        if self.error is not None:
+            return named | {"error": self.error}
+        return named | {
+            "size": self.size,
+            "segments_info": [segment_to_json(segment) for segment in self.segments_info],
+            "files": dict(self.files),
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> JournalRecord:
+        """The record that `to_json` wrote.
+
+        Raises:
+            CocoFormatError: it is no such record.
+        """
+        try:
+            file_name = _check(entry["file_name"], str)
+            source = _parse_source(entry["source"]) if "source" in entry else None
+            if "error" in entry:
+                return cls(file_name, error=_check(entry["error"], str), source=source)
+            height, width = (_check(side, int) for side in entry["size"])
+            if not 1 <= height * width <= MAX_PIXELS or height < 1:
+                raise ValueError(f"no image is {height} x {width}")
+            segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
+            if len({segment.segment_id for segment in segments}) < len(segments):
+                raise ValueError("a segment id stands twice")
+            files = {path: _check(digest, str) for path, digest in entry["files"].items()}
+            if (outside := next(filter(leads_out, files), None)) is not None:
+                raise ValueError(f"{outside!r} is not a path inside the folder")
+            return cls(file_name, (height, width), segments, files=files, source=source)
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
+            raise CocoFormatError(f"not a record of an image: {err!r}") from err
+
+
+def _parse_source(entry: Mapping[str, Any]) -> ImageSource:
+    size, written, sha256 = entry["bytes"], entry["written"], entry["sha256"]
+    return ImageSource(_check(size, int), _check(written, str), _check(sha256, str))
+
+
+def _check(value: object, kind: type[Value]) -> Value:
+    """A value of a record; TypeError where it is of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Where an image's last record begins in the journal, and whether it says that it failed."""
+
+    offset: int
+    failed: bool
+
+
+class Journal:
+    """The journal of an output folder: what is known of its images, and what is added.
+
+    Of each image only the place of its record is in memory. A record that names a file as an
+    image's ends all others that name it: the file is that image's since.
+
+    Attributes:
+        changed: how many images `find_finished` found changed since they were done.
+        damaged: how many lines are no records, as a power cut leaves them; their images are done
+            again.
+
+    Args:
+        folder: the output folder; the file is made by `open`.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / JOURNAL_FILE
+        self._lines, self.damaged = _find_lines(self._path)
+        self.changed = 0
+        self._file: BinaryIO
+
+    def open(self, settings: Mapping[str, Any]) -> None:
+        """Open the file for adding; a last line that a killed process left unfinished is cut.
+
+        A new one begins with the settings of the run, from which a lost run.json is made again.
+        """
+        self._file = self._path.open("ab+")
+        _cut_torn_line(self._file)
+        if not self._file.seek(0, 2):
+            self._write({"settings": settings})
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file, once a disk has it."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def is_done(self, file_name: str) -> bool:
+        """Whether an image is done, in this run or an earlier one."""
+        line = self._lines.get(file_name)
+        return line is not None and not line.failed
+
+    def find(self, file_name: str) -> JournalRecord | None:
+        """What became of an image, in this run or an earlier one; None where it was not tried."""
+        return self.read(file_name) if file_name in self._lines else None
+
+    def read(self, file_name: str) -> JournalRecord:
+        """What became of an image; KeyError where it was not tried."""
+        return _read_record(self._file, self._lines[file_name], self._path)
+
+    def find_finished(
+        self, task: ImageTask, *, retry_failed: bool, check_hash: bool
+    ) -> JournalRecord | None:
+        """What an earlier run made of an image; None where it is to be done, or done again.
+
+        An image is done again where its file changed, where it failed and ``retry_failed``, and
+        where its map has another name since, as an image that came or went can bring about
+        (`png_names`).
+        """
+        record = self.find(task.file_name)
+        if record is None or (retry_failed and record.error is not None):
+            return None
+        if record.source and not record.source.is_unchanged(task.path, check_hash=check_hash):
+            self.changed += 1
+            return None
+        return record if record.error is not None or task.map_path in record.files else None
+
+    def append(self, record: JournalRecord) -> None:
+        """Add a record; it outlives this process from then on."""
+        offset = self._write(record.to_json())
+        self._lines[record.file_name] = _Line(offset, failed=record.error is not None)
+
+    def forget(self, file_name: str) -> None:
+        """Take an image for one that has not been tried, so that it is done again."""
+        self._write({"file_name": file_name, "forgotten": True})
+        self._lines.pop(file_name, None)
+
+    def _write(self, entry: Mapping[str, Any]) -> int:
+        """Add a line; answers where it begins."""
+        line = json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n"
+        offset = self._file.seek(0, 2)
+        self._file.write(line.encode("ascii"))
+        self._file.flush()
+        return offset
+
+
+def read_records(folder: Path) -> Iterator[JournalRecord]:
+    """The last record of each image in a run's folder, in the order of the journal.
+
+    Raises:
+        DataError: the folder holds no journal.
+        CocoFormatError: a line is no record.
+    """
+    path = folder / JOURNAL_FILE
+    if not path.is_file():
+        raise DataError(f"{folder} holds no journal {JOURNAL_FILE}, so no whole run")
+    lines = sorted(_find_lines(path)[0].values(), key=lambda line: line.offset)
+    with path.open("rb") as file:
+        for line in lines:
+            yield _read_record(file, line, path)
+
+
+def _find_lines(path: Path) -> tuple[dict[str, _Line], int]:
+    """Where the last record of each image stands, and how many lines are damaged.
+
+    A torn last line is none, and neither counts a record whose map is another image's by now.
+    """
+    lines: dict[str, _Line] = {}
+    owners: dict[str, str] = {}  # of maps, by path
+    offset = damaged = 0
+    if not path.is_file():
+        return lines, damaged
+    with path.open("rb") as journal:
+        for text in journal:
+            if text.endswith(b"\n") and not text.startswith(SETTINGS_MARK):
+                entry = _read_line(text, path)
+                file_name = entry.get("file_name")
+                if "overwritten" in entry:
+                    lines, owners = {}, {}
+                elif not isinstance(file_name, str):
+                    damaged += 1
+                elif "forgotten" in entry:
+                    lines.pop(file_name, None)
+                else:
+                    lines[file_name] = _Line(offset, failed="error" in entry)
+                    for written in entry.get("files", ()):
+                        if (owner := owners.get(written, file_name)) != file_name:
+                            lines.pop(owner, None)
+                        owners[written] = file_name
+            offset += len(text)
+    return lines, damaged
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """The settings that a journal begins with; None where there are none, or they are damaged."""
+    path = folder / JOURNAL_FILE
+    if not path.is_file():
+        return None
+    with path.open("rb") as journal:
+        settings = _read_line(journal.readline(), path).get("settings")
+    return settings if isinstance(settings, dict) else None
+
+
+def remove_written(folder: Path) -> None:
+    """Delete the files that a journal names, and the journal; a killed call leaves it to the next.
+
+    Raises:
+        DataError: a link on the way to one leads out of the folder.
+    """
+    path = folder / JOURNAL_FILE
+    if not path.is_file():
+        return
+    with path.open("ab+") as journal:
+        _cut_torn_line(journal)
+        journal.write(b'{"overwritten":true}\n')  # so that nothing of it counts as done any more
+        journal.flush()
+        os.fsync(journal.fileno())
+        journal.seek(0)
+        for line in journal:
+            files = _read_line(line, path).get("files")
+            for name in files if isinstance(files, dict) else ():
+                if not leads_out(name):
+                    check_links(folder, (folder / name).parent)
+                    (folder / name).unlink(missing_ok=True)
+    path.unlink()
+
+
+def _read_line(text: bytes, path: Path) -> dict[str, Any]:
+    """A line of the journal; empty where it is damaged."""
+    try:
+        return parse_object(text, str(path))
+    except CocoFormatError:
+        return {}
+
+
+def _read_record(file: BinaryIO, line: _Line, path: Path) -> JournalRecord:
+    """The record at a line; CocoFormatError names the image where it is none."""
+    file.seek(line.offset)
+    entry = parse_object(file.readline(), str(path))
+    try:
+        return JournalRecord.from_json(entry)
+    except CocoFormatError as err:
+        raise CocoFormatError(f"{path}, {entry.get('file_name')!r}: {err}") from err
+
+
+def _cut_torn_line(journal: BinaryIO) -> None:
+    """Cut off a last line that a killed process left unfinished."""
+    size = journal.seek(0, 2)
+    if not size:
+        return
+    journal.seek(size - 1)
+    if journal.read(1) == b"\n":
+        return
+    journal.seek(0)
+    journal.truncate(sum(len(line) for line in journal if line.endswith(b"\n")))
