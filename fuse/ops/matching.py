@@ -52,7 +52,7 @@ def _index_ids(listed_ids: Int32Array) -> Int32Array:
 def _find_slot(table: Int32Array, listed_ids: Int32Array, wanted_id: int) -> int:
     """The slot of an id, a free one where it is not listed."""
     mask = len(table) - 1
-    slot = ((wanted_id * HASH_FACTOR) >> HASH_SHIFT) & mask
+    slot = ((np.int64(wanted_id) * HASH_FACTOR) >> HASH_SHIFT) & mask
     while table[slot] != -1 and listed_ids[table[slot]] != wanted_id:
         slot = (slot + 1) & mask
     return slot

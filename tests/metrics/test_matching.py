@@ -1,13 +1,24 @@
 """Segments one by one: their sums are the counts of PQ."""
 
 from collections import Counter
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from hypothesis import given
-from panoptic_maps import pairs, panoptic
+from hypothesis import strategies as st
+from panoptic_maps import SPACE, pairs, panoptic
 
-from fuse.metrics.matching import list_matches, match_segments
+from fuse.labels import LabelMap, map_panoptic
+from fuse.metrics.matching import (
+    SegmentPairs,
+    list_matches,
+    map_truth,
+    match_pairs,
+    match_segments,
+)
+from fuse.metrics.pq import PQStats
+from fuse.types import Category, LabelSpace
 
 
 @given(pairs())
@@ -46,3 +57,24 @@ def test_each_segment_says_what_it_met():
 def test_maps_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match="differ in size"):
         list_matches(panoptic([[1]], {1: 1}), panoptic(np.zeros((1, 2), np.int32), {}))
+
+
+# -- the truth in another label space ----------------------------------------------------------
+
+GROUPS = LabelSpace("groups", (Category(4, "being", True), Category(9, "sky", False)))
+TO_GROUPS = st.sampled_from([{1: 4, 2: 4, 7: 9}, {1: 4, 2: 0, 7: 9}, {1: 0, 2: 4, 7: 0}])
+
+
+@given(pairs(), TO_GROUPS, st.booleans(), st.data())
+def test_mapping_the_counts_is_mapping_the_map(pair, target_ids, official, data):
+    truth, pred = pair
+    categories = {s.segment_id: data.draw(st.sampled_from([4, 9])) for s in pred.segments_info}
+    pred = panoptic(pred.panoptic_map, categories)
+    label_map = LabelMap(SPACE, GROUPS, target_ids)
+    counted, true_table, pred_table = SegmentPairs.count(truth, pred)
+    mapped, mapped_table = map_truth(counted, true_table, pred_table, label_map)
+    stats = match_pairs(mapped, mapped_table, pred_table, official=official)
+    expected = match_segments(map_panoptic(truth, label_map), pred, official=official)
+    for column in fields(PQStats):
+        ours, theirs = getattr(stats, column.name), getattr(expected, column.name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference.argmax import interpolate_at, upsample
 
-from fuse.ops.argmax import merge_classes, upsample_argmax
+from fuse.ops.argmax import find_possible_winners, merge_classes, upsample_argmax
 
 # Interpolated logits that differ by less may be ranked either way.
 ROUNDING = 2e-5
@@ -177,3 +177,38 @@ def test_huge_logits_and_targets_without_members() -> None:
 def test_bad_targets_are_refused(target_index: list[int]) -> None:
     with pytest.raises(ValueError, match="must hold 2 indices >= 0"):
         merge_classes(np.zeros((2, 1, 1), np.float32), np.array(target_index, np.int32))
+
+
+# -- what decides ------------------------------------------------------------------------------
+
+
+def winners_slowly(logits: np.ndarray) -> np.ndarray:
+    """Cell by cell: a class can win where its best corner reaches what a corner's best class
+    has at its own worst corner; where one class is best at all corners no other can."""
+    _, height, width = logits.shape
+    possible = np.zeros(logits.shape, dtype=bool)
+    for top in range(max(height - 1, 1)):
+        for left in range(max(width - 1, 1)):
+            cell = np.s_[:, top : top + 2, left : left + 2]
+            corners = logits[cell].reshape(len(logits), -1)
+            best = corners.argmax(axis=0)
+            bound = corners[best].min(axis=1).max()
+            if (best != best[0]).any():
+                possible[cell] |= (corners.max(axis=1) >= bound)[:, None, None]
+            else:
+                possible[cell][best[0]] = True
+    return possible
+
+
+@given(seed=st.integers(0, 2**32), classes=st.integers(1, 6))
+def test_what_can_win_is_all_that_decides(seed: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = tuple(rng.integers(1, 6, 2).tolist())
+    logits = random_logits(rng, (classes, *grid), noise=1.0)
+    possible = find_possible_winners(logits)
+    assert (possible == winners_slowly(logits)).all()
+    ids = np.arange(classes, dtype=np.int32)
+    weakened = np.where(possible, logits, np.float32(-1e4))
+    for size in ((7, 9), (16, 5)):
+        expected = upsample_argmax(logits, size, ids)
+        assert (upsample_argmax(weakened, size, ids) == expected).all()

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from factories import box_instances, full_masks, rle_instances, rle_masks
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from reference.masks import full_frame_masks
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from fuse.ops.masks import mask_runs, paste_mask, stretch_mask
 from fuse.ops.rle import MaskRuns, decode_rles, encode_crop
@@ -248,3 +250,19 @@ def test_stretched_values_are_cut_where_the_mask_is(seed, size):
         lifted, corner = stretch_mask(soft + 3, box, size, outside=3.0)
         assert corner == (top, left)
         np.testing.assert_allclose(lifted, values + 3, atol=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_stretched_values_are_those_of_torchvision(seed, size):
+    rng = np.random.default_rng(seed)
+    instances = box_instances(rng, size, 3, samples=int(rng.choice([1, 2, 7, 28])))
+    for soft, box in zip(instances.masks.probs, instances.boxes, strict=True):
+        values, (top, left) = stretch_mask(soft, box, size, outside=0.0)
+        if not values.size:
+            continue
+        masks, boxes = torch.from_numpy(soft)[None, None], torch.from_numpy(box)[None]
+        frame = paste_masks_in_image(masks, boxes, size)[0, 0].numpy().copy()
+        window = np.s_[top : top + values.shape[0], left : left + values.shape[1]]
+        np.testing.assert_allclose(values, frame[window], atol=2e-6)
+        frame[window] = 0
+        assert not frame.any()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.matching import count_areas, find_rows
+from fuse.ops.matching import count_areas, find_rows, sum_by_row
 
 small_ids = st.integers(0, 5)
 
@@ -34,3 +34,16 @@ def test_count_areas(listed_ids, areas, unlisted):
     counted, rest = count_areas(segment_ids, rows, counts, len(listed_ids))
     assert counted.tolist() == areas
     assert rest.tolist() == unlisted
+
+
+@given(st.lists(small_ids, min_size=1))
+def test_of_an_id_listed_twice_the_first_place_counts(listed_ids):
+    ids = np.array(listed_ids, dtype=np.int32)
+    assert find_rows(ids, ids).tolist() == [listed_ids.index(i) for i in listed_ids]
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 9))))
+def test_sums_by_row(pairs):
+    rows, counts = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    expected = [sum(count for at, count in pairs if at == row) for row in range(4)]
+    assert sum_by_row(rows, counts, 4).tolist() == expected

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from panoptic_maps import panoptic_maps
 
-from fuse.ops.segments import border_bands, measure_segments, run_starts
+from fuse.ops.segments import (
+    border_bands,
+    label_segments,
+    measure_border_distance,
+    measure_segments,
+    run_starts,
+)
 
 # -- runs ----------------------------------------------------------------------------------
 
@@ -97,3 +103,31 @@ def test_each_pixel_lies_in_the_band_of_its_distance(seed, widths):
 @pytest.mark.parametrize("size", [(1, 1), (4, 6)])
 def test_one_segment_has_no_border(size):
     assert (border_bands(np.full(size, 5, np.int32), (2, 5)) == 2).all()
+
+
+@given(st.tuples(st.integers(0, 6), st.integers(0, 6)), st.integers(0, 2**32 - 1))
+def test_labels_are_those_of_the_segments(size, seed):
+    rng = np.random.default_rng(seed)
+    segment_ids = rng.choice(np.arange(1, 99), 5, replace=False).astype(np.int32)
+    labels = rng.integers(1, 200, 5, dtype=np.int32)
+    panoptic_map = rng.choice([0, *segment_ids], size).astype(np.int32)
+    by_id = {0: 0} | dict(zip(segment_ids.tolist(), labels.tolist(), strict=True))
+    found = label_segments(panoptic_map, segment_ids, labels)
+    assert found.dtype == np.int32
+    assert found.tolist() == [[by_id[i] for i in row] for row in panoptic_map.tolist()]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_distances_count_from_the_border_on_both_sides(seed):
+    rng = np.random.default_rng(seed)
+    size = tuple(rng.integers(2, 16, 2).tolist())
+    mask = blocky_map(rng, size, [0, 1], block=4).astype(bool)
+    mask[0, 0], mask[-1, -1] = True, False
+    y, x = np.mgrid[: size[0], : size[1]]
+    expected = [
+        np.maximum(abs(y - place[0]), abs(x - place[1]))[mask != mask[place]].min()
+        for place in np.ndindex(size)
+    ]
+    distances = measure_border_distance(mask)
+    assert distances.dtype == np.int64
+    assert distances.ravel().tolist() == expected

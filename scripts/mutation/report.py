@@ -1,0 +1,110 @@
+"""What became of the mutants: kept as JSON lines, printed as a table and a list."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mutation.operators import Mutant
+
+CONTEXT = 60  # characters shown on either side of a change
+Change = tuple[str, str, str]  # a function's name, a statement before and after
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a mutant.
+
+    Attributes:
+        mutant: which.
+        verdict: ``killed``, ``timeout`` or ``survived``.
+        test: the one that failed or took too long.
+        tests: how many were to run.
+        seconds: that it took.
+        code: hash of its module, before the change.
+        suite: hash of all tests.
+    """
+
+    mutant: Mutant
+    verdict: str
+    test: str
+    tests: int
+    seconds: float
+    code: str
+    suite: str
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps({"key": self.mutant.key, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, line: str) -> Result:
+        """From `to_json`."""
+        values = json.loads(line)
+        del values["key"]
+        return cls(Mutant(**values.pop("mutant")), **values)
+
+    def holds(self, code: str, suite: str) -> bool:
+        """Whether a new try would end the same: a survivor may meet its test in a new suite."""
+        return self.code == code and (self.verdict != "survived" or self.suite == suite)
+
+
+def read_results(path: Path) -> dict[str, Result]:
+    """The newest result of each mutant, by key."""
+    lines = path.read_text().splitlines() if path.exists() else ()
+    return {result.mutant.key: result for result in map(Result.from_json, lines)}
+
+
+def read_harmless(path: Path) -> dict[Change, str]:
+    """Why a change is harmless, by the change; files may move."""
+    if not path.exists():
+        return {}
+    listed = tomllib.loads(path.read_text())["mutant"]
+    return {(one["function"], one["before"], one["after"]): one["why"] for one in listed}
+
+
+def print_report(results: Sequence[Result], harmless: Mapping[Change, str]) -> None:
+    """A Markdown table per package, then the survivors."""
+    print("\n| package | mutants | killed | timeout | survived | of these harmless | noticed |")
+    print("|---|---|---|---|---|---|---|")
+    packages = dict.fromkeys(result.mutant.file.split("/")[1] for result in results)
+    for package in packages:
+        inside = [result for result in results if result.mutant.file.split("/")[1] == package]
+        print(_row(package, inside, harmless))
+    print(_row("all", results, harmless))
+    survivors = [result for result in results if result.verdict == "survived"]
+    for result in sorted(survivors, key=lambda result: (result.mutant.file, result.mutant.line)):
+        print(f"\n{_describe(result)}\n    {_why(result, harmless) or 'NOT LISTED AS HARMLESS'}")
+    for result in results:
+        if result.verdict != "survived" and _why(result, harmless):
+            print(f"\nlisted as harmless, but noticed by {result.test}:\n{_describe(result)}")
+
+
+def _row(name: str, results: Iterable[Result], harmless: Mapping[Change, str]) -> str:
+    verdicts = Counter(result.verdict for result in results)
+    known = sum(result.verdict == "survived" and bool(_why(result, harmless)) for result in results)
+    counts = [verdicts[verdict] for verdict in ("killed", "timeout", "survived")]
+    share = f"{(counts[0] + counts[1]) / max(sum(counts), 1):.1%}"
+    return f"| {' | '.join(map(str, (name, sum(counts), *counts, known, share)))} |"
+
+
+def _why(result: Result, harmless: Mapping[Change, str]) -> str | None:
+    mutant = result.mutant
+    return harmless.get((mutant.function, mutant.before, mutant.after))
+
+
+def _describe(result: Result) -> str:
+    """Place and change, cut to where it is."""
+    mutant = result.mutant
+    place = f"{mutant.file}:{mutant.line} {mutant.function} ({mutant.operator}, {mutant.key}"
+    first = next(
+        (i for i, (a, b) in enumerate(zip(mutant.before, mutant.after, strict=False)) if a != b),
+        min(len(mutant.before), len(mutant.after)),
+    )
+    shown = slice(max(first - CONTEXT, 0), first + CONTEXT)
+    tests = f"{result.tests} tests)"
+    return f"{place}, {tests}\n    - {mutant.before[shown]}\n    + {mutant.after[shown]}"
