@@ -55,7 +55,7 @@ def _find_slot(table: Int32Array, listed_ids: Int32Array, wanted_id: int) -> int
     slot = ((np.int64(wanted_id) * HASH_FACTOR) >> HASH_SHIFT) & mask
     while table[slot] != -1 and listed_ids[table[slot]] != wanted_id:
         slot = (slot + 1) & mask
-    return slot
+    return slot  # type: ignore[return-value]
 
 
 @jit

@@ -172,7 +172,7 @@ def _find_until_full(
                 continue
             for x in range(word * WORD, word * WORD + WORD):
                 starts[count] = y * width + x
-                count += np.int64(flags[x])
+                count += np.int64(flags[x])  # type: ignore[assignment]
         y += 1
     return y, count
 
