@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,17 +15,21 @@ from fuse.labels import identify_space, list_spaces, load_space
 from fuse.types import Category, LabelSpace
 
 Flag = Annotated[int, msgspec.Meta(ge=0, le=1)] | bool | None  # of isthing and iscrowd
-Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
+GREY = (128, 128, 128)
 
 
 class CategoryRecord(msgspec.Struct, frozen=True):
-    """One category of a JSON, as written; isthing is None where it does not say."""
+    """One category of a JSON, as written; isthing is None where it does not say.
+
+    What only pictures and people look at may be anything: tools write null, "#fd380c", RGBA and
+    fractions.
+    """
 
     category_id: int = msgspec.field(name="id")
     name: str
     isthing: Flag = None
-    supercategory: str = ""
-    color: tuple[Channel, Channel, Channel] = (128, 128, 128)
+    supercategory: Any = ""
+    color: Any = GREY
 
 
 class _CategoriesFile(msgspec.Struct, frozen=True):
@@ -67,8 +72,8 @@ def make_own_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
                 if record.isthing is None
                 else bool(record.isthing)
             ),
-            supercategory=record.supercategory,
-            color=record.color,
+            supercategory=(record.supercategory if isinstance(record.supercategory, str) else ""),
+            color=parse_color(record.color),
         )
         for record in records
     )
@@ -76,6 +81,31 @@ def make_own_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
         return LabelSpace(path.stem, categories)
     except LabelSpaceError as err:
         raise CocoFormatError(f"{path}, categories: {err}") from err
+
+
+def parse_color(color: object) -> tuple[int, int, int]:
+    """A category's red, green and blue in 0..255; grey where it is nothing that can be read.
+
+    >>> parse_color([250, 0, 30]), parse_color("#fd380c"), parse_color([0.5, 0, 1, 1])
+    ((250, 0, 30), (253, 56, 12), (128, 0, 255))
+    >>> parse_color(None), parse_color("red")
+    ((128, 128, 128), (128, 128, 128))
+    """
+    if isinstance(color, str):
+        digits = color.removeprefix("#")
+        if re.fullmatch(r"[0-9a-fA-F]{6}([0-9a-fA-F]{2})?", digits):
+            red, green, blue = bytes.fromhex(digits)[:3]
+            return red, green, blue
+        return GREY
+    if not isinstance(color, list | tuple) or len(color) not in (3, 4):
+        return GREY
+    channels = color[:3]
+    if not all(isinstance(c, int | float) and 0 <= c <= 255 for c in channels):
+        return GREY
+    if any(isinstance(c, float) for c in color) and max(channels) <= 1:
+        channels = [255 * c for c in channels]
+    red, green, blue = (round(c) for c in channels)
+    return red, green, blue
 
 
 def _shipped_isthing(records: Sequence[CategoryRecord]) -> dict[int, bool]:
