@@ -70,6 +70,7 @@ def official_stats(images):
             )
     coco = COCO()
     coco.dataset = {
+        "info": {},  # pycocotools 2.0.10 copies it
         "images": listed,
         "annotations": annotations,
         "categories": [{"id": category_id} for category_id in TOY_SPACE.thing_ids],
