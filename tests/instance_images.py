@@ -45,9 +45,8 @@ def official_stats(images):
     listed, annotations, results = [], [], []
     for image_id, (truth, detections) in enumerate(images, start=1):
         listed.append({"id": image_id, "height": SIZE[0], "width": SIZE[1]})
-        for segment in truth.segments_info:
-            if not TOY_SPACE.by_id[segment.category_id].isthing:
-                continue
+        things = [s for s in truth.segments_info if TOY_SPACE.by_id[s.category_id].isthing]
+        for segment in things:
             mask = np.asfortranarray(truth.panoptic_map == segment.segment_id, dtype=np.uint8)
             annotations.append(
                 {

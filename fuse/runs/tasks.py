@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.coco.panoptic import ImageId, PanopticDataset, name_number
+from fuse.io.coco.image_names import name_number
+from fuse.io.coco.panoptic import ImageId, PanopticDataset
 from fuse.io.listing import ImageFile, png_names
 
 PNG_DIR = "panoptic"

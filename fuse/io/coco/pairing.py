@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fuse.errors import DataError
-from fuse.io.coco.panoptic import ImageId, PanopticDataset, name_number
+from fuse.io.coco.image_names import name_number
+from fuse.io.coco.panoptic import ImageId, PanopticDataset
 from fuse.io.files import is_run
 
 

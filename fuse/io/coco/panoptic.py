@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
-from unicodedata import normalize
-from urllib.parse import unquote
 
 import msgspec
 import numpy as np
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
+from fuse.io.coco.image_names import name_keys
 from fuse.io.files import PANOPTIC_FILE, StrPath, leads_out, open_whole, to_path
 from fuse.io.json_toml import read_json
 from fuse.io.png import read_id_map
@@ -128,8 +127,12 @@ class PanopticDataset:
     own_space: LabelSpace | None = None
 
     def png_path(self, image_id: ImageId) -> Path:
-        """The PNG that holds an image's ids."""
-        return self.png_dir / self.annotations[image_id].file_name
+        """The PNG that holds an image's ids; a JSON of Windows may part folders with ``\\``."""
+        name = self.annotations[image_id].file_name
+        path = self.png_dir / name
+        return (
+            self.png_dir / name.replace("\\", "/") if "\\" in name and not path.exists() else path
+        )
 
     def image_name(self, image_id: ImageId) -> str:
         """File name of an image; its PNG's where the JSON does not say."""
@@ -179,45 +182,19 @@ class PanopticDataset:
         as a URL, percent-encoded, in another Unicode form, or without COCO's leading zeros. A
         name that several annotated images share finds none of them.
         """
-        for ids, key in zip(self._ids_by_file_name, _name_keys(file_name), strict=True):
+        for ids, key in zip(self._ids_by_file_name, name_keys(file_name), strict=True):
             if (image_id := ids.get(key)) is not None:
                 return image_id
         return None
 
     @cached_property
     def _ids_by_file_name(self) -> tuple[dict[str | int | None, ImageId | None], ...]:
-        """image_id of annotated images by each of `_name_keys`; None where several share it."""
+        """image_id of annotated images by each of `name_keys`; None where several share it."""
         tables: tuple[dict[str | int | None, ImageId | None], ...] = ({}, {}, {}, {})
         for image_id in self.annotations:
-            for table, key in zip(tables, _name_keys(self.image_name(image_id)), strict=True):
+            for table, key in zip(tables, name_keys(self.image_name(image_id)), strict=True):
                 table[key] = image_id if key not in table and key is not None else None
         return tables
-
-
-def _name_keys(file_name: str) -> tuple[str, str, str, int | None]:
-    """What tells an image from others: its path, its name, its stem, and the number that is.
-
-    >>> _name_keys("https://host/val/caf%C3%A9.jpg?d=1")
-    ('host/val/café.jpg', 'café.jpg', 'café', None)
-    """
-    text = file_name.replace("\\", "/")
-    if "://" in text:
-        text = text.partition("://")[2]
-    head, mark, query = text.partition("?")
-    if mark and "=" in query and PurePosixPath(head).suffix:
-        text = head
-    path = PurePosixPath(normalize("NFC", unquote(text)))
-    return str(path), path.name, path.stem, name_number(file_name)
-
-
-def name_number(file_name: str) -> int | None:
-    """The number that an image is called, None where it is called otherwise.
-
-    >>> name_number("val2017/000000000139.jpg"), name_number("cat.jpg")
-    (139, None)
-    """
-    stem = PurePosixPath(file_name.replace("\\", "/")).stem
-    return int(stem) if stem.isdecimal() and stem.isascii() else None
 
 
 def read_panoptic_json(
@@ -239,7 +216,15 @@ def read_panoptic_json(
     path, png_dir = to_path(path), to_path(png_dir)
     if path.is_dir():
         path = path / PANOPTIC_FILE
-    content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
+    try:
+        content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
+    except CocoFormatError as err:
+        if _holds_instances(path):
+            raise CocoFormatError(
+                f"{path}: these are instances, not panoptic segments; take the panoptic JSON of "
+                "the same images, as panoptic_val2017.json"
+            ) from err
+        raise
     png_dir = png_dir or path.with_suffix("")
     if not png_dir.is_dir():
         raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
@@ -261,6 +246,23 @@ def read_panoptic_json(
         assumed_things=tuple(r.category_id for r in records or () if r.isthing is None),
         own_space=own_space,
     )
+
+
+class _InstancesFile(msgspec.Struct):
+    annotations: tuple[_InstanceRecord, ...]
+
+
+class _InstanceRecord(msgspec.Struct):
+    segmentation: msgspec.Raw
+    bbox: msgspec.Raw
+
+
+def _holds_instances(path: Path) -> bool:
+    """Whether a JSON that is no panoptic one has COCO instances."""
+    try:
+        return bool(read_json(path, _InstancesFile, "").annotations)
+    except CocoFormatError:
+        return False
 
 
 def _check_annotations(

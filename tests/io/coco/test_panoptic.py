@@ -273,3 +273,21 @@ def test_find_image(tmp_path, file_name, image_id):
     images.append({"id": 77, "file_name": "no annotation.jpg"})
     path = write_dataset(tmp_path, "gt", {}, annotations=annotations, images=images)
     assert read_panoptic_json(path).find_image(file_name) == image_id
+
+
+def test_folders_parted_as_windows_does_are_found(tmp_path):
+    path = write_dataset(tmp_path, "gt", {5: IMAGE})
+    content = json.loads(path.read_text())
+    content["annotations"][0]["file_name"] = "val\\5.png"
+    path.write_text(json.dumps(content))
+    (tmp_path / "gt" / "val").mkdir()
+    (tmp_path / "gt" / "5.png").rename(tmp_path / "gt" / "val" / "5.png")
+    assert (read_panoptic_json(path).load(5).panoptic_map == IMAGE.panoptic_map).all()
+
+
+def test_instances_given_for_panoptic_segments_are_told_apart(tmp_path):
+    path = tmp_path / "instances.json"
+    entry = {"id": 1, "image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1], "segmentation": []}
+    path.write_text(json.dumps({"images": [], "annotations": [entry], "categories": []}))
+    with pytest.raises(CocoFormatError, match="these are instances, not panoptic segments"):
+        read_panoptic_json(path)
