@@ -122,8 +122,10 @@ def read_files(out):
 
 
 def read_journal(out):
-    """The journal's lines in the order of images."""
-    return sorted((out / "records.jsonl").read_bytes().splitlines())
+    """The journal's records in the order of images; before them stand the run's settings."""
+    settings, *records = (out / "records.jsonl").read_bytes().splitlines()
+    assert settings.startswith(b'{"settings":')
+    return sorted(records)
 
 
 @pytest.fixture
