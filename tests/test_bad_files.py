@@ -166,7 +166,7 @@ def test_a_image_in_two_shards_is_refused(files):
 
 
 def test_a_journal_with_categories_of_another_space_is_refused(files):
-    path = Path("run/records.jsonl")
+    path = Path("resumed/records.jsonl")
     text = path.read_text()
     settings, line, *others = text.splitlines(keepends=True)
     first = json.loads(line)
