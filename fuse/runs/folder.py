@@ -226,7 +226,7 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
     try:
         before = read_run_file(path)["settings"]
     except CocoFormatError as err:
-        raise DataError(f"{err}; give a new folder or --overwrite") from err
+        raise DataError(f"{err}, as a run of fuse has; give a new folder") from err
     different = list(list_differences(before, json.loads(json.dumps(settings))))
     if different:
         raise DataError(
