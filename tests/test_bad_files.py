@@ -12,8 +12,10 @@ from bad_files import READERS
 from click.testing import CliRunner
 from PIL import Image
 
+from fuse import api
 from fuse.cli import main
 from fuse.errors import CocoFormatError, DataError, FuseError
+from fuse.runs.verify import Damage
 
 SEEDS_IN_ALL = 60  # per reader, so more than 2,000 files
 # Command lines over the same files; the outcomes that --help promises are 0, 1 and 3.
@@ -131,7 +133,7 @@ def test_a_true_png_of_another_size_is_named(files, name):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
 @pytest.mark.parametrize(
     "name",
-    ["evaluate, true PNG", "evaluate, truth", "combine kept, prediction", "verify, run.json"],
+    ["evaluate, true PNG", "evaluate, truth", "combine kept, prediction"],
 )
 def test_a_named_pipe_does_not_block_its_reader(files, name):
     path = find(READERS[name])
@@ -143,6 +145,27 @@ def test_a_named_pipe_does_not_block_its_reader(files, name):
             READERS[name].read(Path("out"))
     finally:
         path.unlink()
+        path.write_bytes(content)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+@pytest.mark.parametrize(
+    ("replace", "problem"),
+    [
+        (lambda path: None, "is missing"),
+        (os.mkfifo if hasattr(os, "mkfifo") else None, "cannot be read (not a regular file)"),
+        (lambda path: path.write_text("{"), "is not the file that was written"),
+    ],
+)
+def test_verify_names_a_run_file_that_the_journal_stands_in_for(files, replace, problem):
+    path = Path("run/run.json")
+    content = path.read_bytes()
+    path.unlink()
+    replace(path)
+    try:
+        assert api.verify("run").damages == (Damage("run.json", problem, None),)
+    finally:
+        path.unlink(missing_ok=True)
         path.write_bytes(content)
 
 

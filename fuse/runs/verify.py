@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.io.files import PANOPTIC_FILE, StrPath, hash_file, to_path
+from fuse.errors import CocoFormatError
+from fuse.io.files import PANOPTIC_FILE, RUN_FILE, StrPath, hash_file, read_regular, to_path
+from fuse.io.json_toml import parse_object
 from fuse.runs.folder import RunFolder, read_run_file
 from fuse.runs.journal import read_records
 from fuse.threads import count_steps, map_threads
@@ -20,7 +22,7 @@ class Damage:
     Attributes:
         path: below the output folder.
         problem: what is wrong with it.
-        file_name: the image it belongs to, None for the JSON of all images.
+        file_name: the image it belongs to, None for the JSON of all images and for run.json.
     """
 
     path: str
@@ -33,7 +35,7 @@ class Verification:
     """What became of a run's files.
 
     Attributes:
-        files: how many were looked at.
+        files: how many with a hash were looked at.
         damages: those that are not what they were, in the order of the journal.
     """
 
@@ -55,7 +57,7 @@ def verify(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
-    """Compare each file of a run with the hash that its journal has of it.
+    """Compare each file of a run with the hash that its journal has of it; run.json has none.
 
     Args:
         run: the output folder.
@@ -65,7 +67,7 @@ def verify(
 
     Raises:
         DataError: the folder holds no run, or another process is writing to it.
-        CocoFormatError: its journal or run.json is damaged.
+        CocoFormatError: its journal is damaged, or run.json holds what no run writes.
     """
     run = to_path(run)
     content = read_run_file(run)
@@ -81,6 +83,7 @@ def verify(
             for (path, _, file_name), problem in zip(expected, problems, strict=True)
             if problem
         ]
+    damages.extend(_check_run_file(run))
     if redo and damages:
         _forget(run, content["settings"], damages)
     return Verification(len(expected), tuple(damages))
@@ -110,6 +113,19 @@ def _find_problem(path: Path, digest: str) -> str | None:
         return "is missing"
     except OSError as err:
         return f"cannot be read ({err.strerror})"
+
+
+def _check_run_file(run: Path) -> list[Damage]:
+    """What is wrong with run.json, whose settings the journal can stand in for."""
+    try:
+        parse_object(read_regular(run / RUN_FILE), RUN_FILE)
+    except FileNotFoundError:
+        return [Damage(RUN_FILE, "is missing", None)]
+    except OSError as err:
+        return [Damage(RUN_FILE, f"cannot be read ({err.strerror})", None)]
+    except CocoFormatError:
+        return [Damage(RUN_FILE, "is not the file that was written", None)]
+    return []
 
 
 def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> None:
