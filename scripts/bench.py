@@ -166,7 +166,7 @@ def upsampling_rows() -> Iterator[Row]:
 def upsample(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The label map of logits, the class_index plus 1 as category_id."""
     ids = np.arange(1, len(logits) + 1, dtype=np.int32)
-    return upsample_argmax(logits, size, ids, align_corners=False)
+    return upsample_argmax(logits, size, ids)
 
 
 def png_rows(image: str, images: list[Scene], folder: Path) -> Iterator[Row]:

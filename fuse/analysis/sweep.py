@@ -18,7 +18,7 @@ from fuse.fusion import METHODS, THRESHOLDS, FusionConfig
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.csv_files import read_pairs, write_table
 from fuse.io.files import StrPath
-from fuse.metrics.bootstrap import bootstrap_pq
+from fuse.metrics.bootstrap import bootstrap_scores
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import PQResult, PQStats, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
@@ -142,7 +142,7 @@ def sweep(
     )
     best = max(range(len(settings)), key=lambda s: settings[s].pq)
     of_best = [stats[p][best] for p in reported_on or chosen_by]
-    draws = bootstrap_pq(of_best, run.space, seed=seed)[:, 0]
+    draws = bootstrap_scores([of_best], run.space, seed=seed)[0, :, 0]
     draws = draws[~np.isnan(draws)]
     return SweepResult(
         keys=tuple(values),

@@ -1,4 +1,9 @@
-"""How much scores would vary over other images of the same kind: a bootstrap over images."""
+"""How much scores would vary over other images of the same kind: a bootstrap over images.
+
+Scores are taken of sets of as many images, drawn with replacement (Efron 1979). The same number
+of images and the same seed draw the same sets, whatever the score, so the differences of two
+predictions of the same images are paired. Without images there is a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -14,35 +19,10 @@ from fuse.types import Float32Array, Float64Array, LabelSpace
 CHUNK = 256  # resamples in memory at a time
 
 
-def bootstrap_pq(
-    images: Sequence[PQStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
-) -> Float64Array:
-    """PQ of sets of as many images, drawn with replacement from these (Efron 1979).
-
-    Two calls with the same number of images, resamples and seed draw the same images, so the
-    differences of two predictions of the same images are paired.
-
-    Args:
-        images: the counts of each image.
-        space: the categories.
-        resamples: how many sets.
-        seed: of the draws.
-
-    Returns:
-        float64 (resamples, 3): PQ of all, things and stuff in 0..1; NaN where a set has none.
-
-    Raises:
-        ValueError: there are no images.
-    """
-    scores = bootstrap_scores([images], space, resamples=resamples, seed=seed)
-    pq: Float64Array = scores[0, :, :GROUP_SCORES:3]
-    return pq
-
-
 def bootstrap_scores(
     runs: Sequence[Sequence[PQStats]], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """All scores of several predictions of the same images, over the same sets of images.
+    """All PQ scores of several predictions of the same images, over the same sets of images.
 
     Args:
         runs: of each prediction the counts of each image, the images in one order.
@@ -51,11 +31,7 @@ def bootstrap_scores(
         seed: of the draws.
 
     Returns:
-        float64 (runs, resamples, 9 + K) in 0..1: PQ, SQ, RQ of all, of things, of stuff, and PQ
-        of each category in the order of the space; NaN where a set has none.
-
-    Raises:
-        ValueError: there are no images.
+        float64 (runs, resamples, 9 + K) in 0..1, as `score_counts` has them.
     """
     # float32 holds every count up to 2**23, and its half, exactly.
     stacked = [stack_counts(images, space).astype(np.float32) for images in runs]
@@ -63,7 +39,8 @@ def bootstrap_scores(
     isthing = np.array([category.isthing for category in space.categories])
     scores = np.empty((len(runs), resamples, GROUP_SCORES + len(isthing)))
     done = 0
-    for sums in resample_sums(counts, resamples=resamples, seed=seed):
+    for weights in draw_weights(len(counts), resamples=resamples, seed=seed):
+        sums = (weights @ counts).astype(np.float64)
         by_run = sums.reshape(len(sums), len(runs), 3, len(isthing)).transpose(1, 0, 2, 3)
         scores[:, done : done + len(sums)] = score_counts(by_run, isthing)
         done += len(sums)
@@ -73,19 +50,10 @@ def bootstrap_scores(
 def bootstrap_miou(
     images: Sequence[SemanticStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """Mean IoU over the sets of images that `bootstrap_pq` draws.
-
-    Args:
-        images: pixels per category of each image.
-        space: the categories.
-        resamples: how many sets.
-        seed: of the draws.
+    """Mean IoU of each set, from the pixels per category of each image.
 
     Returns:
         float64 (resamples,) in 0..1; NaN where a set has no category.
-
-    Raises:
-        ValueError: there are no images.
     """
     column_of = {category_id: index for index, category_id in enumerate(space.by_id)}
     counts = np.zeros((len(images), 2, len(column_of)), dtype=np.float32)
@@ -94,8 +62,8 @@ def bootstrap_miou(
         row[:, columns] = stats.right, stats.true + stats.predicted - stats.right
     rows = counts.reshape(len(images), 2 * len(column_of))
     drawn = [
-        _mean_ratio(*np.hsplit(sums, 2))
-        for sums in resample_sums(rows, resamples=resamples, seed=seed)
+        _mean_ratio(*np.hsplit((weights @ rows).astype(np.float64), 2))
+        for weights in draw_weights(len(images), resamples=resamples, seed=seed)
     ]
     return np.concatenate(drawn)
 
@@ -103,19 +71,10 @@ def bootstrap_miou(
 def bootstrap_ap(
     detections: Detections, category_ids: Sequence[int], *, resamples: int = 1000, seed: int = 0
 ) -> Float64Array:
-    """Mask AP over the sets of images that `bootstrap_pq` draws.
-
-    Args:
-        detections: of all images.
-        category_ids: the things to take the mean over.
-        resamples: how many sets.
-        seed: of the draws.
+    """Mask AP of each set over some of the things, from the matched detections of all images.
 
     Returns:
         float64 (resamples,) in 0..1; NaN where a set has none of these things.
-
-    Raises:
-        ValueError: there are no images.
     """
     columns = np.isin(detections.category_ids, category_ids)
     drawn = []
@@ -126,29 +85,8 @@ def bootstrap_ap(
     return np.concatenate(drawn)
 
 
-def resample_sums(counts: Float32Array, *, resamples: int, seed: int) -> Iterator[Float64Array]:
-    """Sums over sets of as many rows, drawn with replacement.
-
-    Args:
-        counts: float32 (P, M), a row per image.
-        resamples: how many sets.
-        seed: of the draws; they depend on it, P and resamples alone.
-
-    Yields:
-        float64 (up to CHUNK, M), with the rounding of float32 sums.
-
-    Raises:
-        ValueError: there are no rows.
-    """
-    for weights in draw_weights(len(counts), resamples=resamples, seed=seed):
-        yield (weights @ counts).astype(np.float64)
-
-
 def draw_weights(images: int, *, resamples: int, seed: int) -> Iterator[Float32Array]:
-    """How often each image is in each of the sets that `bootstrap_pq` draws.
-
-    Yields:
-        float32 (up to CHUNK, images).
+    """How often each image is in each set: float32 (up to CHUNK, images) at a time.
 
     Raises:
         ValueError: there are no images.
@@ -157,15 +95,9 @@ def draw_weights(images: int, *, resamples: int, seed: int) -> Iterator[Float32A
         raise ValueError("a bootstrap needs at least one image")
     rng = np.random.default_rng(seed)
     for first in range(0, resamples, CHUNK):
-        yield _draw_weights(rng, min(CHUNK, resamples - first), images)
-
-
-def _draw_weights(rng: np.random.Generator, resamples: int, images: int) -> Float32Array:
-    """How often each image is in each set: float32 (resamples, images)."""
-    weights = np.empty((resamples, images), dtype=np.float32)
-    for row, drawn in zip(weights, rng.integers(0, images, (resamples, images)), strict=True):
-        row[:] = np.bincount(drawn, minlength=images)
-    return weights
+        drawn = rng.integers(0, images, (min(CHUNK, resamples - first), images))
+        counts = [np.bincount(row, minlength=images) for row in drawn]
+        yield np.array(counts, dtype=np.float32)
 
 
 def _mean_ratio(above: Float64Array, below: Float64Array) -> Float64Array:

@@ -16,7 +16,6 @@ def upsample_argmax(
     size: tuple[int, int],
     category_ids: Int32Array,
     *,
-    align_corners: bool = False,
     scale: tuple[float, float] | None = None,
     offset: tuple[float, float] | None = None,
 ) -> Int32Array:
@@ -30,13 +29,10 @@ def upsample_argmax(
         logits: (C, h, w), finite.
         size: (H, W) of the label map.
         category_ids: int32 (C,), what each class_index is written as; 0 = void.
-        align_corners: the convention the net was trained with. True puts the outer logit
-            cells on the outer pixels; False is the half-pixel convention.
-        scale: logit cells per pixel along (y, x). By default the logits cover the image
-            just so: h/H and w/W, with align_corners (h-1)/(H-1) and (w-1)/(W-1). Set it
-            where the net's input was padded. Places beyond the grid take its border.
-        offset: where on the grid the first pixel's centre lies along (y, x). By default as
-            align_corners says: 0 with it, 0.5 * scale - 0.5 without.
+        scale: logit cells per pixel along (y, x). By default the logits cover the image edge
+            to edge: h/H and w/W. Places beyond the grid take its border.
+        offset: where on the grid the first pixel's centre lies along (y, x), by default
+            0.5 * scale - 0.5.
 
     Returns:
         label_map int32 (H, W).
@@ -47,25 +43,23 @@ def upsample_argmax(
 
     >>> logits = np.array([[[2, 0]], [[0, 3]]], dtype=np.float32)
     >>> ids = np.array([7, 9], dtype=np.int32)
-    >>> upsample_argmax(logits, (1, 6), ids, align_corners=True).tolist()
+    >>> upsample_argmax(logits, (1, 6), ids).tolist()
     [[7, 7, 7, 9, 9, 9]]
     """
     if logits.ndim != 3 or logits.size == 0:
         raise ValueError(f"logits must be (C, h, w) with C, h, w >= 1, got {logits.shape}")
     if category_ids.shape != logits.shape[:1]:
         raise ValueError(f"{logits.shape[0]} classes need as many ids, got {category_ids.shape}")
-    scale_y, scale_x = scale if scale is not None else (None, None)
-    offset_y, offset_x = offset if offset is not None else (None, None)
     height, width = logits.shape[1:]
-    rows, row_weight = axis_cells(size[0], height, scale_y, offset_y, align_corners=align_corners)
-    columns, column_weight = axis_cells(
-        size[1], width, scale_x, offset_x, align_corners=align_corners
-    )
+    scale = scale or (height / size[0], width / size[1])
+    offset = offset or (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5)
+    rows, row_weight = axis_cells(size[0], height, scale[0], offset[0])
+    columns, column_weight = axis_cells(size[1], width, scale[1], offset[1])
     return _upsample_argmax(
         np.ascontiguousarray(logits, dtype=np.float32),
         rows,
         row_weight,
-        np.searchsorted(columns, np.arange(max(logits.shape[2] - 1, 1) + 1)),
+        np.searchsorted(columns, np.arange(max(width - 1, 1) + 1)),
         column_weight,
         np.ascontiguousarray(category_ids, dtype=np.int32),
     )
@@ -110,38 +104,14 @@ def merge_classes(
     return merged
 
 
-def find_possible_winners(logits: Float32Array) -> BoolArray:
-    """Where each class can win: bool (C, h, w), True for what decides the argmax.
-
-    `upsample_argmax` gives the same label map when all other logits are made smaller.
-
-    Args:
-        logits: float32 (C, h, w), finite.
-
-    >>> logits = np.array([[[2, 0]], [[0, 3]], [[-9, -9]]], dtype=np.float32)
-    >>> find_possible_winners(logits)[:, 0].tolist()
-    [[True, True], [True, True], [False, False]]
-    """
-    return _find_possible_winners(np.ascontiguousarray(logits, dtype=np.float32))
-
-
 def axis_cells(
-    pixels: int, grid: int, scale: float | None, offset: float | None, *, align_corners: bool
+    pixels: int, grid: int, scale: float, offset: float
 ) -> tuple[Int64Array, Float32Array]:
     """The cell between two grid points that each pixel falls in, and the second one's weight.
 
     Both along one axis, with float32 roundings as in torch.
     """
-    if scale is None and align_corners:
-        scale = (grid - 1) / (pixels - 1) if pixels > 1 else 0.0
-    elif scale is None:
-        scale = grid / pixels if pixels else 0.0
-    index = np.arange(pixels, dtype=np.float64)
-    step = np.float64(np.float32(scale))
-    if offset is not None:
-        place = step * index + offset
-    else:
-        place = step * index if align_corners else step * (index + 0.5) - 0.5
+    place = np.float64(np.float32(scale)) * np.arange(pixels) + offset
     place = place.astype(np.float32).astype(np.float64).clip(0, grid - 1)
     cell = place.astype(np.int64).clip(max=max(grid - 2, 0))
     return cell, (place - cell).astype(np.float32)
@@ -324,8 +294,18 @@ def _fill_disputed(
 
 
 @jit
-def _find_possible_winners(logits: Float32Array) -> BoolArray:
-    """The corners of each cell that a class can win somewhere inside."""
+def find_possible_winners(logits: Float32Array) -> BoolArray:
+    """Where each class can win: bool (C, h, w), True for what decides the argmax.
+
+    `upsample_argmax` gives the same label map when all other logits are made smaller.
+
+    Args:
+        logits: float32 (C, h, w), finite.
+
+    >>> logits = np.array([[[2, 0]], [[0, 3]], [[-9, -9]]], dtype=np.float32)
+    >>> find_possible_winners(logits)[:, 0].tolist()
+    [[True, True], [True, True], [False, False]]
+    """
     classes, height, width = logits.shape
     cells = max(width - 1, 1)
     possible = np.zeros(logits.shape, np.bool_)

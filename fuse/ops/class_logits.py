@@ -36,8 +36,8 @@ def relative_logits(logits: npt.NDArray[np.float16], reach: float) -> Float32Arr
 def image_axes(logits: SemanticLogits) -> tuple[Axis, Axis]:
     """Where the image's pixels lie on the grid of the logits, along y and along x."""
     (_, height, width), scale, offset = logits.logits.shape, logits.scale, logits.offset
-    y = axis_cells(logits.size[0], height, scale[0], offset[0], align_corners=False)
-    x = axis_cells(logits.size[1], width, scale[1], offset[1], align_corners=False)
+    y = axis_cells(logits.size[0], height, scale[0], offset[0])
+    x = axis_cells(logits.size[1], width, scale[1], offset[1])
     return y, x
 
 

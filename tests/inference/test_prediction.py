@@ -80,9 +80,9 @@ def test_logits_that_cannot_win_do_not_matter(seed, shape, size):
     logits = rng.integers(-3, 4, shape).astype(np.float32)  # many ties
     category_ids = np.arange(1, shape[0] + 1, dtype=np.int32)
     weakened = np.where(find_possible_winners(logits), logits, np.float32(-60000))
-    for align_corners in (False, True):
-        expected = upsample_argmax(logits, size, category_ids, align_corners=align_corners)
-        actual = upsample_argmax(weakened, size, category_ids, align_corners=align_corners)
+    for offset in (None, (0.0, 0.0)):
+        expected = upsample_argmax(logits, size, category_ids, offset=offset)
+        actual = upsample_argmax(weakened, size, category_ids, offset=offset)
         assert (actual == expected).all()
 
 

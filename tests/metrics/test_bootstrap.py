@@ -5,15 +5,15 @@ import pytest
 from factories import TOY_SPACE, panoptic_truth, semantic_prediction
 from reference.bootstrap import resample_miou, resample_scores
 
-from fuse.metrics.bootstrap import (
-    _draw_weights,
-    bootstrap_miou,
-    bootstrap_pq,
-    bootstrap_scores,
-)
+from fuse.metrics.bootstrap import bootstrap_miou, bootstrap_scores, draw_weights
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import sum_stats, summarize
 from fuse.metrics.semantic import count_semantic
+
+
+def bootstrap_pq(images, space, **options):
+    """PQ of all, things and stuff: (resamples, 3)."""
+    return bootstrap_scores([images], space, **options)[0, :, :9:3]
 
 
 def image_stats(rng, images):
@@ -31,7 +31,7 @@ def test_each_draw_is_the_pq_of_its_images():
     rng = np.random.default_rng(3)
     stats = image_stats(rng, 7)
     draws = bootstrap_pq(stats, TOY_SPACE, resamples=300, seed=5)
-    weights = _draw_weights(np.random.default_rng(5), 256, 7)
+    weights = next(draw_weights(7, resamples=300, seed=5))
     assert (weights.sum(axis=1) == 7).all()
     for row, drawn in zip(weights.astype(int), draws, strict=False):
         chosen = [s for s, times in zip(stats, row, strict=True) for _ in range(times)]

@@ -24,6 +24,16 @@ def random_logits(
     return logits.astype(np.float32)
 
 
+def corners_at(
+    logits: np.ndarray, size: tuple[int, int], align_corners: bool
+) -> dict[str, tuple[float, float]]:
+    """Where the logits lie by one of torch's conventions; the other one is the default."""
+    if not align_corners:
+        return {}
+    scale = tuple((g - 1) / max(n - 1, 1) for g, n in zip(logits.shape[1:], size, strict=True))
+    return {"scale": scale, "offset": (0.0, 0.0)}
+
+
 def assert_best(label_map: np.ndarray, upsampled: np.ndarray, category_ids: np.ndarray) -> None:
     """Each pixel's class has, up to rounding, the highest of the upsampled logits."""
     class_of = {category_id: index for index, category_id in enumerate(category_ids.tolist())}
@@ -52,7 +62,7 @@ def test_labels_equal_torch(
     logits = random_logits(rng, (classes, *grid), noise)
     ids = (rng.permutation(classes) * 7 + 3).astype(np.int32)
     before = logits.copy()
-    label_map = upsample_argmax(logits, size, ids, align_corners=align_corners)
+    label_map = upsample_argmax(logits, size, ids, **corners_at(logits, size, align_corners))
     assert label_map.dtype == np.int32
     assert label_map.shape == size
     assert_best(label_map, upsample(logits, size, align_corners=align_corners), ids)
@@ -70,7 +80,7 @@ def test_few_pixels_differ_from_torch_at_real_sizes(
     logits = random_logits(np.random.default_rng(1), shape, noise=0.5)
     ids = np.arange(1, shape[0] + 1, dtype=np.int32)
     upsampled = upsample(logits, size, align_corners=align_corners)
-    label_map = upsample_argmax(logits, size, ids, align_corners=align_corners)
+    label_map = upsample_argmax(logits, size, ids, **corners_at(logits, size, align_corners))
     assert_best(label_map, upsampled, ids)
     assert (label_map != ids[upsampled.argmax(axis=0)]).mean() < 1e-5
 
@@ -91,15 +101,16 @@ def test_a_given_scale_places_pixels_on_the_padded_grid(
 ) -> None:
     logits = random_logits(np.random.default_rng(seed), (4, *grid), noise=1.0)
     ids = np.arange(4, dtype=np.int32)
-    label_map = upsample_argmax(logits, size, ids, align_corners=align_corners, scale=scale)
+    offset = (0.0, 0.0) if align_corners else None
+    label_map = upsample_argmax(logits, size, ids, scale=scale, offset=offset)
     assert_best(label_map, interpolate_at(logits, size, scale, align_corners=align_corners), ids)
 
 
 def test_padding_cut_off_by_scale_equals_the_crop_of_the_padded_image() -> None:
     logits = random_logits(np.random.default_rng(2), (5, 16, 24), noise=1.0)
     ids = np.arange(5, dtype=np.int32)
-    padded = upsample_argmax(logits, (64, 96), ids, align_corners=False)
-    cut = upsample_argmax(logits, (50, 77), ids, align_corners=False, scale=(0.25, 0.25))
+    padded = upsample_argmax(logits, (64, 96), ids)
+    cut = upsample_argmax(logits, (50, 77), ids, scale=(0.25, 0.25))
     assert (cut == padded[:50, :77]).all()
 
 
@@ -107,21 +118,21 @@ def test_ties_go_to_the_lowest_class_index() -> None:
     logits = np.zeros((3, 2, 2), dtype=np.float32)
     logits[1:, 0, 0] = 1  # classes 1 and 2 tie in one corner, all three in the others
     ids = np.array([30, 10, 20], dtype=np.int32)
-    label_map = upsample_argmax(logits, (4, 4), ids, align_corners=True)
+    label_map = upsample_argmax(logits, (4, 4), ids, **corners_at(logits, (4, 4), True))
     assert label_map.tolist() == [[10, 10, 10, 30], [10, 10, 10, 30], [10, 10, 10, 30], [30] * 4]
 
 
 def test_float16_logits_give_what_their_float32_values_give() -> None:
     half = random_logits(np.random.default_rng(4), (6, 9, 11), noise=0.5).astype(np.float16)
     ids = np.arange(6, dtype=np.int32)
-    from_half = upsample_argmax(half, (36, 44), ids, align_corners=False)
-    from_float = upsample_argmax(half.astype(np.float32), (36, 44), ids, align_corners=False)
+    from_half = upsample_argmax(half, (36, 44), ids)
+    from_float = upsample_argmax(half.astype(np.float32), (36, 44), ids)
     assert (from_half == from_float).all()
 
 
 def test_classes_may_share_a_category_and_be_void() -> None:
     logits = np.eye(3, dtype=np.float32)[:, None, :]
-    label_map = upsample_argmax(logits, (1, 3), np.array([5, 0, 5], np.int32), align_corners=False)
+    label_map = upsample_argmax(logits, (1, 3), np.array([5, 0, 5], np.int32))
     assert label_map.tolist() == [[5, 0, 5]]
 
 
@@ -135,9 +146,7 @@ def test_classes_may_share_a_category_and_be_void() -> None:
 )
 def test_wrong_shapes_are_refused(shape: tuple[int, ...], ids: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        upsample_argmax(
-            np.zeros(shape, np.float32), (4, 4), np.zeros(ids, np.int32), align_corners=True
-        )
+        upsample_argmax(np.zeros(shape, np.float32), (4, 4), np.zeros(ids, np.int32))
 
 
 # -- merging classes ---------------------------------------------------------------------------
@@ -163,7 +172,7 @@ def test_merging_decides_at_a_logit_cell() -> None:
     target_index = np.array([0, 1, 1], np.int32)
     ids = np.array([7, 9], np.int32)
     merged = merge_classes(logits, target_index)
-    assert upsample_argmax(merged, (2, 2), ids, align_corners=False).tolist() == [[9, 9], [9, 9]]
+    assert upsample_argmax(merged, (2, 2), ids).tolist() == [[9, 9], [9, 9]]
 
 
 def test_huge_logits_and_targets_without_members() -> None:
