@@ -17,7 +17,7 @@ import numpy as np
 from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
 from fuse.io.png import PngHeader
-from fuse.metrics.matching import SegmentTable
+from fuse.ops.matching import SegmentTable
 from fuse.types import Int32Array, Int64Array
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from fuse.evaluation.image_scores import ImageScore
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
 from fuse.io.png import read_row_deltas
 from fuse.labels import LabelMap, map_panoptic
-from fuse.metrics.matching import SegmentPairs, SegmentTable, map_truth, match_pairs
+from fuse.metrics.matching import map_truth, match_pairs
 from fuse.metrics.pq import sum_stats
 from fuse.ops.contingency import count_delta_pairs
-from fuse.ops.matching import count_areas
+from fuse.ops.matching import SegmentPairs, SegmentTable, count_areas
 from fuse.ops.row_deltas import RowDeltas
 from fuse.types import PanopticPrediction
 
@@ -118,7 +118,7 @@ class TruthScorer:
         table = truth.table
         unclaimed = np.isnan(table.areas)
         if unclaimed.any():
-            table = replace(table, areas=np.where(unclaimed, true_areas, table.areas))
+            table = table._replace(areas=np.where(unclaimed, true_areas, table.areas))
         if self._label_map:
             pairs, table = map_truth(pairs, table, pred.table, self._label_map)
         try:

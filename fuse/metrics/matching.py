@@ -6,7 +6,6 @@ are sums over these pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,89 +13,20 @@ import numpy as np
 
 from fuse.labels import LabelMap, map_panoptic
 from fuse.metrics.pq import PQStats
-from fuse.ops.contingency import count_pairs
-from fuse.ops.matching import MATCH_IOU, count_matches, find_matches, find_rows, sum_by_row
+from fuse.ops.matching import (
+    MATCH_IOU,
+    SegmentPairs,
+    SegmentTable,
+    count_matches,
+    find_matches,
+    sum_by_row,
+)
 from fuse.types import (
-    BoolArray,
-    Float64Array,
-    Int32Array,
-    Int64Array,
     PanopticPrediction,
     SegmentInfo,
 )
 
 Kind = Literal["tp", "fp", "fn", "excused"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentTable:
-    """The segments of one map as columns, in the order they are listed.
-
-    Attributes:
-        segment_ids: int32 (N,), each once, without 0.
-        category_ids: int32 (N,).
-        iscrowd: bool (N,).
-        areas: float64 (N,) in pixels, as a file claims them. Only the official mode reads
-            them, and only the truth's.
-    """
-
-    segment_ids: Int32Array
-    category_ids: Int32Array
-    iscrowd: BoolArray
-    areas: Float64Array
-
-    @classmethod
-    def from_segments(cls, segments_info: Sequence[SegmentInfo]) -> SegmentTable:
-        """The table of a panoptic map's segments."""
-        return cls(
-            np.array([s.segment_id for s in segments_info], dtype=np.int32),
-            np.array([s.category_id for s in segments_info], dtype=np.int32),
-            np.array([s.iscrowd for s in segments_info], dtype=np.bool_),
-            np.array([s.area for s in segments_info], dtype=np.float64),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentPairs:
-    """The pixels that true and predicted segments of an image have in common; P pairs.
-
-    Attributes:
-        truth_ids: int32 (P,), with pred_ids each pair once, sorted; 0 is void.
-        pred_ids: int32 (P,).
-        counts: int64 (P,), pixels.
-        true_rows: int64 (P,), where the true segment stands in its table, -1 where it does not.
-        pred_rows: the same of the predicted segment.
-    """
-
-    truth_ids: Int32Array
-    pred_ids: Int32Array
-    counts: Int64Array
-    true_rows: Int64Array
-    pred_rows: Int64Array
-
-    @classmethod
-    def locate(
-        cls,
-        truth_ids: Int32Array,
-        pred_ids: Int32Array,
-        counts: Int64Array,
-        truth: SegmentTable,
-        pred: SegmentTable,
-    ) -> SegmentPairs:
-        """Pairs as `count_pairs` gives them, looked up in the tables."""
-        true_rows = find_rows(truth_ids, truth.segment_ids)
-        pred_rows = find_rows(pred_ids, pred.segment_ids)
-        return cls(truth_ids, pred_ids, counts, true_rows, pred_rows)
-
-    @classmethod
-    def count(
-        cls, truth: PanopticPrediction, pred: PanopticPrediction
-    ) -> tuple[SegmentPairs, SegmentTable, SegmentTable]:
-        """The pairs of two maps, and the tables of their segments."""
-        true_table = SegmentTable.from_segments(truth.segments_info)
-        pred_table = SegmentTable.from_segments(pred.segments_info)
-        counted = count_pairs(truth.panoptic_map, pred.panoptic_map)
-        return cls.locate(*counted, true_table, pred_table), true_table, pred_table
 
 
 def match_segments(
@@ -131,7 +61,7 @@ def match_segments(
     >>> stats.category_ids.tolist(), stats.iou_sum.round(3).tolist(), stats.fn.tolist()
     ([17, 18], [0.667, 0.0], [0, 1])
     """
-    return match_pairs(*SegmentPairs.count(truth, pred), official=official)
+    return match_pairs(*SegmentPairs.of_maps(truth, pred), official=official)
 
 
 def match_pairs(
@@ -149,22 +79,7 @@ def match_pairs(
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
-    return PQStats(*count_matches(*_columns(pairs, truth, pred), official))
-
-
-def _columns(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable
-) -> tuple[
-    tuple[Int32Array, Int64Array, Int64Array, Int64Array],
-    tuple[Int32Array, BoolArray, Float64Array],
-    Int32Array,
-]:
-    """What the kernels of `fuse.ops.matching` take."""
-    return (
-        (pairs.truth_ids, pairs.true_rows, pairs.pred_rows, pairs.counts),
-        (truth.category_ids, truth.iscrowd, truth.areas),
-        pred.category_ids,
-    )
+    return PQStats(*count_matches(pairs, truth, pred, official))
 
 
 def map_truth(
@@ -240,8 +155,8 @@ def list_matches(truth: PanopticPrediction, pred: PanopticPrediction) -> tuple[S
     Raises:
         ValueError: the two maps differ in (H, W).
     """
-    pairs, true_table, pred_table = SegmentPairs.count(truth, pred)
-    t, p, iou, _, wrong = find_matches(*_columns(pairs, true_table, pred_table), official=False)
+    pairs, true_table, pred_table = SegmentPairs.of_maps(truth, pred)
+    t, p, iou, _, wrong = find_matches(pairs, true_table, pred_table, official=False)
     true_ids, pred_ids = true_table.category_ids[t], pred_table.category_ids[p]
     is_same, is_half = true_ids == pred_ids, iou > MATCH_IOU
     is_match, is_other = is_same & is_half, ~is_same & is_half

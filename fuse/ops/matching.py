@@ -2,16 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from fuse.ops._jit import jit
-from fuse.types import BoolArray, Float64Array, Int32Array, Int64Array
+from fuse.ops.contingency import count_pairs
+from fuse.types import (
+    BoolArray,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+    PanopticPrediction,
+    SegmentInfo,
+)
 
 # Knuth's multiplicative hashing: 2**32 / phi, and the bits of the product above the first 12.
 HASH_FACTOR = 2654435769
 HASH_SHIFT = 12
 MATCH_IOU = 0.5  # strictly above it a match is unique
 FORGIVEN_SHARE = 0.5  # of a segment on void and crowd, strictly above it is no false positive
+
+
+class SegmentTable(NamedTuple):
+    """The segments of one map as columns, in the order they are listed.
+
+    Attributes:
+        segment_ids: int32 (N,), each once, without 0.
+        category_ids: int32 (N,).
+        iscrowd: bool (N,).
+        areas: float64 (N,) in pixels, as a file claims them. Only the official mode reads
+            them, and only the truth's.
+    """
+
+    segment_ids: Int32Array
+    category_ids: Int32Array
+    iscrowd: BoolArray
+    areas: Float64Array
+
+    @classmethod
+    def from_segments(cls, segments_info: Sequence[SegmentInfo]) -> SegmentTable:
+        """The table of a panoptic map's segments."""
+        return cls(
+            np.array([s.segment_id for s in segments_info], dtype=np.int32),
+            np.array([s.category_id for s in segments_info], dtype=np.int32),
+            np.array([s.iscrowd for s in segments_info], dtype=np.bool_),
+            np.array([s.area for s in segments_info], dtype=np.float64),
+        )
+
+
+class SegmentPairs(NamedTuple):
+    """The pixels that true and predicted segments of an image have in common; P pairs.
+
+    Attributes:
+        truth_ids: int32 (P,), with pred_ids each pair once, sorted; 0 is void.
+        pred_ids: int32 (P,).
+        counts: int64 (P,), pixels.
+        true_rows: int64 (P,), where the true segment stands in its table, -1 where it does not.
+        pred_rows: the same of the predicted segment.
+    """
+
+    truth_ids: Int32Array
+    pred_ids: Int32Array
+    counts: Int64Array
+    true_rows: Int64Array
+    pred_rows: Int64Array
+
+    @classmethod
+    def locate(
+        cls,
+        truth_ids: Int32Array,
+        pred_ids: Int32Array,
+        counts: Int64Array,
+        truth: SegmentTable,
+        pred: SegmentTable,
+    ) -> SegmentPairs:
+        """Pairs as `count_pairs` gives them, looked up in the tables."""
+        true_rows = find_rows(truth_ids, truth.segment_ids)
+        pred_rows = find_rows(pred_ids, pred.segment_ids)
+        return cls(truth_ids, pred_ids, counts, true_rows, pred_rows)
+
+    @classmethod
+    def of_maps(
+        cls, truth: PanopticPrediction, pred: PanopticPrediction
+    ) -> tuple[SegmentPairs, SegmentTable, SegmentTable]:
+        """The pairs of two maps, and the tables of their segments."""
+        true_table = SegmentTable.from_segments(truth.segments_info)
+        pred_table = SegmentTable.from_segments(pred.segments_info)
+        counted = count_pairs(truth.panoptic_map, pred.panoptic_map)
+        return cls.locate(*counted, true_table, pred_table), true_table, pred_table
 
 
 @jit
@@ -93,48 +173,38 @@ def count_areas(
 
 @jit
 def find_matches(
-    pairs: tuple[Int32Array, Int64Array, Int64Array, Int64Array],
-    truth: tuple[Int32Array, BoolArray, Float64Array],
-    predicted_categories: Int32Array,
-    official: bool,
+    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
 ) -> tuple[Int64Array, Int64Array, Float64Array, BoolArray, BoolArray]:
-    """IoU of the segments that meet, and which stay unmatched; `match_segments` has the rules.
+    """IoU of the segments that meet, and which stay unmatched.
 
-    Args:
-        pairs: truth_ids int32 (P,), 0 = void; true_rows and pred_rows int64 (P,), where the
-            two segments are listed, -1 where not, each pair once and in a fixed order; counts
-            int64 (P,), pixels that a pair has in common.
-        truth: columns of the true segments: category_ids, iscrowd and areas as claimed, which
-            only the official mode reads.
-        predicted_categories: int32 (N,), of the predicted segments.
-        official: do as panopticapi.
+    `fuse.metrics.matching.match_pairs` has the rules and the arguments.
 
     Returns:
         true_rows, pred_rows and iou of the pairs of listed segments, 0 on crowds; two of one
         category match above MATCH_IOU. Then which true segments are missed and which predicted
-        ones are false: bool (T,) and bool (N,).
+        ones are wrong: bool (T,) and bool (N,).
 
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
-    truth_ids, true_rows, pred_rows, counts = pairs
-    true_categories, iscrowd, claimed_areas = truth
-    counted_areas = sum_by_row(true_rows, counts, len(true_categories))
-    pred_areas = sum_by_row(pred_rows, counts, len(predicted_categories))
+    true_rows, pred_rows, counts = pairs.true_rows, pairs.pred_rows, pairs.counts
+    iscrowd = truth.iscrowd
+    counted_areas = sum_by_row(true_rows, counts, len(truth.category_ids))
+    pred_areas = sum_by_row(pred_rows, counts, len(pred.category_ids))
     # To panopticapi an id that no segment lists is no void; to us it is, as it has no category.
-    on_void = truth_ids == 0 if official else true_rows == -1
+    on_void = pairs.truth_ids == 0 if official else true_rows == -1
     void_areas = sum_by_row(np.where(on_void, pred_rows, -1), counts, len(pred_areas))
 
     both = np.flatnonzero((true_rows >= 0) & (pred_rows >= 0))
     t, p, shared = true_rows[both], pred_rows[both], counts[both]
-    is_same = true_categories[t] == predicted_categories[p]
-    excusing = _last_of_category(iscrowd, true_categories) if official else iscrowd
+    is_same = truth.category_ids[t] == pred.category_ids[p]
+    excusing = _last_of_category(iscrowd, truth.category_ids) if official else iscrowd
     excused_rows = np.where(is_same & excusing[t], p, -1)
     excused_areas = void_areas + sum_by_row(excused_rows, shared, len(pred_areas))
 
     missed = ~iscrowd if official else ~iscrowd & (counted_areas > 0)
     wrong = (pred_areas > 0) & (excused_areas <= FORGIVEN_SHARE * pred_areas)
-    true_areas = claimed_areas if official else counted_areas.astype(np.float64)
+    true_areas = truth.areas if official else counted_areas.astype(np.float64)
     iou = np.zeros(len(both))
     for pair in np.flatnonzero(~iscrowd[t]):
         union = pred_areas[p[pair]] + true_areas[t[pair]] - shared[pair] - void_areas[p[pair]]
@@ -149,24 +219,18 @@ def find_matches(
 
 @jit
 def count_matches(
-    pairs: tuple[Int32Array, Int64Array, Int64Array, Int64Array],
-    truth: tuple[Int32Array, BoolArray, Float64Array],
-    predicted_categories: Int32Array,
-    official: bool,
+    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
 ) -> tuple[Int32Array, Float64Array, Int64Array, Int64Array, Int64Array]:
-    """Count matches and errors per category; arguments as in `find_matches`.
+    """Count matches and errors per category, as `find_matches` finds them.
 
     Returns:
         category_ids int32 (K,), ascending, each with a count; iou_sum float64 (K,); tp, fp
         and fn, int64 (K,) each.
-
-    Raises:
-        ValueError: as in `find_matches`.
     """
-    t, p, iou, missed, wrong = find_matches(pairs, truth, predicted_categories, official)
-    category_ids = _sort_distinct(np.concatenate((truth[0], predicted_categories)))
-    true_class = find_rows(truth[0], category_ids)
-    pred_class = find_rows(predicted_categories, category_ids)
+    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official)
+    category_ids = _sort_distinct(np.concatenate((truth.category_ids, pred.category_ids)))
+    true_class = find_rows(truth.category_ids, category_ids)
+    pred_class = find_rows(pred.category_ids, category_ids)
     iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
     for pair in range(len(iou)):
         row = true_class[t[pair]]

@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 from panoptic_maps import SPACE, pairs, panoptic
 
 from fuse.labels import LabelMap, map_panoptic
-from fuse.metrics.matching import (
-    SegmentPairs,
-    list_matches,
-    map_truth,
-    match_pairs,
-    match_segments,
-)
+from fuse.metrics.matching import list_matches, map_truth, match_pairs, match_segments
 from fuse.metrics.pq import PQStats
+from fuse.ops.matching import SegmentPairs
 from fuse.types import Category, LabelSpace
 
 
@@ -71,7 +66,7 @@ def test_mapping_the_counts_is_mapping_the_map(pair, target_ids, official, data)
     categories = {s.segment_id: data.draw(st.sampled_from([4, 9])) for s in pred.segments_info}
     pred = panoptic(pred.panoptic_map, categories)
     label_map = LabelMap(SPACE, GROUPS, target_ids)
-    counted, true_table, pred_table = SegmentPairs.count(truth, pred)
+    counted, true_table, pred_table = SegmentPairs.of_maps(truth, pred)
     mapped, mapped_table = map_truth(counted, true_table, pred_table, label_map)
     stats = match_pairs(mapped, mapped_table, pred_table, official=official)
     expected = match_segments(map_panoptic(truth, label_map), pred, official=official)
