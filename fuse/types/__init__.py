@@ -14,22 +14,23 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.errors import LabelSpaceError
+from fuse.types.arrays import (
+    BoolArray,
+    Float16Array,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+    UInt8Array,
+    check_array,
+)
+from fuse.types.logits import SemanticLogits, TargetLogits
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 MAX_CATEGORY_ID = 2**24 - 1  # label maps are counted in pairs as maps of segment ids are
-MAX_PLACE = 2**24  # logit cells; float32 counts no further
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
-
-BoolArray = npt.NDArray[np.bool_]
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
-Float16Array = npt.NDArray[np.float16]
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
-UInt8Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -118,7 +119,7 @@ class NamedImage:
     file_name: str = ""
 
     def __post_init__(self) -> None:
-        _check_array("pixels", self.pixels, np.uint8, ndim=3)
+        check_array("pixels", self.pixels, np.uint8, ndim=3)
         if self.pixels.shape[2] != 3 or self.pixels.size == 0:
             raise ValueError(f"pixels must be (H, W, 3), not empty, got shape {self.pixels.shape}")
 
@@ -126,70 +127,6 @@ class NamedImage:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.pixels.shape[0], self.pixels.shape[1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SemanticLogits:
-    """What a semantic net answers for one image, at the net's own stride.
-
-    Pixel (y, x) of the image reads the logits at (y * scale_y + offset_y,
-    x * scale_x + offset_x), bilinear, clamped to the grid; so any resizing, padding and
-    corner convention of a net is four numbers. `half_pixel` gives them for logits that
-    cover just the image.
-
-    Attributes:
-        logits: float16 (C, h, w), scores before the softmax; C as in the net's label space.
-        size: (height, width) of the image.
-        scale: logit cells per image pixel, (y, x).
-        offset: where the centre of the image's first pixel lies on the grid, (y, x).
-    """
-
-    logits: Float16Array
-    size: tuple[int, int]
-    scale: tuple[float, float]
-    offset: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        _check_array("logits", self.logits, np.float16, ndim=3)
-        if 0 in self.logits.shape or min(self.size) < 1:
-            raise ValueError(f"empty logits {self.logits.shape} for an image of {self.size}")
-        if not np.isfinite(self.logits).all():
-            raise ValueError("logits must be finite and fit float16")
-        # A kernel trusts the places that these give.
-        for name, pair, lowest in (("scale", self.scale, 0), ("offset", self.offset, -MAX_PLACE)):
-            if len(pair) != 2 or not all(lowest <= number <= MAX_PLACE for number in pair):
-                raise ValueError(f"{name} must be two numbers of {lowest}..{MAX_PLACE}, is {pair}")
-
-    @classmethod
-    def half_pixel(cls, logits: Float16Array, size: tuple[int, int]) -> SemanticLogits:
-        """Logits that cover the image edge to edge (align_corners=False)."""
-        _check_array("logits", logits, np.float16, ndim=3)
-        scale = (logits.shape[1] / size[0], logits.shape[2] / size[1])
-        return cls(logits, size, scale, (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TargetLogits:
-    """Logits in the target label space.
-
-    Attributes:
-        logits: of the image; classes that share a target are summed already.
-        category_ids: int32 (C,), what each row of the logits is; 0 = void.
-    """
-
-    logits: SemanticLogits
-    category_ids: Int32Array
-
-    def __post_init__(self) -> None:
-        if self.category_ids.shape != self.logits.logits.shape[:1]:
-            raise ValueError(
-                f"{len(self.logits.logits)} rows of logits, category_ids {self.category_ids.shape}"
-            )
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the image."""
-        return self.logits.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +143,7 @@ class SemanticPrediction:
     logits: TargetLogits | None = None
 
     def __post_init__(self) -> None:
-        _check_array("label_map", self.label_map, np.int32, ndim=2)
+        check_array("label_map", self.label_map, np.int32, ndim=2)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -227,7 +164,7 @@ class BoxMasks:
     probs: Float32Array
 
     def __post_init__(self) -> None:
-        _check_array("probs", self.probs, np.float32, ndim=3)
+        check_array("probs", self.probs, np.float32, ndim=3)
         count, height, width = self.probs.shape
         if height != width or (count and not height):
             raise ValueError(f"probs must be (N, m, m), got shape {self.probs.shape}")
@@ -278,9 +215,9 @@ class Instances:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        _check_array("boxes", self.boxes, np.float32, ndim=2)
-        _check_array("scores", self.scores, np.float64, ndim=1)
-        _check_array("category_ids", self.category_ids, np.int32, ndim=1)
+        check_array("boxes", self.boxes, np.float32, ndim=2)
+        check_array("scores", self.scores, np.float64, ndim=1)
+        check_array("category_ids", self.category_ids, np.int32, ndim=1)
         if not isinstance(self.masks, BoxMasks | RleMasks):
             raise TypeError(f"masks must be BoxMasks or RleMasks, got {type(self.masks).__name__}")
         count = len(self.scores)
@@ -308,7 +245,7 @@ class Instances:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def select(self, chosen: npt.NDArray[np.bool_], category_ids: Int32Array) -> Instances:
+    def select(self, chosen: BoolArray, category_ids: Int32Array) -> Instances:
         """The chosen instances, with other categories.
 
         Args:
@@ -359,7 +296,7 @@ class PanopticPrediction:
     segments_info: tuple[SegmentInfo, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        _check_array("panoptic_map", self.panoptic_map, np.int32, ndim=2)
+        check_array("panoptic_map", self.panoptic_map, np.int32, ndim=2)
         ids = [segment.segment_id for segment in self.segments_info]
         if len(set(ids)) != len(ids):
             raise ValueError("segment ids in segments_info must be unique")
@@ -373,19 +310,16 @@ class PanopticPrediction:
         return height, width
 
 
-def _check_array(name: str, array: object, dtype: type[np.generic], *, ndim: int) -> None:
-    """Raise TypeError unless array is a NumPy array of that dtype, ValueError unless of ndim."""
-    if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(f"{name} must be a NumPy array of {np.dtype(dtype)}, got {got}")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")
-
-
 __all__ = [
+    "BoolArray",
     "BoxMasks",
     "Category",
+    "Float16Array",
+    "Float32Array",
+    "Float64Array",
     "Instances",
+    "Int32Array",
+    "Int64Array",
     "LabelSpace",
     "NamedImage",
     "PanopticPrediction",
@@ -394,4 +328,5 @@ __all__ = [
     "SemanticLogits",
     "SemanticPrediction",
     "TargetLogits",
+    "UInt8Array",
 ]
