@@ -22,13 +22,13 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from fuse import NamedImage, Pipeline, read_image
 from fuse.api import run
 from fuse.clock import StageClock
+from fuse.inference.batches import BatchPredictor, plan_lanes
 from fuse.models.runtime import limit_threads
-from fuse.runs.engines.batches import BatchPredictor
-from fuse.runs.engines.local import plan_lanes
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 
@@ -47,8 +47,8 @@ def copy_examples(folder: Path) -> Path:
 
 def run_nets(pipeline: Pipeline, images: list[LoadedImage]) -> None:
     """The two forward passes of each image, in the lanes of a run."""
-    lanes, threads = plan_lanes(pipeline)
-    predictor = BatchPredictor(
+    lanes, threads = plan_lanes(pipeline.device, is_thread_safe=pipeline.is_thread_safe)
+    predictor: BatchPredictor[LoadedImage, Any] = BatchPredictor(
         pipeline, StageClock(), batch_size=1, score_threshold=None, lanes=lanes
     )
     with limit_threads(threads):

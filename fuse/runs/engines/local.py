@@ -8,20 +8,17 @@ from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.evaluation.scorer import TruthScorer
-from fuse.inference.pipeline import Pipeline
+from fuse.inference.batches import BatchPredictor, plan_lanes
+from fuse.inference.pipeline import Pipeline, RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
-from fuse.models.runtime import count_threads, limit_threads, peak_device_memory
+from fuse.models.runtime import limit_threads, peak_device_memory
 from fuse.runs.engines import describe_nets
-from fuse.runs.engines.batches import BatchPredictor, Predicted
 from fuse.runs.engines.reading import read_ahead
 from fuse.runs.tasks import ImageTask
-from fuse.runs.worker import FinishedImage, ImageWorker, RunOptions
+from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage, RunOptions
 from fuse.threads import map_ahead
 
 MAX_THREADS = 8  # for reading, and as many for finishing
-# Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
-# in the nets needs its own working memory, and layers of small nets do not fill many cores.
-LANE_CORES = 4
 
 
 class LocalEngine:
@@ -43,9 +40,11 @@ class LocalEngine:
         pipeline = Pipeline(options.config, options.device, weights_dir=options.weights_dir)
         self.nets = describe_nets(pipeline)
         self._device = pipeline.device
-        lanes, self._threads_per_lane = plan_lanes(pipeline)
+        lanes, self._threads_per_lane = plan_lanes(
+            pipeline.device, is_thread_safe=pipeline.is_thread_safe
+        )
         lowest = lowest_saved_score(pipeline.config.fusion) if options.keep_predictions else None
-        self._predictor = BatchPredictor(
+        self._predictor: BatchPredictor[LoadedImage, RawPrediction] = BatchPredictor(
             pipeline,
             clock,
             batch_size=options.batch_size or (1 if pipeline.device == "cpu" else None),
@@ -73,23 +72,9 @@ class LocalEngine:
         return {"process": peak_memory(), "device": peak_device_memory(self._device)}
 
 
-def plan_lanes(pipeline: Pipeline) -> tuple[int, int]:
-    """How many batches the nets get at once, and the threads that each has.
-
-    Two images on a core each are done sooner than two images one after the other on both: cores
-    that share a layer's sums wait for each other at its end. And a net's last bits depend on how
-    its sums are shared, so that up to `LANE_CORES` cores all give the same bytes.
-    """
-    threads = count_threads()
-    lanes = 1
-    if pipeline.device == "cpu" and pipeline.is_thread_safe:
-        lanes = max(min(threads, LANE_CORES), threads // LANE_CORES)
-    return lanes, threads // lanes
-
-
 def run_local(
     tasks: Iterable[ImageTask],
-    predictor: BatchPredictor,
+    predictor: BatchPredictor[LoadedImage, RawPrediction],
     worker: ImageWorker,
     *,
     threads: int,
@@ -111,7 +96,7 @@ def run_local(
     def ahead() -> int:
         return 2 * predictor.batch_size * predictor.lanes + threads
 
-    def finish(predicted: Predicted) -> FinishedImage:
+    def finish(predicted: tuple[LoadedImage, RawPrediction | None]) -> FinishedImage:
         return worker.finish(*predicted)
 
     with (

@@ -26,9 +26,9 @@ from typing import Any
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.errors import ConfigError, EngineError
 from fuse.evaluation.scorer import TruthScorer
+from fuse.inference.batches import MAX_AUTO_BATCH
 from fuse.inference.pipeline import Pipeline
 from fuse.runs.engines import describe_nets
-from fuse.runs.engines.batches import MAX_AUTO_BATCH
 from fuse.runs.engines.ray_worker import CallResult, RayWorker
 from fuse.runs.folder import remove_unfinished
 from fuse.runs.journal import JournalRecord

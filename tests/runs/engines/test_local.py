@@ -4,7 +4,6 @@ import gc
 import threading
 import weakref
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ import torch
 
 from fuse import Pipeline, api
 from fuse.clock import StageClock
-from fuse.runs.engines.batches import BatchPredictor
-from fuse.runs.engines.local import LANE_CORES, plan_lanes, run_local
+from fuse.inference.batches import BatchPredictor
+from fuse.runs.engines.local import run_local
 from fuse.runs.journal import JournalRecord
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage
@@ -131,24 +130,6 @@ def test_an_error_of_a_reader_is_not_taken_for_a_timeout():
 
     with pytest.raises(TimeoutError, match="the reader's own"):
         list(do(make_tasks(2), Nets(), Broken(), batch_size=1, threads=1, timeout=9.0))
-
-
-@pytest.mark.parametrize(
-    ("device", "is_thread_safe", "threads", "plan"),
-    [
-        ("cpu", True, 1, (1, 1)),
-        ("cpu", True, 2, (2, 1)),
-        ("cpu", True, LANE_CORES, (LANE_CORES, 1)),
-        ("cpu", True, 2 * LANE_CORES + 1, (LANE_CORES, 2)),
-        ("cpu", True, 64, (16, 4)),
-        ("cpu", False, 4, (1, 4)),
-        ("cuda:0", True, 4, (1, 4)),
-    ],
-)
-def test_lanes(device, is_thread_safe, threads, plan, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    pipeline = SimpleNamespace(device=device, is_thread_safe=is_thread_safe)
-    assert plan_lanes(pipeline) == plan
 
 
 def test_two_lanes_give_the_bytes_of_one_and_the_threads_are_given_back(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fuse import api
 from fuse.errors import ConfigError, EngineError, RunStoppedError
-from fuse.runs.engines.local import LANE_CORES
+from fuse.inference.batches import LANE_CORES
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples" / "images"

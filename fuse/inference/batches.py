@@ -4,22 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import Field, replace
 from itertools import chain
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from fuse.clock import StageClock
 from fuse.errors import FuseError
-from fuse.inference.pipeline import Pipeline, RawPrediction
-from fuse.models.runtime import is_out_of_memory
-from fuse.runs.worker import LoadedImage
+from fuse.models.runtime import count_threads, is_out_of_memory
 from fuse.threads import map_ahead
+from fuse.types import NamedImage
 
 MAX_AUTO_BATCH = 64  # beyond it no GPU gains
+# Up to so many cores have a batch each to themselves, and beyond that so many share one: a batch
+# in the nets needs its own working memory, and layers of small nets do not fill many cores.
+LANE_CORES = 4
 
-Predicted = tuple[LoadedImage, RawPrediction | None]
+
+class MaybeImage(Protocol):
+    """A dataclass with an image, or with the reason why there is none."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def image(self) -> NamedImage | None:
+        """The image, None where it could not be read."""
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no image."""
 
 
-class BatchPredictor:
+Loaded = TypeVar("Loaded", bound=MaybeImage)
+Answer = TypeVar("Answer")
+AnswerOut = TypeVar("AnswerOut", covariant=True)
+
+
+class Nets(Protocol[AnswerOut]):
+    """What predicts, as `fuse.inference.pipeline.Pipeline`."""
+
+    def predict(
+        self, images: Sequence[NamedImage], *, score_threshold: float | None
+    ) -> Sequence[AnswerOut]:
+        """An answer to each image."""
+
+
+class LanePlan(NamedTuple):
+    """How many batches the nets get at once, and the threads of torch that each has."""
+
+    lanes: int
+    threads: int
+
+
+def plan_lanes(device: str, *, is_thread_safe: bool) -> LanePlan:
+    """The lanes of nets on a device, on the cores that torch has.
+
+    Two images on a core each are done sooner than two images one after the other on both: cores
+    that share a layer's sums wait for each other at its end. And a net's last bits depend on how
+    its sums are shared, so that up to `LANE_CORES` cores all give the same bytes.
+    """
+    threads = count_threads()
+    lanes = 1
+    if device == "cpu" and is_thread_safe:
+        lanes = max(min(threads, LANE_CORES), threads // LANE_CORES)
+    return LanePlan(lanes, threads // lanes)
+
+
+class BatchPredictor(Generic[Loaded, Answer]):
     """Runs the nets over images, a batch at a time.
 
     Where a batch does not fit the device's memory it is done in halves, and later batches are
@@ -38,7 +88,7 @@ class BatchPredictor:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Nets[Answer],
         clock: StageClock,
         *,
         batch_size: int | None,
@@ -52,7 +102,9 @@ class BatchPredictor:
         self.batch_size = batch_size or 1
         self.lanes = lanes
 
-    def predict_all(self, images: Iterable[LoadedImage]) -> Generator[Predicted, None, None]:
+    def predict_all(
+        self, images: Iterable[Loaded]
+    ) -> Generator[tuple[Loaded, Answer | None], None, None]:
         """Each image with what the nets predict for it, in order."""
         # A lane alone is waited for, as the size of the next batch depends on this one; several
         # have batches at hand while the oldest is not done.
@@ -61,9 +113,9 @@ class BatchPredictor:
         with closing(batches):
             yield from chain.from_iterable(batches)
 
-    def _cut(self, images: Iterable[LoadedImage]) -> Iterator[list[LoadedImage]]:
+    def _cut(self, images: Iterable[Loaded]) -> Iterator[list[Loaded]]:
         """The images in batches."""
-        batch: list[LoadedImage] = []
+        batch: list[Loaded] = []
         for image in images:
             batch.append(image)
             if len(batch) >= self.batch_size:
@@ -73,7 +125,7 @@ class BatchPredictor:
         if batch:
             yield batch
 
-    def predict(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
+    def predict(self, batch: Sequence[Loaded]) -> list[tuple[Loaded, Answer | None]]:
         """A batch with what the nets predict; images that could not be read pass through."""
         images = [loaded.image for loaded in batch if loaded.image is not None]
         if not images:
@@ -94,7 +146,7 @@ class BatchPredictor:
         parts = (batch[first : first + part] for first in range(0, len(batch), part))
         return [pair for smaller in parts for pair in self.predict(smaller)]
 
-    def _predict_alone(self, batch: Sequence[LoadedImage]) -> list[Predicted]:
+    def _predict_alone(self, batch: Sequence[Loaded]) -> list[tuple[Loaded, Answer | None]]:
         """Each image by itself; where none fails, it is their number that the nets do not take."""
         answers = [pair for loaded in batch for pair in self.predict([loaded])]
         if [loaded.error for loaded, _ in answers] == [loaded.error for loaded in batch]:

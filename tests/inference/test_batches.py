@@ -9,7 +9,7 @@ import torch
 
 from fuse.clock import StageClock
 from fuse.errors import ModelError
-from fuse.runs.engines.batches import MAX_AUTO_BATCH, BatchPredictor
+from fuse.inference.batches import LANE_CORES, MAX_AUTO_BATCH, BatchPredictor, plan_lanes
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 from fuse.types import NamedImage
@@ -165,3 +165,20 @@ def test_who_stops_listening_stops_the_nets():
     next(pairs)
     pairs.close()
     assert nets.inside == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "is_thread_safe", "threads", "plan"),
+    [
+        ("cpu", True, 1, (1, 1)),
+        ("cpu", True, 2, (2, 1)),
+        ("cpu", True, LANE_CORES, (LANE_CORES, 1)),
+        ("cpu", True, 2 * LANE_CORES + 1, (LANE_CORES, 2)),
+        ("cpu", True, 64, (16, 4)),
+        ("cpu", False, 4, (1, 4)),
+        ("cuda:0", True, 4, (1, 4)),
+    ],
+)
+def test_lanes(device, is_thread_safe, threads, plan, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert plan_lanes(device, is_thread_safe=is_thread_safe) == plan
