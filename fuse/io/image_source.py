@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuse.errors import ImageReadError
 from fuse.io.files import StrPath
 from fuse.io.images import read_content
 from fuse.io.remote import is_url, stat_url
@@ -18,7 +19,7 @@ class ImageSource:
     Attributes:
         bytes: its size.
         written: when it was written, as its file system says it; empty where that does not.
-        sha256: of its content, in hex.
+        sha256: of its content, in hex; empty where that could not be read (`UNREAD`).
     """
 
     bytes: int
@@ -29,12 +30,14 @@ class ImageSource:
         """Whether the file at a path is still the same.
 
         One of the same size and time is taken for the same; of another time, or where there is
-        none, the content decides.
+        none, the content decides. One that could not be read is another where it can be now.
 
         Args:
             path: of the file, or its URL.
             check_hash: let the content decide always.
         """
+        if not self.sha256:
+            return not _is_readable(path)
         try:
             size, written = _stat(path)
             if size is not None and size != self.bytes:
@@ -44,6 +47,9 @@ class ImageSource:
             return hashlib.sha256(read_content(path)).hexdigest() == self.sha256
         except Exception:  # noqa: BLE001 - file systems behind URLs raise their own
             return False  # reading it again will say why
+
+
+UNREAD = ImageSource(0, "", "")  # of a file that is missing, empty, or may not be read
 
 
 def read_source(path: StrPath) -> tuple[bytes, ImageSource]:
@@ -58,6 +64,14 @@ def read_source(path: StrPath) -> tuple[bytes, ImageSource]:
         written = ""
     content = read_content(path)
     return content, ImageSource(len(content), written, hashlib.sha256(content).hexdigest())
+
+
+def _is_readable(path: StrPath) -> bool:
+    try:
+        read_content(path)
+    except ImageReadError:
+        return False
+    return True
 
 
 def _stat(path: StrPath) -> tuple[int | None, str]:

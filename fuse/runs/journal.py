@@ -31,7 +31,7 @@ class JournalRecord:
         segments_info: of its map; empty where it failed.
         error: why it failed, None where it is done.
         files: SHA-256 of each file that was written for it, by path below the output folder.
-        source: what the image file was; None where it could not be read.
+        source: what the image file was; None where nobody knows.
     """
 
     file_name: str

@@ -17,7 +17,7 @@ from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.files import find_name_fault, make_parent
-from fuse.io.image_source import ImageSource, read_source
+from fuse.io.image_source import UNREAD, ImageSource, read_source
 from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
 from fuse.labels import find_truth_map, load_space
@@ -65,7 +65,8 @@ class RunOptions:
 class LoadedImage:
     """A task with its image; image is None where it could not be read, and error says why.
 
-    The source is what the image's file was, None where that could not be read.
+    The source is what the image's file was, None where nobody looked: a name that cannot be
+    written, or a file system that did not answer in time.
     """
 
     task: ImageTask
@@ -122,6 +123,7 @@ def load_image(task: ImageTask, clock: StageClock) -> LoadedImage:
             for name in (task.file_name, task.png_name):
                 if fault := find_name_fault(name):
                     return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
+            source = UNREAD
             content, source = read_source(task.path)
             image = NamedImage(decode_image(content, task.path), task.file_name)
             return LoadedImage(task, image, source=source)

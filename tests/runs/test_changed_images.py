@@ -69,6 +69,33 @@ def test_failed_images_that_changed_are_tried_again(job):
     assert (result.failed, result.tried, result.changed) == ((), 1, 1)
 
 
+@pytest.mark.parametrize("before", ["empty", "missing", "locked"])
+def test_images_that_could_not_be_read_are_tried_again_once_they_can_be(job, before):
+    job.add("a.jpg", "b.jpg", "c.jpg")
+    path = job.images / "a.jpg"
+    whole = path.read_bytes()
+    path.unlink()
+    if before == "empty":
+        path.touch()
+    elif before == "missing":
+        path.symlink_to(job.images / "nowhere")
+    elif os.name == "nt" or os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    else:
+        path.write_bytes(whole)
+        path.chmod(0)
+    for tried in (3, 0):
+        result = job.run()
+        assert (len(result.failed), result.tried, result.changed) == (1, tried, 0)
+    if before == "locked":
+        path.chmod(0o600)
+    else:
+        path.unlink()
+        path.write_bytes(whole)
+    result = job.run()
+    assert (result.failed, result.tried, result.changed) == ((), 1, 1)
+
+
 def test_shards_keep_what_their_images_were(job, tmp_path):
     job.add("a.jpg", "b.jpg", "c.jpg")
     shards = job.run_shards(tmp_path)
