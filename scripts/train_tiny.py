@@ -4,12 +4,14 @@ Inputs: a data root with the folders that tiny_training/listing.py reads and `we
 describes itself in SOURCE.txt), and first weights to start from (those in `fuse/weights`, or
 `--start FOLDER`). Images of the choosing set (docs/choosing60.txt, docs/choosing-instances.txt)
 are scored, never trained on, and coco-panoptic's val2017 images never read.
-Outputs, in the work folder: labels.json and semantic_teacher.npy (`labels`); a checkpoint per
-net, every five minutes (the same command goes on where it stopped) with its curve as JSON lines;
-then the weight files (`export`).
+Outputs, in the work folder: labels.json and semantic_teacher.npy (`labels`); soft_labels.npy
+(`soften`), from which `semantic` and `panoptic` then learn in place of the teacher; a checkpoint
+per net, every five minutes (the same command goes on where it stopped) with its curve as JSON
+lines; then the weight files (`export`).
 
     python scripts/train_tiny.py labels    --data DATA --work WORK
     python scripts/train_tiny.py semantic  --data DATA --work WORK --minutes 55
+    python scripts/train_tiny.py soften    --data DATA --work WORK --nets FOLDER --nets FOLDER
     python scripts/train_tiny.py instance  --data DATA --work WORK --minutes 55
     python scripts/train_tiny.py panoptic  --data DATA --work WORK --minutes 110
     python scripts/train_tiny.py panoptic  --data DATA --work WORK --minutes 110 --large \
@@ -40,6 +42,7 @@ from tiny_training.shipping import (
     start_panoptic_net,
     write_weights,
 )
+from tiny_training.soft_labels import write_soft_labels
 from tiny_training.teachers import label_objects, label_stuff
 
 from fuse.models.panoptic_fpn.net import PanopticFpnNet
@@ -77,6 +80,23 @@ def labels(data: Path, work: Path, start: Path, first_stuff_row: int) -> None:
     work.mkdir(parents=True, exist_ok=True)
     label_objects(data, work, load_net("instance", start))
     label_stuff(data, work, first_stuff_row)
+
+
+@main.command()
+@data_option
+@work_option
+@click.option(
+    "--nets",
+    "folders",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="folder of a Semantic FPN's weights; may be repeated",
+)
+def soften(data: Path, work: Path, folders: tuple[Path, ...]) -> None:
+    """Blend the stuff teacher's answers with those of nets into soft labels."""
+    nets = [load_net("semantic", folder) for folder in folders]
+    write_soft_labels(nets, load_photos(work / LABELS_FILE), data, work)
 
 
 @main.command()

@@ -26,9 +26,9 @@ from tiny_training.loop import (
     normalise,
     speed_up_depthwise,
 )
-from tiny_training.photos import TEACHER_FILE, Array, Photo, read_image
+from tiny_training.photos import Array, Photo, read_image
 from tiny_training.targets import Target, draw_classes, draw_objects, draw_sets, to_tensor
-from tiny_training.teachers import CLASS_SETS, MOSAIC_CLASSES, Beliefs
+from tiny_training.teachers import MOSAIC_CLASSES, StuffLabels
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection._utils import BoxCoder
@@ -91,7 +91,7 @@ def train_panoptic(
     for step in training.steps():
         views = sampler.draw(np.random.default_rng([seed, step]))
         images = torch.stack([view[0] for view in views])
-        losses = compute_losses(net, regions, images.to(device), views, sampler.class_weights)
+        losses = compute_losses(net, regions, images.to(device), views, sampler.losses)
         sights = teacher(images) if teacher else None
         training.update(weigh_losses(net, losses, sights, weights))
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
@@ -105,7 +105,7 @@ def compute_losses(
     regions: instance.Regions,
     images: Tensor,
     views: list[View],
-    class_weights: Tensor,
+    stuff_losses: semantic.StuffLosses,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Run the net on canvases; answers its levels, the instance and the semantic losses."""
     device = images.device
@@ -123,14 +123,7 @@ def compute_losses(
     logits, own = logits.float(), own.float()
     classes = torch.stack([view[2] for view in views[:TRUTH_PER_BATCH]]).to(device)
     taught = torch.stack([view[2] for view in views[TRUTH_PER_BATCH:]]).to(device)
-    sets, probs = taught.split([len(CLASS_SETS), MOSAIC_CLASSES], 1)
-    truth = semantic.compare_truth(logits[:TRUTH_PER_BATCH], classes, class_weights.to(device))
-    imitation = semantic.compare_probs(own[TRUTH_PER_BATCH:], probs)
-    semantic_losses = {
-        "truth": semantic.TRUTH_WEIGHT * truth,
-        "teacher": semantic.compare_sets(logits[TRUTH_PER_BATCH:], sets, semantic.UNKNOWN_WEIGHT),
-        "imitation": semantic.IMITATION_WEIGHT * imitation,
-    }
+    semantic_losses = stuff_losses.compare(logits, own, classes, taught)
     return levels, instance_losses, semantic_losses
 
 
@@ -215,9 +208,10 @@ class Sampler:
         self.root = root
         self.with_truth = [photo for photo in photos if photo.panoptic]
         self.taught = [photo for photo in photos if photo.teacher_row is not None]
-        self.teacher, self.beliefs = np.load(work / TEACHER_FILE, mmap_mode="r"), Beliefs(root)
-        self.class_weights, truth_odds = semantic.weigh_classes(self.with_truth, root)
-        taught_odds = semantic.weigh_photos(self.taught, self.teacher, self.beliefs)
+        self.labels = StuffLabels(root, work)
+        class_weights, truth_odds = semantic.weigh_classes(self.with_truth, root)
+        self.losses = semantic.StuffLosses.choose(self.labels, class_weights)
+        taught_odds = semantic.weigh_photos(self.taught, self.labels)
         self.truth_odds = share_odds(truth_odds, instance.weigh_photos(self.with_truth))
         self.taught_odds = share_odds(taught_odds, instance.weigh_photos(self.taught))
         cv2.setNumThreads(1)  # each of the threads below draws a view of its own
@@ -239,7 +233,7 @@ class Sampler:
         stuff = (
             draw_classes(photo, view, self.root)
             if photo.panoptic
-            else draw_sets(photo, view, self.teacher, self.beliefs)
+            else draw_sets(photo, view, self.labels)
         )
         return pixels, draw_objects(photo, view), stuff
 

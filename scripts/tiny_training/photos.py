@@ -14,6 +14,7 @@ Array = npt.NDArray[Any]
 
 LABELS_FILE = "labels.json"
 TEACHER_FILE = "semantic_teacher.npy"
+SOFT_FILE = "soft_labels.npy"
 SURE = 0.45  # a pseudo-label of this precision has a mask and trains boxes and masks
 
 

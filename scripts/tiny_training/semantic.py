@@ -1,8 +1,11 @@
 """The `semantic` stage: trains the Semantic FPN on panoptic truth and on the teacher's sets."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +23,9 @@ from tiny_training.loop import (
     normalise,
     speed_up_depthwise,
 )
-from tiny_training.photos import TEACHER_FILE, Array, Photo, read_image, read_label_map
+from tiny_training.photos import Array, Photo, read_image, read_label_map
 from tiny_training.targets import VOID, draw_classes, draw_sets, to_class_index, to_tensor
-from tiny_training.teachers import CLASS_SETS, MOSAIC_CLASSES, Beliefs
+from tiny_training.teachers import CLASS_SETS, MOSAIC_CLASSES, StuffLabels
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,7 +40,8 @@ TRUTH_PER_BATCH = 4
 IMITATION_WEIGHT = 0.5
 TRUTH_WEIGHT = 0.7
 UNKNOWN_TO_TEACHER = (3, 7, 9)  # class_index: raw-material, food-stuff, structural
-UNKNOWN_WEIGHT = 0.1
+UNKNOWN_WEIGHT = 0.1  # of these beside the teacher's answers; soft labels have them
+SOFT_TRUTH_WEIGHT = 0.35
 PEAK_LR = 4e-4
 WEIGHT_DECAY = 0.03
 EVALUATE_SECONDS = 900.0
@@ -64,24 +68,63 @@ def train_semantic(
     speed_up_depthwise(net)
     held_out = [photo for photo in photos if photo.held_out and photo.panoptic]
     sampler = Sampler([photo for photo in photos if not photo.held_out], root, work)
-    class_weights = sampler.class_weights.to(device)
     last_evaluation = training.elapsed
     for step in training.steps():
         drawn = sampler.draw(np.random.default_rng([seed, step]))
-        images, classes, sets, probs = (tensor.to(device) for tensor in drawn)
+        images, classes, taught = (tensor.to(device) for tensor in drawn)
         logits, own = predict_both(net, normalise(images))
-        truth_loss = compare_truth(logits[:TRUTH_PER_BATCH], classes, class_weights)
-        training.update(
-            {
-                "truth": TRUTH_WEIGHT * truth_loss,
-                "teacher": compare_sets(logits[TRUTH_PER_BATCH:], sets, UNKNOWN_WEIGHT),
-                "imitation": IMITATION_WEIGHT * compare_probs(own[TRUTH_PER_BATCH:], probs),
-            }
-        )
+        training.update(sampler.losses.compare(logits, own, classes, taught))
         if training.elapsed - last_evaluation > EVALUATE_SECONDS:
             last_evaluation = training.elapsed
             training.record(measure_iou(training.averaged, held_out, root))
     training.record(measure_iou(training.averaged, held_out, root))
+
+
+@dataclass(frozen=True)
+class StuffLosses:
+    """The losses of a semantic head, weighed.
+
+    Attributes:
+        class_weights: (CLASSES,) of the truth's pixels.
+        truth: weight of the truth's loss.
+        unknown: see `compare_sets`.
+    """
+
+    class_weights: Tensor
+    truth: float
+    unknown: float
+
+    @classmethod
+    def choose(cls, labels: StuffLabels, class_weights: Tensor) -> StuffLosses:
+        """Choose the weights by what teaches the images without truth.
+
+        Soft labels know all classes; and what people drew on 280 images, which a net of this size
+        learns by heart, counts half beside them.
+        """
+        if labels.soft is None:
+            return cls(class_weights, TRUTH_WEIGHT, UNKNOWN_WEIGHT)
+        return cls(class_weights, SOFT_TRUTH_WEIGHT, 1.0)
+
+    def compare(
+        self, logits: Tensor, own: Tensor, classes: Tensor, taught: Tensor
+    ) -> dict[str, Tensor]:
+        """Weigh what a net says of a batch, first of images with truth, by what it should say.
+
+        Args:
+            logits: (N, CLASSES, h, w) at stride 4.
+            own: what the net thinks the teacher says, (N, MOSAIC_CLASSES, h, w).
+            classes: class_index of the first images, see `draw_classes`.
+            taught: of the others, see `draw_sets`.
+        """
+        known = len(classes)
+        sets, probs = taught.split([len(CLASS_SETS), MOSAIC_CLASSES], 1)
+        class_weights = self.class_weights.to(logits.device)
+        truth = compare_truth(logits[:known], classes, class_weights)
+        return {
+            "truth": self.truth * truth,
+            "teacher": compare_sets(logits[known:], sets, self.unknown),
+            "imitation": IMITATION_WEIGHT * compare_probs(own[known:], probs),
+        }
 
 
 class Sampler:
@@ -90,21 +133,20 @@ class Sampler:
     def __init__(self, photos: list[Photo], root: Path, work: Path) -> None:
         self.with_truth = [photo for photo in photos if photo.panoptic]
         self.with_teacher = [photo for photo in photos if photo.teacher_row is not None]
-        teacher, beliefs = np.load(work / TEACHER_FILE, mmap_mode="r"), Beliefs(root)
-        self.class_weights, self.truth_odds = weigh_classes(self.with_truth, root)
-        self.teacher_odds = weigh_photos(self.with_teacher, teacher, beliefs)
+        labels = StuffLabels(root, work)
+        class_weights, self.truth_odds = weigh_classes(self.with_truth, root)
+        self.losses = StuffLosses.choose(labels, class_weights)
+        self.teacher_odds = weigh_photos(self.with_teacher, labels)
         self.sample_truth = partial(make_truth_sample, root=root)
-        self.sample_taught = partial(
-            make_taught_sample, root=root, teacher=teacher, beliefs=beliefs
-        )
+        self.sample_taught = partial(make_taught_sample, root=root, labels=labels)
         cv2.setNumThreads(1)  # each of the threads below draws a view of its own
         self.pool = ThreadPoolExecutor(torch.get_num_threads())
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw pixels (BATCH, 3, SIDE, SIDE), and what they should be.
 
-        These are class_index (TRUTH_PER_BATCH, SIDE, SIDE), and of the others the
-        probabilities of `CLASS_SETS` and of the teacher's classes (N, channels, cells, cells).
+        These are class_index (TRUTH_PER_BATCH, SIDE, SIDE), and of the others what `draw_sets`
+        says (N, channels, cells, cells).
         """
         truths, classes = self.draw_views(
             self.sample_truth, self.with_truth, self.truth_odds, TRUTH_PER_BATCH, rng
@@ -112,8 +154,7 @@ class Sampler:
         others, taught = self.draw_views(
             self.sample_taught, self.with_teacher, self.teacher_odds, BATCH - TRUTH_PER_BATCH, rng
         )
-        sets, probs = taught.split([len(CLASS_SETS), MOSAIC_CLASSES], 1)
-        return torch.cat([truths, others]), classes, sets, probs
+        return torch.cat([truths, others]), classes, taught
 
     def draw_views(
         self,
@@ -143,13 +184,12 @@ def weigh_classes(photos: list[Photo], root: Path) -> tuple[Tensor, Array]:
     return torch.tensor(weights, dtype=torch.float32), repeats / repeats.sum()
 
 
-def weigh_photos(photos: list[Photo], teacher: Array, beliefs: Beliefs) -> Array:
+def weigh_photos(photos: list[Photo], labels: StuffLabels) -> Array:
     """Probabilities of photos with a teacher: those with rare stuff or complete labels count more.
 
     Most are of people; the others show what COCO shows.
     """
-    means = [teacher[photo.teacher_row].mean((0, 1)) / 255 for photo in photos]
-    shares = np.stack([mean @ beliefs.tabulate(mean) for mean in means])
+    shares = np.stack([labels.measure_shares(photo.teacher_row or 0) for photo in photos])
     present = shares[:, 1:] > PRESENT_SHARE
     frequency = np.maximum(present.mean(0), RAREST)
     repeats = np.where(present, (COMMON / frequency) ** 0.5, 0).max(1)
@@ -165,11 +205,11 @@ def make_truth_sample(photo: Photo, rng: np.random.Generator, root: Path) -> tup
 
 
 def make_taught_sample(
-    photo: Photo, rng: np.random.Generator, root: Path, teacher: Array, beliefs: Beliefs
+    photo: Photo, rng: np.random.Generator, root: Path, labels: StuffLabels
 ) -> tuple[Tensor, Tensor]:
     """Draw a view of a photo with a teacher: pixels, and probabilities (channels, cells, cells)."""
     pixels, view = draw_pixels(photo, rng, root)
-    return pixels, draw_sets(photo, view, teacher, beliefs)
+    return pixels, draw_sets(photo, view, labels)
 
 
 def draw_pixels(photo: Photo, rng: np.random.Generator, root: Path) -> tuple[Tensor, View]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from tiny_training.augment import View
 from tiny_training.photos import SURE, Array, Photo, decode_mask, read_label_map
-from tiny_training.teachers import NOT_A_THING, Beliefs
+from tiny_training.teachers import NOT_A_THING, StuffLabels, pad_sets
 from torch import Tensor
 
 FIRST_STUFF_ID = 13
@@ -66,22 +66,30 @@ def draw_classes(photo: Photo, view: View, root: Path) -> Tensor:
     return torch.from_numpy(classes.astype(np.int64))
 
 
-def draw_sets(photo: Photo, view: View, teacher: Array, beliefs: Beliefs) -> Tensor:
-    """See what the stuff teacher says, and an image's objects over it, through a view.
+def draw_sets(photo: Photo, view: View, labels: StuffLabels) -> Tensor:
+    """See what is said of an image's stuff, and its objects over it, through a view.
 
     Returns:
         float32 (channels, cells, cells): probabilities of `CLASS_SETS`, then the teacher's own.
     """
     cells = view.side // STRIDE
     to_cells = np.diag([1 / STRIDE, 1 / STRIDE]) @ view.matrix
-    answer = teacher[photo.teacher_row].transpose(2, 0, 1).copy()
-    to_photo = np.array([photo.width / answer.shape[2], photo.height / answer.shape[1], 1])
-    probs = np.stack(
-        [cv2.warpAffine(plane, to_cells * to_photo, (cells, cells)) for plane in answer]
-    )
-    probs = probs.astype(np.float32) / 255
-    table = beliefs.tabulate(answer.mean((1, 2)) / 255)
-    sets = (table.T @ probs.reshape(len(probs), -1)).reshape(-1, cells, cells)
+
+    def see(planes: Array) -> Array:
+        to_photo = np.array([photo.width / planes.shape[1], photo.height / planes.shape[0], 1])
+        matrix = to_cells * to_photo
+        seen = [
+            cv2.warpAffine(plane, matrix, (cells, cells)) for plane in np.moveaxis(planes, 2, 0)
+        ]
+        return np.stack(seen).astype(np.float32) / 255
+
+    answer = np.array(labels.answers[photo.teacher_row])
+    probs = see(answer)
+    if labels.soft is None:
+        table = labels.beliefs.tabulate(answer.mean((0, 1)) / 255)
+        sets = (table.T @ probs.reshape(len(probs), -1)).reshape(-1, cells, cells)
+    else:
+        sets = pad_sets(see(np.array(labels.soft[photo.teacher_row])))
     put_objects(sets, photo, View(to_cells, cells))
     return torch.from_numpy(np.concatenate([sets, probs]))
 

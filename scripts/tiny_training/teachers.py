@@ -19,6 +19,7 @@ import torch
 from tiny_training.listing import coco_category_to_super, list_photos
 from tiny_training.photos import (
     LABELS_FILE,
+    SOFT_FILE,
     SURE,
     TEACHER_FILE,
     Array,
@@ -237,6 +238,36 @@ class Beliefs:
         share = min(float(probs[self.open_air].sum()) / OPEN_AIR_SHARE, 1.0)
         table = (1 - share) * self.indoors + share * self.outdoors
         return table.astype(np.float32)
+
+
+class StuffLabels:
+    """What is said of the stuff of images without panoptic truth, by their `teacher_row`.
+
+    Attributes:
+        answers: of the stuff teacher, uint8 (rows, cells, cells, 32), 255 = certain.
+        soft: of the student's classes (rows, cells, cells, 16), what teacher and nets think
+            together; None where the stage `soften` was left out.
+        beliefs: what the teacher's answers mean.
+    """
+
+    def __init__(self, root: Path, work: Path) -> None:
+        self.answers = np.load(work / TEACHER_FILE, mmap_mode="r")
+        is_soft = (work / SOFT_FILE).exists()
+        self.soft = np.load(work / SOFT_FILE, mmap_mode="r") if is_soft else None
+        self.beliefs = Beliefs(root)
+
+    def measure_shares(self, row: int) -> Array:
+        """Shares of an image that the sets of `CLASS_SETS` take, float (sets,)."""
+        if self.soft is not None:
+            return pad_sets(self.soft[row].mean((0, 1)) / 255)
+        mean: Array = self.answers[row].mean((0, 1)) / 255
+        return mean @ self.beliefs.tabulate(mean)
+
+
+def pad_sets(classes: Array) -> Array:
+    """Turn probabilities of classes (16, ...) into those of sets, of which each is one class."""
+    missing = len(CLASS_SETS) - len(classes)
+    return np.pad(classes, [(0, missing)] + [(0, 0)] * (classes.ndim - 1))
 
 
 def tabulate(beliefs: dict[str, dict[int, float]], names: list[str]) -> Array:

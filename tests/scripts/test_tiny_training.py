@@ -152,6 +152,29 @@ def test_what_the_teacher_means_depends_on_the_scene(tmp_path):
     np.testing.assert_allclose(tables[0.15], (tables[0.0] + tables[0.3]) / 2, rtol=1e-6)
 
 
+def test_what_the_teacher_leaves_open_the_nets_decide():
+    from tiny_training.semantic import UNKNOWN_TO_TEACHER
+    from tiny_training.soft_labels import TEACHER_SHARE, UNKNOWN_RAISE, blend
+    from tiny_training.teachers import CLASS_SETS
+
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(16), 5).T
+    sets = rng.dirichlet(np.ones(len(CLASS_SETS)), 5).T * [1.0, 1.0, 0.6, 0.3, 0.0]
+    mixed = blend(probs, sets)
+    for pixel in range(5):
+        nets = [
+            p * np.exp(UNKNOWN_RAISE * (index in UNKNOWN_TO_TEACHER))
+            for index, p in enumerate(probs[:, pixel])
+        ]
+        nets = [p / sum(nets) for p in nets]
+        expected = np.array(nets) * (1 - TEACHER_SHARE * sets[:, pixel].sum())
+        for members, said in zip(CLASS_SETS, sets[:, pixel], strict=True):
+            for index in members:
+                share = nets[index] / sum(nets[member] for member in members)
+                expected[index] += TEACHER_SHARE * said * share
+        np.testing.assert_allclose(mixed[:, pixel], expected, rtol=1e-6)
+
+
 def test_exported_means_lie_between_new_and_old_weights(tmp_path):
     import train_tiny
     from click.testing import CliRunner

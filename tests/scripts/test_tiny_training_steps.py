@@ -1,6 +1,7 @@
 """Two steps of each training, the second one resumed, on images made on the spot."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -122,6 +123,36 @@ def test_a_training_moves_and_resumes(kind, data, work, short_views):
     assert curve_keys[kind] in curve[-1]
 
 
+def test_soft_labels_are_gone_on_with_and_learnt_from(data, work, tmp_path, short_views):
+    from tiny_training.photos import SOFT_FILE
+    from tiny_training.semantic import SOFT_TRUTH_WEIGHT, Sampler
+    from tiny_training.shipping import WEIGHTS, load_net
+    from tiny_training.soft_labels import write_soft_labels
+    from tiny_training.targets import FIRST_STUFF_ID
+
+    shutil.copy(work / "semantic_teacher.npy", tmp_path)
+    photos, nets = make_photos(), [load_net("semantic", WEIGHTS)]
+    write_soft_labels(nets, photos, data, tmp_path)
+    soft = np.load(tmp_path / SOFT_FILE)
+    assert soft.shape == (3, 128, 128, 16)
+    np.testing.assert_allclose(soft.sum(3, dtype=int), 255, atol=8)  # each of 16 is rounded
+    unfinished = soft.copy()
+    unfinished[1:] = 0
+    np.save(tmp_path / f"part-{SOFT_FILE}", unfinished)
+    write_soft_labels(nets, photos, data, tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / SOFT_FILE), soft)
+
+    photos[0].held_out = False
+    sure = np.zeros_like(soft)
+    sure[..., SKY - FIRST_STUFF_ID + 1] = 255
+    np.save(tmp_path / SOFT_FILE, sure)
+    sampler = Sampler(photos, data, tmp_path)
+    assert sampler.losses.truth == SOFT_TRUTH_WEIGHT
+    _, _, taught = sampler.draw(np.random.default_rng(0))
+    said = taught[:, :16].sum((0, 2, 3)).nonzero().flatten().tolist()
+    assert said == [0, SKY - FIRST_STUFF_ID + 1]  # objects lie over it
+
+
 def test_an_adopted_mask_rcnn_answers_as_before():
     from tiny_training.panoptic import put_background_first
     from tiny_training.shipping import WEIGHTS, load_net
@@ -157,9 +188,9 @@ def test_packed_data_is_small_and_trains(data, work, tmp_path, monkeypatch, shor
     assert with_truth.objects[0].box == [10.0, 5.0, 25.0, 20.0]
     assert (read_label_map(with_truth, tmp_path / "data")[5:20, 10:25] == PERSON).all()
     sampler = Sampler(photos, tmp_path / "data", tmp_path / "work")
-    images, classes, sets, _ = sampler.draw(np.random.default_rng(0))
+    images, classes, taught = sampler.draw(np.random.default_rng(0))
     assert images.shape[-2:] == classes.shape[-2:] == (SIDE, SIDE)
-    assert sets.isfinite().all()
+    assert taught.isfinite().all()
     packing.pack_data(make_photos(), data, work, tmp_path, 1e-6)
     with zipfile.ZipFile(tmp_path / packing.PACKED_FILE) as packed:
         assert json.loads(packed.read("work/labels.json")) == []
