@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "fuse"
 # From the bottom up; each name is a module or folder of fuse, and what is missing here fails.
 LAYERS = (
     {"errors", "threads", "clock", "version"},
+    {"label_space"},
     {"types"},
     {"ops"},
     {"labels"},

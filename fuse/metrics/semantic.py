@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.label_space import id_to_file
 from fuse.metrics.pq import none_if_nan
 from fuse.ops.contingency import count_pairs
 from fuse.ops.matching import find_rows, sum_by_row
@@ -103,7 +104,9 @@ class SemanticResult:
         return {
             "miou": none_if_nan(self.miou),
             "pixel_accuracy": none_if_nan(self.pixel_accuracy),
-            "per_class": {str(c): none_if_nan(iou) for c, iou in self.per_category.items()},
+            "per_class": {
+                str(id_to_file(c)): none_if_nan(iou) for c, iou in self.per_category.items()
+            },
         }
 
 

@@ -13,6 +13,7 @@ from fuse.analysis.opened_run import OpenedRun
 from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.panoptic import ImageId
+from fuse.label_space import id_to_file
 from fuse.metrics.pq import PQResult, summarize
 from fuse.ops.contingency import count_pairs
 from fuse.threads import map_threads
@@ -50,7 +51,7 @@ class RatedImage:
             "name": self.file_name,
             "pq": list(self.pq),
             "changed": self.changed,
-            "classes": list(self.category_ids),
+            "classes": list(map(id_to_file, self.category_ids)),
             "counts": counts,
         }
 

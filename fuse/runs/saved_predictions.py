@@ -22,6 +22,7 @@ from fuse.inference.presets import BRANCHES
 from fuse.io.coco.pairing import pair_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath, to_path
+from fuse.label_space import list_file_ids
 from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
 from fuse.runs.tasks import PREDICTION_DIR
@@ -67,7 +68,9 @@ class SavedPredictions:
             )
         strange = prediction.find_category_ids() - {0, *self.space.by_id}
         if strange:
-            raise CocoFormatError(f"{path}: {min(strange)} is no category_id of {self.space.name}")
+            raise CocoFormatError(
+                f"{path}: {list_file_ids(strange)[0]} is no category_id of {self.space.name}"
+            )
         return prediction
 
     def match_truth(self, truth: PanopticDataset) -> list[tuple[ImageId, ImageId]]:

@@ -20,6 +20,7 @@ from fuse.io.files import find_name_fault, make_parent
 from fuse.io.image_source import ImageSource, read_source
 from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
+from fuse.label_space import list_file_ids
 from fuse.labels import find_truth_map, load_space
 from fuse.runs.journal import JournalRecord
 from fuse.runs.tasks import ImageTask
@@ -145,7 +146,7 @@ def load_finished(
     strange = {segment.category_id for segment in record.segments_info} - space.by_id.keys()
     if strange:
         raise CocoFormatError(
-            f"{out}: the journal gives {task.file_name} category_id {min(strange)}, "
+            f"{out}: the journal gives {task.file_name} category_id {list_file_ids(strange)[0]}, "
             f"which is not in {space.name}; start anew with --overwrite"
         )
     prediction = None

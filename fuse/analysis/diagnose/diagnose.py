@@ -36,6 +36,7 @@ from fuse.fusion import FusionConfig, choose_classes, least_stuff_pixels
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import StrPath
+from fuse.label_space import id_to_file
 from fuse.metrics.matching import list_matches, match_segments
 from fuse.metrics.pq import stack_counts, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
@@ -200,7 +201,7 @@ def sum_up(
     result = summarize(sum_stats(image.stats for image in images), context.space)
     classes = [
         ClassDiagnosis(
-            category_id=category_id,
+            category_id=id_to_file(category_id),
             name=scored.name,
             isthing=scored.isthing,
             pq=scored.score.pq,
