@@ -24,6 +24,7 @@ from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_score
 from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, summarize
 from fuse.threads import count_steps
 from fuse.types import Float64Array, LabelSpace
+from fuse.types.label_space import id_to_file
 
 RESAMPLES = 10_000
 AP_RESAMPLES = 1000  # each sorts out all detections anew
@@ -51,7 +52,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ClassDifference:
-    """How far the PQ of one class lies from the first run's."""
+    """How far the PQ of one class lies from the first run's; its category_id as in files."""
 
     category_id: int
     name: str
@@ -252,7 +253,9 @@ def _compare_classes(
         before, pq = first.per_category[category_id].score.pq, after.score.pq
         if interval := _make_interval(before, pq, moved[:, column]):
             classes.append(
-                ClassDifference(category_id, after.name, after.isthing, before, pq, interval)
+                ClassDifference(
+                    id_to_file(category_id), after.name, after.isthing, before, pq, interval
+                )
             )
     return tuple(sorted(classes, key=lambda c: -abs(c.pq.difference)))
 

@@ -31,6 +31,7 @@ from fuse.ops.rle import encode_crop
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import BoolArray, LabelSpace, SegmentInfo
+from fuse.types.label_space import id_to_file
 
 Kind = Literal["thing-on-stuff", "thing-on-thing", "unclaimed"]
 KINDS: tuple[Kind, ...] = ("thing-on-stuff", "thing-on-thing", "unclaimed")
@@ -135,12 +136,14 @@ class Disagreement:
         annotations: list[dict[str, Any]] = []
         for image in self.images:
             for region in image.regions:
-                fields = asdict(region)
+                fields = _region_to_json(region)
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
                         "image_id": image.image_id,
-                        "category_id": region.instance_category_id or region.semantic_category_id,
+                        "category_id": id_to_file(
+                            region.instance_category_id or region.semantic_category_id
+                        ),
                         "segmentation": fields.pop("rle"),
                         "iscrowd": 0,
                         **fields,
@@ -151,11 +154,20 @@ class Disagreement:
             for p in self.images
         ]
         categories = [
-            {"id": c.category_id, "name": c.name, "supercategory": c.supercategory}
+            {"id": c.file_id, "name": c.name, "supercategory": c.supercategory}
             for c in self.space.categories
         ]
         content = {"images": images, "annotations": annotations, "categories": categories}
         write_whole(path, (json.dumps(content, allow_nan=False) + "\n").encode())
+
+
+def _region_to_json(region: Region) -> dict[str, Any]:
+    """As plain values, category ids as in files."""
+    instance_id = region.instance_category_id
+    return asdict(region) | {
+        "semantic_category_id": id_to_file(region.semantic_category_id),
+        "instance_category_id": None if instance_id is None else id_to_file(instance_id),
+    }
 
 
 def disagree(

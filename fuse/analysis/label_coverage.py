@@ -107,7 +107,7 @@ def list_category_rows(name: StrPath) -> list[tuple[str, ...]]:
     row_of = {category_id: row for row, category_id in enumerate(load_category_ids(str(name)))}
     return [
         (
-            str(category.category_id),
+            str(category.file_id),
             category.name,
             "thing" if category.isthing else "stuff",
             category.supercategory,

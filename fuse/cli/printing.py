@@ -101,7 +101,10 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
     from fuse.io.listing import describe_unread
 
     if result.changed:
-        yield f"{result.changed} images had changed since an earlier run, or can be read now, and were done again"
+        yield (
+            f"{result.changed} images had changed since an earlier run, or can be read now, "
+            "and were done again"
+        )
     if result.damaged:
         yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
     if result.unread:

@@ -19,6 +19,7 @@ from fuse.io.coco.results import LabelFolder, ResultsFile
 from fuse.io.png import PngHeader
 from fuse.ops.matching import SegmentTable
 from fuse.types import Int32Array, Int64Array
+from fuse.types.label_space import id_to_file
 
 
 class Severity(StrEnum):
@@ -241,7 +242,9 @@ def check_segments(
         yield Note("truth-no-iscrowd", f"{where}, segment {first}", crowds.count(None))
     for category_id, count in Counter(table.category_ids[table.iscrowd].tolist()).items():
         if count > 1:
-            yield Note("truth-several-crowds", f"{where}, category_id {category_id}", count - 1)
+            yield Note(
+                "truth-several-crowds", f"{where}, category_id {id_to_file(category_id)}", count - 1
+            )
 
 
 def check_png(side: str, path: Path, png: PngHeader, listed: ImageRecord | None) -> Iterator[Note]:
@@ -293,7 +296,7 @@ def check_heads(
         notes.append(Note("pred-no-categories", str(predictions.path)))
     elif not mapped:
         true, predicted = (
-            {(c.category_id, c.name, c.isthing) for c in dataset.space.categories}
+            {(c.file_id, c.name, c.isthing) for c in dataset.space.categories}
             for dataset in (truth, predictions)
         )
         different = sorted(true ^ predicted)

@@ -12,10 +12,10 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from fuse.fusion.overlap import Int64Array, check_image, fuse_in_order, order_by_score
+from fuse.fusion.overlap import check_image, fuse_in_order, order_by_score
 from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import mask_runs
-from fuse.types import Instances, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.types import Instances, Int64Array, LabelSpace, PanopticPrediction, SemanticPrediction
 
 BoolArray = npt.NDArray[np.bool_]
 

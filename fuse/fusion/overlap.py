@@ -11,7 +11,6 @@ from fractions import Fraction
 from math import ceil
 
 import numpy as np
-import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.masks import mask_runs
@@ -20,14 +19,15 @@ from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import (
     Instances,
     Int32Array,
+    Int64Array,
     LabelSpace,
     PanopticPrediction,
     RleMasks,
     SegmentInfo,
     SemanticPrediction,
 )
+from fuse.types.label_space import id_to_file
 
-Int64Array = npt.NDArray[np.int64]
 Bbox = tuple[int, int, int, int]  # COCO xywh
 
 # Instances whose runs are held in memory at a time; bounds it for masks of pure noise.
@@ -270,7 +270,8 @@ def _paint_stuff(
         raise ValueError(f"the semantic map has category id {strange}, not in {space.name}")
     segment_ids = np.zeros(len(known_ids), dtype=np.int32)
     segments: list[SegmentInfo] = []
-    for index in np.flatnonzero(areas[1:] >= min_area) + 1:
+    large = np.flatnonzero(areas[1:] >= min_area) + 1
+    for index in sorted(large, key=lambda index: id_to_file(int(known_ids[index]))):
         category_id = int(known_ids[index])
         if space.by_id[category_id].isthing:
             continue

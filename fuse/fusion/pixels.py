@@ -8,7 +8,7 @@ import numpy as np
 
 from fuse.fusion.class_logits import ClassLogits, Window, compute_class_logits
 from fuse.fusion.orders import count_overlaps, is_same_object
-from fuse.fusion.overlap import Int64Array, add_stuff, check_image, order_by_score
+from fuse.fusion.overlap import add_stuff, check_image, order_by_score
 from fuse.ops._jit import jit
 from fuse.ops.masks import paste_mask, stretch_mask
 from fuse.ops.segments import measure_segments
@@ -17,6 +17,7 @@ from fuse.types import (
     Float32Array,
     Instances,
     Int32Array,
+    Int64Array,
     LabelSpace,
     PanopticPrediction,
     SegmentInfo,

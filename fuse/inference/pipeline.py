@@ -105,7 +105,8 @@ class Pipeline:
             ),
         }
         self._class_targets = map_category_ids(
-            self.semantic_model.category_ids, self.label_maps["semantic"]
+            self.semantic_model.label_space.read_ids(self.semantic_model.category_ids),
+            self.label_maps["semantic"],
         )
         self.weights: Mapping[str, str] = {
             "semantic": self.semantic_model.weights_hash,

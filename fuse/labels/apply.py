@@ -21,6 +21,7 @@ from fuse.types import (
     SemanticPrediction,
     TargetLogits,
 )
+from fuse.types.label_space import ID_OF_ZERO
 
 
 def map_category_ids(category_ids: Int32Array, label_map: LabelMap) -> Int32Array:
@@ -40,13 +41,15 @@ def map_logits(logits: SemanticLogits, class_targets: Int32Array) -> TargetLogit
         logits: in a net's own classes.
         class_targets: int32 (C,), the target category_id of each row, 0 = none.
     """
-    # A key of its own for each row without a target.
-    keys = np.where(class_targets > 0, class_targets, -1 - np.arange(len(class_targets)))
+    # Ids as in files, which give the order, and a key of its own for each row without a target.
+    file_ids = np.where(class_targets == ID_OF_ZERO, 0, class_targets)
+    keys = np.where(class_targets > 0, file_ids, -1 - np.arange(len(class_targets)))
     groups, group_of_row = np.unique(keys, return_inverse=True)
     if len(groups) == len(keys):
         return TargetLogits(logits, class_targets)
     merged = merge_classes(logits.logits, group_of_row.astype(np.int32)).astype(np.float16)
-    return TargetLogits(replace(logits, logits=merged), np.maximum(groups, 0).astype(np.int32))
+    category_ids = np.where(groups == 0, ID_OF_ZERO, np.maximum(groups, 0)).astype(np.int32)
+    return TargetLogits(replace(logits, logits=merged), category_ids)
 
 
 def map_labels(semantic: SemanticPrediction, label_map: LabelMap) -> SemanticPrediction:

@@ -222,7 +222,7 @@ def find_truth_map(
         first = different[0]
         theirs = true_names.get(first.category_id, "no category")
         raise LabelSpaceError(
-            f"the predictions' categories are not the ground truth's: id {first.category_id} is "
+            f"the predictions' categories are not the ground truth's: id {first.file_id} is "
             f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}"
         ) from err
 

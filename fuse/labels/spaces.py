@@ -8,10 +8,9 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from fuse.errors import ConfigError, LabelSpaceError
-from fuse.types import Category, Int32Array, LabelSpace
+from fuse.types import Int32Array
+from fuse.types.label_space import ID_OF_ZERO, NONE_BESIDE_ZERO, Category, LabelSpace, id_from_file
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
@@ -40,7 +39,7 @@ def load_space(name: str | Path) -> LabelSpace:
 
 
 def load_category_ids(name: str) -> tuple[int, ...]:
-    """The category_id of each row of nets that speak a space, 0 where a row is no category.
+    """The category_id of each row of nets that speak a space, its `none_id` for no category.
 
     The first row is no category in some spaces, as ADE20K-32's "other".
 
@@ -54,7 +53,8 @@ def load_category_ids(name: str) -> tuple[int, ...]:
     ((0, 1, 2), (7, 8, 11))
     """
     rows = dict(_read_rows(find_space_file(name)))
-    return tuple(rows[i].category_id if i in rows else 0 for i in range(max(rows) + 1))
+    none_id = NONE_BESIDE_ZERO if any(c.category_id == ID_OF_ZERO for c in rows.values()) else 0
+    return tuple(rows[i].category_id if i in rows else none_id for i in range(max(rows) + 1))
 
 
 def resolve_classes(
@@ -66,10 +66,11 @@ def resolve_classes(
         source: the net in words, for messages.
         count: classes the net answers with.
         label_space: name or CSV path of a label space.
-        class_ids: category_id per class, 0 = none; by default those of `load_category_ids`.
+        class_ids: category_id per class, 0 = none (-1 where the space has a category 0); by
+            default those of `load_category_ids`.
 
     Returns:
-        The space, and int32 (count,).
+        The space, and int32 (count,), `LabelSpace.none_id` = none.
 
     Raises:
         ConfigError: label_space is missing, or the number of classes is another.
@@ -88,14 +89,14 @@ def resolve_classes(
         hint = f"with {count} ship {', '.join(fitting)}; or " if fitting else ""
         raise ConfigError(
             f"{source} has {count} classes, but {given} has {len(ids)}; {hint}set class_ids, one "
-            "category_id per class with 0 for none"
+            f"category_id per class with {space.none_id} for none"
         )
-    unknown = next((i for i in ids if i != 0 and i not in space.by_id), None)
+    unknown = next((i for i in ids if i not in (0, space.none_id, *space.by_id)), None)
     if unknown is not None:
         raise LabelSpaceError(
             f"class_ids of {source}: {unknown!r} is no category_id of {space.name!r}"
         )
-    return space, np.array(ids, dtype=np.int32)
+    return space, space.write_ids(space.read_ids(ids))
 
 
 def find_space_file(name: str) -> Path:
@@ -183,7 +184,7 @@ def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Categor
         if not all(0 <= channel <= 255 for channel in color):
             raise ValueError(f"r, g, b must lie in 0..255, got {color}")
         category = Category(
-            category_id=int(row["category_id"]),
+            category_id=id_from_file(int(row["category_id"])),
             name=row["name"],
             isthing=row["isthing"] == "1",
             supercategory=row["supercategory"],

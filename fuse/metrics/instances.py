@@ -27,6 +27,7 @@ from fuse.types import (
     LabelSpace,
     PanopticPrediction,
 )
+from fuse.types.label_space import id_to_file
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -65,7 +66,7 @@ class MaskAP:
     def to_json(self) -> dict[str, Any]:
         """As plain values; None where nothing was scored."""
         keys = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
-        per_class = {str(c): none_if_nan(ap) for c, ap in self.per_category.items()}
+        per_class = {str(id_to_file(c)): none_if_nan(ap) for c, ap in self.per_category.items()}
         return {**{key: none_if_nan(getattr(self, key)) for key in keys}, "per_class": per_class}
 
 
@@ -172,7 +173,7 @@ def match_detections(
         images: ground truth and detections of each image; read once.
         space: the label space of both.
     """
-    category_ids = np.array(space.thing_ids, dtype=np.int64)
+    category_ids = np.array(sorted(space.thing_ids), dtype=np.int64)
     none = np.zeros(0, np.int64)
     columns, scores, places = [none], [np.zeros(0)], [none]
     outcomes = [np.zeros((len(SIZES), 0, len(IOU_THRESHOLDS)), np.int8)]

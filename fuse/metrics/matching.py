@@ -25,6 +25,7 @@ from fuse.types import (
     PanopticPrediction,
     SegmentInfo,
 )
+from fuse.types.label_space import id_to_file
 
 Kind = Literal["tp", "fp", "fn", "excused"]
 
@@ -138,8 +139,12 @@ class SegmentMatch:
     other_category_id: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """As plain values, category ids as in files."""
+        other_id = self.other_category_id
+        return asdict(self) | {
+            "category_id": id_to_file(self.category_id),
+            "other_category_id": None if other_id is None else id_to_file(other_id),
+        }
 
 
 def list_matches(truth: PanopticPrediction, pred: PanopticPrediction) -> tuple[SegmentMatch, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.types import BoolArray, Float64Array, Int32Array, Int64Array, LabelSpace
+from fuse.types.label_space import id_to_file
 
 GROUPS = ("all", "things", "stuff")
 SCORES = ("pq", "sq", "rq")
@@ -165,7 +166,7 @@ class PQResult:
         return {
             "pq": {group: getattr(self, group).to_json() for group in GROUPS},
             "per_class": {
-                str(category_id): category.to_json()
+                str(id_to_file(category_id)): category.to_json()
                 for category_id, category in self.per_category.items()
             },
         }

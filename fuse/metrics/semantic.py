@@ -12,6 +12,7 @@ from fuse.metrics.pq import none_if_nan
 from fuse.ops.contingency import count_pairs
 from fuse.ops.matching import find_rows, sum_by_row
 from fuse.types import Int32Array, Int64Array, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.types.label_space import id_to_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +104,9 @@ class SemanticResult:
         return {
             "miou": none_if_nan(self.miou),
             "pixel_accuracy": none_if_nan(self.pixel_accuracy),
-            "per_class": {str(c): none_if_nan(iou) for c, iou in self.per_category.items()},
+            "per_class": {
+                str(id_to_file(c)): none_if_nan(iou) for c, iou in self.per_category.items()
+            },
         }
 
 

@@ -26,6 +26,7 @@ from fuse.types import (
     SemanticLogits,
     SemanticPrediction,
 )
+from fuse.types.label_space import id_to_file, list_file_ids
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -53,6 +54,8 @@ def predict_semantic(
     who = f"semantic model {name!r}"
     answers = _call(who, model.predict, images)
     _check_kinds(who, answers, (SemanticLogits, SemanticPrediction), images)
+    if model.label_space.has_zero:
+        answers = [_rename_zero(answer, model.label_space) for answer in answers]
     for answer in answers:
         if isinstance(answer, SemanticPrediction):
             _check_ids(who, np.unique(answer.label_map), model.label_space)
@@ -69,6 +72,15 @@ def predict_semantic(
                 "logarithm of its probabilities)"
             )
     return answers
+
+
+def _rename_zero(
+    answer: SemanticLogits | SemanticPrediction, space: LabelSpace
+) -> SemanticLogits | SemanticPrediction:
+    """An answer whose pixels of category 0 have its id in memory."""
+    if isinstance(answer, SemanticLogits):
+        return answer
+    return SemanticPrediction(space.read_ids(answer.label_map), answer.logits)
 
 
 def _sum_to_one(logits: Float16Array) -> bool:
@@ -120,10 +132,11 @@ def check_model(kind: str, name: str, model: Any) -> None:  # noqa: ANN401 - wha
             f"{who}: its category_ids must be int32 with one axis, got {ids.dtype} of shape "
             f"{ids.shape}"
         )
-    if unknown := set(ids.tolist()) - {0, *model.label_space.by_id}:
+    space = model.label_space
+    if unknown := set(space.read_ids(ids).tolist()) - {0, *space.by_id}:
         raise ModelOutputError(
             f"{who}: its category_ids have {min(unknown)}, which is no category_id of "
-            f"{model.label_space.name}; take them from label_space.by_name, 0 for none"
+            f"{space.name}; take them from label_space.by_name, {space.none_id} for none"
         )
 
 
@@ -185,7 +198,8 @@ def _check_ids(who: str, category_ids: np.ndarray[Any, Any], space: LabelSpace) 
     unknown = set(category_ids.tolist()) - {0, *space.by_id}
     if unknown:
         raise ModelOutputError(
-            f"{who}: answered with category_id {min(unknown)}, which is not in {space.name}"
+            f"{who}: answered with category_id {list_file_ids(unknown)[0]}, which is not in "
+            f"{space.name}"
         )
 
 
@@ -196,8 +210,8 @@ def _check_instances(who: str, answer: Instances, space: LabelSpace) -> None:
     if stuff:
         name = space.by_id[stuff[0]].name
         raise ModelOutputError(
-            f"{who}: answered with category_id {stuff[0]}, but {name!r} is stuff in {space.name}; "
-            "leave out what is no thing"
+            f"{who}: answered with category_id {id_to_file(stuff[0])}, but {name!r} is stuff in "
+            f"{space.name}; leave out what is no thing"
         )
     swapped = np.flatnonzero((answer.boxes[:, 2:] < answer.boxes[:, :2]).any(axis=1))
     if len(swapped):

@@ -32,7 +32,8 @@ class SemanticModel(Protocol):
     Attributes:
         label_space: the categories it speaks, which need not be the preset's.
         category_ids: int32 (C,), the category_id of each row of its logits; 0 where a row
-            means "none of these" and ends as void.
+            means "none of these" and ends as void. In a space with a category 0 that is 0, and
+            -1 means none, as in label maps.
         weights_hash: any text that changes when the net does, as the SHA-256 of the weights; a
             run is continued by the same nets only.
     """

@@ -18,6 +18,7 @@ from fuse.metrics.matching import SegmentMatch, list_matches
 from fuse.ops.matching import find_rows
 from fuse.report.runs import hex_color
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction
+from fuse.types.label_space import id_to_file
 from fuse.viz.render import (
     encode_jpeg,
     instance_regions,
@@ -58,6 +59,7 @@ class ShownSegment:
     def to_json(self) -> dict[str, Any]:
         """As plain values, without those that are None."""
         values = {k: v for k, v in asdict(self).items() if v is not None}
+        values |= {k: id_to_file(values[k]) for k in ("category", "other") if k in values}
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
 
 

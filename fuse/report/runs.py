@@ -105,7 +105,7 @@ def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str
         "images_here": len(run.own_ids),
         "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
         "classes": {
-            str(c.category_id): {"name": c.name, "isthing": c.isthing, "color": hex_color(c.color)}
+            str(c.file_id): {"name": c.name, "isthing": c.isthing, "color": hex_color(c.color)}
             for c in run.space.categories
         },
     }

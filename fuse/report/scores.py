@@ -16,6 +16,7 @@ from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.pq import PQResult, summarize
 from fuse.ops.contingency import count_pairs
 from fuse.threads import map_threads
+from fuse.types.label_space import id_to_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +51,7 @@ class RatedImage:
             "name": self.file_name,
             "pq": list(self.pq),
             "changed": self.changed,
-            "classes": list(self.category_ids),
+            "classes": list(map(id_to_file, self.category_ids)),
             "counts": counts,
         }
 

@@ -26,6 +26,7 @@ from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
 from fuse.runs.tasks import PREDICTION_DIR
 from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.label_space import list_file_ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +68,9 @@ class SavedPredictions:
             )
         strange = prediction.find_category_ids() - {0, *self.space.by_id}
         if strange:
-            raise CocoFormatError(f"{path}: {min(strange)} is no category_id of {self.space.name}")
+            raise CocoFormatError(
+                f"{path}: {list_file_ids(strange)[0]} is no category_id of {self.space.name}"
+            )
         return prediction
 
     def match_truth(self, truth: PanopticDataset) -> list[tuple[ImageId, ImageId]]:

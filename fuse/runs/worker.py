@@ -30,6 +30,7 @@ from fuse.types import (
     SemanticPrediction,
     UInt8Array,
 )
+from fuse.types.label_space import list_file_ids
 from fuse.viz.render import render_overview, save_picture
 
 
@@ -147,7 +148,7 @@ def load_finished(
     strange = {segment.category_id for segment in record.segments_info} - space.by_id.keys()
     if strange:
         raise CocoFormatError(
-            f"{out}: the journal gives {task.file_name} category_id {min(strange)}, "
+            f"{out}: the journal gives {task.file_name} category_id {list_file_ids(strange)[0]}, "
             f"which is not in {space.name}; start anew with --overwrite"
         )
     prediction = None

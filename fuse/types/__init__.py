@@ -10,12 +10,10 @@ are (height, width). No type holds anything of size N x H x W.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fuse.errors import LabelSpaceError
 from fuse.types.arrays import (
     BoolArray,
     Float16Array,
@@ -26,84 +24,11 @@ from fuse.types.arrays import (
     UInt8Array,
     check_array,
 )
+from fuse.types.label_space import ID_OF_ZERO, Category, LabelSpace
 from fuse.types.logits import SemanticLogits, TargetLogits
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
-MAX_CATEGORY_ID = 2**24 - 1  # label maps are counted in pairs as maps of segment ids are
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Category:
-    """One class of a label space.
-
-    Attributes:
-        category_id: the dataset's own id, at least 1 (0 is void).
-        name: unique within its space.
-        isthing: True for countable objects, False for stuff.
-        supercategory: the group the dataset files it under.
-        color: red, green, blue, 0..255 each, for pictures only.
-    """
-
-    category_id: int
-    name: str
-    isthing: bool
-    supercategory: str = ""
-    color: tuple[int, int, int] = (128, 128, 128)
-
-
-@dataclass(frozen=True)
-class LabelSpace:
-    """A named, ordered set of categories; the order is the class_index of nets that speak it.
-
-    Raises:
-        LabelSpaceError: there are no categories, an id is below 1 or does not fit int32, or an
-            id or a name stands twice.
-
-    >>> space = LabelSpace("toy", (Category(7, "cat", True), Category(9, "sky", False)))
-    >>> space.by_id[9].name, space.thing_ids, space.stuff_ids
-    ('sky', (7,), (9,))
-    """
-
-    name: str
-    categories: tuple[Category, ...]
-
-    def __post_init__(self) -> None:
-        ids = [category.category_id for category in self.categories]
-        names = [category.name for category in self.categories]
-        if not ids:
-            raise LabelSpaceError(f"label space {self.name!r} has no categories")
-        for category_id in ids:
-            if not 1 <= category_id <= MAX_CATEGORY_ID:
-                fault = "below 1 (0 is void)" if category_id < 1 else f"above {MAX_CATEGORY_ID}"
-                raise LabelSpaceError(
-                    f"label space {self.name!r}: category id {category_id} is {fault}"
-                )
-        columns: tuple[tuple[str, list[Any]], ...] = (("category id", ids), ("name", names))
-        for what, values in columns:
-            twice = next((value for value in values if values.count(value) > 1), None)
-            if twice is not None:
-                raise LabelSpaceError(f"label space {self.name!r}: {what} {twice!r} stands twice")
-
-    @cached_property
-    def by_id(self) -> dict[int, Category]:
-        """Categories by category_id, in class_index order."""
-        return {category.category_id: category for category in self.categories}
-
-    @cached_property
-    def by_name(self) -> dict[str, Category]:
-        """Categories by name, in class_index order."""
-        return {category.name: category for category in self.categories}
-
-    @cached_property
-    def thing_ids(self) -> tuple[int, ...]:
-        """Category ids of things, ascending."""
-        return tuple(sorted(c.category_id for c in self.categories if c.isthing))
-
-    @cached_property
-    def stuff_ids(self) -> tuple[int, ...]:
-        """Category ids of stuff, ascending."""
-        return tuple(sorted(c.category_id for c in self.categories if not c.isthing))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,7 +128,8 @@ class Instances:
         boxes: float32 (N, 4), xyxy pixel edges; may reach over the border of the image.
         scores: float64 (N,) in 0..1; float64 so that scores read from JSON and thresholds
             compare exactly.
-        category_ids: int32 (N,), in the target label space.
+        category_ids: int32 (N,), in the target label space; a category 0, which an instance
+            may be made with, is `ID_OF_ZERO`.
         masks: one mask per instance.
         size: (height, width) of the image.
     """
@@ -234,7 +160,10 @@ class Instances:
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise ValueError("scores must lie in 0..1")
         if count and self.category_ids.min() < 1:
-            raise ValueError("category_ids must be at least 1")
+            if self.category_ids.min() < 0:
+                raise ValueError("category_ids must be at least 0")
+            named = np.where(self.category_ids == 0, ID_OF_ZERO, self.category_ids)
+            object.__setattr__(self, "category_ids", named.astype(np.int32))
         if isinstance(self.masks, RleMasks):
             for index, rle in enumerate(self.masks.rles):
                 if tuple(rle["size"]) != tuple(self.size):
@@ -268,7 +197,7 @@ class SegmentInfo:
 
     Attributes:
         segment_id: 1..2**24 - 1, as in the panoptic_map; ``id`` in files.
-        category_id: in the label space of the map.
+        category_id: in the label space of the map, as `fuse.types.label_space` has it in memory.
         area: pixels of the segment, at least 1.
         bbox: COCO xywh of the pixels, whole numbers.
         iscrowd: True only in ground truth.

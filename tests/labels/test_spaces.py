@@ -261,7 +261,7 @@ def test_a_part_of_a_space_is_identified(categories, name):
         (HEADER + "1,-1,cat,1,,0,0,0\n", "line 2: class_index must be at least 0"),
         (HEADER + "one,0,cat,1,,0,0,0\n", "line 2: invalid literal"),
         (HEADER + "1,0,cat,1,,0,0,0\n2,0,dog,1,,0,0,1\n", "line 3: class_index 0 stands twice"),
-        (HEADER + "0,0,cat,1,,0,0,0\n", "category id 0 is below 1"),
+        (HEADER + "-1,0,cat,1,,0,0,0\n", "line 2: category id -1 does not lie in 0..16777214"),
         (HEADER + "1,0,cat,1,,0,0,0\n1,1,dog,1,,0,0,1\n", "category id 1 stands twice"),
         (HEADER, "has no categories"),
     ],

@@ -41,6 +41,7 @@ from fuse.metrics.pq import stack_counts, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import BoolArray, Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.types.label_space import id_to_file
 
 ORDERS = 8  # tried by default: four and their reverses
 IOU_BINS = 5  # of the segments without a match, from IoU 0 to 0.5
@@ -200,7 +201,7 @@ def sum_up(
     result = summarize(sum_stats(image.stats for image in images), context.space)
     classes = [
         ClassDiagnosis(
-            category_id=category_id,
+            category_id=id_to_file(category_id),
             name=scored.name,
             isthing=scored.isthing,
             pq=scored.score.pq,

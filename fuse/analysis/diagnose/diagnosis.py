@@ -10,6 +10,7 @@ from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.matching import SegmentMatch
 from fuse.metrics.pq import PQResult, PQStats
 from fuse.types import LabelSpace
+from fuse.types.label_space import id_to_file
 
 TITLES = {
     "order": "instance order",
@@ -71,7 +72,10 @@ class ErrorCost:
 
 @dataclass(frozen=True, slots=True)
 class ClassDiagnosis:
-    """The missing PQ of one class: shares by error type, and `rest`, add up to 1 - pq."""
+    """The missing PQ of one class: shares by error type, and `rest`, add up to 1 - pq.
+
+    The category_id is as in files.
+    """
 
     category_id: int
     name: str
@@ -107,7 +111,8 @@ class ImageDiagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, without the counts."""
-        return {key: value for key, value in asdict(self).items() if key != "stats"}
+        values = {key: value for key, value in asdict(self).items() if key != "stats"}
+        return values | {"segments": [segment.to_json() for segment in self.segments]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,8 @@ class UnmatchedSegments:
             "missed_by_iou": list(self.missed),
             "false_by_iou": list(self.false),
             "confusions": [
-                {"truth": true_id, "prediction": pred_id, "count": count}
-                for true_id, pred_id, count in self.confusions
+                {"truth": id_to_file(true), "prediction": id_to_file(pred), "count": count}
+                for true, pred, count in self.confusions
             ],
         }
 

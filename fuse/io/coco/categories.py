@@ -13,6 +13,7 @@ from fuse.errors import CocoFormatError, LabelSpaceError
 from fuse.io.json_toml import read_json
 from fuse.labels import identify_space, list_spaces, load_space
 from fuse.types import Category, LabelSpace
+from fuse.types.label_space import MAX_CATEGORY_ID
 
 Flag = Annotated[int, msgspec.Meta(ge=0, le=1)] | bool | None  # of isthing and iscrowd
 GREY = (128, 128, 128)
@@ -39,7 +40,7 @@ class _CategoriesFile(msgspec.Struct, frozen=True):
 def list_categories(space: LabelSpace) -> list[CategoryRecord]:
     """The categories of a label space as they stand in a JSON."""
     return [
-        CategoryRecord(c.category_id, c.name, int(c.isthing), c.supercategory, c.color)
+        CategoryRecord(c.file_id, c.name, int(c.isthing), c.supercategory, c.color)
         for c in space.categories
     ]
 
@@ -61,6 +62,12 @@ def make_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
 
 def make_own_space(records: Sequence[CategoryRecord], path: Path) -> LabelSpace:
     """The categories as they stand, named after the file."""
+    for record in records:
+        if not 0 <= record.category_id <= MAX_CATEGORY_ID:
+            raise CocoFormatError(
+                f"{path}, categories: id {record.category_id} of {record.name!r} does not lie in "
+                f"0..{MAX_CATEGORY_ID}"
+            )
     unsaid = any(record.isthing is None for record in records)
     shipped = _shipped_isthing(records) if unsaid else {}
     categories = tuple(

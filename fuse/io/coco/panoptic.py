@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from fuse.types import (
     PanopticPrediction,
     SegmentInfo,
 )
+from fuse.types.label_space import ID_OF_ZERO, id_to_file
 
 ImageId = int | str  # COCO numbers its images, Cityscapes names them
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -52,7 +53,7 @@ class SegmentRecord(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         segment_id: ``id`` in files; 0 is void and names no segment, but occurs.
-        category_id: in the label space of the JSON.
+        category_id: in the label space of the JSON; in a `PanopticDataset` as in memory.
         area: pixels; wrong in some files, so counted from the PNG instead.
         iscrowd: None means 0.
         score: of a predicted thing.
@@ -87,7 +88,7 @@ class _OwnSegment(msgspec.Struct, frozen=True):
     """One segment as `segment_to_json` writes it."""
 
     id: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEGMENT_ID)]
-    category_id: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    category_id: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     area: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     bbox: tuple[Pixel, Pixel, Pixel, Pixel]
     iscrowd: Annotated[int, msgspec.Meta(ge=0, le=1)]
@@ -236,13 +237,13 @@ def read_panoptic_json(
         own_space, space = None, default_space
     else:
         raise CocoFormatError(f"{path}: there is no 'categories'")
-    _check_annotations(path, content.annotations, (own_space or space).by_id.keys())
+    annotations = _check_annotations(path, content.annotations, own_space or space)
     return PanopticDataset(
         path=path,
         png_dir=png_dir,
         space=space,
         images=_index(path, "images", content.images),
-        annotations=_index(path, "annotations", content.annotations),
+        annotations=_index(path, "annotations", annotations),
         assumed_things=tuple(r.category_id for r in records or () if r.isthing is None),
         own_space=own_space,
     )
@@ -266,9 +267,14 @@ def _holds_instances(path: Path) -> bool:
 
 
 def _check_annotations(
-    path: Path, annotations: Sequence[AnnotationRecord], known: Set[int]
-) -> None:
-    """Raise CocoFormatError for a PNG outside the folder, or a category that the JSON lacks."""
+    path: Path, annotations: Sequence[AnnotationRecord], space: LabelSpace
+) -> Sequence[AnnotationRecord]:
+    """The annotations with their category ids as in memory.
+
+    Raises:
+        CocoFormatError: a PNG lies outside the folder, or the JSON lacks a category.
+    """
+    known = {category.file_id for category in space.categories}
     for annotation in annotations:
         if leads_out(annotation.file_name):
             raise CocoFormatError(
@@ -282,6 +288,16 @@ def _check_annotations(
                 f"{path}, image_id {annotation.image_id!r}: segment {first.segment_id} has "
                 f"category_id {first.category_id}, which is not in the categories"
             )
+    return [_rename_zero(a) for a in annotations] if space.has_zero else annotations
+
+
+def _rename_zero(annotation: AnnotationRecord) -> AnnotationRecord:
+    """An annotation whose segments of category 0 have its id in memory."""
+    segments = tuple(
+        s if s.category_id else msgspec.structs.replace(s, category_id=ID_OF_ZERO)
+        for s in annotation.segments_info
+    )
+    return msgspec.structs.replace(annotation, segments_info=segments)
 
 
 def _index(path: Path, what: str, records: Sequence[Record]) -> dict[ImageId, Record]:
@@ -348,7 +364,7 @@ def segment_to_json(segment: SegmentInfo) -> dict[str, Any]:
     """
     return {
         "id": int(segment.segment_id),
-        "category_id": int(segment.category_id),
+        "category_id": id_to_file(int(segment.category_id)),
         "area": int(segment.area),
         "bbox": [int(edge) for edge in segment.bbox],
         "iscrowd": int(segment.iscrowd),
@@ -368,7 +384,7 @@ def segment_from_json(entry: Mapping[str, Any]) -> SegmentInfo:
         raise CocoFormatError(f"segments_info entry {entry!r}: {err}") from err
     return SegmentInfo(
         segment_id=record.id,
-        category_id=record.category_id,
+        category_id=record.category_id or ID_OF_ZERO,
         area=record.area,
         bbox=record.bbox,
         iscrowd=bool(record.iscrowd),

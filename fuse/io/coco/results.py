@@ -20,7 +20,9 @@ from fuse.io.json_toml import read_json
 from fuse.io.png import read_labels
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
+from fuse.types.label_space import ID_OF_ZERO, MAX_CATEGORY_ID, id_to_file
 
+LARGEST_GREY = (255, 65535)  # of 8 and of 16 bits
 REACH = 10  # image sizes that a polygon may reach over the border
 
 
@@ -36,7 +38,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         image_id: of the image.
-        category_id: in the label space of the file.
+        category_id: in the label space of the file; in a `ResultsFile` as in memory.
         segmentation: a `Shape`; it stays a view of the file until it is asked for, so a file
             with millions of masks takes little memory.
         score: of an instance, 0..1.
@@ -45,7 +47,7 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     """
 
     image_id: ImageId
-    category_id: int
+    category_id: Annotated[int, msgspec.Meta(le=MAX_CATEGORY_ID)]
     segmentation: msgspec.Raw
     score: float | None = None
     bbox: msgspec.Raw = msgspec.Raw(b"null")
@@ -138,7 +140,8 @@ class ResultsFile:
 
     def _find_category(self, place: int, entry: ResultRecord) -> Category:
         if entry.category_id not in self.space.by_id:
-            self._refuse(place, f"category_id {entry.category_id} is not in {self.space.name}")
+            file_id = id_to_file(entry.category_id)
+            self._refuse(place, f"category_id {file_id} is not in {self.space.name}")
         return self.space.by_id[entry.category_id]
 
     def _encode(self, place: int, entry: ResultRecord, size: tuple[int, int]) -> dict[str, Any]:
@@ -206,6 +209,8 @@ def read_results(path: Path, space: LabelSpace) -> ResultsFile:
         _check_categories(path, content.categories, {r.category_id for r in records}, space)
     entries: dict[ImageId, list[tuple[int, ResultRecord]]] = defaultdict(list)
     for place, entry in enumerate(records):
+        if space.has_zero and entry.category_id == 0:
+            entry = msgspec.structs.replace(entry, category_id=ID_OF_ZERO)
         entries[entry.image_id].append((place, entry))
     return ResultsFile(path, space, dict(entries))
 
@@ -214,8 +219,9 @@ def _check_categories(
     path: Path, listed: Sequence[CategoryRecord], used_ids: Set[int], space: LabelSpace
 ) -> None:
     """Refuse a file that means something else by an id than the label space does."""
+    by_file_id = {category.file_id: category for category in space.categories}
     for category in listed:
-        known = space.by_id.get(category.category_id)
+        known = by_file_id.get(category.category_id)
         if category.category_id in used_ids and known and known.name != category.name:
             raise CocoFormatError(
                 f"{path}: category_id {category.category_id} is {category.name!r} there and "
@@ -225,7 +231,9 @@ def _check_categories(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelFolder:
-    """A folder of label PNGs, one per image, whose grey values are category ids; 0 = void.
+    """A folder of label PNGs, one per image, whose grey values are category ids.
+
+    0 is void, or where that is a category the largest value: 255, or 65535 in PNGs of 16 bits.
 
     Attributes:
         path: the folder.
@@ -253,9 +261,13 @@ class LabelFolder:
         label_map = read_labels(path, bits=(8, 16))
         if label_map.shape != size:
             raise CocoFormatError(f"{path}: its size is {label_map.shape}, the image's {size}")
-        unknown = set(np.unique(label_map).tolist()) - {0, *self.space.by_id}
+        space = self.space
+        if space.has_zero:
+            void = next(v for v in LARGEST_GREY if v not in space.by_id)
+            label_map = space.read_ids(np.where(label_map == void, space.none_id, label_map))
+        unknown = set(np.unique(label_map).tolist()) - {0, *space.by_id}
         if unknown:
-            raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {self.space.name}")
+            raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {space.name}")
         return SemanticPrediction(label_map)
 
 

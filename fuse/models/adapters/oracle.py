@@ -14,6 +14,7 @@ from fuse.models.weights.loading import hash_files
 from fuse.ops.segments import label_segments
 from fuse.types import (
     Instances,
+    LabelSpace,
     NamedImage,
     PanopticPrediction,
     RleMasks,
@@ -44,7 +45,8 @@ class SemanticOracle:
         Raises:
             DataError: the truth lacks the image, or is of another size.
         """
-        return [_label_map(_find_truth(self._truth, image)) for image in images]
+        space = self.label_space
+        return [_label_map(_find_truth(self._truth, image), space) for image in images]
 
 
 class InstanceOracle:
@@ -78,10 +80,11 @@ def _find_truth(truth: PanopticDataset, image: NamedImage) -> PanopticPrediction
     return prediction
 
 
-def _label_map(truth: PanopticPrediction) -> SemanticPrediction:
+def _label_map(truth: PanopticPrediction, space: LabelSpace) -> SemanticPrediction:
     segment_ids = np.array([s.segment_id for s in truth.segments_info], dtype=np.int32)
     category_ids = np.array([s.category_id for s in truth.segments_info], dtype=np.int32)
-    return SemanticPrediction(label_segments(truth.panoptic_map, segment_ids, category_ids))
+    label_map = label_segments(truth.panoptic_map, segment_ids, category_ids)
+    return SemanticPrediction(space.write_ids(label_map))
 
 
 def _instances(truth: PanopticPrediction, thing_ids: Sequence[int]) -> Instances:

@@ -20,7 +20,7 @@ class PrecomputedLabelMaps:
     """Label maps from a folder of PNGs, or from a COCO result file of stuff.
 
     Options:
-        path: the folder, whose grey values are category ids and 0 = void, or the JSON.
+        path: the folder of grey values, see `LabelFolder`, or the JSON.
         label_space: what the category ids belong to.
         images: a COCO JSON that gives a JSON's image ids their file names; by default the
             image_id is the number that the file name is.
@@ -48,12 +48,13 @@ class PrecomputedLabelMaps:
             DataError: no image_id is known for the image.
         """
         is_folder = isinstance(self._predictions, LabelFolder)
-        return [
+        found = (
             self._predictions.load_semantic(
                 image.file_name if is_folder else self._find_id(image), image.file_name, image.size
             )
             for image in images
-        ]
+        )
+        return [SemanticPrediction(self.label_space.write_ids(one.label_map)) for one in found]
 
 
 class PrecomputedInstances:

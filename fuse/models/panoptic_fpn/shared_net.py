@@ -51,7 +51,7 @@ class SharedNet:
         net: the layers.
         label_space: of its answers.
         thing_ids: category_id of each class of the boxes.
-        stuff_ids: category_id of each class of the semantic head; first 0, for all things.
+        stuff_ids: category_id of each class of the semantic head; first none, for all things.
         weights_hash: SHA-256 of the checkpoint.
         is_shared: whether a second branch stands on it.
     """
@@ -182,9 +182,9 @@ def find_space(about: NetHeader) -> LabelSpace:
 
 
 def list_category_ids(space: LabelSpace) -> tuple[Int32Array, Int32Array]:
-    """The category_ids of the thing classes, and of the stuff classes with 0 before them."""
+    """The category_ids of the thing classes, and of the stuff classes with none before them."""
     things = np.array(space.thing_ids, dtype=np.int32)
-    return things, np.array([0, *space.stuff_ids], dtype=np.int32)
+    return things, np.array([space.none_id, *space.stuff_ids], dtype=np.int32)
 
 
 def find_design(state: Mapping[str, Tensor], about: NetHeader, path: Path) -> FpnDesign:

@@ -85,11 +85,11 @@ function showGallery() {
 
 function fillGallery() {
   const wanted = byId("image-search").value.trim().toLowerCase();
-  const categoryId = Number(byId("image-class").value);
+  const categoryId = byId("image-class").value; // "" is any, and "0" may be a class
   const { compare } = ORDERS[byId("image-order").value];
   galleryPlaces = [...figures.images.keys()].filter((place) => {
     const image = figures.images[place];
-    return image.name.toLowerCase().includes(wanted) && (!categoryId || image.classes.includes(categoryId));
+    return image.name.toLowerCase().includes(wanted) && (categoryId === "" || image.classes.includes(Number(categoryId)));
   });
   galleryPlaces.sort((a, b) => {
     const [x, y] = [figures.images[a], figures.images[b]];

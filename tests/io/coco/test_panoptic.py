@@ -200,7 +200,7 @@ def entry(**changes):
         ({"images": [{"id": 8}, {"id": 8}]}, "images: image_id 8 stands twice"),
         ({"images": [{"id": 8, "height": 0}]}, r">= 1 - at `\$.images\[0\].height`"),
         ({"categories": []}, "categories: .* has no categories"),
-        ({"categories": [{"id": 0, "name": "void"}]}, "category id 0 is below 1"),
+        ({"categories": [{"id": 2**24 - 1, "name": "void"}]}, "does not lie in 0..16777214"),
     ],
 )
 def test_wrong_entries_are_named(tmp_path, changes, message):
