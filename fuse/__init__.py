@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fuse.lazy import offer
 from fuse.version import __version__
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ _HOMES = {
         "SemanticPrediction",
     ),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_find = offer(__name__, _HOMES)
 
 __all__ = [
     "BoxMasks",
@@ -104,9 +105,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of the name
     if name == "api":
         return import_module("fuse.api")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'fuse' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return _find(name)
 
 
 def __dir__() -> list[str]:

@@ -1,45 +1,131 @@
-"""All that the command line does, as functions; most commands call the one of their name."""
+"""All that the command line does, as functions; most commands call the one of their name.
+
+Each name is loaded when it is first used: a command that runs no net does not wait for torch.
+"""
 
 from __future__ import annotations
 
-from fuse.analysis.compare import Comparison, compare
-from fuse.analysis.diagnose.diagnose import diagnose
-from fuse.analysis.diagnose.diagnosis import Diagnosis
-from fuse.analysis.disagreement import Disagreement, disagree
-from fuse.analysis.label_coverage import (
-    LabelAudit,
-    audit,
-    draft,
-    list_category_rows,
-    list_coco_categories,
-    list_space_rows,
-)
-from fuse.analysis.pairs import pairs
-from fuse.analysis.profile import ProfileRow, profile
-from fuse.analysis.sweep import SweepResult, sweep
-from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
-from fuse.datasets.convert import ConvertResult, convert
-from fuse.evaluation.evaluate import Evaluation, evaluate, write_per_image_csv
-from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
-from fuse.inference.presets import find_examples, list_pipelines
-from fuse.io.files import StrPath
-from fuse.labels import list_maps
-from fuse.models.registry import list_models
-from fuse.report.build import Report, report
-from fuse.runs.combine import CombineResult, combine
-from fuse.runs.merge import MergeResult, merge
-from fuse.runs.run import Progress, RunResult, run
-from fuse.runs.verify import Verification, verify
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fuse.lazy import offer
+
+if TYPE_CHECKING:
+    from fuse.analysis.compare import Comparison, compare
+    from fuse.analysis.diagnose.diagnose import diagnose
+    from fuse.analysis.diagnose.diagnosis import Diagnosis
+    from fuse.analysis.disagreement import Disagreement, disagree
+    from fuse.analysis.label_coverage import (
+        LabelAudit,
+        audit,
+        draft,
+        list_category_rows,
+        list_coco_categories,
+        list_space_rows,
+    )
+    from fuse.analysis.pairs import pairs
+    from fuse.analysis.profile import ProfileRow, profile
+    from fuse.analysis.sweep import SweepResult, sweep
+    from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
+    from fuse.datasets.convert import ConvertResult, convert
+    from fuse.evaluation.evaluate import Evaluation, evaluate, write_per_image_csv
+    from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
+    from fuse.inference.presets import list_pipelines
+    from fuse.io.files import StrPath
+    from fuse.labels import list_maps
+    from fuse.models.registry import list_models
+    from fuse.report.build import Report, report
+    from fuse.runs.combine import CombineResult, combine
+    from fuse.runs.merge import MergeResult, merge
+    from fuse.runs.run import RunResult, run
+    from fuse.runs.verify import Verification, verify
+
+_HOMES = {
+    "fuse.analysis.compare": (
+        "Comparison",
+        "compare",
+    ),
+    "fuse.analysis.diagnose.diagnose": ("diagnose",),
+    "fuse.analysis.diagnose.diagnosis": ("Diagnosis",),
+    "fuse.analysis.disagreement": (
+        "Disagreement",
+        "disagree",
+    ),
+    "fuse.analysis.label_coverage": (
+        "LabelAudit",
+        "audit",
+        "draft",
+        "list_category_rows",
+        "list_coco_categories",
+        "list_space_rows",
+    ),
+    "fuse.analysis.pairs": ("pairs",),
+    "fuse.analysis.profile": (
+        "ProfileRow",
+        "profile",
+    ),
+    "fuse.analysis.sweep": (
+        "SweepResult",
+        "sweep",
+    ),
+    "fuse.analysis.sweep_plot": (
+        "check_plot_path",
+        "plot_sweep",
+    ),
+    "fuse.datasets.convert": (
+        "ConvertResult",
+        "convert",
+    ),
+    "fuse.evaluation.evaluate": (
+        "Evaluation",
+        "evaluate",
+        "write_per_image_csv",
+    ),
+    "fuse.inference.fetch": (
+        "PipelineEntry",
+        "describe_pipelines",
+        "fetch",
+    ),
+    "fuse.inference.presets": ("list_pipelines",),
+    "fuse.labels": ("list_maps",),
+    "fuse.models.registry": ("list_models",),
+    "fuse.report.build": (
+        "Report",
+        "report",
+    ),
+    "fuse.runs.combine": (
+        "CombineResult",
+        "combine",
+    ),
+    "fuse.runs.merge": (
+        "MergeResult",
+        "merge",
+    ),
+    "fuse.runs.run": (
+        "RunResult",
+        "run",
+    ),
+    "fuse.runs.verify": (
+        "Verification",
+        "verify",
+    ),
+}
 
 
 def demo(
-    out: StrPath, *, on_progress: Progress | None = None, overwrite: bool = False
+    out: StrPath,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
 ) -> RunResult:
     """Run the default pipeline over the example images, score it and draw what it saw.
 
     Raises:
         DataError: the example images are not there.
     """
+    from fuse.inference.presets import find_examples
+    from fuse.runs.run import run
+
     examples = find_examples()
     return run(
         [str(examples / "images")],
@@ -94,3 +180,9 @@ __all__ = [
     "verify",
     "write_per_image_csv",
 ]
+
+__getattr__ = offer(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,6 @@ import click
 
 from fuse.io.files import write_whole
 
-# fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
 if TYPE_CHECKING:
     from fuse.api import RunResult
 

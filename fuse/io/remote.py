@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 import re
 from pathlib import PurePosixPath
-
-import fsspec
+from typing import TYPE_CHECKING
 
 from fuse.errors import DataError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 # A scheme of one letter is a drive of Windows; "::" would chain file systems.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://(?!.*::)", re.IGNORECASE)
@@ -33,7 +35,7 @@ def list_url(given: str) -> list[tuple[str, str]]:
         DataError: there is nothing, or its file system cannot be used.
     """
     try:
-        files, root = fsspec.core.url_to_fs(given)
+        files, root = _open_system(given)
         if files.isfile(root):
             base, paths = PurePosixPath(root).parent, [root]
         elif files.isdir(root):  # before a glob, as a name may hold its signs
@@ -60,7 +62,7 @@ def stat_url(url: str) -> tuple[int | None, str]:
 
     Raises whatever its file system raises.
     """
-    files, path = fsspec.core.url_to_fs(url)
+    files, path = _open_system(url)
     about = files.info(path)
     marks = (about.get(key) for key in ("ETag", "LastModified", "mtime", "created"))
     return about.get("size"), str(next((mark for mark in marks if mark), ""))
@@ -68,9 +70,17 @@ def stat_url(url: str) -> tuple[int | None, str]:
 
 def read_url(url: str) -> bytes:
     """The content of a file; raises whatever its file system raises."""
-    files, path = fsspec.core.url_to_fs(url)
+    files, path = _open_system(url)
     content: bytes = files.cat_file(path)
     return content
+
+
+def _open_system(url: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a URL, and the path in it."""
+    from fsspec.core import url_to_fs  # with asyncio and more, which local files do without
+
+    files, path = url_to_fs(url)
+    return files, path
 
 
 def _describe(err: Exception) -> str:

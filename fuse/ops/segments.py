@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from fuse.ops._jit import jit
@@ -99,6 +98,8 @@ def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
     >>> border_bands(np.array([[7, 7, 7, 7, 5, 5]], dtype=np.int32), [1, 3]).tolist()
     [[2, 1, 1, 0, 0, 1]]
     """
+    import cv2  # scoring does without it
+
     beside = np.zeros(segment_map.shape, dtype=np.uint8)  # 1 at both sides of a border
     for one, two in (
         (np.s_[:, 1:], np.s_[:, :-1]),
@@ -128,6 +129,8 @@ def measure_border_distance(mask: BoolArray) -> Int64Array:
     >>> measure_border_distance(np.array([[True, True, False, False, False]])).tolist()
     [[2, 1, 1, 2, 3]]
     """
+    import cv2
+
     inside = mask.astype(np.uint8)
     within, beyond = (cv2.distanceTransform(side, cv2.DIST_C, 3) for side in (inside, 1 - inside))
     return within.astype(np.int64) + beyond.astype(np.int64)
