@@ -11,6 +11,8 @@ from numba.core import event
 
 Function = Callable[..., Any]
 
+# No kernel is called from C, so what would do that need not be compiled.
+OPTIONS = {"nogil": True, "no_cfunc_wrapper": True}
 PACKAGE = __name__.split(".")[0] + "."
 
 
@@ -21,9 +23,9 @@ def build_kernel(function: Function) -> Function:
     folder. Where none of them is writable the kernel is compiled anew in each process.
     """
     try:
-        return cast(Function, numba.njit(cache=True, nogil=True)(function))
+        return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
     except RuntimeError:  # numba found no folder that it may write to
-        return cast(Function, numba.njit(nogil=True)(function))
+        return cast(Function, numba.njit(**OPTIONS)(function))
 
 
 class _CompileNotice(event.Listener):
