@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError, first_line
+from fuse.errors import ConfigError, FuseWarning, ModelError, first_line
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
 
@@ -102,8 +102,10 @@ def _providers(device: str) -> list[str]:
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
         warnings.warn(
-            "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
-            "pip install onnxruntime-gpu",
+            FuseWarning(
+                "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
+                "pip install onnxruntime-gpu"
+            ),
             stacklevel=2,
         )
     return ["CPUExecutionProvider"]

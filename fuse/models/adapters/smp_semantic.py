@@ -35,6 +35,7 @@ from fuse.models.weights.loading import (
 )
 from fuse.models.weights.tiny import build_semantic_net
 
+ROOTS = ("encoder", "decoder", "segmentation_head")
 DEEPEST_STRIDE = 32  # of every convolutional encoder
 SAVED_NAMES = ("model", "pytorch_model")  # what save_pretrained calls the weights
 TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
@@ -140,7 +141,7 @@ def _read_checkpoint(
     """
     folder = find_weights("smp", {"weights": weights, "revision": revision})
     if not folder.is_dir():
-        return folder, *read_weights(folder), {}
+        return folder, *read_weights(folder, ROOTS), {}
     files = find_state_files(folder)
     path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
@@ -155,7 +156,7 @@ def _read_checkpoint(
     # A classifier of whole images may hang on the net; neither it nor an activation is used.
     arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
     arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
-    state, _ = read_weights(path)
+    state, _ = read_weights(path, ROOTS)
     state = {key: state[key] for key in state if not key.startswith("classification_head.")}
     about = NetHeader(architecture=architecture, **_read_transform(folder / TRANSFORM_FILE))
     return path, state, about, arguments

@@ -36,6 +36,7 @@ TINY = "tiny_instance"
 KNOWN = [*ARCHITECTURES, TINY]
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
+ROOTS = ("backbone", "rpn", "roi_heads")
 COCO_SPACE = "coco_things"
 # These weights learned with batch norms that added nothing to the variance; torchvision sets
 # that when it loads them by name.
@@ -176,7 +177,7 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader,
     if architecture is not None:
         _check_architecture(architecture, weights)
     path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
-    state, about = read_weights(path)
+    state, about = read_weights(path, ROOTS)
     architecture = architecture or about.architecture
     if architecture is None:
         raise ConfigError(f"{path}: set architecture to one of {', '.join(KNOWN)}")
