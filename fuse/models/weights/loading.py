@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fuse.errors import ModelError, ModelNotFoundError, first_line
 from fuse.models.weights.checkpoints import find_state
+from fuse.models.weights.class_names import find_class_names
 from fuse.models.weights.sources import STATE_SUFFIXES, list_state_files
 
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
@@ -32,6 +33,7 @@ class NetHeader(msgspec.Struct, frozen=True):
     Attributes:
         architecture, label_space, mean, std, min_size, max_size: as in a preset.
         category_ids: of each class of the net, 0 = none.
+        class_names: of each class of the net, of any weights file.
     """
 
     architecture: str | None = None
@@ -41,6 +43,7 @@ class NetHeader(msgspec.Struct, frozen=True):
     std: list[float] | None = None
     min_size: int | None = None
     max_size: int | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def find_state_files(folder: Path) -> list[Path]:
@@ -92,7 +95,7 @@ def read_weights(path: Path, roots: Sequence[str] = ()) -> tuple[dict[str, Tenso
         roots: names of the net's first modules.
 
     Returns:
-        Tensors by name, and what only a safetensors file says of its net.
+        Tensors by name, and what the file says of its net.
 
     Raises:
         ModelError: the file is no such thing.
@@ -115,17 +118,21 @@ def read_weights(path: Path, roots: Sequence[str] = ()) -> tuple[dict[str, Tenso
         raise ModelError(
             f"{path}: not a weights file that can be read ({first_line(err)})"
         ) from err
-    return find_state(checkpoint, roots, str(path)), NetHeader()
+    about = NetHeader(class_names=find_class_names(checkpoint))
+    return find_state(checkpoint, roots, str(path)), about
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
     with safe_open(path, framework="pt") as file:
-        header = (file.metadata() or {}).get(METADATA_KEY, "{}")
+        metadata = file.metadata() or {}
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
-        return state, msgspec.json.decode(header, type=NetHeader)
+        about = msgspec.json.decode(metadata.get(METADATA_KEY, "{}"), type=NetHeader)
     except (msgspec.DecodeError, RecursionError) as err:
         raise ModelError(f"{path}: what its header says of the net is wrong ({err})") from err
+    if about.class_names is None:
+        about = msgspec.structs.replace(about, class_names=find_class_names(metadata))
+    return state, about
 
 
 def count_classes(state: dict[str, Tensor], head: str) -> int:
