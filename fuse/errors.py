@@ -14,7 +14,7 @@
 
 A message says what is wrong, where, and what to do. The command line prints it as one
 ``Error:`` line and exits with 1; any other exception is a bug and shows its traceback, with a
-line that says what to report.
+line that says what to report. What was only assumed is a `FuseWarning`, a ``note:`` there.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class EngineError(FuseError):
 
 class RunStoppedError(FuseError):
     """A run was asked to stop before its end; what is done stays done."""
+
+
+class FuseWarning(UserWarning):
+    """Something that was assumed, and that a user may want to know; one line, as of an error."""
 
 
 def first_line(error: BaseException) -> str:

@@ -12,6 +12,9 @@ from __future__ import annotations
 import platform
 import sys
 import traceback
+import warnings
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from typing import Any
@@ -36,7 +39,7 @@ from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
-from fuse.errors import FuseError, RunStoppedError
+from fuse.errors import FuseError, FuseWarning, RunStoppedError
 from fuse.version import __version__
 
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
@@ -62,7 +65,9 @@ class Group(click.Group):
             if isinstance(stream, TextIOWrapper):  # no name of a category may end a command
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = partial(show_warning, warnings.showwarning)
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends a command whose reader went away, as head does, without a word
         except RunStoppedError as err:
@@ -81,6 +86,20 @@ class Group(click.Group):
             exit_code, message = EXIT_FAILED, describe_bug()
         click.echo(printable(message, keep="\n"), err=True)
         return ctx.exit(exit_code)
+
+
+def show_warning(
+    show_other: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    *where: Any,
+    **how: Any,
+) -> None:
+    """A warning of ours as one line on stderr, any other as Python does."""
+    if issubclass(category, FuseWarning):
+        click.echo(printable(f"note: {message}"), err=True)
+    else:
+        show_other(message, category, *where, **how)
 
 
 def describe_bug() -> str:

@@ -185,8 +185,9 @@ def make_table(segments: Sequence[SegmentRecord]) -> SegmentTable:
 
 
 def _describe_map(label_map: LabelMap) -> str:
+    through = f" through {' and '.join(label_map.through)}" if label_map.through else ""
     return (
         f"ground truth mapped from {label_map.source.name} "
         f"({len(label_map.source.categories)} categories) to {label_map.target.name} "
-        f"({len(label_map.target.categories)})"
+        f"({len(label_map.target.categories)}){through}"
     )

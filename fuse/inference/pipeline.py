@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse.errors import LabelSpaceError
+from fuse.errors import FuseWarning, LabelSpaceError
 from fuse.fusion import find_pairs, fuse_image
 from fuse.inference.fetch import place_weights
 from fuse.inference.prediction import ImagePrediction
@@ -183,9 +184,18 @@ def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace)
     if model.label_map is not None:
         return read_label_map(Path(model.label_map), source, target)
     try:
-        return find_label_map(source, target)
+        label_map = find_label_map(source, target)
     except LabelSpaceError as err:
         raise LabelSpaceError(
             f"model {model.model!r}: {err}; give one of your own in the preset, "
             'as label_map = "map.csv" beside its model'
         ) from err
+    if label_map.through:
+        warnings.warn(
+            FuseWarning(
+                f"model {model.model!r}: {label_map.describe_way()}; fuse labels audit says what "
+                "is lost"
+            ),
+            stacklevel=2,
+        )
+    return label_map

@@ -153,6 +153,18 @@ def renamed(*names):
     )
 
 
+def test_a_chain_of_maps_is_told(tmp_path):
+    voc = load_space("voc")
+    person = panoptic([1, 1, 1, 1], {1: 15})
+    gt = write_dataset(tmp_path, "gt", {1: person}, voc)
+    pred = write_dataset(tmp_path, "pred", {1: panoptic([1, 1, 1, 1], {1: 1})}, SUPER)
+    evaluation = evaluate(gt, pred)
+    assert evaluation.mapped == (
+        "ground truth mapped from voc (21 categories) to coco_super (27) through coco_panoptic"
+    )
+    assert evaluation.result.all.pq == 1
+
+
 @pytest.mark.parametrize(
     ("pred", "used_ids", "official", "message"),
     [

@@ -19,6 +19,7 @@ from torch.export.passes import move_to_device_pass
 from fuse.errors import ConfigError, ModelError, first_line
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
+from fuse.models.weights.class_names import read_archived_names
 
 EXPORT_SUFFIX = ".pt2"
 
@@ -68,6 +69,7 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
         channels_last=channels_last,
         takes_bytes=False,
         files=[path],
+        class_names=read_archived_names(path),
     )
 
 

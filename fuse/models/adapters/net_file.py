@@ -33,6 +33,7 @@ class NetDescription:
 
     Attributes:
         label_space, class_ids: see `fuse.labels.resolve_classes`.
+        class_names: of the classes in order; by default those in the file's metadata.
         channels: the order of the net's input.
         layout: of the input; by default as the file's shapes say.
         value_range: what white is before mean and std are taken: 1 or 255.
@@ -43,6 +44,7 @@ class NetDescription:
 
     label_space: str | None = None
     class_ids: Sequence[int] | None = None
+    class_names: Sequence[str] | None = None
     channels: Literal["rgb", "bgr"] = "rgb"
     layout: Literal["nchw", "nhwc"] | None = None
     value_range: float = 1.0
@@ -69,6 +71,7 @@ class OpenNet:
         channels_last: whether its input is (1, H, W, 3), not (1, 3, H, W).
         takes_bytes: whether its input is uint8, not float32.
         files: all that it was read from, for the hash.
+        class_names: as its metadata has them.
     """
 
     run: Callable[[Tensor], Tensor]
@@ -76,6 +79,7 @@ class OpenNet:
     channels_last: bool
     takes_bytes: bool
     files: Sequence[Path]
+    class_names: Sequence[str] | None = None
 
 
 def load_net_file(
@@ -107,7 +111,11 @@ def load_net_file(
     shape = _try_out(path, forward, image_input, device)
     classes_last = shape[1] != _expected_classes(about) == shape[3]
     space, category_ids = resolve_classes(
-        str(path), shape[3 if classes_last else 1], about.label_space, about.class_ids
+        str(path),
+        shape[3 if classes_last else 1],
+        about.label_space,
+        about.class_ids,
+        about.class_names if about.class_names is not None else net.class_names,
     )
     return SemanticNet(
         f"{kind} net {path}",

@@ -15,9 +15,10 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError, first_line
+from fuse.errors import ConfigError, FuseWarning, ModelError, first_line
 from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
+from fuse.models.weights.class_names import find_class_names
 
 INPUT_TYPES = {
     "tensor(uint8)": np.uint8,
@@ -72,6 +73,7 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
         channels_last=channels_last,
         takes_bytes=dtype is np.uint8,
         files=[path, *_find_weights_beside(path)],
+        class_names=find_class_names(session.get_modelmeta().custom_metadata_map),
     )
 
 
@@ -102,8 +104,10 @@ def _providers(device: str) -> list[str]:
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
         warnings.warn(
-            "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
-            "pip install onnxruntime-gpu",
+            FuseWarning(
+                "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
+                "pip install onnxruntime-gpu"
+            ),
             stacklevel=2,
         )
     return ["CPUExecutionProvider"]

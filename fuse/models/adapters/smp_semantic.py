@@ -24,6 +24,7 @@ from fuse.models.adapters.semantic_net import (
     ImageInput,
     SemanticNet,
 )
+from fuse.models.weights.class_names import HOLDERS, KEYS, find_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     NetHeader,
@@ -35,10 +36,13 @@ from fuse.models.weights.loading import (
 )
 from fuse.models.weights.tiny import build_semantic_net
 
+ROOTS = ("encoder", "decoder", "segmentation_head")
 DEEPEST_STRIDE = 32  # of every convolutional encoder
 SAVED_NAMES = ("model", "pytorch_model")  # what save_pretrained calls the weights
 TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
+# What a config.json may say of the classes, which smp.create_model does not take.
+NOT_ARGUMENTS = (*(key for key in KEYS if key != "classes"), *HOLDERS)
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
 
 
@@ -86,6 +90,7 @@ def load_smp_semantic(
         count,
         _first(label_space, about.label_space),
         _first(class_ids, about.category_ids),
+        about.class_names,
     )
     image_input = ImageInput(
         mean=_first(mean, about.mean, IMAGENET_MEAN),
@@ -140,7 +145,7 @@ def _read_checkpoint(
     """
     folder = find_weights("smp", {"weights": weights, "revision": revision})
     if not folder.is_dir():
-        return folder, *read_weights(folder), {}
+        return folder, *read_weights(folder, ROOTS), {}
     files = find_state_files(folder)
     path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
@@ -155,9 +160,15 @@ def _read_checkpoint(
     # A classifier of whole images may hang on the net; neither it nor an activation is used.
     arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
     arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
-    state, _ = read_weights(path)
+    names = find_class_names(arguments)
+    arguments = {key: value for key, value in arguments.items() if key not in NOT_ARGUMENTS}
+    state, saved = read_weights(path, ROOTS)
     state = {key: state[key] for key in state if not key.startswith("classification_head.")}
-    about = NetHeader(architecture=architecture, **_read_transform(folder / TRANSFORM_FILE))
+    about = NetHeader(
+        architecture=architecture,
+        class_names=names or saved.class_names,
+        **_read_transform(folder / TRANSFORM_FILE),
+    )
     return path, state, about, arguments
 
 

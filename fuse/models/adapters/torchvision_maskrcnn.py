@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
@@ -36,6 +37,8 @@ TINY = "tiny_instance"
 KNOWN = [*ARCHITECTURES, TINY]
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
+BACKGROUND = "background"  # the first class of each, which lists of names may leave out
+ROOTS = ("backbone", "rpn", "roi_heads")
 COCO_SPACE = "coco_things"
 # These weights learned with batch norms that added nothing to the variance; torchvision sets
 # that when it loads them by name.
@@ -83,11 +86,15 @@ class TorchvisionMaskRCNN:
         if norm_eps is not None:
             _set_norm_eps(net, norm_eps)
         self.weights_hash = hash_files([path])
+        classes, names = net.roi_heads.box_predictor.cls_score.out_features, about.class_names
+        if names is not None and len(names) == classes - 1:
+            names = (BACKGROUND, *names)
         self.label_space, self.category_ids = resolve_classes(
             f"{path} (background included)",
-            net.roi_heads.box_predictor.cls_score.out_features,
+            classes,
             label_space or about.label_space,
             class_ids if class_ids is not None else about.category_ids,
+            names,
         )
         if min_size is not None:
             net.transform.min_size = (min_size,)
@@ -176,7 +183,7 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader,
     if architecture is not None:
         _check_architecture(architecture, weights)
     path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
-    state, about = read_weights(path)
+    state, about = read_weights(path, ROOTS)
     architecture = architecture or about.architecture
     if architecture is None:
         raise ConfigError(f"{path}: set architecture to one of {', '.join(KNOWN)}")
@@ -184,10 +191,10 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader,
     classes = count_classes(state, "roi_heads.box_predictor.cls_score.")
     net = build_instance_net() if architecture == TINY else _create(architecture, classes)
     load_state(net, state, source=str(path))
-    if about == NetHeader() and classes == COCO_SLOTS:
+    if (about.label_space, about.category_ids) == (None, None) and classes == COCO_SLOTS:
         known_ids = load_space(COCO_SPACE).by_id
         ids = [index if index in known_ids else 0 for index in range(COCO_SLOTS)]
-        about = NetHeader(label_space=COCO_SPACE, category_ids=ids)
+        about = replace(about, label_space=COCO_SPACE, category_ids=ids)
     return net, about, path
 
 

@@ -21,6 +21,7 @@ from fuse.models.weights.sources import list_published
 
 # All published weights know PASCAL VOC's background and 20 classes.
 VOC_SPACE = "voc"
+ROOTS = ("backbone", "classifier")
 MIN_SIZE = 520  # pixels, as torchvision evaluates them
 AUXILIARY = "aux_classifier."  # a second head that only training uses
 
@@ -69,7 +70,7 @@ def load_torchvision_semantic(
             f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, known)}"
         )
     path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
-    state, _ = read_weights(path)
+    state, about = read_weights(path, ROOTS)
     state = {key: state[key] for key in state if not key.startswith(AUXILIARY)}
     count = count_classes(state, "classifier.")
     net = _build(architecture, count)
@@ -77,7 +78,7 @@ def load_torchvision_semantic(
     published = [row.file_name for row in list_published("torchvision", architecture).values()]
     if label_space is None and path.name in published:
         label_space = VOC_SPACE
-    space, ids = resolve_classes(str(path), count, label_space, class_ids)
+    space, ids = resolve_classes(str(path), count, label_space, class_ids, about.class_names)
     return SemanticNet(
         f"torchvision net {architecture}",
         _WithoutUpsampling(net),

@@ -22,6 +22,7 @@ from transformers.utils import logging
 from fuse.errors import ModelError, first_line
 from fuse.labels import resolve_classes
 from fuse.models import runtime
+from fuse.models.weights.class_names import parse_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     describe_misfits,
@@ -77,7 +78,11 @@ class TransformersNet:
         self._device = device
         self._autocast = runtime.autocast(device, precision)
         self.label_space, self.category_ids = resolve_classes(
-            weights, int(config.num_labels), label_space, class_ids
+            weights,
+            int(config.num_labels),
+            label_space,
+            class_ids,
+            parse_class_names(config.id2label),
         )
 
     def __call__(self, image: NamedImage) -> tuple[Any, tuple[int, int], tuple[int, int]]:

@@ -1,5 +1,7 @@
 """ONNX files as semantic nets: layouts, number formats, normalisation, and the TOML beside them."""
 
+import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from real_data import REAL_NETS, needs_real_data
 from fuse.errors import ConfigError, LabelSpaceError, ModelError, ModelNotFoundError
 from fuse.inference.pipeline import Pipeline
 from fuse.io.images import read_image
+from fuse.labels import load_space
 from fuse.models.registry import create_semantic_model
 from fuse.types import NamedImage
 
@@ -153,6 +156,44 @@ def test_a_toml_beside_the_file_and_a_preset_on_top(tmp_path):
     model = create_semantic_model("onnx", "cpu", {"weights": path, "mean": [0, 0, 0]})
     check(model, image, convolve(pixels))
     assert model.category_ids.tolist() == IDS
+
+
+def name_classes(path, names):
+    model = onnx.load(path)
+    helper.set_model_props(model, {"names": str(dict(enumerate(names)))})
+    onnx.save(model, path)
+
+
+def test_names_in_the_metadata_or_beside_the_file_are_believed(tmp_path):
+    net = write_net(tmp_path / "net.onnx")
+    named = [load_space("coco_super").by_id[i].name if i else "nothing" for i in IDS]
+    for place in ("metadata", "toml"):
+        for order in ([0, 1, 2, 3], [0, 3, 1, 2]):
+            names = [named[row] for row in order]
+            if place == "metadata":
+                name_classes(net, names)
+            else:
+                (tmp_path / "net.toml").write_text(f"class_names = {json.dumps(names)}")
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                model = load(net, **SPACE)
+            assert model.category_ids.tolist() == [IDS[row] for row in order]
+            assert len(said) == (order != [0, 1, 2, 3])
+
+
+def test_other_names_are_refused(tmp_path):
+    net = write_net(tmp_path / "net.onnx")
+    write_space = "category_id,class_index,name,isthing,supercategory,r,g,b\n" + "".join(
+        f"{row + 1},{row},{name},0,,0,0,0\n" for row, name in enumerate("abcd")
+    )
+    (tmp_path / "letters.csv").write_text(write_space)
+    name_classes(net, ["a", "b", "c", "e"])
+    with pytest.raises(
+        ConfigError, match=r"net\.onnx: its classes are not.*class 3 is 'e', not 'd'"
+    ):
+        create_semantic_model(
+            "onnx", "cpu", {"weights": net, "label_space": str(tmp_path / "letters.csv")}
+        )
 
 
 def test_each_image_of_a_batch_is_answered_alone(tmp_path):

@@ -29,7 +29,8 @@ from transformers_nets import (
     save,
 )
 
-from fuse.errors import ConfigError, ModelError, ModelNotFoundError
+from fuse.errors import ConfigError, FuseWarning, ModelError, ModelNotFoundError
+from fuse.labels import load_space
 from fuse.models.adapters.semantic_net import crop_padding
 from fuse.models.adapters.transformers_instances import TransformersInstances
 from fuse.models.adapters.transformers_semantic import TransformersSemantic, sum_queries
@@ -104,6 +105,20 @@ def test_a_semantic_net_answers_as_transformers_does(segformer):
     by_hand = model.category_ids[by_hand.numpy()]
     assert len(np.unique(by_hand)) > 1
     assert (label(semantic, model.category_ids) == by_hand).mean() > 0.99
+
+
+def test_the_names_of_a_checkpoint_are_believed(segformer, tmp_path):
+    folder, _ = segformer
+    space = load_space("coco_super")
+    names = [space.by_id[i].name if i else "nothing" for i in SPACE["class_ids"]]
+    shutil.copytree(folder, tmp_path / "net")
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    config["id2label"] = dict(enumerate(names[::-1]))
+    config["label2id"] = {name: row for row, name in enumerate(names[::-1])}
+    (tmp_path / "net" / "config.json").write_text(json.dumps(config))
+    with pytest.warns(FuseWarning, match="in another order, so they are taken by name"):
+        model = TransformersSemantic("cpu", weights=str(tmp_path / "net"), **SPACE)
+    assert model.category_ids.tolist() == SPACE["class_ids"][::-1]
 
 
 @pytest.mark.parametrize(
