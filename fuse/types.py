@@ -19,6 +19,7 @@ import numpy.typing as npt
 from fuse.errors import LabelSpaceError
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
+MAX_PIXELS = 2 * 89_478_485  # of an image, where Pillow itself refuses; 512 MiB of RGB
 MAX_CATEGORY_ID = 2**24 - 1  # label maps are counted in pairs as maps of segment ids are
 MAX_PLACE = 2**24  # logit cells; float32 counts no further
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
