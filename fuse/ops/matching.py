@@ -173,7 +173,12 @@ def count_areas(
 
 @jit
 def find_matches(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Int64Array, Int64Array, Float64Array, BoolArray, BoolArray]:
     """IoU of the segments that meet, and which stay unmatched.
 
@@ -181,8 +186,8 @@ def find_matches(
 
     Returns:
         true_rows, pred_rows and iou of the pairs of listed segments, 0 on crowds; two of one
-        category match above MATCH_IOU. Then which true segments are missed and which predicted
-        ones are wrong: bool (T,) and bool (N,).
+        category match above the threshold. Then which true segments are missed and which
+        predicted ones are wrong: bool (T,) and bool (N,).
 
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
@@ -211,15 +216,20 @@ def find_matches(
         if is_same[pair] and 0 <= union < shared[pair]:
             raise ValueError("the claimed area of a true segment makes an IoU above 1")
         if union > 0:
-            iou[pair] = shared[pair] / union
-        if is_same[pair] and iou[pair] > MATCH_IOU:
+            iou[pair] = min(shared[pair] / union, limits[both[pair]])
+        if is_same[pair] and iou[pair] > threshold:
             missed[t[pair]] = wrong[p[pair]] = False
     return t, p, iou, missed, wrong
 
 
 @jit
 def count_matches(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Int32Array, Float64Array, Int64Array, Int64Array, Int64Array]:
     """Count matches and errors per category, as `find_matches` finds them.
 
@@ -227,14 +237,14 @@ def count_matches(
         category_ids int32 (K,), ascending, each with a count; iou_sum float64 (K,); tp, fp
         and fn, int64 (K,) each.
     """
-    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official)
+    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official, threshold, limits)
     category_ids = _sort_distinct(np.concatenate((truth.category_ids, pred.category_ids)))
     true_class = find_rows(truth.category_ids, category_ids)
     pred_class = find_rows(pred.category_ids, category_ids)
     iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
     for pair in range(len(iou)):
         row = true_class[t[pair]]
-        if row == pred_class[p[pair]] and iou[pair] > MATCH_IOU:
+        if row == pred_class[p[pair]] and iou[pair] > threshold:
             iou_sum[row] += iou[pair]
             tp[row] += 1
     fp = sum_by_row(pred_class, wrong.astype(np.int64), len(category_ids))
