@@ -146,7 +146,7 @@ def bootstrap_ece(
     """
     occupied = [np.flatnonzero(group.any(axis=(1, 2))) for group in counts]
     rows = [
-        group[places].reshape(len(places), -1)
+        group[places].reshape(len(places), 3 * BINS)
         for group, places in zip(counts, occupied, strict=True)
     ]
     errors = np.empty((len(counts), resamples))
