@@ -18,6 +18,7 @@ from fuse.metrics.measures import (
 )
 from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, PQStats, sum_stats, summarize
 from fuse.types import Float64Array, LabelSpace
+from fuse.types.label_space import id_to_file
 
 RESAMPLES = 1000
 INTERVAL_EDGES = (0.025, 0.975)  # of a 95 % interval
@@ -48,7 +49,9 @@ class MeasuredPQ:
         for group, by_score in self.intervals.items():
             scores["pq"][group]["interval"] = {k: v and list(v) for k, v in by_score.items()}
         for category_id, interval in self.class_intervals.items():
-            scores["per_class"][str(category_id)]["interval"] = interval and list(interval)
+            scores["per_class"][str(id_to_file(category_id))]["interval"] = interval and list(
+                interval
+            )
         if self.layers:
             scores["layers"] = {name: r.to_json()["pq"] for name, r in self.layers.items()}
         return scores

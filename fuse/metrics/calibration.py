@@ -16,6 +16,7 @@ from fuse.metrics.bootstrap import draw_weights
 from fuse.metrics.measures import ScoredSegments
 from fuse.metrics.pq import none_if_nan
 from fuse.types import Float64Array, Int64Array, LabelSpace
+from fuse.types.label_space import id_to_file
 
 BINS = 15
 EDGES = np.linspace(0, 1, BINS + 1)
@@ -77,7 +78,7 @@ class CalibrationResult:
         return {
             "things": self.things.to_json(),
             "stuff": self.stuff.to_json(),
-            "per_class": {str(i): c.to_json() for i, c in self.per_category.items()},
+            "per_class": {str(id_to_file(i)): c.to_json() for i, c in self.per_category.items()},
             "unscored": self.unscored,
         }
 
