@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fuse.analysis.diagnose.diagnose import diagnose
     from fuse.analysis.diagnose.diagnosis import Diagnosis
     from fuse.analysis.disagreement import Disagreement, disagree
+    from fuse.analysis.kept_nets import evaluate
     from fuse.analysis.label_coverage import (
         LabelAudit,
         audit,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from fuse.analysis.sweep import SweepResult, sweep
     from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
     from fuse.datasets.convert import ConvertResult, convert
-    from fuse.evaluation.evaluate import Evaluation, evaluate, write_per_image_csv
+    from fuse.evaluation.evaluate import Evaluation, write_per_image_csv
     from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
     from fuse.inference.presets import list_pipelines
     from fuse.io.files import StrPath
@@ -51,6 +52,7 @@ _HOMES = {
         "Disagreement",
         "disagree",
     ),
+    "fuse.analysis.kept_nets": ("evaluate",),
     "fuse.analysis.label_coverage": (
         "LabelAudit",
         "audit",
@@ -78,7 +80,6 @@ _HOMES = {
     ),
     "fuse.evaluation.evaluate": (
         "Evaluation",
-        "evaluate",
         "write_per_image_csv",
     ),
     "fuse.inference.fetch": (

@@ -12,9 +12,11 @@ from fuse.analysis.opened_run import Key, OpenedRun, class_names, describe_diffe
 from fuse.errors import DataError, FuseError, LabelSpaceError
 from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
+from fuse.evaluation.measured import Measured, measure_images
 from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.instances import Detections, match_detections, mean_ap
+from fuse.metrics.measures import ScoredSegments, choose_categories
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import (
     SemanticStats,
@@ -47,6 +49,9 @@ class ComparedRun:
         things: category ids of the common things in them.
         miou: of the semantic net; None without saved predictions or classes.
         ap: mask AP over the common things; None without saved predictions or things.
+        layers: further counts of each common image, of the measures that were asked for.
+        scored: segments by score of each common image, where calibration was asked for.
+        measured: the measures over all images; None where none was asked for.
     """
 
     name: str
@@ -62,6 +67,9 @@ class ComparedRun:
     things: tuple[int, ...] = ()
     miou: float | None = None
     ap: float | None = None
+    layers: Mapping[str, Sequence[PQStats]] = field(default_factory=dict)
+    scored: tuple[ScoredSegments, ...] = ()
+    measured: Measured | None = None
 
 
 def find_common_images(runs: Sequence[OpenedRun], *, intersect: bool) -> list[ImageId]:
@@ -130,6 +138,7 @@ def score_run(
     *,
     workers: int | None,
     on_image: Step,
+    seed: int = 0,
 ) -> ComparedRun:
     """Score a run on the common images and classes, its nets too where predictions were saved.
 
@@ -147,18 +156,7 @@ def score_run(
     summarize_images(scorer, images)  # raises where an image could not be scored
     ids = {(c.name, c.isthing): c.category_id for c in scorer.space.categories}
     new_ids = {ids[c.name, c.isthing]: c.category_id for c in space.categories}
-    stats = tuple(rename_categories(image.stats, new_ids) for image in images)
-    images_run = run.run_file.get("photos", {}).get("tried", 0)
-    compared = ComparedRun(
-        name=str(run.path),
-        result=summarize(sum_stats(stats), space),
-        images=stats,
-        mapped=scorer.mapped,
-        unknown=run.unknown,
-        seconds=dict(run.run_file.get("seconds", {})) if images_run else {},
-        images_run=images_run,
-        peak_memory_mib=dict(run.run_file.get("peak_memory_mib", {})),
-    )
+    compared = _describe_run(run, images, space, new_ids, seed)
     if run.saved is None:
         return compared
     semantic, detections = _score_nets(run, run.saved, image_ids, new_ids, workers, on_image)
@@ -172,6 +170,32 @@ def score_run(
         things=things,
         miou=None if isnan(miou) else miou,
         ap=None if isnan(ap) else ap,
+    )
+
+
+def _describe_run(
+    run: OpenedRun, images: ImageScores, space: LabelSpace, new_ids: Mapping[int, int], seed: int
+) -> ComparedRun:
+    """A run's scores over the common classes, and what its run.json says."""
+    stats = tuple(rename_categories(one, new_ids) for one in images.stats)
+    layers = {
+        layer: tuple(rename_categories(one, new_ids) for one in of_images)
+        for layer, of_images in images.layers.items()
+    }
+    scored = tuple(choose_categories(one, new_ids) for one in images.scored)
+    images_run = run.run_file.get("photos", {}).get("tried", 0)
+    return ComparedRun(
+        name=str(run.path),
+        result=summarize(sum_stats(stats), space),
+        images=stats,
+        mapped=scorer_of(run).mapped,
+        unknown=run.unknown,
+        seconds=dict(run.run_file.get("seconds", {})) if images_run else {},
+        images_run=images_run,
+        peak_memory_mib=dict(run.run_file.get("peak_memory_mib", {})),
+        layers=layers,
+        scored=scored,
+        measured=measure_images(stats, layers, scored, space, seed=seed),
     )
 
 

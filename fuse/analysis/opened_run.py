@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +52,11 @@ class OpenedRun:
 
 
 def open_run(
-    path: Path, *, known: PanopticDataset | None = None, truth: PanopticDataset | None = None
+    path: Path,
+    *,
+    known: PanopticDataset | None = None,
+    truth: PanopticDataset | None = None,
+    measures: Sequence[str] = (),
 ) -> OpenedRun:
     """Open the output folder of a run, or a COCO panoptic JSON.
 
@@ -60,6 +64,7 @@ def open_run(
         path: of it.
         known: only images that it knows are taken, and by its image ids; by default the truth.
         truth: the ground truth, if there is one.
+        measures: what its scorer counts besides PQ, see `expand_measures`.
 
     Raises:
         CocoFormatError: a file is missing or damaged.
@@ -71,6 +76,10 @@ def open_run(
     own_ids = pair_images(dataset, known) if known else {i: i for i in dataset.annotations}
     if known and not own_ids:
         raise DataError(f"{path} has no images")
+    scorer = None
+    if truth:
+        label_map = find_truth_map(truth.space, dataset.space)
+        scorer = TruthScorer(truth, label_map, measures=measures)
     run_file = read_run_file(path) if (path / RUN_FILE).is_file() else {}
     has_saved = "photos" in run_file and (path / PREDICTION_DIR).is_dir()
     return OpenedRun(
@@ -78,7 +87,7 @@ def open_run(
         dataset=renumber(dataset, own_ids),
         own_ids=own_ids,
         unknown=len(dataset.annotations) - len(own_ids),
-        scorer=TruthScorer(truth, find_truth_map(truth.space, dataset.space)) if truth else None,
+        scorer=scorer,
         run_file=run_file,
         saved=open_saved_predictions(path) if has_saved else None,
     )

@@ -114,6 +114,16 @@ gt_dir = folder(
     "--gt-dir", None, "Folder of the ground truth's PNGs.  [default: the JSON's path without .json]"
 )
 predictions = folder("--predictions", "RUN", "A run with --keep-predictions.", required=True)
+# `CHOICES` of fuse.metrics.measures, which imports more than --help may.
+MEASURES = ("boundary", "dagger", "size", "thresholds", "calibration", "all")
+measures = click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    type=click.Choice(MEASURES),
+    help="Also report Boundary PQ, PQ-dagger, PQ by size of segments, PQ over IoU thresholds or "
+    "the calibration of scores, with 95 % intervals; may be repeated (docs/measures.md).",
+)
 weights_dir = path(
     "--weights-dir",
     "DIR",

@@ -173,7 +173,12 @@ def count_areas(
 
 @jit
 def find_matches(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Int64Array, Int64Array, Float64Array, BoolArray, BoolArray]:
     """IoU of the segments that meet, and which stay unmatched.
 
@@ -181,8 +186,8 @@ def find_matches(
 
     Returns:
         true_rows, pred_rows and iou of the pairs of listed segments, 0 on crowds; two of one
-        category match above MATCH_IOU. Then which true segments are missed and which predicted
-        ones are wrong: bool (T,) and bool (N,).
+        category match above the threshold. Then which true segments are missed and which
+        predicted ones are wrong: bool (T,) and bool (N,).
 
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
@@ -205,8 +210,8 @@ def find_matches(
             if is_same and 0 <= union < shared:
                 raise ValueError("the claimed area of a true segment makes an IoU above 1")
             if union > 0:
-                iou[both] = shared / union
-            if is_same and iou[both] > MATCH_IOU:
+                iou[both] = min(shared / union, limits[pair])
+            if is_same and iou[both] > threshold:
                 missed[row] = wrong[column] = False
         both += 1
     return t[:both], p[:both], iou[:both], missed, wrong
@@ -247,7 +252,12 @@ def _find_errors(
 
 
 def count_matches(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Int32Array, Float64Array, Int64Array, Int64Array, Int64Array]:
     """Count matches and errors per category, as `find_matches` finds them.
 
@@ -256,7 +266,9 @@ def count_matches(
         and fn, int64 (K,) each.
     """
     category_ids = np.unique(np.concatenate((truth.category_ids, pred.category_ids)))
-    iou_sum, counts = _count_matches(pairs, truth, pred, category_ids, official)
+    iou_sum, counts = _count_matches(
+        pairs, truth, pred, category_ids, official, threshold, limits
+    )
     kept = counts.any(axis=0)
     if not kept.all():
         category_ids, iou_sum, counts = category_ids[kept], iou_sum[kept], counts[:, kept]
@@ -270,15 +282,17 @@ def _count_matches(
     pred: SegmentTable,
     category_ids: Int32Array,
     official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Float64Array, Int64Array]:
     """Sums of IoU (K,), and int64 (3, K): tp, fp and fn of each of the categories."""
-    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official)
+    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official, threshold, limits)
     true_class = find_rows(truth.category_ids, category_ids)
     pred_class = find_rows(pred.category_ids, category_ids)
     iou_sum, counts = np.zeros(len(category_ids)), np.zeros((3, len(category_ids)), np.int64)
     for pair in range(len(iou)):
         row = true_class[t[pair]]
-        if row == pred_class[p[pair]] and iou[pair] > MATCH_IOU:
+        if row == pred_class[p[pair]] and iou[pair] > threshold:
             iou_sum[row] += iou[pair]
             counts[0, row] += 1
     for segment, row in enumerate(pred_class):

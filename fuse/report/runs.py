@@ -11,10 +11,13 @@ from typing import Any
 
 from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference, open_run
 from fuse.errors import DataError, LabelSpaceError
+from fuse.evaluation.evaluate import Evaluation
+from fuse.evaluation.measured import Measured
 from fuse.io.coco.panoptic import PanopticDataset
 from fuse.io.listing import list_images
 from fuse.io.remote import is_url
-from fuse.metrics.pq import PQResult
+from fuse.metrics.measures import TITLES, expand_measures
+from fuse.metrics.pq import GROUPS, none_if_nan
 
 
 def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[OpenedRun]:
@@ -30,7 +33,8 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Open
         LabelSpaceError: two runs that are scored have different categories.
     """
     if truth:
-        runs = [open_run(path, truth=truth) for path in paths]
+        measures = expand_measures(["all"])
+        runs = [open_run(path, truth=truth, measures=measures) for path in paths]
         _check_classes(runs)
         return runs
     first = open_run(paths[0])
@@ -88,7 +92,7 @@ def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
     return {name: path for name, path in found.items() if path}
 
 
-def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str, Any]:
+def describe_run(run: OpenedRun, name: str, scored: Evaluation | None) -> dict[str, Any]:
     """What the page says of a run, in plain values: of run.json, its scores and its classes."""
     settings = run.run_file.get("settings", {})
     keys = ("seconds", "peak_memory_mib", "device", "processor", "python", "packages")
@@ -101,7 +105,9 @@ def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str
         "unknown": run.unknown,
         **{key: run.run_file[key] for key in keys if key in run.run_file},
         "images": run.run_file.get("photos"),
-        "scores": result.to_json() if result else None,
+        "scores": scored.result.to_json() if scored else None,
+        "measures": list_measures(scored.measured) if scored and scored.measured else [],
+        "calibration": list_calibration(scored),
         "images_here": len(run.own_ids),
         "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
         "classes": {
@@ -109,6 +115,28 @@ def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str
             for c in run.space.categories
         },
     }
+
+
+def list_measures(measured: Measured) -> list[dict[str, Any]]:
+    """Title, PQ and interval by group of each measure, in plain values."""
+    return [
+        {
+            "title": TITLES[name],
+            "pq": {group: none_if_nan(getattr(one.result, group).pq) for group in GROUPS},
+            "interval": {group: one.intervals[group]["pq"] for group in GROUPS},
+        }
+        for name, one in measured.pq.items()
+    ]
+
+
+def list_calibration(scored: Evaluation | None) -> dict[str, Any] | None:
+    """Calibration of things and stuff in plain values; None where no segment has a score."""
+    calibration = scored.measured.calibration if scored and scored.measured else None
+    if calibration is None:
+        return None
+    groups = {"things": calibration.things, "stuff": calibration.stuff}
+    found = {name: group.to_json() for name, group in groups.items() if group.counts.any()}
+    return found or None
 
 
 def hex_color(color: Iterable[int]) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fuse.analysis.opened_run import OpenedRun
-from fuse.evaluation.evaluate import summarize_images
+from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.panoptic import ImageId
-from fuse.metrics.pq import PQResult, summarize
+from fuse.metrics.pq import summarize
 from fuse.ops.contingency import count_pairs
 from fuse.threads import map_threads
 from fuse.types.label_space import id_to_file
@@ -115,8 +115,8 @@ def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | Non
     return differ / maps[0].panoptic_map.size
 
 
-def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> PQResult | None:
-    """PQ of the run at a place among those that were rated; None without ground truth.
+def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> Evaluation | None:
+    """Scores of the run at a place among those that were rated; None without ground truth.
 
     Raises:
         DataError: images cannot be scored; the message lists what is wrong.
@@ -124,7 +124,7 @@ def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> P
     if run.scorer is None:
         return None
     scores = ImageScores(score for image in images if (score := image.scores[place]))
-    return summarize_images(run.scorer, scores).result
+    return summarize_images(run.scorer, scores)
 
 
 def choose_images(images: Sequence[RatedImage], count: int) -> list[RatedImage]:

@@ -6,6 +6,8 @@ function showPlots() {
   const cards = [
     isScored ? plotClasses() : null,
     isScored ? plotImages() : null,
+    isScored ? plotMeasures() : null,
+    ...figures.runs.map((run) => (run.calibration ? plotReliability(run) : null)),
     ...(figures.sweep ? plotSweep(figures.sweep) : []),
     figures.error_types ? plotErrorTypes(figures.error_types) : null,
   ].filter(Boolean);
@@ -70,6 +72,46 @@ function countSteps(values) {
   const counts = new Array(STEPS).fill(0);
   for (const value of values) counts[Math.min(STEPS - 1, Math.floor(value * STEPS))] += 1;
   return counts;
+}
+
+/** PQ and its relatives, all classes, with 95 % intervals in words. */
+function plotMeasures() {
+  const rows = firstRun.measures.map((measure, place) => {
+    const other = secondRun?.measures[place];
+    const bars = [{ share: measure.pq.all ?? 0, color: "var(--all)", thin: Boolean(other) }];
+    if (other) bars.push({ share: other.pq.all ?? 0, color: "var(--second)", thin: true });
+    const [low, high] = measure.interval.all ?? [null, null];
+    const groups = ["things", "stuff"].map((group) => `${group} ${percent(measure.pq[group])}`).join(", ");
+    const title = low === null ? groups : `${percent(low)} to ${percent(high)} (95 % of resampled sets of images); ${groups}`;
+    return barRow(measure.title, bars, percent(measure.pq.all), { title });
+  });
+  if (!rows.length) return null;
+  const keys = secondRun ? makeKeys({ [firstRun.name]: "var(--all)", [secondRun.name]: "var(--second)" }) : null;
+  return makeCard("Measures", "PQ with another IoU, other thresholds or one size of segments; intervals, things and stuff under the pointer",
+    ...[keys].filter(Boolean), make("ol", { class: "bars wordy" }, ...rows));
+}
+
+/** How often segments are right, over their score: on the diagonal where the score says so. */
+function plotReliability(run) {
+  const groups = Object.entries(run.calibration);
+  const svg = make("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img",
+    "aria-label": "Share of segments that are right, over their score" });
+  for (const height of [0, 50, 100]) {
+    svg.append(make("line", { class: "grid", x1: 0, x2: 100, y1: height, y2: height }));
+  }
+  svg.append(make("line", { class: "grid", x1: 0, x2: 100, y1: 100, y2: 0 }));
+  for (const [group, { bins }] of groups) {
+    const spots = bins.map((bin) => `${100 * bin.score} ${100 - 100 * bin.correct}`);
+    const color = { "--color": `var(--${group})` };
+    svg.append(make("path", { d: `M${spots.join("L")}`, ...color }));
+    svg.append(make("path", { class: "dot", d: spots.map((spot) => `M${spot}h0`).join(""), ...color }));
+  }
+  const errors = groups.map(([group, { ece, n }]) => `${group} ${percent(ece)} over ${plural(n, "segment")}`).join(", ");
+  const title = secondRun ? `Reliability of scores, ${run.name}` : "Reliability of scores";
+  const ticks = ["100", "50", "0"].map((text) => make("span", {}, text));
+  return makeCard(title, `share of right segments over their score, in 15 bins; expected calibration error: ${errors}`,
+    makeKeys(Object.fromEntries(groups.map(([group]) => [group, `var(--${group})`]))),
+    make("div", { class: "chart" }, make("div", { class: "scale" }, ...ticks), svg, makeRuler(["0", "50", "100"])));
 }
 
 /** For each axis of a sweep, the best setting at each of its values. */
