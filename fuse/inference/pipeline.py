@@ -72,6 +72,8 @@ class Pipeline:
         device: where the nets run.
         semantic_model, instance_model: the nets.
         weights: SHA-256 of the weights by branch.
+        side_files: of a branch whose weights have files beside them that decide its answers, their
+            SHA-256 by name.
         label_maps: from the nets' own label spaces to the target, by branch.
         is_thread_safe: whether several threads may ask the nets at once.
     """
@@ -112,6 +114,11 @@ class Pipeline:
         self.weights: Mapping[str, str] = {
             "semantic": self.semantic_model.weights_hash,
             "instance": self.instance_model.weights_hash,
+        }
+        models = {"semantic": self.semantic_model, "instance": self.instance_model}
+        beside = {branch: getattr(model, "side_files", {}) for branch, model in models.items()}
+        self.side_files: Mapping[str, Mapping[str, str]] = {
+            branch: files for branch, files in beside.items() if files
         }
         self.is_thread_safe = all(
             getattr(model, "thread_safe", False)

@@ -134,6 +134,7 @@ class SemanticNet:
     Attributes:
         net: forward, where it is a module of torch.
         activation: as given.
+        side_files: SHA-256 of the other files that decide an answer, by name.
 
     Raises:
         ConfigError: there is no such activation.
@@ -164,6 +165,7 @@ class SemanticNet:
         self.label_space = label_space
         self.category_ids = category_ids
         self.weights_hash = weights_hash
+        self.side_files: dict[str, str] = {}
         self.net = forward if isinstance(forward, nn.Module) else None
         if self.net is not None:
             runtime.cast_layers(runtime.place(self.net, device), device, precision)
@@ -245,7 +247,7 @@ def crop_padding(
         padded: of the input.
         align_corners: the net's convention, see `SemanticNet`.
     """
-    cells, scale, offset = [], [], []
+    scale, offset = [], []
     for axis in (0, 1):
         grid = logits.shape[1 + axis]
         ratio = resized[axis] / size[axis]  # input pixels per image pixel
@@ -256,8 +258,38 @@ def crop_padding(
         else:
             scale.append(ratio * grid / padded[axis])
             offset.append(0.5 * scale[axis] - 0.5)
+    return _crop_cells(logits, size, scale, offset)
+
+
+def place_cells(
+    logits: Float16Array,
+    size: tuple[int, int],
+    resized: tuple[int, int],
+    stride: int,
+    origin: tuple[int, int],
+) -> SemanticLogits:
+    """Logits whose cell (i, j) has its centre on pixel (i, j) * stride + origin of the input.
+
+    Args:
+        logits: float16 (C, h, w).
+        size: of the image.
+        resized: of the image inside the input, from its upper left corner on.
+        stride: input pixels from a cell to the next.
+        origin: (y, x) of the pixel under the first cell.
+    """
+    ratios = [resized[axis] / size[axis] for axis in (0, 1)]  # input pixels per image pixel
+    offset = [(0.5 * ratios[axis] - 0.5 - origin[axis]) / stride for axis in (0, 1)]
+    return _crop_cells(logits, size, [ratio / stride for ratio in ratios], offset)
+
+
+def _crop_cells(
+    logits: Float16Array, size: tuple[int, int], scale: Sequence[float], offset: Sequence[float]
+) -> SemanticLogits:
+    """Logits without the cells that no pixel of the image reads; see `SemanticLogits`."""
+    cells = []
+    for axis in (0, 1):
         last = scale[axis] * (size[axis] - 1) + offset[axis]
-        cells.append(min(grid, int(last) + 2))
+        cells.append(min(logits.shape[1 + axis], max(int(last), 0) + 2))
     return SemanticLogits(
         logits=np.ascontiguousarray(logits[:, : cells[0], : cells[1]]),
         size=(size[0], size[1]),

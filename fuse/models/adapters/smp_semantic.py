@@ -34,7 +34,9 @@ from fuse.models.weights.loading import (
     load_state,
     read_weights,
 )
+from fuse.models.weights.side_files import CONFIG, hash_side_files
 from fuse.models.weights.tiny import build_semantic_net
+from fuse.notes import note
 
 ROOTS = ("encoder", "decoder", "segmentation_head")
 DEEPEST_STRIDE = 32  # of every convolutional encoder
@@ -100,7 +102,8 @@ def load_smp_semantic(
         size=size,
         divisor=_stride(net),
     )
-    return SemanticNet(
+    _tell_size(path, about, min_size, size)
+    model = SemanticNet(
         f"segmentation-models-pytorch net {weights!r}",
         net,
         image_input,
@@ -112,6 +115,27 @@ def load_smp_semantic(
         precision=precision,
         activation=activation,
     )
+    if own_arguments:  # a folder, whose other files say how the net is built and fed
+        model.side_files = hash_side_files("smp", path.parent)
+    return model
+
+
+def _tell_size(
+    path: Path, about: NetHeader, min_size: int | None, size: Sequence[int] | None
+) -> None:
+    """Say which size counts where the preset's is not the checkpoint's, or nobody's is known."""
+    given = size or min_size
+    if given and about.min_size and given != about.min_size:
+        note(
+            f"{path.parent}: its {TRANSFORM_FILE} has images of {about.min_size} pixels on the "
+            f"short side; the preset's {given} counts"
+        )
+    is_folder = (path.parent / CONFIG).is_file() and path.stem in SAVED_NAMES
+    if is_folder and given is None and about.min_size is None:
+        note(
+            f"{path.parent}: nothing there says what size its images had; their short side becomes "
+            f"{MIN_SIZE} pixels (min_size)"
+        )
 
 
 def _first(*values: Any) -> Any:  # noqa: ANN401 - the type of what was given
@@ -149,7 +173,7 @@ def _read_checkpoint(
     files = find_state_files(folder)
     path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
-        config = folder / "config.json"
+        config = folder / CONFIG
         arguments = parse_object(config.read_bytes(), str(config))
         architecture = arguments.pop("_model_class")
     except (OSError, CocoFormatError, KeyError) as err:

@@ -27,8 +27,10 @@ class Engine(Protocol):
 
 def describe_nets(pipeline: Pipeline) -> dict[str, Any]:
     """What the maps of a run depend on besides its preset, in plain values."""
+    beside = {branch: dict(files) for branch, files in pipeline.side_files.items()}
     return {
         "weights": dict(pipeline.weights),
+        **({"side_files": beside} if beside else {}),
         "label_maps": {
             branch: name_targets(label_map) for branch, label_map in pipeline.label_maps.items()
         },

@@ -203,7 +203,8 @@ def test_a_pinned_hash_is_held_too(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("owner/none", "holds no weights"), ("owner/readme", "holds no weights")]
+    ("name", "reason"),
+    [("owner/none", "401: Repository not found"), ("owner/readme", "holds no weights")],
 )
 def test_a_repository_without_weights_is_named(hub, tmp_path, name, reason):
     hub.add_repository("owner/readme", {"config.json": b"{}"})
