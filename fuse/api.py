@@ -18,6 +18,7 @@ from fuse.analysis.pairs import pairs
 from fuse.analysis.profile import ProfileRow, profile
 from fuse.analysis.sweep import SweepResult, sweep
 from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
+from fuse.baselines.baselines import Baselines, baselines
 from fuse.datasets.convert import ConvertResult, convert
 from fuse.evaluation.evaluate import Evaluation, evaluate, write_per_image_csv
 from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
@@ -52,6 +53,7 @@ def demo(
 
 
 __all__ = [
+    "Baselines",
     "CombineResult",
     "Comparison",
     "ConvertResult",
@@ -67,6 +69,7 @@ __all__ = [
     "SweepResult",
     "Verification",
     "audit",
+    "baselines",
     "check_plot_path",
     "combine",
     "compare",
