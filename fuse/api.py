@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fuse.analysis.profile import ProfileRow, profile
     from fuse.analysis.sweep import SweepResult, sweep
     from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
+    from fuse.baselines.baselines import Baselines, baselines
     from fuse.datasets.convert import ConvertResult, convert
     from fuse.evaluation.evaluate import Evaluation, write_per_image_csv
     from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
@@ -74,6 +75,7 @@ _HOMES = {
         "check_plot_path",
         "plot_sweep",
     ),
+    "fuse.baselines.baselines": ("Baselines", "baselines"),
     "fuse.datasets.convert": (
         "ConvertResult",
         "convert",
@@ -139,6 +141,7 @@ def demo(
 
 
 __all__ = [
+    "Baselines",
     "CombineResult",
     "Comparison",
     "ConvertResult",
@@ -154,6 +157,7 @@ __all__ = [
     "SweepResult",
     "Verification",
     "audit",
+    "baselines",
     "check_plot_path",
     "combine",
     "compare",

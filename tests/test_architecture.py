@@ -19,6 +19,7 @@ LAYERS = (
     {"runs"},
     {"analysis"},
     {"report"},
+    {"baselines"},
     {"api"},
     {"cli"},
     {"__main__"},

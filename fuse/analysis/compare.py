@@ -15,11 +15,11 @@ from fuse.analysis.compared_runs import (
     find_common_images,
     score_run,
 )
-from fuse.analysis.opened_run import open_run
+from fuse.analysis.opened_run import OpenedRun, open_run
 from fuse.analysis.published_results import PublishedResult, find_published_results
 from fuse.errors import DataError
 from fuse.evaluation.measured import draw_measure
-from fuse.io.coco.panoptic import ImageId, read_panoptic_json
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import StrPath, to_path
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.calibration import bootstrap_ece, count_bins
@@ -183,6 +183,21 @@ def compare(
     truth = read_panoptic_json(gt, gt_dir)
     wanted = expand_measures(measures)
     opened = [open_run(to_path(path), truth=truth, measures=wanted) for path in runs]
+    return compare_opened(
+        opened, truth, intersect=intersect, seed=seed, workers=workers, on_progress=on_progress
+    )
+
+
+def compare_opened(
+    opened: Sequence[OpenedRun],
+    truth: PanopticDataset,
+    *,
+    intersect: bool,
+    seed: int,
+    workers: int | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Comparison:
+    """`compare` for runs that were opened with this ground truth; one alone has no differences."""
     image_ids = find_common_images(opened, intersect=intersect)
     space = find_common_classes(opened, intersect=intersect)
     total = len(image_ids) * (len(opened) + sum(run.saved is not None for run in opened))

@@ -27,6 +27,7 @@ from fuse.io.images import read_image
 from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
 from fuse.models.cost import (
+    count_activations,
     count_flops,
     count_parameters,
     measure_memory,
@@ -55,8 +56,9 @@ class ProfileRow:
             its map), or ``total`` of all of these.
         parameters: of the net; in a total, those that two branches share count once. None where
             the net is no module of torch.
-        flops, memory: of the net on the first image, see `fuse.models.cost.count_flops` and
-            `measure_memory`; of a total the sum and the larger one.
+        flops, activations, memory: of the net on the first image, see `count_flops`,
+            `count_activations` and `measure_memory` of `fuse.models.cost`; of a total the sums,
+            and the larger memory.
         seconds: median over the images, each seen after a first one.
         ratio: seconds of a total over those of the first total; None for parts.
         has_random_weights: whether some of its weights were made up.
@@ -66,6 +68,7 @@ class ProfileRow:
     part: str
     parameters: int | None
     flops: int
+    activations: int
     memory: int
     seconds: float
     ratio: float | None = None
@@ -205,6 +208,9 @@ def _measure(
     for predict in nets.predict.values():
         predict(first)
     flops = {b: count_flops(partial(predict, first)) for b, predict in nets.predict.items()}
+    activations = {
+        b: count_activations(partial(predict, first)) for b, predict in nets.predict.items()
+    }
     memory = {
         b: measure_memory(partial(predict, first), device) for b, predict in nets.predict.items()
     }
@@ -217,6 +223,7 @@ def _measure(
             part=part,
             parameters=parameters.get(part),
             flops=flops.get(part, 0),
+            activations=activations.get(part, 0),
             memory=memory.get(part, 0),
             seconds=median(seconds[part] for seconds in passes),
         )
@@ -229,6 +236,7 @@ def _measure(
         part="total",
         parameters=count_parameters(nets.models.values()),
         flops=sum(flops.values()),
+        activations=sum(activations.values()),
         memory=max(memory.values()),
         seconds=median(sum(seconds.values()) for seconds in passes),
     )

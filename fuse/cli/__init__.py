@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from fuse.cli.baselines import baselines
 from fuse.cli.combine import combine
 from fuse.cli.compare import compare
 from fuse.cli.convert import convert
@@ -50,7 +51,7 @@ REPORTED = ("torch", "torchvision", "numpy", "numba", "pillow", "msgspec")
 COMMANDS = (
     *(demo, run, evaluate),
     *(combine, sweep, pairs),
-    *(compare, diagnose, disagree, report),
+    *(compare, baselines, diagnose, disagree, report),
     *(verify, merge),
     *(convert, fetch, models, pipelines, labels),
 )

@@ -48,7 +48,7 @@ def models(context: click.Context) -> None:
 @options.weights_dir
 @options.json_file
 def profile(json_file: Path | None, **given: Any) -> None:
-    """Measure parameters, operations, memory and time per image of nets, one by one or in pairs.
+    """Measure parameters, operations, activations, memory and time per image of nets or pairs.
 
     \b
     fuse models profile tiny
@@ -56,7 +56,8 @@ def profile(json_file: Path | None, **given: Any) -> None:
     fuse models profile coco:semantic ade20k:semantic --device cuda:0
 
     A whole pipeline also gets what fusing and files add, and how its time compares with that of
-    the first. Operations and memory are those of the first image, times medians over up to eight.
+    the first. Operations, activations (the numbers that layers put out) and memory
+    are those of the first image, times medians over up to eight.
     """
     from fuse import api
     from fuse.cli.tables.models import print_profile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from fuse.cli.progress import count_progress
 
 @click.command(short_help="Write one HTML page that shows a run, images included.")
 @click.argument("run", type=options.EXISTING)
-@click.argument("second", required=False, type=options.EXISTING, metavar="[RUN2]")
+@click.argument("others", nargs=-1, type=options.EXISTING, metavar="[RUN2]...")
 @options.path("--gt", "GT.json", "COCO panoptic ground truth; without it the report has no scores.")
 @options.gt_dir
 @options.folder("--images", "DIR", "Folder of the images.  [default: where the run found them]")
@@ -35,10 +36,10 @@ from fuse.cli.progress import count_progress
     help="The report.  [default: report.html in RUN]",
 )
 @options.workers
-def report(**given: Any) -> None:
+def report(run: Path, others: tuple[Path, ...], **given: Any) -> None:
     """Write one HTML file that shows a run: scores, classes, plots, images layer by layer.
 
-    It opens from disk and needs no network. With RUN2 it shows what differs between the two.
+    It opens from disk and needs no network. With more runs it shows what differs from RUN.
 
     \b
     fuse run images/ -o out --gt gt.json --keep-predictions
@@ -47,7 +48,7 @@ def report(**given: Any) -> None:
     from fuse import api
 
     with count_progress() as on_progress:
-        result = api.report(**given, on_progress=on_progress)
+        result = api.report(run, *others, **given, on_progress=on_progress)
     if result.missing:
         where = f"in {given['images']}" if given["images"] else "where the run found them"
         note = f"warning: {result.missing} images are not {where} and are shown without a picture"

@@ -16,6 +16,7 @@ from fuse.cli.progress import image_progress, log_download, stop_flag
 @click.argument("images", nargs=-1, required=True)
 @options.out_folder
 @click.option(
+    "-p",
     "--pipeline",
     default="tiny",
     show_default=True,

@@ -266,9 +266,7 @@ def count_matches(
         and fn, int64 (K,) each.
     """
     category_ids = np.unique(np.concatenate((truth.category_ids, pred.category_ids)))
-    iou_sum, counts = _count_matches(
-        pairs, truth, pred, category_ids, official, threshold, limits
-    )
+    iou_sum, counts = _count_matches(pairs, truth, pred, category_ids, official, threshold, limits)
     kept = counts.any(axis=0)
     if not kept.all():
         category_ids, iou_sum, counts = category_ids[kept], iou_sum[kept], counts[:, kept]

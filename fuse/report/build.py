@@ -43,8 +43,7 @@ class Report:
 
 def report(
     run: StrPath,
-    second: StrPath | None = None,
-    *,
+    *others: StrPath,
     gt: StrPath | None = None,
     gt_dir: StrPath | None = None,
     images: StrPath | None = None,
@@ -59,7 +58,7 @@ def report(
 
     Args:
         run: output folder of a run, or a COCO panoptic JSON.
-        second: another one, to be held against the first; PQ is of the images that both have.
+        others: more of them, to be held against the first; PQ is of the images that all have.
         gt: COCO panoptic JSON; without it the report has no scores.
         gt_dir: its PNGs, where they are not in the folder of its name.
         images: folder of the images, where they are not where the run found them.
@@ -72,21 +71,21 @@ def report(
             and one per image shown.
 
     Raises:
-        LabelSpaceError: the two runs have different classes and are to be scored.
+        LabelSpaceError: the runs have different classes and are to be scored.
         FuseError: a file is missing or damaged, or images cannot be scored.
         OSError: the report cannot be written.
     """
     drawn_sweep = read_sweep(to_path(sweep)) if sweep else None
     error_types = read_error_types(to_path(ledger)) if ledger else None
     truth = read_panoptic_json(gt, gt_dir) if gt else None
-    given = [to_path(path) for path in (run, second) if path]
+    given = [to_path(path) for path in (run, *others)]
     runs = open_runs(given, truth)
     count = len(runs[0].dataset.annotations)
     step = count_steps(on_progress, count + min(count, photos))
     rated = rate_images(runs, workers=workers, on_image=step)
     common = [image for image in rated if all(image.image_id in one.own_ids for one in runs)]
     if not common:
-        raise DataError(f"{given[0]} and {given[-1]} have no image in common")
+        raise DataError(f"{' and '.join(map(str, given))} have no image in common")
     shown = choose_images(rated, photos)
     paths = find_images(
         [image.file_name for image in shown], [one.run_file for one in runs], to_path(images)

@@ -1,4 +1,4 @@
-"""The one or two runs that a report shows, opened and held against the ground truth."""
+"""The runs that a report shows, opened and held against the ground truth."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Open
 
     Args:
         paths: output folders of runs, or COCO panoptic JSONs.
-        truth: the ground truth, if there is one; without it the second run goes by the image ids
+        truth: the ground truth, if there is one; without it the other runs go by the image ids
             of the first.
 
     Raises:
         FuseError: see `open_run`.
-        LabelSpaceError: two runs that are scored have different categories.
+        LabelSpaceError: runs that are scored have different categories.
     """
     if truth:
         measures = expand_measures(["all"])
@@ -42,13 +42,14 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Open
 
 
 def _check_classes(runs: Sequence[OpenedRun]) -> None:
-    """Raise LabelSpaceError where PQ of two runs would be over different classes."""
-    named = [(f"{run.path} ({run.space.name})", class_names(run.space)) for run in runs]
-    if len(runs) > 1 and (lacks := describe_difference(*named)):
-        raise LabelSpaceError(
-            f"{runs[0].path} and {runs[1].path} have different classes: {lacks}; "
-            "leave out --gt, or fuse compare --intersect scores what they share"
-        )
+    """Raise LabelSpaceError where PQ of the runs would be over different classes."""
+    first, *others = [(f"{run.path} ({run.space.name})", class_names(run.space)) for run in runs]
+    for run, other in zip(runs[1:], others, strict=True):
+        if lacks := describe_difference(first, other):
+            raise LabelSpaceError(
+                f"{runs[0].path} and {run.path} have different classes: {lacks}; "
+                "leave out --gt, or fuse compare --intersect scores what they share"
+            )
 
 
 def find_images(

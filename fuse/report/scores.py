@@ -28,8 +28,8 @@ class RatedImage:
         file_name: of the image.
         scores: of each run, None without ground truth or where a run lacks the image.
         pq: the same, over the classes that the image has; None where it has none.
-        changed: share of the pixels to which the two runs give different classes, None where
-            there are no two.
+        changed: share of the pixels to which another run gives other classes than the first, the
+            largest of all; None where no other run has the image.
         category_ids: classes that occur in its fused map or in its truth.
     """
 
@@ -62,7 +62,7 @@ def rate_images(
     workers: int | None = None,
     on_image: Callable[[], object] | None = None,
 ) -> list[RatedImage]:
-    """Score each image of the first run in each of one or two runs, and see what differs.
+    """Score each image of the first run in each of the runs, and see what differs.
 
     Raises:
         CocoFormatError: a map is missing or damaged.
@@ -100,9 +100,15 @@ def _rate(image_id: ImageId, runs: Sequence[OpenedRun]) -> RatedImage:
 
 
 def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | None:
+    """Share of an image's pixels that another run gives other classes, the largest of all."""
+    first = runs[0]
+    others = [run for run in runs[1:] if image_id in run.dataset.annotations]
+    return max((_compare_maps(image_id, first, other) for other in others), default=None)
+
+
+def _compare_maps(image_id: ImageId, first: OpenedRun, second: OpenedRun) -> float:
     """Share of an image's pixels that two runs give different classes."""
-    if len(runs) < 2 or any(image_id not in run.dataset.annotations for run in runs):
-        return None
+    runs = (first, second)
     maps = [run.dataset.load(image_id) for run in runs]
     if maps[0].size != maps[1].size:
         return 1.0

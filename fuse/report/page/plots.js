@@ -32,12 +32,12 @@ function makeKeys(colors) {
 function plotClasses() {
   const scored = classes.filter((c) => c.pq !== null).sort((a, b) => b.pq - a.pq || a.name.localeCompare(b.name));
   const rows = scored.map((c) => {
-    const bars = [{ share: c.pq, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: Boolean(secondRun) }];
-    if (secondRun) bars.push({ share: c.other ?? 0, color: "var(--second)", thin: true });
+    const bars = [{ share: c.pq, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: otherRuns.length > 0 }];
+    c.others.forEach((pq, place) => bars.push({ share: pq ?? 0, color: runColor(place + 1), thin: true }));
     return barRow(c.name, bars, percent(c.pq));
   });
   const colors = { things: "var(--things)", stuff: "var(--stuff)" };
-  if (secondRun) colors[secondRun.name] = "var(--second)";
+  otherRuns.forEach((run, place) => { colors[run.name] = runColor(place + 1); });
   const card = makeCard("PQ per class", `${scored.length} classes that occur, best first`,
     makeKeys(colors), make("ol", { class: "bars columns" }, ...rows));
   card.classList.add("wide");
@@ -47,7 +47,7 @@ function plotClasses() {
 function plotImages() {
   const runs = figures.runs.map((run, place) => ({
     name: run.name,
-    color: place ? "var(--second)" : "var(--accent)",
+    color: runColor(place),
     counts: countSteps(figures.all_pq.map((pq) => pq[place]).filter((pq) => pq !== null)),
   }));
   const most = Math.max(1, ...runs.flatMap((run) => run.counts));
@@ -59,7 +59,7 @@ function plotImages() {
   const values = figures.all_pq.map(([pq]) => pq).filter((pq) => pq !== null).sort((a, b) => a - b);
   const median = values[Math.floor((values.length - 1) / 2)];
   const note = `half of the images reach ${percent(median)}; the highest bar is ${plural(most, "image")}`;
-  const keys = secondRun ? makeKeys(Object.fromEntries(runs.map((run) => [run.name, run.color]))) : null;
+  const keys = otherRuns.length ? makeKeys(Object.fromEntries(runs.map((run) => [run.name, run.color]))) : null;
   return makeCard("PQ per image", note, ...[keys].filter(Boolean),
     make("div", { class: "histogram", role: "img", "aria-label": `Histogram of PQ per image: ${note}` }, ...columns),
     makeRuler(["0", "25", "50", "75", "100"]));
