@@ -12,7 +12,7 @@ from numba.core import event
 Function = Callable[..., Any]
 
 # No kernel is called from C, so what would do that need not be compiled.
-OPTIONS = {"nogil": True, "no_cfunc_wrapper": True}
+OPTIONS: Any = {"nogil": True, "no_cfunc_wrapper": True}
 PACKAGE = __name__.split(".")[0] + "."
 
 

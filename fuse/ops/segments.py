@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fuse.ops._jit import jit
-from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array
+from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array, UInt64Array
 
 WORD = 8  # flags looked at together
 
@@ -29,7 +29,9 @@ def run_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
     """
     if first_map.size == 0:
         return np.empty(0, dtype=np.int32)
-    return _find_starts(first_map, second_map)
+    width = first_map.shape[1]
+    flags = np.zeros((width + WORD - 1) // WORD * WORD, dtype=np.uint8)
+    return _find_starts(first_map, second_map, flags, flags.view(np.uint64))
 
 
 def measure_segments(
@@ -137,35 +139,20 @@ def measure_border_distance(mask: BoolArray) -> Int64Array:
 
 
 @jit
-def _find_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
-    """All starts, with room for them that grows."""
-    height, width = first_map.shape
-    flags = np.zeros((width + WORD - 1) // WORD * WORD, np.uint8)
-    starts = np.empty(4 * height + 2 * len(flags), np.int32)
-    y, count = _find_until_full(first_map, second_map, 0, 0, flags, starts)
-    while y < height:
-        starts = np.concatenate((starts, np.empty_like(starts)))
-        y, count = _find_until_full(first_map, second_map, y, count, flags, starts)
-    return starts[:count].copy()
-
-
-@jit
-def _find_until_full(
-    first_map: Int32Array,
-    second_map: Int32Array,
-    y: int,
-    count: int,
-    flags: UInt8Array,
-    starts: Int32Array,
-) -> tuple[int, int]:
-    """Append the starts of rows from y on; returns the first row without room, and the count.
+def _find_starts(
+    first_map: Int32Array, second_map: Int32Array, flags: UInt8Array, flags_by_word: UInt64Array
+) -> Int32Array:
+    """All starts.
 
     One vector pass per row compares neighbours; then only words with a change are read.
     flags is room to work in: zeros, one per pixel of a row, filled up to whole words.
     """
     height, width = first_map.shape
-    flags_by_word = flags.view(np.uint64)
-    while y < height and count + len(flags) < len(starts):
+    starts = np.empty(4 * height + 2 * len(flags), np.int32)
+    count = int(np.int64(0))  # a plain 0 has a type of its own to compile for
+    for y in range(height):
+        if count + len(flags) >= len(starts):
+            starts = np.concatenate((starts, np.empty_like(starts)))
         first, second = first_map[y], second_map[y]
         flags[0] = 1
         for x in range(1, width):
@@ -176,8 +163,7 @@ def _find_until_full(
             for x in range(word * WORD, word * WORD + WORD):
                 starts[count] = y * width + x
                 count += np.int64(flags[x])  # type: ignore[assignment]
-        y += 1
-    return y, count
+    return starts[:count].copy()
 
 
 @jit

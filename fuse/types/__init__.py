@@ -22,6 +22,7 @@ from fuse.types.arrays import (
     Int32Array,
     Int64Array,
     UInt8Array,
+    UInt64Array,
     check_array,
 )
 from fuse.types.label_space import ID_OF_ZERO, Category, LabelSpace
@@ -259,4 +260,5 @@ __all__ = [
     "SemanticPrediction",
     "TargetLogits",
     "UInt8Array",
+    "UInt64Array",
 ]

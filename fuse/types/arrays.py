@@ -12,6 +12,7 @@ Float16Array = npt.NDArray[np.float16]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
+UInt64Array = npt.NDArray[np.uint64]
 
 
 def check_array(name: str, array: object, dtype: type[np.generic], *, ndim: int) -> None:
