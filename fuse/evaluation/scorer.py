@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, describe_size
 from fuse.evaluation.file_checks import Note, check_pixels, check_png, check_segments
 from fuse.evaluation.image_scores import ImageScore
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
@@ -145,9 +145,8 @@ class TruthScorer:
         """Raise CocoFormatError where the ground truth is of another (height, width)."""
         if size != true_size:
             raise CocoFormatError(
-                "image_id {!r}: the {} is {}x{}, the true {} is {}x{}".format(
-                    image_id, what, *size, self.truth.png_path(image_id), *true_size
-                )
+                f"image_id {image_id!r}: the {what} is {describe_size(size)}; the true "
+                f"{self.truth.png_path(image_id)} is {describe_size(true_size)}"
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import CocoFormatError, ConfigError, DataError
+from fuse.errors import CocoFormatError, ConfigError, DataError, describe_size
 from fuse.fusion import (
     METHODS,
     FusionConfig,
@@ -64,7 +64,8 @@ class SavedPredictions:
         image = self.dataset.images[image_id]
         if prediction.size != (image.height, image.width):
             raise CocoFormatError(
-                f"{path}: of an image of {prediction.size}, not {(image.height, image.width)}"
+                f"{path}: of an image {describe_size(prediction.size)}, not "
+                f"{image.width} wide, {image.height} high"
             )
         strange = prediction.find_category_ids() - {0, *self.space.by_id}
         if strange:

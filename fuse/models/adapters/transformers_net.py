@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from fuse.errors import ModelError, first_line
+from fuse.errors import ModelError, describe_size, first_line
 from fuse.labels import resolve_classes
 from fuse.models import runtime
 from fuse.models.weights.class_names import parse_class_names
@@ -118,7 +118,8 @@ class TransformersNet:
             )
         except (ValueError, RuntimeError) as err:  # processors check no size themselves
             raise ModelError(
-                f"{self.weights}: its preprocessing takes no image of {image.size} ({err})"
+                f"{self.weights}: its preprocessing takes no image "
+                f"{describe_size(image.size)} ({err})"
             ) from err
 
 
