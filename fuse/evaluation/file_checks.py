@@ -94,6 +94,13 @@ _OFFICIAL_STOPS = "the official scorer stops here; leave out --official to score
 _ERROR = Severity.ERROR
 
 FAULTS = {
+    "turned": _Fault(
+        "photos turned by 90 degrees against their ground truth, as where only one of the two "
+        "follows the EXIF orientation of the image",
+        "left out; fuse run --as-stored does not turn images",
+        _OFFICIAL_STOPS,
+        official_severity=_ERROR,
+    ),
     "categories-differ": _Fault(
         "categories that only one of the files has, or has otherwise",
         "the ground truth's are scored",

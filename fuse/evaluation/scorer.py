@@ -23,6 +23,10 @@ from fuse.types import PanopticPrediction
 NO_SEGMENTS = SegmentTable.from_segments(())
 
 
+class TurnedImageError(CocoFormatError):
+    """A map has the height of its ground truth as its width, and the other way round."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadMap:
     """One side of an image: its map and its segments.
@@ -136,7 +140,7 @@ class TruthScorer:
         return ImageScore(image_id, self.truth.image_name(image_id), stats, notes)
 
     def _no_score(self, image_id: ImageId, err: CocoFormatError) -> ImageScore:
-        note = Note("cannot-score", str(err))
+        note = Note("turned" if isinstance(err, TurnedImageError) else "cannot-score", str(err))
         return ImageScore(image_id, self.truth.image_name(image_id), sum_stats(()), (note,))
 
     def _check_size(
@@ -144,7 +148,7 @@ class TruthScorer:
     ) -> None:
         """Raise CocoFormatError where the ground truth is of another (height, width)."""
         if size != true_size:
-            raise CocoFormatError(
+            raise (TurnedImageError if size == true_size[::-1] else CocoFormatError)(
                 f"image_id {image_id!r}: the {what} is {describe_size(size)}; the true "
                 f"{self.truth.png_path(image_id)} is {describe_size(true_size)}"
             )

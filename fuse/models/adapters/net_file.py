@@ -153,10 +153,10 @@ def _read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetD
 def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     step = -1 if about.channels == "bgr" else 1
     size = tuple(about.size) if about.size is not None else net.size
-    if net.size not in (None, size):
+    if net.size is not None and net.size != size:
         raise ConfigError(
             f"{net.files[0]}: takes images {describe_size(net.size)}, but size says "
-            f"{describe_size(size)}"
+            f"{describe_size(size or net.size)}"
         )
     if size and (about.min_size or about.max_size or about.divisor != 1):
         raise ConfigError(
