@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from fuse.errors import DataError
 from fuse.evaluation.scorer import TruthScorer
-from fuse.io.coco.pairing import pair_images, renumber
+from fuse.io.coco.pairing import leave_out_turned, pair_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath
 from fuse.labels import find_truth_map
@@ -76,8 +76,10 @@ def open_run(
     own_ids = pair_images(dataset, known) if known else {i: i for i in dataset.annotations}
     if known and not own_ids:
         raise DataError(f"{path} has no images")
+    unknown = len(dataset.annotations) - len(own_ids)
     scorer = None
     if truth:
+        own_ids = leave_out_turned(dataset, truth, own_ids)
         label_map = find_truth_map(truth.space, dataset.space)
         scorer = TruthScorer(truth, label_map, measures=measures)
     run_file = read_run_file(path) if (path / RUN_FILE).is_file() else {}
@@ -86,7 +88,7 @@ def open_run(
         path=path,
         dataset=renumber(dataset, own_ids),
         own_ids=own_ids,
-        unknown=len(dataset.annotations) - len(own_ids),
+        unknown=unknown,
         scorer=scorer,
         run_file=run_file,
         saved=open_saved_predictions(path) if has_saved else None,

@@ -67,6 +67,7 @@ class Group(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("always", FuseWarning)
                 warnings.showwarning = partial(show_warning, warnings.showwarning)
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fuse.errors import DataError
+from fuse.errors import DataError, describe_size
 from fuse.io.coco.panoptic import ImageId
 from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
@@ -110,7 +110,8 @@ def check_same_size(
     if (first_height, first_width) != (height, width):
         first, second = image.label_files
         raise DataError(
-            f"{first} is {first_width} x {first_height}, but {second} is {width} x {height}; "
+            f"{first} is {describe_size((first_height, first_width))}, but {second} is "
+            f"{describe_size((height, width))}; "
             "they must be of one image"
         )
 

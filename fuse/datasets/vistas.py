@@ -20,7 +20,7 @@ from fuse.datasets.truth import (
     list_folder,
     make_truth,
 )
-from fuse.errors import DataError
+from fuse.errors import DataError, describe_size
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.json_toml import read_json
 from fuse.io.png import read_labels
@@ -70,8 +70,8 @@ def _open_panoptic(path: Path) -> DatasetTruth:
         listed = dataset.images.get(image.image_id)
         if listed and truth.size != (listed.height or truth.size[0], listed.width or truth.size[1]):
             raise DataError(
-                f"{image.label_files[0]} is {truth.size[1]} x {truth.size[0]}, "
-                f"but {path} says {listed.width} x {listed.height}"
+                f"{image.label_files[0]} is {describe_size(truth.size)}, but {path} says "
+                f"{listed.width} wide, {listed.height} high"
             )
         return map_panoptic(truth, label_map)
 

@@ -181,10 +181,11 @@ def evaluate(
     ) as scored:
         images = ImageScores(scored)
     evaluation = summarize_images(scorer, images, file_notes, strict=strict, seed=seed)
+    turned = {image.image_id for image in images if any(n.code == "turned" for n in image.notes)}
     return replace(
         evaluation,
-        semantic=score_semantic(semantic_file, scorer) if semantic_file else None,
-        instances=score_instances(instance_file, scorer) if instance_file else None,
+        semantic=score_semantic(semantic_file, scorer, turned) if semantic_file else None,
+        instances=score_instances(instance_file, scorer, turned) if instance_file else None,
     )
 
 

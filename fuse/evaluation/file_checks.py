@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
 from fuse.io.png import PngHeader
@@ -93,6 +94,13 @@ _OFFICIAL_STOPS = "the official scorer stops here; leave out --official to score
 _ERROR = Severity.ERROR
 
 FAULTS = {
+    "turned": _Fault(
+        "photos turned by 90 degrees against their ground truth, as where only one of the two "
+        "follows the EXIF orientation of the image",
+        "left out; fuse run --as-stored does not turn images",
+        _OFFICIAL_STOPS,
+        official_severity=_ERROR,
+    ),
     "categories-differ": _Fault(
         "categories that only one of the files has, or has otherwise",
         "the ground truth's are scored",
@@ -253,7 +261,8 @@ def check_png(side: str, path: Path, png: PngHeader, listed: ImageRecord | None)
         yield Note(f"{side}-png-kind", f"{path} ({png.bit_depth}-bit {png.color_type})")
     height, width = png.size
     if listed and ((listed.height or height), (listed.width or width)) != (height, width):
-        example = f"{path} ({height}x{width}, not {listed.height}x{listed.width})"
+        said = describe_size((listed.height or height, listed.width or width))
+        example = f"{path} ({describe_size(png.size)}; not {said})"
         yield Note(f"{side}-png-size", example)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, describe_size
 from fuse.evaluation.file_checks import Note, check_pixels, check_png, check_segments
 from fuse.evaluation.image_scores import ImageScore
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
@@ -28,6 +28,10 @@ from fuse.ops.row_deltas import RowDeltas
 from fuse.types import Float64Array, PanopticPrediction, SegmentInfo
 
 NO_SEGMENTS = SegmentTable.from_segments(())
+
+
+class TurnedImageError(CocoFormatError):
+    """A map has the height of its ground truth as its width, and the other way round."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +173,7 @@ class TruthScorer:
         return layers, list_scored(maps, official=self.official)
 
     def _no_score(self, image_id: ImageId, err: CocoFormatError) -> ImageScore:
-        note = Note("cannot-score", str(err))
+        note = Note("turned" if isinstance(err, TurnedImageError) else "cannot-score", str(err))
         return ImageScore(image_id, self.truth.image_name(image_id), sum_stats(()), (note,))
 
     def _check_size(
@@ -177,10 +181,9 @@ class TruthScorer:
     ) -> None:
         """Raise CocoFormatError where the ground truth is of another (height, width)."""
         if size != true_size:
-            raise CocoFormatError(
-                "image_id {!r}: the {} is {}x{}, the true {} is {}x{}".format(
-                    image_id, what, *size, self.truth.png_path(image_id), *true_size
-                )
+            raise (TurnedImageError if size == true_size[::-1] else CocoFormatError)(
+                f"image_id {image_id!r}: the {what} is {describe_size(size)}; the true "
+                f"{self.truth.png_path(image_id)} is {describe_size(true_size)}"
             )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuse.errors import describe_misfit
 from fuse.ops.argmax import upsample_argmax
 from fuse.types import Instances, SemanticPrediction, TargetLogits
 
@@ -24,7 +25,9 @@ class ImagePrediction:
 
     def __post_init__(self) -> None:
         if self.semantic.size != self.instances.size:
-            raise ValueError(f"sizes {self.semantic.size} and {self.instances.size} differ")
+            raise ValueError(
+                describe_misfit("semantic", self.semantic.size, "instances", self.instances.size)
+            )
 
     @property
     def size(self) -> tuple[int, int]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 from zlib_ng import zlib_ng
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, describe_size
 from fuse.io.files import read_regular, write_whole
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
 from fuse.ops.row_deltas import RowDeltas
@@ -156,7 +156,9 @@ def _parse_header(encoded: bytes) -> PngHeader:
         ">IIBBBBB", encoded, 16
     )
     if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(f"{width} x {height} pixels; between 1 and {MAX_PIXELS:,} can be read")
+        raise ValueError(
+            f"{describe_size((height, width))}; 1 to {MAX_PIXELS:,} pixels can be read"
+        )
     if color_type not in COLOR_TYPES:
         raise ValueError(f"there is no colour type {color_type}")
     return PngHeader((height, width), bit_depth, COLOR_TYPES[color_type], interlace != 0)

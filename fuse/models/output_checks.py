@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from fuse.errors import FuseError, ModelError, ModelOutputError
+from fuse.errors import FuseError, ModelError, ModelOutputError, describe_size
 from fuse.models.protocols import InstanceModel, SemanticModel
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import (
@@ -189,7 +189,8 @@ def _check_kinds(
             raise ModelOutputError(f"{who}: answered with {type(answer).__name__}, not {names}")
         if tuple(answer.size) != image.size:
             raise ModelOutputError(
-                f"{who}: answered for size {answer.size} to an image of {image.size}"
+                f"{who}: answered for an image {describe_size(answer.size)} to one "
+                f"{describe_size(image.size)}"
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from fuse.ops._jit import jit
 from fuse.ops.row_deltas import RowDeltas
 from fuse.types import MAX_SEGMENT_ID, Int32Array, Int64Array
+from fuse.types.arrays import check_same_size
 
 ID_BITS = 24  # MAX_SEGMENT_ID fits
 FREE = -1  # key of a free slot
@@ -51,8 +52,7 @@ def count_delta_pairs(
     Raises:
         ValueError: the maps differ in size, or an id is outside 0..2**24 - 1.
     """
-    if truth.size != pred.size:
-        raise ValueError(f"the maps differ in size: {truth.size} and {pred.size}")
+    check_same_size("the true map", truth.size, "the predicted one", pred.size)
     table, ids_fit = _count_keys(
         truth.deltas, truth.row_ends, pred.deltas, pred.row_ends, truth.width
     )

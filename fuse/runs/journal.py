@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError, DataError, describe_size
 from fuse.io.coco.panoptic import segment_from_json, segment_to_json
 from fuse.io.files import JOURNAL_FILE, SETTINGS_MARK, check_links, leads_out
 from fuse.io.image_source import ImageSource
@@ -71,7 +71,7 @@ class JournalRecord:
                 return cls(file_name, error=_check(entry["error"], str), source=source)
             height, width = (_check(side, int) for side in entry["size"])
             if not 1 <= height * width <= MAX_PIXELS or height < 1:
-                raise ValueError(f"no image is {height} x {width}")
+                raise ValueError(f"no image is {describe_size((height, width))}")
             segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
             if len({segment.segment_id for segment in segments}) < len(segments):
                 raise ValueError("a segment id stands twice")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.types.arrays import (
     BoolArray,
     Float16Array,
@@ -170,7 +171,8 @@ class Instances:
             for index, rle in enumerate(self.masks.rles):
                 if tuple(rle["size"]) != tuple(self.size):
                     raise ValueError(
-                        f"rles[{index}] has size {tuple(rle['size'])}, the image {self.size}"
+                        f"rles[{index}] is {describe_size(rle['size'])}; the image is "
+                        f"{describe_size(self.size)}"
                     )
 
     def __len__(self) -> int:

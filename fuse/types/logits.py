@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.types.arrays import Float16Array, Int32Array, check_array
 
 MAX_PLACE = 2**24  # logit cells; float32 counts no further
@@ -35,7 +36,9 @@ class SemanticLogits:
     def __post_init__(self) -> None:
         check_array("logits", self.logits, np.float16, ndim=3)
         if 0 in self.logits.shape or min(self.size) < 1:
-            raise ValueError(f"empty logits {self.logits.shape} for an image of {self.size}")
+            raise ValueError(
+                f"empty logits {self.logits.shape} for an image {describe_size(self.size)}"
+            )
         if not np.isfinite(self.logits).all():
             raise ValueError("logits must be finite and fit float16")
         # A kernel trusts the places that these give.

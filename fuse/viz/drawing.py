@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fuse.errors import describe_size
 from fuse.types import BoolArray, Int32Array, UInt8Array
 from fuse.viz.label_points import LabelPoint, find_label_points
 
@@ -47,7 +48,10 @@ class Region:
 def check_size(image: UInt8Array, segment_map: Int32Array) -> None:
     """Raise ValueError unless the image and the map have one size."""
     if image.shape[:2] != segment_map.shape:
-        raise ValueError(f"image {image.shape[:2]} and map {segment_map.shape} differ in size")
+        raise ValueError(
+            f"the image is {describe_size(image.shape[:2])}; the map is "
+            f"{describe_size(segment_map.shape)}"
+        )
 
 
 def draw_regions(

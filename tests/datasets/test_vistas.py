@@ -132,7 +132,7 @@ def test_faults_of_panoptic_files_name_the_file(tmp_path):
     content = json.loads(path.read_text())
     content["images"][0]["width"] = 99
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"zebra\.png is 36 x 24, but .*2018\.json says 99 x 24"):
+    with pytest.raises(DataError, match=r"zebra\.png is 36 wide, 24 high, but .* 99 wide, 24"):
         convert("vistas", folder, tmp_path / "gt.json")
     png.unlink()
     with pytest.raises(DataError, match=r"zebra\.png: the file is missing that belongs to .*2018"):

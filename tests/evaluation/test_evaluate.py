@@ -206,7 +206,9 @@ def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     evaluation = summarize_images(scorer, ImageScores([image]))
     assert len(evaluation.images) == 1
     assert repr(evaluation.result) == repr(summarize(expected, SPACE))
-    with pytest.raises(CocoFormatError, match=r"the prediction is 1x2, the true .*5\.png is 1x6"):
+    with pytest.raises(
+        CocoFormatError, match=r"prediction is 2 wide, 1 high; .*5\.png is 6 wide, 1"
+    ):
         scorer.score(5, panoptic([1, 1], {1: 1}))
 
 

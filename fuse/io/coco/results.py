@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, describe_misfit, describe_size
 from fuse.io.coco.categories import CategoryRecord, Flag
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import leads_out
@@ -170,7 +170,7 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     height, width = size
     if isinstance(shape, RleRecord):
         if shape.size != size:
-            raise ValueError(f"the RLE has size {shape.size}, the image {size}")
+            raise ValueError(describe_misfit("the RLE", shape.size, "the image", size))
         if isinstance(shape.counts, str):
             counts = shape.counts.encode()
             # Of a code that ends early some scorers never find the end.
@@ -178,7 +178,9 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
                 raise ValueError("the RLE is cut short")
             return {"size": list(size), "counts": counts}
         if sum(shape.counts) != height * width:
-            raise ValueError(f"the counts describe {sum(shape.counts)} pixels of {size}")
+            raise ValueError(
+                f"the counts describe {sum(shape.counts)} pixels of {describe_size(size)}"
+            )
         plain = {"size": list(size), "counts": list(shape.counts)}
         return dict(coco_mask.frPyObjects(plain, height, width))
     if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
@@ -260,7 +262,7 @@ class LabelFolder:
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
         label_map = read_labels(path, bits=(8, 16))
         if label_map.shape != size:
-            raise CocoFormatError(f"{path}: its size is {label_map.shape}, the image's {size}")
+            raise CocoFormatError(describe_misfit(str(path), label_map.shape, "the image", size))
         space = self.space
         if space.has_zero:
             void = next(v for v in LARGEST_GREY if v not in space.by_id)

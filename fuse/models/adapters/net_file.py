@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError, first_line
+from fuse.errors import ConfigError, ModelError, describe_size, first_line
 from fuse.io.files import resolve_path
 from fuse.io.json_toml import read_toml
 from fuse.labels import load_category_ids, resolve_classes
@@ -153,11 +153,15 @@ def _read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetD
 def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     step = -1 if about.channels == "bgr" else 1
     size = tuple(about.size) if about.size is not None else net.size
-    if net.size not in (None, size):
-        raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
+    if net.size is not None and net.size != size:
+        raise ConfigError(
+            f"{net.files[0]}: takes images {describe_size(net.size)}, but size says "
+            f"{describe_size(size or net.size)}"
+        )
     if size and (about.min_size or about.max_size or about.divisor != 1):
         raise ConfigError(
-            f"{net.files[0]}: takes images of {size}; leave out min_size, max_size and divisor"
+            f"{net.files[0]}: takes images {describe_size(size)}; leave out min_size, "
+            "max_size and divisor"
         )
     if about.letterbox and not size:
         raise ConfigError(f"{net.files[0]}: takes any size, so letterbox needs size as well")
@@ -199,7 +203,9 @@ def _try_out(
             answer = forward(torch.zeros((1, 3, *padded), device=device))
     except Exception as err:  # whatever the runtime of the file raises
         reason = first_line(err)
-        raise ModelError(f"{path}: does not run on an image of {padded} ({reason})") from err
+        raise ModelError(
+            f"{path}: does not run on an image {describe_size(padded)} ({reason})"
+        ) from err
     if not isinstance(answer, Tensor):
         got = str(type(answer))
     elif answer.ndim != 4 or not answer.is_floating_point():

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from transformers.image_transforms import get_size_with_aspect_ratio
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import ConfigError, ModelError, describe_size
 from fuse.types import NamedImage
 
 NO_LIMIT = 2**24  # pixels of a long side; transformers wants a number
@@ -121,16 +121,17 @@ class ImagePreparation:
             )
         except (ValueError, RuntimeError) as err:  # processors check no size themselves
             raise ModelError(
-                f"{self._weights}: its preprocessing takes no image of {image.size} ({err})"
+                f"{self._weights}: its preprocessing takes no image of "
+                f"{describe_size(image.size)} ({err})"
             ) from err
 
 
-def describe_size(size: Any) -> str:  # noqa: ANN401 - a SizeDict, a dict or a number
+def describe_input(size: Any) -> str:  # noqa: ANN401 - a SizeDict, a dict or a number
     """The size of a processor in words.
 
-    >>> describe_size({"height": 384, "width": 384})
+    >>> describe_input({"height": 384, "width": 384})
     '384 x 384 pixels'
-    >>> describe_size({"shortest_edge": 800, "longest_edge": 1333})
+    >>> describe_input({"shortest_edge": 800, "longest_edge": 1333})
     'a short side of 800 pixels, a long one of 1333 at most'
     """
     sides = {"shortest_edge": size} if isinstance(size, int) else dict(size)

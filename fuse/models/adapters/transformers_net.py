@@ -28,7 +28,7 @@ from fuse.models.adapters.transformers_input import (
     ImagePreparation,
     InputView,
     choose_size,
-    describe_size,
+    describe_input,
 )
 from fuse.models.weights.class_names import parse_class_names
 from fuse.models.weights.fetching import find_weights
@@ -207,12 +207,12 @@ def _check_size(
         return
     if config.model_type in FIXED_SIZE_NETS:
         raise ConfigError(
-            f"{weights}: takes images of {describe_size(own)} only, for which its places are "
+            f"{weights}: takes images of {describe_input(own)} only, for which its places are "
             "made; leave min_size, max_size and size out"
         )
     note(
-        f"{weights}: its own preprocessing would make images {describe_size(own)}; the preset's "
-        f"{describe_size(size)} counts"
+        f"{weights}: its own preprocessing would make images {describe_input(own)}; the preset's "
+        f"{describe_input(size)} counts"
     )
 
 

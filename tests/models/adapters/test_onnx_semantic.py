@@ -237,10 +237,10 @@ def test_the_hash_covers_weights_beside_the_graph(tmp_path, location):
         ({"layout": "hwc"}, ConfigError, "layout must be 'nchw' or 'nhwc', got 'hwc'"),
         ({"value_range": 0}, ConfigError, "value_range must be above 0"),
         ({"mean": "imagenet"}, ConfigError, "mean must be a list, each a number, got 'imagenet'"),
-        ({"size": [64, 64]}, ConfigError, r"takes images of \(32, 48\), but size is \(64, 64\)"),
-        ({"min_size": 64}, ConfigError, r"takes images of \(32, 48\); leave out min_size"),
+        ({"size": [64, 64]}, ConfigError, "takes images 48 wide, 32 high, but size says 64"),
+        ({"min_size": 64}, ConfigError, "takes images 48 wide, 32 high; leave out min_size"),
         ({"output": "mask"}, ConfigError, "set output to one of logits"),
-        ({"layout": "nhwc"}, ModelError, "does not run on an image of"),
+        ({"layout": "nhwc"}, ModelError, "does not run on an image"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, options, error, message):
