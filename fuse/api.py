@@ -23,11 +23,13 @@ from fuse.evaluation.evaluate import Evaluation, evaluate, write_per_image_csv
 from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.inference.presets import find_examples, list_pipelines
 from fuse.io.files import StrPath
+from fuse.io.image_list import ImageList, read_image_list
 from fuse.labels import list_maps
 from fuse.models.registry import list_models
 from fuse.report.build import Report, report
 from fuse.runs.combine import CombineResult, combine
 from fuse.runs.merge import MergeResult, merge
+from fuse.runs.resume import resume
 from fuse.runs.run import Progress, RunResult, run
 from fuse.runs.verify import Verification, verify
 
@@ -58,6 +60,7 @@ __all__ = [
     "Diagnosis",
     "Disagreement",
     "Evaluation",
+    "ImageList",
     "LabelAudit",
     "MergeResult",
     "PipelineEntry",
@@ -88,7 +91,9 @@ __all__ = [
     "pairs",
     "plot_sweep",
     "profile",
+    "read_image_list",
     "report",
+    "resume",
     "run",
     "sweep",
     "verify",

@@ -102,10 +102,20 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
 
     if result.changed:
         yield (
-            f"{result.changed} images had changed since an earlier run, or can be read now, "
+            f"{result.changed} images had changed since an earlier run, or could not be read then, "
             "and were done again"
+        )
+    if result.differing:
+        yield (
+            f"{result.differing} maps of the earlier run stay, though the nets answer otherwise "
+            "here; --overwrite makes them anew"
         )
     if result.damaged:
         yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
+    if result.doubled:
+        yield (
+            f"{len(result.doubled)} names stand in the list more than once (first "
+            f"{result.doubled[0]}); each image is done once"
+        )
     if result.unread:
         yield f"not read in the folders: {describe_unread(result.unread)}"
