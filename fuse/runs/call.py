@@ -19,6 +19,7 @@ from fuse.runs.tasks import ImageTask, describe_tasks
 from fuse.runs.worker import RunOptions
 from fuse.version import __version__
 
+LIST_KEYS = ("source", "base")
 # Arguments of `fuse.runs.run.run` that no map depends on, and what they may be.
 CALL_KINDS: dict[str, tuple[type, ...]] = {
     "device": (str,),
@@ -126,16 +127,18 @@ def read_recorded_list(settings: Mapping[str, Any], out: Path) -> ImageList | No
     """The list that a run had its images from, None without one.
 
     Raises:
-        DataError: it is gone.
-        KeyError, TypeError: the settings are none that a run writes.
+        DataError: it is gone, or the settings are none that a run writes.
     """
-    if "list" not in settings:
+    listed = settings.get("list")
+    if listed is None:
         return None
-    source, null = settings["list"]["source"], settings["list"]["null"]
+    if not isinstance(listed, dict) or not all(isinstance(listed.get(k), str) for k in LIST_KEYS):
+        raise DataError(f"{out / RUN_FILE}: settings.list is not what a run writes there")
+    source, null = listed["source"], listed.get("null") is True
     if source != STDIN:
         return read_image_list(source, null=null)
     names = read_image_list(out / LIST_FILE, null=True).names
-    return ImageList(STDIN, Path(settings["list"]["base"]), null, names)
+    return ImageList(STDIN, Path(listed["base"]), null, names)
 
 
 def read_flags(out: Path) -> tuple[bool, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -207,6 +208,25 @@ def read_records(folder: Path) -> Iterator[JournalRecord]:
     with path.open("rb") as file:
         for line in lines:
             yield _read_record(file, line, path)
+
+
+def read_sources(folder: Path) -> dict[str, ImageSource]:
+    """What the file of each image was when a run read it, by name; damaged lines say nothing.
+
+    Empty where the folder holds no journal.
+    """
+    path = folder / JOURNAL_FILE
+    found: dict[str, ImageSource] = {}
+    if not path.is_file():
+        return found
+    lines = _find_lines(path)[0].values()
+    with path.open("rb") as file:
+        for line in sorted(lines, key=lambda line: line.offset):
+            file.seek(line.offset)
+            entry = _read_line(file.readline(), path)
+            with suppress(KeyError, TypeError):
+                found[entry["file_name"]] = _parse_source(entry["source"])
+    return found
 
 
 def _find_lines(path: Path) -> tuple[dict[str, _Line], dict[str, Any] | None, int]:
