@@ -102,12 +102,11 @@ def report(
     sources = [read_image_sources(one) for one in runs]
     changed = find_stale(names, found, sources[0])
     differing = len(find_changed_images(sources[0], sources[-1]))
-    labels = name_apart(given)
     figures = {
         "fuse": __version__,
         "runs": [
-            describe_run(one, labels[place], summarize_run(place, common, one))
-            for place, one in enumerate(runs)
+            describe_run(one, name, summarize_run(place, common, one))
+            for place, (one, name) in enumerate(zip(runs, name_apart(given), strict=True))
         ],
         "truth": str(to_path(gt)) if gt else None,
         "mapped": runs[0].scorer.mapped if runs[0].scorer else None,

@@ -12,7 +12,7 @@ from fuse.errors import ConfigError, DataError
 from fuse.inference.presets import PATH_KEYS, PipelineConfig
 from fuse.io.files import LIST_FILE, RUN_FILE, make_absolute
 from fuse.io.image_list import STDIN, ImageList, read_image_list
-from fuse.io.remote import is_url
+from fuse.io.remote import CHAIN, is_url
 from fuse.runs.engines.ray_data import RayPool
 from fuse.runs.folder import read_run_file
 from fuse.runs.tasks import ImageTask, describe_tasks
@@ -166,6 +166,7 @@ def _list_options(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _place_input(given: str) -> str:
     """The absolute path of a folder, file or glob; a link to a file keeps its name."""
     if is_url(given):
-        return given
+        inside, chain, archive = given.rpartition(CHAIN)
+        return inside + chain + _place_input(archive) if chain and archive else given
     path = Path(given)
     return str(path.resolve() if path.is_dir() else path.parent.resolve() / path.name)

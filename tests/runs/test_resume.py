@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -234,6 +235,20 @@ def test_a_run_json_that_does_not_say_how_is_told(job, spoil):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"run's own command again|its own command again"):
         api.resume(job.out)
+
+
+def test_an_archive_is_found_again_from_anywhere(job, monkeypatch):
+    with zipfile.ZipFile(job.images.parent / "all.zip", "w") as archive:
+        for name in NAMES:
+            archive.write(job.images / name, name)
+    monkeypatch.chdir(job.images.parent)
+    given = ("zip://*.jpg::all.zip", "-o", job.out, "--pipeline", job.preset, "--device", "cpu")
+    assert call("run", *given).exit_code == 0
+    monkeypatch.chdir("/")
+    result = call("run", "--resume", job.out, "--pictures")
+    assert result.exit_code == 0, result.output
+    assert api.resume(job.out).tried == 0
+    assert api.report(job.out).missing == 0
 
 
 # -- lists ---------------------------------------------------------------------------------
