@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
     from fuse.inference.presets import list_pipelines
     from fuse.io.files import StrPath
+    from fuse.io.image_list import ImageList, read_image_list
     from fuse.labels import list_maps
     from fuse.models.registry import list_models
     from fuse.report.build import Report, report
     from fuse.runs.combine import CombineResult, combine
     from fuse.runs.merge import MergeResult, merge
+    from fuse.runs.resume import resume
     from fuse.runs.run import RunResult, run
     from fuse.runs.verify import Verification, verify
 
@@ -90,6 +92,7 @@ _HOMES = {
         "fetch",
     ),
     "fuse.inference.presets": ("list_pipelines",),
+    "fuse.io.image_list": ("ImageList", "read_image_list"),
     "fuse.labels": ("list_maps",),
     "fuse.models.registry": ("list_models",),
     "fuse.report.build": (
@@ -104,6 +107,7 @@ _HOMES = {
         "MergeResult",
         "merge",
     ),
+    "fuse.runs.resume": ("resume",),
     "fuse.runs.run": (
         "RunResult",
         "run",
@@ -148,6 +152,7 @@ __all__ = [
     "Diagnosis",
     "Disagreement",
     "Evaluation",
+    "ImageList",
     "LabelAudit",
     "MergeResult",
     "PipelineEntry",
@@ -179,7 +184,9 @@ __all__ = [
     "pairs",
     "plot_sweep",
     "profile",
+    "read_image_list",
     "report",
+    "resume",
     "run",
     "sweep",
     "verify",

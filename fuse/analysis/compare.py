@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -15,7 +15,12 @@ from fuse.analysis.compared_runs import (
     find_common_images,
     score_run,
 )
-from fuse.analysis.opened_run import OpenedRun, open_run
+from fuse.analysis.opened_run import (
+    OpenedRun,
+    find_changed_images,
+    open_run,
+    read_image_sources,
+)
 from fuse.analysis.published_results import PublishedResult, find_published_results
 from fuse.errors import DataError
 from fuse.evaluation.measured import draw_measure
@@ -135,6 +140,7 @@ class Comparison:
                     "ap": run.ap,
                     "mapped": run.mapped,
                     "unscored": run.unknown,
+                    "changed": len(run.changed),
                     "seconds": dict(run.seconds),
                     "photos_run": run.images_run,
                     "peak_memory_mib": dict(run.peak_memory_mib),
@@ -202,9 +208,13 @@ def compare_opened(
     space = find_common_classes(opened, intersect=intersect)
     total = len(image_ids) * (len(opened) + sum(run.saved is not None for run in opened))
     step = count_steps(on_progress, total)
-    scored = tuple(
-        score_run(run, image_ids, space, workers=workers, on_image=step, seed=seed)
-        for run in opened
+    scored = _note_changed(
+        [
+            score_run(run, image_ids, space, workers=workers, on_image=step, seed=seed)
+            for run in opened
+        ],
+        opened,
+        image_ids,
     )
     return Comparison(
         space=space,
@@ -217,6 +227,19 @@ def compare_opened(
         resamples=RESAMPLES,
         published=find_published_results(space),
     )
+
+
+def _note_changed(
+    scored: Sequence[ComparedRun], opened: Sequence[OpenedRun], image_ids: Sequence[ImageId]
+) -> tuple[ComparedRun, ...]:
+    """The runs with the images that changed between the first run and each."""
+    first, *others = map(read_image_sources, opened)
+    common = set(image_ids)
+    noted = [scored[0]]
+    for run, one, sources in zip(scored[1:], opened[1:], others, strict=True):
+        changed = [i for i in find_changed_images(first, sources) if i in common]
+        noted.append(replace(run, changed=tuple(map(one.dataset.image_name, changed))))
+    return tuple(noted)
 
 
 def _compare_image(

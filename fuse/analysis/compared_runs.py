@@ -41,6 +41,7 @@ class ComparedRun:
         images: the counts of each common image, one order for all runs.
         mapped: how the ground truth was carried into its label space, None where it was not.
         unknown: how many of its images the ground truth lacks.
+        changed: names of common images that were other files when the first run read them.
         seconds: by stage, added up over threads, ``total`` is wall-clock; empty where unknown.
         images_run: how many images these were spent on; a run that went on counts its last call.
         peak_memory_mib: of the process and of the device; empty where unknown.
@@ -59,6 +60,7 @@ class ComparedRun:
     images: tuple[PQStats, ...]
     mapped: str | None
     unknown: int
+    changed: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     images_run: int = 0
     peak_memory_mib: Mapping[str, int | None] = field(default_factory=dict)

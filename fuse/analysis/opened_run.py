@@ -12,8 +12,10 @@ from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.pairing import leave_out_turned, pair_images, renumber
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath
+from fuse.io.image_source import ImageSource
 from fuse.labels import find_truth_map
 from fuse.runs.folder import read_run_file
+from fuse.runs.journal import read_sources
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.runs.tasks import PREDICTION_DIR
 from fuse.types import LabelSpace
@@ -93,6 +95,24 @@ def open_run(
         run_file=run_file,
         saved=open_saved_predictions(path) if has_saved else None,
     )
+
+
+def read_image_sources(run: OpenedRun) -> dict[ImageId, ImageSource]:
+    """What the file of each image was when a run read it; empty for what is no run's folder."""
+    by_name = read_sources(run.path) if run.path.is_dir() else {}
+    names = {i: run.dataset.image_name(i) for i in run.own_ids} if by_name else {}
+    return {i: by_name[name] for i, name in names.items() if name in by_name}
+
+
+def find_changed_images(
+    first: Mapping[ImageId, ImageSource], other: Mapping[ImageId, ImageSource]
+) -> list[ImageId]:
+    """The images of which two runs read other contents, so that not their nets alone differ."""
+    return [
+        image_id
+        for image_id, source in first.items()
+        if image_id in other and other[image_id].sha256 != source.sha256
+    ]
 
 
 def read_truth_of(

@@ -23,6 +23,7 @@ from fuse.inference.presets import (
     refuse_plugins,
 )
 from fuse.io.files import StrPath
+from fuse.io.image_list import ImageList
 from fuse.io.images import read_image
 from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
@@ -83,6 +84,7 @@ def profile(
     pipelines: Sequence[str],
     *,
     images: Sequence[str] = (),
+    image_list: ImageList | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
     random_weights: bool = False,
@@ -96,6 +98,7 @@ def profile(
         pipelines: each a preset's name or file, or one of its nets, as ``coco:semantic``.
         images: folders, files and globs; the first `MOST_IMAGES` images are taken. By
             default those that ship.
+        image_list: images by name, besides.
         overrides: changes to all presets, see `fuse.inference.presets.read_pipeline`.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         random_weights: make weights up where they are not on this machine. Times are true but for
@@ -108,8 +111,10 @@ def profile(
     Raises:
         FuseError: a preset, a net or an image is wrong, or weights are missing.
     """
-    images = images or [str(find_examples() / "images")]
-    paths = [image.path for image in list_images(images).images][:MOST_IMAGES]
+    if not images and not image_list:
+        images = [str(find_examples() / "images")]
+    listed = list_images(images, listed=image_list).images
+    paths = [image.path for image in listed][:MOST_IMAGES]
     device = choose_device(device)
     folder = choose_weights_dir(weights_dir)
     rows: list[ProfileRow] = []

@@ -102,8 +102,13 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
 
     if result.changed:
         yield (
-            f"{result.changed} images had changed since an earlier run, or can be read now, "
+            f"{result.changed} images had changed since an earlier run, or could not be read then, "
             "and were done again"
+        )
+    if result.differing:
+        yield (
+            f"{result.differing} maps of the earlier run stay, though the nets answer otherwise "
+            "here; --overwrite makes them anew"
         )
     if result.damaged:
         yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
@@ -114,6 +119,11 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
             f"{len(result.incomplete)} images are damaged and were read as far as they go: "
             f"{', '.join(named)}{f' and {more} more, see run.json' if more else ''}; "
             "--strict-images lets them fail"
+        )
+    if result.doubled:
+        yield (
+            f"{len(result.doubled)} names stand in the list more than once (first "
+            f"{result.doubled[0]}); each image is done once"
         )
     if result.unread:
         yield f"not read in the folders: {describe_unread(result.unread)}"

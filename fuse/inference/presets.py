@@ -87,6 +87,21 @@ class PipelineConfig:
         """Plain values, for run.json."""
         return asdict(self) | {"fusion": self.fusion.to_json()}
 
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> PipelineConfig:
+        """The preset that `to_json` wrote.
+
+        Raises:
+            ConfigError: it is no such preset.
+        """
+        table = {key: value for key, value in entry.items() if key != "name"}
+        for branch in BRANCHES:
+            model = dict(_get_table(table, branch))
+            options = dict(_get_table(model, "options"))
+            kept = {key: model[key] for key in ("model", "label_map") if model.get(key) is not None}
+            table[branch] = options | kept
+        return parse_pipeline(str(entry.get("name", "")), table)
+
 
 def list_pipelines() -> dict[str, Path]:
     """Files of the presets that ship, by name."""

@@ -26,6 +26,7 @@ StrPath = str | Path  # what public functions take for a file or folder
 RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
+LIST_FILE = ".list"  # the names that came by stdin, each ended by NUL
 SETTINGS_MARK = b'{"settings":'  # how a journal begins
 
 PART_ENDING = ".part"
@@ -73,6 +74,15 @@ def resolve_path(text: str, folder: Path) -> str:
     if not name or not (name.endswith(FILE_ENDINGS) or path.exists()):
         return text
     return f"{path}{colon}{attribute}"
+
+
+def make_absolute(text: str) -> str:
+    """A path as an absolute one; a name stays as it is, as in `resolve_path`.
+
+    A name without a slash or a file's ending stays a name, even if a folder is called so.
+    """
+    is_path = text.partition(":")[0].endswith(FILE_ENDINGS) or os.sep in text or "/" in text
+    return resolve_path(text, Path.cwd()) if is_path else text
 
 
 def is_run(folder: Path) -> bool:

@@ -1,4 +1,7 @@
-"""Images behind a URL, as ``s3://bucket/images``, by way of fsspec and its plug-ins."""
+"""Images behind a URL, as ``s3://bucket/images``, by way of fsspec and its plug-ins.
+
+``zip://*.jpg::archive.zip`` are images in an archive, which may itself lie behind a URL.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from fuse.errors import DataError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-# A scheme of one letter is a drive of Windows; "::" would chain file systems.
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://(?!.*::)", re.IGNORECASE)
+# A scheme of one letter is a drive of Windows.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+CHAIN = "::"  # between what lies in an archive and the archive
 
 
 def is_url(given: str) -> bool:
@@ -48,7 +52,8 @@ def list_url(given: str) -> list[tuple[str, str]]:
             paths = [path for path, about in found.items() if about["type"] == "file"]
         else:  # where nobody can say what is a folder
             base, paths = PurePosixPath(root), files.find(root)
-        urls = [files.unstrip_protocol(path) for path in paths]
+        archive = "".join(given.partition(CHAIN)[1:])
+        urls = [f"{files.unstrip_protocol(path)}{archive}" for path in paths]
     except Exception as err:  # each file system raises its own
         raise DataError(f"{given}: cannot be listed ({_describe(err)})") from err
     if not paths:

@@ -13,11 +13,14 @@ from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference
 from fuse.errors import DataError, LabelSpaceError
 from fuse.evaluation.evaluate import Evaluation
 from fuse.evaluation.measured import Measured
-from fuse.io.coco.panoptic import PanopticDataset
+from fuse.io.coco.panoptic import ImageId, PanopticDataset
+from fuse.io.image_list import ImageList
+from fuse.io.image_source import ImageSource
 from fuse.io.listing import list_images
 from fuse.io.remote import is_url
 from fuse.metrics.measures import TITLES, expand_measures
 from fuse.metrics.pq import GROUPS, none_if_nan
+from fuse.runs.call import read_recorded_list
 
 
 def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[OpenedRun]:
@@ -53,36 +56,63 @@ def _check_classes(runs: Sequence[OpenedRun]) -> None:
 
 
 def find_images(
-    names: Iterable[str], run_files: Iterable[Mapping[str, Any]], images: Path | None
+    names: Iterable[str],
+    runs: Iterable[OpenedRun],
+    images: Path | None,
+    image_list: ImageList | None = None,
 ) -> dict[str, Path | str]:
     """Where the images of a run lie, URLs as text; those that are not found have no entry.
 
     Args:
         names: relative names of the images.
-        run_files: what the run.json of each run says of its inputs, URLs among them; the first
-            that knows an image counts.
+        runs: whose run.json says what their inputs were, URLs and lists among them; the first that
+            knows an image counts.
         images: a folder to look in instead. There an image may also lie by its bare name.
+        image_list: images to take instead, also by their bare names.
 
     Raises:
-        DataError: there is no image at all in `images`.
+        DataError: there is no image at all in `images`, or in the list.
     """
     wanted = list(names)
-    if images:
-        return _find_below(images, wanted)
+    if images or image_list:
+        return _find_below([str(images)] if images else [], image_list, wanted)
     found: dict[str, Path | str] = {}
-    for run_file in run_files:
-        inputs = run_file.get("settings", {}).get("inputs", ())
+    for run in runs:
+        settings = run.run_file.get("settings", {})
+        inputs = settings.get("inputs", ())
         present = [
             given for given in inputs if is_url(given) or has_magic(given) or Path(given).exists()
         ]
         with suppress(DataError):  # moved away since: the report says so of each image
-            found = {p.relative_name: p.path for p in list_images(present).images} | found
+            listed = read_recorded_list(settings, run.path)
+            images_here = list_images(present, listed=listed).images
+            found = {p.relative_name: p.path for p in images_here if _exists(p.path)} | found
     return {name: found[name] for name in wanted if name in found}
 
 
-def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
-    """Images in a folder by their relative name, or by a bare name that is there once."""
-    listed = list_images([str(images)]).images
+def find_stale(
+    names: Mapping[ImageId, str],
+    found: Mapping[str, Path | str],
+    sources: Mapping[ImageId, ImageSource],
+) -> set[str]:
+    """The images, by name, whose files are no longer what the run read."""
+    return {
+        name
+        for image_id, name in names.items()
+        if name in found and image_id in sources and not sources[image_id].is_unchanged(found[name])
+    }
+
+
+def _exists(path: Path | str) -> bool:
+    """Whether a file is there; of a URL nobody asks."""
+    return isinstance(path, str) or path.exists()
+
+
+def _find_below(
+    inputs: Sequence[str], image_list: ImageList | None, names: Iterable[str]
+) -> dict[str, Path | str]:
+    """Images by their relative name, or by a bare name that is there once."""
+    listed = list_images(inputs, listed=image_list).images
     by_path = {image.relative_name: image.path for image in listed}
     bare = [PurePosixPath(image.relative_name).name for image in listed]
     uses = Counter(bare)

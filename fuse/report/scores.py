@@ -91,12 +91,19 @@ def _rate(image_id: ImageId, runs: Sequence[OpenedRun]) -> RatedImage:
     ]
     return RatedImage(
         image_id=image_id,
-        file_name=dataset.image_name(image_id),
+        file_name=_name_image(image_id, runs[0]),
         scores=scores,
         pq=tuple(result.pq if result and result.n else None for result in results),
         changed=_measure_change(image_id, runs),
         category_ids=tuple(sorted(category_ids)),
     )
+
+
+def _name_image(image_id: ImageId, run: OpenedRun) -> str:
+    """An image's name; the ground truth's where the run's JSON lists no images."""
+    if run.scorer and image_id not in run.dataset.images:
+        return run.scorer.truth.image_name(image_id)
+    return run.dataset.image_name(image_id)
 
 
 def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | None:

@@ -61,7 +61,7 @@ def verify(
 
     Args:
         run: the output folder.
-        redo: forget the images of damaged files, so that the command of the run does them again.
+        redo: forget the images of damaged files, so that `fuse.api.resume` does them again.
         workers: threads; by default all cores.
         on_progress: called after each file with how many are done, of how many.
 
@@ -85,7 +85,7 @@ def verify(
         ]
     damages.extend(_check_run_file(run))
     if redo and damages:
-        _forget(run, content["settings"], damages)
+        _forget(run, content, damages)
     return Verification(len(expected), tuple(damages))
 
 
@@ -128,8 +128,8 @@ def _check_run_file(run: Path) -> list[Damage]:
     return []
 
 
-def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> None:
+def _forget(run: Path, content: Mapping[str, Any], damages: list[Damage]) -> None:
     """Take the images of damaged files for images that have not been tried."""
-    with RunFolder(run, settings) as folder:
+    with RunFolder(run, content["settings"], call=content.get("call")) as folder:
         for file_name in dict.fromkeys(d.file_name for d in damages if d.file_name is not None):
             folder.journal.forget(file_name)

@@ -302,7 +302,7 @@ def test_all_images_failed_is_exit_code_1(tmp_path):
     [
         (["run", "nowhere", "-o", "out"], 1, "Error: "),
         (["run", EXAMPLES, "-o", "out", "--pipeline", "x"], 1, "Error: no pipeline 'x'"),
-        (["run", EXAMPLES], 2, "Missing option '-o'"),
+        (["run", EXAMPLES], 2, "and -o FOLDER"),
         (["run", EXAMPLES, "-o", ""], 2, "'--out': the name is empty"),
         (["run", EXAMPLES, "-o", "out", "--set", "fusion=1"], 1, "fusion is a section"),
         (["run", EXAMPLES, "-o", "out", "--gt", "nowhere.json"], 2, "does not exist"),

@@ -40,6 +40,11 @@ def print_comparison(comparison: Comparison) -> None:
         if run.unknown:
             note = f"note: {run.name}: the ground truth lacks {run.unknown} images, left out"
             print_line(note)
+        if run.changed:
+            print_line(
+                f"warning: {len(run.changed)} images changed between {first} and {run.name} (first "
+                f"{run.changed[0]}); their differences are not of the nets and rules alone"
+            )
 
 
 def _make_runs_table(comparison: Comparison) -> Table:

@@ -111,7 +111,8 @@ class ResultsFile:
     ) -> tuple[list[int], RleMasks]:
         """Category ids and masks of an image's things or stuff in the order of the file.
 
-        Crowds are left out.
+        Crowds are left out, and void: `category_id` 0 where that is no category, as a net of stuff
+        alone answers for all things.
 
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
@@ -119,7 +120,11 @@ class ResultsFile:
         category_ids: list[int] = []
         rles: list[dict[str, Any]] = []
         for place, entry in self.entries.get(image_id, []):
-            if not entry.iscrowd and self._find_category(place, entry).isthing == isthing:
+            if (
+                entry.category_id
+                and not entry.iscrowd
+                and self._find_category(place, entry).isthing == isthing
+            ):
                 category_ids.append(entry.category_id)
                 rles.append(self._encode(place, entry, size))
         return category_ids, RleMasks(tuple(rles))
@@ -129,11 +134,15 @@ class ResultsFile:
     ) -> SemanticPrediction:
         """The label map of an image of (height, width); where masks overlap, the first counts.
 
+        Void is left out, see `load_masks`.
+
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
         """
         label_map = np.zeros(size, dtype=np.int32)
         for place, entry in self.entries.get(image_id, []):
+            if not entry.category_id:
+                continue
             mask = coco_mask.decode(self._encode(place, entry, size))
             label_map[(mask > 0) & (label_map == 0)] = entry.category_id
         return SemanticPrediction(label_map)
