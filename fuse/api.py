@@ -6,6 +6,7 @@ from fuse.analysis.compare import Comparison, compare
 from fuse.analysis.diagnose.diagnose import diagnose
 from fuse.analysis.diagnose.diagnosis import Diagnosis
 from fuse.analysis.disagreement import Disagreement, disagree
+from fuse.analysis.draw import DrawResult, draw
 from fuse.analysis.kept_nets import evaluate
 from fuse.analysis.label_coverage import (
     LabelAudit,
@@ -21,6 +22,7 @@ from fuse.analysis.sweep import SweepResult, sweep
 from fuse.analysis.sweep_plot import check_plot_path, plot_sweep
 from fuse.datasets.convert import ConvertResult, convert
 from fuse.evaluation.evaluate import Evaluation, write_per_image_csv
+from fuse.exports.export import ExportResult, export
 from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
 from fuse.inference.presets import find_examples, list_pipelines
 from fuse.io.files import StrPath
@@ -58,7 +60,9 @@ __all__ = [
     "ConvertResult",
     "Diagnosis",
     "Disagreement",
+    "DrawResult",
     "Evaluation",
+    "ExportResult",
     "LabelAudit",
     "MergeResult",
     "PipelineEntry",
@@ -77,7 +81,9 @@ __all__ = [
     "diagnose",
     "disagree",
     "draft",
+    "draw",
     "evaluate",
+    "export",
     "fetch",
     "list_category_rows",
     "list_coco_categories",

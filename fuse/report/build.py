@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuse.analysis.image_files import find_images
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.files import StrPath, to_path
 from fuse.report.document import write_document
 from fuse.report.extras import read_error_types, read_sweep
 from fuse.report.layers import ShownImage, show_image
-from fuse.report.runs import describe_run, find_images, name_apart, open_runs
+from fuse.report.runs import describe_run, name_apart, open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
 from fuse.threads import count_steps, map_threads
 from fuse.version import __version__
