@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fuse.analysis.diagnose.diagnose import diagnose
     from fuse.analysis.diagnose.diagnosis import Diagnosis
     from fuse.analysis.disagreement import Disagreement, disagree
+    from fuse.analysis.draw import DrawResult, draw
     from fuse.analysis.kept_nets import evaluate
     from fuse.analysis.label_coverage import (
         LabelAudit,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fuse.baselines.baselines import Baselines, baselines
     from fuse.datasets.convert import ConvertResult, convert
     from fuse.evaluation.evaluate import Evaluation, write_per_image_csv
+    from fuse.exports.export import ExportResult, export
     from fuse.inference.fetch import PipelineEntry, describe_pipelines, fetch
     from fuse.inference.presets import list_pipelines
     from fuse.io.files import StrPath
@@ -55,6 +57,7 @@ _HOMES = {
         "Disagreement",
         "disagree",
     ),
+    "fuse.analysis.draw": ("DrawResult", "draw"),
     "fuse.analysis.kept_nets": ("evaluate",),
     "fuse.analysis.label_coverage": (
         "LabelAudit",
@@ -86,6 +89,7 @@ _HOMES = {
         "Evaluation",
         "write_per_image_csv",
     ),
+    "fuse.exports.export": ("ExportResult", "export"),
     "fuse.inference.fetch": (
         "PipelineEntry",
         "describe_pipelines",
@@ -151,7 +155,9 @@ __all__ = [
     "ConvertResult",
     "Diagnosis",
     "Disagreement",
+    "DrawResult",
     "Evaluation",
+    "ExportResult",
     "ImageList",
     "LabelAudit",
     "MergeResult",
@@ -172,7 +178,9 @@ __all__ = [
     "diagnose",
     "disagree",
     "draft",
+    "draw",
     "evaluate",
+    "export",
     "fetch",
     "list_category_rows",
     "list_coco_categories",

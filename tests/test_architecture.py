@@ -9,12 +9,12 @@ PACKAGE = Path(__file__).parent.parent / "fuse"
 
 # From the bottom up; each name is a module or folder of fuse, and what is missing here fails.
 LAYERS = (
-    {"errors", "threads", "clock", "lazy", "notes", "version"},
+    {"errors", "findings", "threads", "clock", "lazy", "notes", "version"},
     {"types"},
     {"ops"},
     {"labels"},
     {"metrics", "io"},
-    {"fusion", "models", "viz", "datasets"},
+    {"fusion", "models", "viz", "datasets", "exports"},
     {"inference", "evaluation"},
     {"runs"},
     {"analysis"},
@@ -37,7 +37,7 @@ HOMES = {
     "onnxruntime": {"models"},
     "ray": {"runs/engines/ray_data.py"},
     "fsspec": {"io"},
-    "msgspec": {"io", "models"},
+    "msgspec": {"io", "models", "exports", "datasets"},
     "click": {"cli"},
     "rich": {"cli"},
     "numba": {"ops"},

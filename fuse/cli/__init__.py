@@ -28,7 +28,9 @@ from fuse.cli.convert import convert
 from fuse.cli.demo import demo
 from fuse.cli.diagnose import diagnose
 from fuse.cli.disagree import disagree
+from fuse.cli.draw import draw
 from fuse.cli.evaluate import evaluate
+from fuse.cli.export import export
 from fuse.cli.fetch import fetch
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
@@ -52,6 +54,7 @@ COMMANDS = (
     *(demo, run, evaluate),
     *(combine, sweep, pairs),
     *(compare, baselines, diagnose, disagree, report),
+    *(export, draw),
     *(verify, merge),
     *(convert, fetch, models, pipelines, labels),
 )

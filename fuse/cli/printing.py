@@ -15,6 +15,7 @@ from fuse.io.files import write_whole
 
 if TYPE_CHECKING:
     from fuse.api import RunResult
+    from fuse.findings import Finding
 
 NAMED = 3  # images, in a note of one line
 EXIT_FAILED = 1
@@ -67,6 +68,12 @@ def print_figures(
     if json_file:
         _write_text(json_file, text + "\n")
     print_table()
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """What a command assumed or could not keep, a line each on stderr."""
+    for finding in findings:
+        click.echo(printable(str(finding)), err=True)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -9,9 +9,6 @@ from typing import Any
 from fuse.errors import DataError
 from fuse.evaluation.components import score_instances, score_semantic
 from fuse.evaluation.file_checks import (
-    Finding,
-    Note,
-    Severity,
     check_components,
     check_heads,
     collect_findings,
@@ -19,6 +16,7 @@ from fuse.evaluation.file_checks import (
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.measured import Measured, measure_images
 from fuse.evaluation.scorer import TruthScorer
+from fuse.findings import Finding, Note, Severity
 from fuse.io.coco.pairing import pair_images, renumber
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results

@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from fuse.evaluation.file_checks import Note
+from fuse.findings import Note
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.measures import ScoredSegments
 from fuse.metrics.pq import PQStats, sum_rows

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fuse.errors import CocoFormatError, describe_size
-from fuse.evaluation.file_checks import Note, check_pixels, check_png, check_segments
+from fuse.evaluation.file_checks import check_pixels, check_png, check_segments
 from fuse.evaluation.image_scores import ImageScore
+from fuse.findings import Note
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
 from fuse.io.png import read_row_deltas
 from fuse.labels import LabelMap, map_panoptic

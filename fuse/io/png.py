@@ -81,6 +81,27 @@ def encode_id_map(panoptic_map: Int32Array) -> bytes:
     return SIGNATURE + b"".join(chunks)
 
 
+def encode_labels(label_map: Int32Array) -> bytes:
+    """The bytes of a grey PNG of these numbers, of 8 bits, or 16 where one is above 255.
+
+    Raises:
+        ValueError: a number does not fit 16 bits, or the map has no pixels.
+    """
+    if label_map.ndim != 2 or label_map.size == 0:
+        raise ValueError(f"a label map must be (H, W) with pixels, got {label_map.shape}")
+    low, high = int(label_map.min()), int(label_map.max())
+    if not 0 <= low <= high < 2**16:
+        raise ValueError(f"labels must lie in 0..{2**16 - 1}")
+    bits = 8 if high < 2**8 else 16
+    height, width = label_map.shape
+    rows = np.zeros((height, 1 + width * bits // 8), dtype=np.uint8)  # filter 0 in front
+    rows[:, 1:] = label_map.astype(">u1" if bits == 8 else ">u2").view(np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    pixels = zlib_ng.compress(rows.tobytes(), COMPRESSION_LEVEL)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _chunk(b"IEND", b""))
+    return SIGNATURE + b"".join(chunks)
+
+
 def read_id_map(path: str | Path) -> Int32Array:
     """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void."""
     return read_row_deltas(Path(path))[0].to_map()

@@ -65,37 +65,67 @@ def signed_area(loop: Int32Array) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
+def is_around(loop: Int32Array, point: Int32Array) -> bool:
+    """Whether a point lies inside a loop or on it."""
+    x, y = point.tolist()
+    return bool(cv2.pointPolygonTest(loop.reshape(-1, 1, 2), (float(x), float(y)), False) >= 0)
+
+
 def simplify(loop: Int32Array, tolerance: float) -> Int32Array:
     """The loop with the fewest corners that keeps it within that many pixels; at least three."""
     if tolerance <= 0 or len(loop) < 5:
         return loop
-    fewer: Int32Array = cv2.approxPolyDP(loop.reshape(-1, 1, 2), tolerance, True).reshape(-1, 2)
-    return fewer if len(fewer) >= 3 else loop
+    fewer = cv2.approxPolyDP(loop.reshape(-1, 1, 2), tolerance, True).reshape(-1, 2)
+    return fewer.astype(np.int32) if len(fewer) >= 3 else loop
 
 
-def join_loops(loops: Sequence[Int32Array]) -> Int32Array:
-    """One path around all loops: each is entered, and left, over the shortest bridge so far.
+def join_loops(loops: Sequence[Int32Array], worths: Sequence[float] | None = None) -> Int32Array:
+    """One path around all loops: each is entered, and left, over a short bridge.
+
+    Always the loop is next that lies nearest to what is joined already (Prim's tree).
+
+    Args:
+        loops: the first one is the base.
+        worths: how long a bridge each is worth, in pixels; a loop that is further is left out.
 
     >>> near, far = np.array([[0, 0], [2, 0], [2, 2]]), np.array([[9, 0], [5, 0], [9, 2]])
-    >>> join_loops([near, far]).tolist()
+    >>> join_loops([near.astype(np.int32), far.astype(np.int32)]).tolist()
     [[0, 0], [2, 0], [5, 0], [9, 2], [9, 0], [5, 0], [2, 0], [2, 2]]
     """
     path = loops[0]
-    rest = list(loops[1:])
+    rest = {n: find_bridge(path, loop)[0] for n, loop in enumerate(loops[1:], start=1)}
     while rest:
-        bridges = [_find_bridge(path, loop) for loop in rest]
-        nearest = min(range(len(rest)), key=lambda n: bridges[n][0])
-        _, here, there = bridges[nearest]
-        loop = rest.pop(nearest)
+        nearest = min(rest, key=lambda n: rest[n])
+        length, loop = rest.pop(nearest), loops[nearest]
+        if worths is not None and length > worths[nearest]:
+            continue
+        _, here, there = find_bridge(path, loop)
         around = np.concatenate((loop[there:], loop[: there + 1]))
         path = np.concatenate((path[: here + 1], around, path[here:]))
+        rest = {n: min(length, find_bridge(loop, loops[n])[0]) for n, length in rest.items()}
     return path
 
 
-def _find_bridge(path: Int32Array, loop: Int32Array) -> tuple[float, int, int]:
-    """Square of the distance of the nearest corners of two loops, and their places."""
-    distance, here, there = _nearest(path, loop)
-    return float(distance), int(here), int(there)
+def find_bridge(path: Int32Array, loop: Int32Array) -> tuple[float, int, int]:
+    """A short way between two loops: its length, and the places of its ends in both.
+
+    From a corner of the loop to the nearest of the path, and back until nothing is nearer.
+    """
+    there, here, length = 0, -1, np.inf
+    while True:
+        nearest = _squared_distances(path, loop[there])
+        here = int(nearest.argmin())
+        back = _squared_distances(loop, path[here])
+        there = int(back.argmin())
+        if back[there] >= length:
+            return float(np.sqrt(length)), here, there
+        length = float(back[there])
+
+
+def _squared_distances(path: Int32Array, point: Int32Array) -> Float64Array:
+    difference = path.astype(np.float64) - point
+    squares: Float64Array = np.einsum("ij,ij->i", difference, difference)
+    return squares
 
 
 def draw_centres(paths: Sequence[Float64Array | Int32Array], size: tuple[int, int]) -> BoolArray:
@@ -115,20 +145,6 @@ def draw_edges(paths: Sequence[Float64Array | Int32Array], size: tuple[int, int]
     rle = coco_mask.merge(coco_mask.frPyObjects(flat, *size))
     mask: BoolArray = coco_mask.decode(rle).astype(np.bool_)
     return mask
-
-
-@jit
-def _nearest(path: Int32Array, loop: Int32Array) -> tuple[int, int, int]:
-    """Square of the smallest distance, and the two places."""
-    best, here, there = np.int64(1) << 62, 0, 0
-    for i in range(len(path)):
-        for j in range(len(loop)):
-            dx = np.int64(path[i, 0]) - loop[j, 0]
-            dy = np.int64(path[i, 1]) - loop[j, 1]
-            distance = dx * dx + dy * dy
-            if distance < best:
-                best, here, there = distance, i, j
-    return best, here, there
 
 
 @jit

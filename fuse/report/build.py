@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuse.analysis.image_files import find_images, find_stale
 from fuse.analysis.opened_run import OpenedRun, find_changed_images, read_image_sources
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco.panoptic import read_panoptic_json
@@ -14,7 +15,7 @@ from fuse.io.image_list import ImageList
 from fuse.report.document import is_report, write_document
 from fuse.report.extras import read_error_types, read_sweep
 from fuse.report.layers import ShownImage, show_image
-from fuse.report.runs import describe_run, find_images, find_stale, name_apart, open_runs
+from fuse.report.runs import describe_run, name_apart, open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
 from fuse.threads import count_steps, map_threads
 from fuse.version import __version__

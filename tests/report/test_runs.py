@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
+from fuse.analysis.image_files import find_images
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.image_list import read_image_list
 from fuse.labels import load_space
-from fuse.report.runs import find_images, open_runs
+from fuse.report.runs import open_runs
 from fuse.types import PanopticPrediction, SegmentInfo
 
 NAMES = ("a.jpg", "b.jpg", "trip/c.jpg")
