@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fuse.fusion import choose_classes, fuse_by_overlap
+from fuse.fusion import choose_classes, fuse_by_overlap, leave_out_stuff
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.csv_files import write_table
@@ -228,7 +228,7 @@ def find_regions(
     # The paper's rule without its limits: every instance, and no stuff.
     painted = fuse_by_overlap(
         labels,
-        prediction.instances,
+        leave_out_stuff(prediction.instances, space),
         space,
         score_threshold=score_threshold,
         overlap_threshold=1.0,

@@ -26,7 +26,7 @@ from fuse.types import (
     SemanticLogits,
     SemanticPrediction,
 )
-from fuse.types.label_space import id_to_file, list_file_ids
+from fuse.types.label_space import list_file_ids
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -105,6 +105,8 @@ def predict_instances(
     _check_kinds(who, answers, (Instances,), images)
     for answer in answers:
         _check_instances(who, answer, model.label_space)
+        if not getattr(model, "finds_stuff", False):
+            _check_things(who, answer, model.label_space)
     return answers
 
 
@@ -205,15 +207,8 @@ def _check_ids(who: str, category_ids: np.ndarray[Any, Any], space: LabelSpace) 
 
 
 def _check_instances(who: str, answer: Instances, space: LabelSpace) -> None:
-    """Raise ModelOutputError for instances of unknown categories or stuff, and broken shapes."""
+    """Raise ModelOutputError for instances of unknown categories, and broken shapes."""
     _check_ids(who, np.unique(answer.category_ids), space)
-    stuff = answer.category_ids[np.isin(answer.category_ids, space.stuff_ids)].tolist()
-    if stuff:
-        name = space.by_id[stuff[0]].name
-        raise ModelOutputError(
-            f"{who}: answered with category_id {id_to_file(stuff[0])}, but {name!r} is stuff in "
-            f"{space.name}; leave out what is no thing"
-        )
     swapped = np.flatnonzero((answer.boxes[:, 2:] < answer.boxes[:, :2]).any(axis=1))
     if len(swapped):
         raise ModelOutputError(
@@ -226,3 +221,14 @@ def _check_instances(who: str, answer: Instances, space: LabelSpace) -> None:
             count_rle_pixels(rle["counts"], answer.size)
         except ValueError as err:
             raise ModelOutputError(f"{who}: mask {index} is wrong: {err}") from err
+
+
+def _check_things(who: str, answer: Instances, space: LabelSpace) -> None:
+    """Raise ModelOutputError for stuff among the instances."""
+    stuff = answer.category_ids[np.isin(answer.category_ids, space.stuff_ids)].tolist()
+    if stuff:
+        name = space.by_id[stuff[0]].name
+        raise ModelOutputError(
+            f"{who}: answered with category_id {stuff[0]}, but {name!r} is stuff in {space.name}; "
+            "leave out what is no thing"
+        )

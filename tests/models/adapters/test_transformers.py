@@ -161,9 +161,6 @@ def test_a_image_too_thin_for_the_preprocessing_is_named(mask2former, size):
 
 
 def test_preprocessing_that_cannot_be_undone_is_refused(segformer, tmp_path):
-    weights = save(tmp_path / "pieces", *make_eomt(do_split_image=True))
-    with pytest.raises(ModelError, match="cuts an image into pieces"):
-        TransformersSemantic("cpu", weights=weights, **SPACE)
     weights = save(tmp_path / "sides", segformer[1], DPTImageProcessor(do_pad=True))
     with pytest.raises(ModelError, match="pads images on all sides"):
         TransformersSemantic("cpu", weights=weights, **SPACE)
@@ -303,7 +300,7 @@ def test_folders_of_other_kinds_are_named(segformer, tmp_path):
     with pytest.raises(ModelError, match="transformers cannot read it"):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
     (tmp_path / "config.json").write_text('{"model_type": "oneformer"}')
-    with pytest.raises(ModelError, match=r"a oneformer net .* nor one of maskformer, mask2former"):
+    with pytest.raises(ModelError, match=r"holds no preprocessor_config\.json, which says"):
         TransformersSemantic("cpu", weights=str(tmp_path), **SPACE)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(
