@@ -130,7 +130,7 @@ def make_baseline(baseline: Baseline, job: Job) -> Baseline:
 
 def _run(baseline: Baseline, job: Job) -> Baseline:
     """The baseline with its images done; times are those of the call that did them."""
-    with job.open_progress(f"{baseline.name}: {len(job.images)} inputs") as on_progress:
+    with job.open_progress(f"{baseline.name}: running") as on_progress:
         result = run(
             job.images,
             baseline.path,

@@ -12,6 +12,7 @@ from typing import Any
 
 from fuse.analysis.compare import Comparison, compare_opened
 from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference, open_run
+from fuse.analysis.profile import ProfileRow
 from fuse.baselines.baseline import RUN_DIR, Baseline, Job, make_baseline
 from fuse.baselines.tables import write_tables
 from fuse.errors import ConfigError, FuseError, LabelSpaceError
@@ -47,6 +48,17 @@ class Baselines:
     comparison: Comparison | None
     notes: tuple[str, ...]
     report: Path | None
+
+    @property
+    def profile(self) -> list[ProfileRow]:
+        """What each net and each pipeline costs; times of pipelines compare with the first one."""
+        rows = [
+            replace(row, pipeline=baseline.name)
+            for baseline in self.baselines
+            for row in baseline.costs.profile
+        ]
+        first = next((row.seconds for row in rows if row.part == "total"), 0.0)
+        return [replace(r, ratio=r.seconds / first) if r.part == "total" else r for r in rows]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

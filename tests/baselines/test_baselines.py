@@ -67,6 +67,10 @@ def test_pipelines_and_an_earlier_run_stand_side_by_side(job, strict, theirs):
     assert oracle.costs.images_per_second > 0
     assert oracle.costs.total.seconds > 0
     assert (theirs_one.costs.images_per_second, theirs_one.costs.total) == (None, None)
+    totals = [row for row in result.profile if row.part == "total"]
+    assert [row.pipeline for row in totals] == ["oracle", "strict"]
+    assert totals[0].ratio == 1.0
+    assert totals[1].ratio == totals[1].seconds / totals[0].seconds
     assert result.notes == ()
     assert result.report == job.out / "report.html"
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from fuse.baselines.baselines import Baselines
 from fuse.baselines.tables import LATEX_FILE, MARKDOWN_FILE, TITLES, list_rows
 from fuse.cli.tables.layout import make_table, print_line, print_tables
+from fuse.cli.tables.models import print_profile
 
 
 def print_baselines(result: Baselines) -> None:
-    """A row per baseline and published result, what the figures are of, and where they lie."""
+    """Baselines and published results, what the nets cost, what that is of, and where it lies."""
     table = make_table(TITLES[0], TITLES[1:])
     for row in list_rows(result.baselines, result.comparison):
         table.add_row(*row.cells(), style="dim" if row.is_published else None)
     print_tables(table)
+    if rows := result.profile:
+        print()
+        print_profile(rows)
+        print()
     comparison = result.comparison
     if comparison:
         print_line(
