@@ -26,6 +26,7 @@ from fuse.types.arrays import (
 )
 from fuse.types.label_space import ID_OF_ZERO, Category, LabelSpace
 from fuse.types.logits import SemanticLogits, TargetLogits
+from fuse.types.readers import InstanceReaders, SemanticReaders
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
@@ -55,7 +56,7 @@ class NamedImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SemanticPrediction:
+class SemanticPrediction(SemanticReaders):
     """What a semantic net says about one image.
 
     Attributes:
@@ -121,7 +122,7 @@ class RleMasks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Instances:
+class Instances(InstanceReaders):
     """What an instance net says about one image; N instances in the net's own order.
 
     Attributes:
