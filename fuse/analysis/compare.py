@@ -22,6 +22,7 @@ from fuse.io.coco.panoptic import ImageId, read_panoptic_json
 from fuse.io.files import StrPath, to_path
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, summarize
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps
 from fuse.types import Float64Array, LabelSpace
 from fuse.types.label_space import id_to_file
@@ -90,8 +91,8 @@ class ComparedImage:
     pq: tuple[float | None, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Comparison(ShortRepr):
     """Runs side by side.
 
     Attributes:

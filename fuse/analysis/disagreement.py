@@ -29,6 +29,7 @@ from fuse.io.files import StrPath, write_whole
 from fuse.ops.contingency import count_pairs
 from fuse.ops.rle import encode_crop
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps, map_threads
 from fuse.types import BoolArray, LabelSpace, SegmentInfo
 from fuse.types.label_space import id_to_file
@@ -95,8 +96,8 @@ class ImageDisagreement:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Disagreement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Disagreement(ShortRepr):
     """How much two nets disagree on the images of a run.
 
     Attributes:

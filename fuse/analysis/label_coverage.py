@@ -25,12 +25,13 @@ from fuse.labels import (
     map_panoptic,
     read_label_map,
 )
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelAudit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LabelAudit(ShortRepr):
     """What a label map covers, by names in the order of the label spaces.
 
     Attributes:

@@ -22,6 +22,7 @@ from fuse.metrics.bootstrap import bootstrap_scores
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import PQResult, PQStats, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps, map_threads
 from fuse.types import PanopticPrediction
 
@@ -51,8 +52,8 @@ class Setting:
         return self.result.all.pq if self.result.all.n else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SweepResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SweepResult(ShortRepr):
     """A grid, scored.
 
     Attributes:

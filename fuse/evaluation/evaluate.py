@@ -27,14 +27,15 @@ from fuse.labels import find_truth_map
 from fuse.metrics.instances import MaskAP
 from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import SemanticResult
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace
 
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Evaluation(ShortRepr):
     """PQ of a set of images.
 
     Attributes:

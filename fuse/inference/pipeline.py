@@ -211,9 +211,7 @@ class Pipeline:
         if not isinstance(images, list | tuple):
             return results
         if not images:
-            raise ValueError(
-                "an empty list has no images; give at least one, as pipeline(['a.jpg'])"
-            )
+            raise ValueError("a list of images is expected, got an empty one; pipeline(['a.jpg'])")
         return list(results)
 
     def _predict_one(self, given: ImageLike) -> PanopticResult:

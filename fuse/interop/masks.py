@@ -60,9 +60,9 @@ def find_letterbox(net_size: tuple[int, int], size: tuple[int, int]) -> tuple[sl
     gain = min(net_size[0] / size[0], net_size[1] / size[1])
     parts = []
     for net_side, side in zip(net_size, size, strict=True):
-        bars = (net_side - side * gain) / 2
-        # An odd row of bars goes to the far side, as ultralytics puts it.
-        parts.append(slice(round(bars - 0.1), net_side - round(bars + 0.1)))
+        shown = round(side * gain)
+        first = round((net_side - shown) / 2 - 0.1)  # of an odd rest the larger half comes last
+        parts.append(slice(first, first + shown))
     return parts[0], parts[1]
 
 

@@ -21,6 +21,7 @@ from fuse.types import (
 from fuse.types.readers import Names
 
 INT32 = np.iinfo(np.int32)
+ID_BITS = 32
 
 
 class ListedSegment(NamedTuple):
@@ -56,12 +57,10 @@ def read_detectron2(
     names: Any,  # noqa: ANN401 - names, or detectron2's metadata
 ) -> PanopticPrediction:
     """The pair ``panoptic_seg``; see `PanopticResult.from_detectron2`."""
-    try:
-        panoptic_seg, segments_info = output
-    except (TypeError, ValueError) as err:
-        raise TypeError(
-            "panoptic_seg of detectron2 is a pair: a map (H, W) and its segments"
-        ) from err
+    if not isinstance(output, tuple | list) or len(output) != 2:
+        kind = type(output).__name__
+        raise TypeError(f"panoptic_seg of detectron2 is a pair, a map and its segments; got {kind}")
+    panoptic_seg, segments_info = output
     if segments_info is None:
         raise ValueError("panoptic_seg has no segments (None); list each id with its category_id")
     listed = []
@@ -79,19 +78,22 @@ def read_tensor(
     tensor: Any,  # noqa: ANN401 - of any library
     things: Collection[int],
     stuffs: Collection[int],
+    *,
+    void: Collection[int] | None = None,
 ) -> PanopticPrediction:
     """A map of (category, instance) pairs as torchmetrics takes it.
 
     Args:
         tensor: int (H, W, 2).
         things: category ids whose instances are segments.
-        stuffs: category ids that are one segment each, whatever the instances; all others are void.
+        stuffs: category ids that are one segment each, whatever the instances.
+        void: the other ids that may occur; None allows any. They are void.
 
     Returns:
         Segments numbered from 1 by category and instance.
 
     Raises:
-        ValueError: it has another shape, or ids beyond int32.
+        ValueError: it has another shape, ids beyond int32, or a category that may not occur.
     """
     pairs = to_numpy(tensor)
     if pairs.ndim != 3 or pairs.shape[2] != 2 or not np.issubdtype(pairs.dtype, np.integer):
@@ -108,13 +110,16 @@ def read_tensor(
     categories = category_map.ravel()[starts]
     instances = np.where(np.isin(categories, list(things)), instance_map.ravel()[starts], 0)
     known = np.isin(categories, [*things, *stuffs])
-    listed, segment = np.unique(
-        np.stack((categories, instances), axis=1)[known], axis=0, return_inverse=True
-    )
+    strange = categories[~known & ~np.isin(categories, list(void or ()))]
+    if void is not None and len(strange):
+        raise ValueError(f"category {strange[0]} is neither of things nor of stuffs")
+    # One number for both ids, which sorts as the pair does.
+    keys = (categories.astype(np.int64) << ID_BITS) + instances.astype(np.int64) - INT32.min
+    listed, segment = np.unique(keys[known], return_inverse=True)
     run_ids = np.zeros(len(starts), dtype=np.int32)
-    run_ids[known] = segment.reshape(-1) + 1
+    run_ids[known] = segment + 1
     ids = np.repeat(run_ids, np.diff(starts, append=category_map.size))
-    segments = [ListedSegment(n, i) for n, i in enumerate(listed[:, 0].tolist(), start=1)]
+    segments = [ListedSegment(n, i) for n, i in enumerate((listed >> ID_BITS).tolist(), start=1)]
     return make_prediction(ids.reshape(category_map.shape), segments)
 
 

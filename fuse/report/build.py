@@ -14,6 +14,7 @@ from fuse.report.extras import read_error_types, read_sweep
 from fuse.report.layers import ShownImage, show_image
 from fuse.report.runs import describe_run, find_images, name_apart, open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps, map_threads
 from fuse.version import __version__
 
@@ -22,8 +23,8 @@ IMAGES_AHEAD = 4  # per thread; each holds its image as a picture for the page
 REPORT_FILE = "report.html"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Report:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Report(ShortRepr):
     """A report that was written.
 
     Attributes:

@@ -330,7 +330,10 @@ class PanopticResult(PanopticPrediction):
 
     def _take(self, chosen: slice | Sequence[int] | npt.NDArray[Any]) -> PanopticResult:
         """The result of some segments alone; the others' pixels are void."""
-        places = np.arange(len(self))[chosen if isinstance(chosen, slice) else np.asarray(chosen)]
+        if not isinstance(chosen, slice):
+            chosen = np.asarray(chosen)
+            chosen = chosen if chosen.size else np.zeros(0, dtype=np.intp)  # [] has no dtype
+        places = np.arange(len(self))[chosen]
         kept = tuple(self.segments_info[place] for place in places.tolist())
         ids = np.array([s.segment_id for s in kept], dtype=np.int32)
         panoptic_map = np.where(np.isin(self.panoptic_map, ids), self.panoptic_map, 0)

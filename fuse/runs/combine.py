@@ -36,14 +36,15 @@ from fuse.io.listing import png_names
 from fuse.io.png import write_id_map
 from fuse.labels import load_space
 from fuse.runs.saved_predictions import open_saved_predictions
+from fuse.short_repr import ShortRepr
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the image list has categories
 
 
-@dataclass(frozen=True, slots=True)
-class CombineResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class CombineResult(ShortRepr):
     """What was combined.
 
     Attributes:

@@ -31,6 +31,7 @@ from fuse.runs.folder import RunFolder
 from fuse.runs.journal import JournalRecord
 from fuse.runs.tasks import ImageTask, describe_tasks, make_tasks
 from fuse.runs.worker import FinishedImage, RunOptions, load_finished, open_scorer
+from fuse.short_repr import ShortRepr
 from fuse.types import LabelSpace
 from fuse.version import __version__
 
@@ -41,8 +42,8 @@ REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "num
 READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RunResult(ShortRepr):
     """What a run did.
 
     Attributes:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.short_repr import ShortRepr
 from fuse.types.arrays import (
     BoolArray,
     Float16Array,
@@ -32,8 +33,8 @@ MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NamedImage:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NamedImage(ShortRepr):
     """An image in memory.
 
     Attributes:
@@ -55,8 +56,8 @@ class NamedImage:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SemanticPrediction(SemanticReaders):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SemanticPrediction(ShortRepr, SemanticReaders):
     """What a semantic net says about one image.
 
     Attributes:
@@ -78,8 +79,8 @@ class SemanticPrediction(SemanticReaders):
         return height, width
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BoxMasks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BoxMasks(ShortRepr):
     """Soft masks inside their boxes, as a Mask R-CNN makes them.
 
     Attributes:
@@ -102,8 +103,8 @@ class BoxMasks:
         return len(self.probs)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RleMasks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RleMasks(ShortRepr):
     """Hard masks over the whole image in COCO's run-length form, column by column.
 
     Attributes:
@@ -121,8 +122,8 @@ class RleMasks:
         return len(self.rles)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Instances(InstanceReaders):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Instances(ShortRepr, InstanceReaders):
     """What an instance net says about one image; N instances in the net's own order.
 
     Attributes:
@@ -213,8 +214,8 @@ class SegmentInfo:
     score: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PanopticPrediction:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PanopticPrediction(ShortRepr):
     """A panoptic map and what its segments are; ground truth has the same form.
 
     Attributes:

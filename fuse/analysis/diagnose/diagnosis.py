@@ -9,6 +9,7 @@ from fuse.fusion import FusionConfig
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.matching import SegmentMatch
 from fuse.metrics.pq import PQResult, PQStats
+from fuse.short_repr import ShortRepr
 from fuse.types import LabelSpace
 from fuse.types.label_space import id_to_file
 
@@ -143,8 +144,8 @@ class UnmatchedSegments:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Diagnosis(ShortRepr):
     """Where the missing PQ went.
 
     Attributes:
