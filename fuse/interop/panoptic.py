@@ -18,6 +18,7 @@ from fuse.types import (
     PanopticPrediction,
     SegmentInfo,
 )
+from fuse.types.label_space import ID_OF_ZERO
 from fuse.types.readers import Names
 
 INT32 = np.iinfo(np.int32)
@@ -85,7 +86,7 @@ def read_tensor(
 
     Args:
         tensor: int (H, W, 2).
-        things: category ids whose instances are segments.
+        things: category ids, as files have them, whose instances are segments.
         stuffs: category ids that are one segment each, whatever the instances.
         void: the other ids that may occur; None allows any. They are void.
 
@@ -119,7 +120,8 @@ def read_tensor(
     run_ids = np.zeros(len(starts), dtype=np.int32)
     run_ids[known] = segment + 1
     ids = np.repeat(run_ids, np.diff(starts, append=category_map.size))
-    segments = [ListedSegment(n, i) for n, i in enumerate((listed >> ID_BITS).tolist(), start=1)]
+    file_ids = (listed >> ID_BITS).tolist()
+    segments = [ListedSegment(n, i or ID_OF_ZERO) for n, i in enumerate(file_ids, start=1)]
     return make_prediction(ids.reshape(category_map.shape), segments)
 
 

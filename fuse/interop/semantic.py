@@ -58,13 +58,13 @@ def from_label_map(
     if names is not None:
         targets = _find_targets(labels, names, space)
     else:
-        unknown = set(labels.tolist()) - {0, *space.by_id}
+        unknown = set(labels.tolist()) - {space.none_id, *(c.file_id for c in space.categories)}
         if unknown:
             raise LabelSpaceError(
                 f"the label map has {min(unknown)}, which is no category_id of {space.name}; of "
                 "class numbers give names"
             )
-        targets = labels.astype(np.int32)
+        targets = space.read_ids(labels)
     return SemanticPrediction(targets[places].reshape(ids.shape))
 
 

@@ -14,6 +14,7 @@ from fuse.interop.panoptic import read_detectron2, read_tensor, read_transformer
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.types import Category, Int64Array, LabelSpace, PanopticPrediction
+from fuse.types.label_space import id_to_file, list_file_ids
 
 Counts = tuple[np.ndarray[Any, np.dtype[np.float64]], Int64Array, Int64Array, Int64Array, int]
 
@@ -61,8 +62,9 @@ class PanopticQuality:
             raise ValueError("give either space, or things and stuffs")
         self.space = space or _make_space(things or (), stuffs or ())
         self.official = official
-        own = {i: category.name for i, category in self.space.by_id.items()}
+        own = {category.file_id: category.name for category in self.space.categories}
         self._names = own if space is None else names
+        self._kinds = self.space.thing_ids, self.space.stuff_ids
         self._rows = {category_id: row for row, category_id in enumerate(self.space.by_id)}
         self.reset()
 
@@ -145,7 +147,8 @@ class PanopticQuality:
 
     def _find_row(self, category_id: int) -> int:
         if category_id not in self._rows:
-            raise LabelSpaceError(f"category_id {category_id} is not in {self.space.name}")
+            file_id = id_to_file(category_id)
+            raise LabelSpaceError(f"category_id {file_id} is not in {self.space.name}")
         return self._rows[category_id]
 
     def _read(self, given: Any, *, is_truth: bool = True) -> Iterator[PanopticPrediction]:  # noqa: ANN401
@@ -170,9 +173,8 @@ class PanopticQuality:
             raise TypeError(f"a panoptic map is expected, got {type(given).__name__}")
 
     def _read_pairs(self, pairs: np.ndarray[Any, Any], *, is_truth: bool) -> PanopticPrediction:
-        things, stuffs = self.space.thing_ids, self.space.stuff_ids
-        void = None if is_truth else {-1} if 0 in self._rows else {0, -1}
-        return read_tensor(pairs, things, stuffs, void=void)
+        void = None if is_truth else {-1, self.space.none_id}
+        return read_tensor(pairs, *map(list_file_ids, self._kinds), void=void)
 
 
 def _is_detectron2(given: object) -> bool:

@@ -12,24 +12,20 @@ from fuse.io.coco.panoptic import ImageId, annotation_to_json
 from fuse.io.png import encode_id_map
 from fuse.ops.segments import label_segments
 from fuse.types import Int32Array, LabelSpace
+from fuse.types.label_space import id_to_file
 
 if TYPE_CHECKING:
     from fuse.results.result import PanopticResult
 
 
-def void_id(space: LabelSpace) -> int:
-    """What stands for void in a map of category ids: 0, or -1 where 0 is a category."""
-    return -1 if 0 in space.by_id else 0
-
-
 def make_semantic_map(result: PanopticResult) -> Int32Array:
-    """int32 (H, W), a category_id per pixel."""
+    """int32 (H, W), a category_id per pixel as files have it; `LabelSpace.none_id` is void."""
     segments = result.segments_info
     ids = np.array([s.segment_id for s in segments], dtype=np.int32)
-    category_ids = np.array([s.category_id for s in segments], dtype=np.int32)
+    category_ids = np.array([id_to_file(s.category_id) for s in segments], dtype=np.int32)
     semantic_map = label_segments(result.panoptic_map, ids, category_ids)
-    void = void_id(result.space)
-    return semantic_map if void == 0 else np.where(result.panoptic_map == 0, void, semantic_map)
+    none_id = result.space.none_id
+    return np.where(result.panoptic_map == 0, none_id, semantic_map) if none_id else semantic_map
 
 
 def summarize_segments(result: PanopticResult) -> list[dict[str, Any]]:
@@ -115,7 +111,7 @@ def to_detectron2(result: PanopticResult) -> tuple[Any, list[dict[str, Any]]]:
 
 def _index_classes(space: LabelSpace) -> dict[int, int]:
     """The place of each category in its space: what other libraries count classes by."""
-    return {category.category_id: row for row, category in enumerate(space.categories)}
+    return {category.file_id: row for row, category in enumerate(space.categories)}
 
 
 def _to_tensor(array: np.ndarray[Any, Any]) -> Any:  # noqa: ANN401 - a tensor of torch

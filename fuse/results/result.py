@@ -30,6 +30,7 @@ from fuse.types import (
     PanopticPrediction,
     UInt8Array,
 )
+from fuse.types.label_space import id_to_file
 from fuse.types.readers import Names
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ class PanopticResult(PanopticPrediction):
         image: UInt8Array | None = None,
     ) -> PanopticResult:
         """Category ids and instance ids, int (H, W, 2), as `to_torch` makes; others are void."""
-        prediction = read_tensor(tensor, space.thing_ids, space.stuff_ids)
+        things, stuffs = (
+            [c.file_id for c in space.categories if c.isthing == isthing]
+            for isthing in (True, False)
+        )
+        prediction = read_tensor(tensor, things, stuffs)
         return cls.from_prediction(prediction, space, image=image)
 
     def __len__(self) -> int:
@@ -180,7 +185,7 @@ class PanopticResult(PanopticPrediction):
             LabelSpaceError: the space has no category of that name; says the nearest.
         """
         if isinstance(key, str):
-            return self._take(self.class_id == find_category(key, self.space).category_id)
+            return self._take(self.class_id == find_category(key, self.space).file_id)
         if not isinstance(key, int | np.integer):
             return self._take(key)
         if not -len(self) <= key < len(self):
@@ -190,12 +195,12 @@ class PanopticResult(PanopticPrediction):
     @property
     def names(self) -> dict[int, str]:
         """The name of each category_id of the space."""
-        return {c.category_id: c.name for c in self.space.categories}
+        return {c.file_id: c.name for c in self.space.categories}
 
     @property
     def class_id(self) -> Int64Array:
         """The category_id of each segment: int64 (N,)."""
-        return np.array([s.category_id for s in self.segments_info], dtype=np.int64)
+        return np.array([id_to_file(s.category_id) for s in self.segments_info], dtype=np.int64)
 
     @property
     def confidence(self) -> Float64Array:
@@ -223,7 +228,7 @@ class PanopticResult(PanopticPrediction):
 
     @property
     def semantic_map(self) -> Int32Array:
-        """A category_id per pixel: int32 (H, W); `exports.void_id` (0) where there is none."""
+        """A category_id per pixel: int32 (H, W); `space.none_id` (0) where there is none."""
         return exports.make_semantic_map(self)
 
     @property
@@ -320,7 +325,7 @@ class PanopticResult(PanopticPrediction):
         return Segment(
             id=found.segment_id,
             name=category.name,
-            category_id=found.category_id,
+            category_id=category.file_id,
             isthing=category.isthing,
             score=found.score,
             area=found.area,

@@ -189,7 +189,8 @@ class SemanticReaders:
         Args:
             label_map: int (H, W): class numbers of a net, or category ids where no names are given.
             space: where the names are looked up.
-            names: of each class number in the map; None is void. Without them 0 is void.
+            names: of each class number in the map; None is void. Without them 0 is void, or -1
+                where the space has a category 0.
         """
         from fuse.interop import semantic
 

@@ -141,14 +141,19 @@ def test_coco_annotation_and_png(result, tmp_path):
 
 
 def test_void_is_no_category_where_a_category_is_0():
-    try:
-        space = LabelSpace("zero", (Category(0, "road", False), Category(1, "car", True)))
-    except LabelSpaceError:
-        pytest.skip("category ids begin at 1")
+    space = LabelSpace("zero", (Category(0, "road", False), Category(1, "car", True)))
     result = PanopticResult(
         panoptic_map=np.array([[0, 2]], dtype=np.int32),
-        segments_info=(SegmentInfo(2, 0, 1, (1, 0, 1, 1)),),
+        segments_info=(SegmentInfo(2, space.by_name["road"].category_id, 1, (1, 0, 1, 1)),),
         space=space,
     )
     assert result.semantic_map.tolist() == [[-1, 0]]
     assert result.to_torch().tolist() == [[[-1, 0], [0, 0]]]
+    assert result.names == {0: "road", 1: "car"}
+    assert (result[0].category_id, result.class_id.tolist()) == (0, [0])
+    assert result["road"].area.tolist() == [1]
+    assert result.summary()[0]["class"] == 0
+    assert result.to_coco(1, "a.png")[0]["segments_info"][0]["category_id"] == 0
+    assert result.to_transformers()["segments_info"][0]["label_id"] == 0
+    assert same(PanopticResult.from_torch(result.to_torch(), space), result)
+    assert same(PanopticResult.from_transformers(result.to_transformers(), space), result)
