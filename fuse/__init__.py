@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fuse.labels import load_space
     from fuse.metrics.matching import match_segments
     from fuse.metrics.pq import summarize
+    from fuse.metrics.quality import PanopticQuality
+    from fuse.results.result import PanopticResult
+    from fuse.results.segment import Segment
     from fuse.types import (
         BoxMasks,
         Category,
@@ -54,6 +57,9 @@ _HOMES = {
     "fuse.labels": ("load_space",),
     "fuse.metrics.matching": ("match_segments",),
     "fuse.metrics.pq": ("summarize",),
+    "fuse.metrics.quality": ("PanopticQuality",),
+    "fuse.results.result": ("PanopticResult",),
+    "fuse.results.segment": ("Segment",),
     "fuse.inference.pipeline": ("Pipeline",),
     "fuse.types": (
         "BoxMasks",
@@ -79,8 +85,11 @@ __all__ = [
     "LabelSpace",
     "NamedImage",
     "PanopticPrediction",
+    "PanopticQuality",
+    "PanopticResult",
     "Pipeline",
     "RleMasks",
+    "Segment",
     "SegmentInfo",
     "SemanticLogits",
     "SemanticPrediction",

@@ -13,8 +13,10 @@ LAYERS = (
     {"types"},
     {"ops"},
     {"labels"},
+    {"interop"},
     {"metrics", "io"},
     {"fusion", "models", "viz", "datasets", "exports"},
+    {"results"},
     {"inference", "evaluation"},
     {"runs"},
     {"analysis"},
@@ -38,13 +40,17 @@ HOMES = {
     "ray": {"runs/engines/ray_data.py"},
     "fsspec": {"io"},
     "msgspec": {"io", "models", "exports", "datasets"},
+    "supervision": {"results"},
     "click": {"cli"},
     "rich": {"cli"},
     "numba": {"ops"},
     "matplotlib": {"analysis"},
-    "cv2": {"io", "ops", "models", "viz"},
+    "cv2": {"io", "ops", "interop", "models", "viz"},
     "PIL": {"io", "viz"},
 }
+
+# Constructors of types need kernels of rooms above; they import them when they are called.
+IMPORTS_WHEN_CALLED = {"types/readers.py": "interop"}
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
@@ -77,6 +83,8 @@ def test_imports_point_down(module):
         root, _, rest = name.partition(".")
         if root == "fuse":
             target = rest.split(".")[0] or "__init__"
+            if IMPORTS_WHEN_CALLED.get(module.as_posix()) == target:
+                continue
             if target in LEVELS and target != part:
                 assert LEVELS[target] < LEVELS[part], f"{module} imports {name}"
             # The package itself re-exports from every level: it is above all of them.

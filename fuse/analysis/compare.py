@@ -33,6 +33,7 @@ from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, summarize
 from fuse.threads import count_steps
 from fuse.types import Float64Array, LabelSpace
 from fuse.types.label_space import id_to_file
+from fuse.types.short_repr import ShortRepr
 
 RESAMPLES = 10_000
 AP_RESAMPLES = 1000  # each sorts out all detections anew
@@ -106,8 +107,8 @@ class ComparedImage:
     pq: tuple[float | None, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Comparison(ShortRepr):
     """Runs side by side.
 
     Attributes:

@@ -32,6 +32,7 @@ from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import BoolArray, LabelSpace, SegmentInfo
 from fuse.types.label_space import id_to_file
+from fuse.types.short_repr import ShortRepr
 
 Kind = Literal["thing-on-stuff", "thing-on-thing", "unclaimed"]
 KINDS: tuple[Kind, ...] = ("thing-on-stuff", "thing-on-thing", "unclaimed")
@@ -95,8 +96,8 @@ class ImageDisagreement:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Disagreement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Disagreement(ShortRepr):
     """How much two nets disagree on the images of a run.
 
     Attributes:

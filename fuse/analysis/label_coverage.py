@@ -27,10 +27,11 @@ from fuse.labels import (
 )
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.short_repr import ShortRepr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelAudit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LabelAudit(ShortRepr):
     """What a label map covers, by names in the order of the label spaces.
 
     Attributes:

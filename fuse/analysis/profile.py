@@ -13,7 +13,8 @@ from typing import Any
 from fuse.clock import StageClock
 from fuse.errors import ConfigError
 from fuse.inference.fetch import place_model_weights
-from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.inference.pipeline import Pipeline
+from fuse.inference.prediction import RawPrediction
 from fuse.inference.presets import (
     BRANCHES,
     ModelConfig,

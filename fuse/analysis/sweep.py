@@ -25,6 +25,7 @@ from fuse.metrics.pq import PQResult, PQStats, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.short_repr import ShortRepr
 
 NUMBER_KEYS = (*THRESHOLDS, "stuff_score", "temperature")
 TEXT_KEYS = ("rule", "class_choice", "vote_among", "pairs")
@@ -54,8 +55,8 @@ class Setting:
         return self.result.all.pq if self.result.all.n else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SweepResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SweepResult(ShortRepr):
     """A grid, scored.
 
     Attributes:

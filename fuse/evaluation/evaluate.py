@@ -29,12 +29,13 @@ from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import SemanticResult
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace
+from fuse.types.short_repr import ShortRepr
 
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Evaluation(ShortRepr):
     """PQ of a set of images.
 
     Attributes:

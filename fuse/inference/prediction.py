@@ -1,4 +1,4 @@
-"""What the two nets said of one image, in the target label space."""
+"""What the two nets said of one image, in their own label spaces and in the target's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import numpy as np
 
 from fuse.errors import describe_misfit
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Instances, SemanticPrediction, TargetLogits
+from fuse.types import Instances, SemanticLogits, SemanticPrediction, TargetLogits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawPrediction:
+    """What the two nets answered for one image, each in its own label space.
+
+    Attributes:
+        semantic: logits, or the label map of a net that has none.
+        instances: in the net's order.
+    """
+
+    semantic: SemanticLogits | SemanticPrediction
+    instances: Instances
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,8 +102,7 @@ def decode_image(content: bytes, path: StrPath) -> DecodedImage:
 def _decode(content: bytes, path: StrPath) -> UInt8Array:
     try:
         with Image.open(BytesIO(content), formats=list_formats()) as image:
-            image.load()
-            return _turn_upright(_to_rgb(image), _orientation(image))
+            return upright_rgb(image)
     except ImageReadError:
         raise
     except UnidentifiedImageError as err:
@@ -113,6 +112,12 @@ def _decode(content: bytes, path: StrPath) -> UInt8Array:
         raise ImageReadError(f"{path}: more than {MAX_PIXELS:,} pixels ({err})") from err
     except Exception as err:  # decoders raise almost anything on damaged files
         raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
+
+
+def upright_rgb(image: Image.Image) -> UInt8Array:
+    """The pixels of Pillow's image as `read_image` gives them; raises what its decoder raises."""
+    image.load()
+    return _turn_upright(_to_rgb(image), _orientation(image))
 
 
 def read_content(path: StrPath) -> bytes:

@@ -16,9 +16,9 @@ import numpy as np
 
 from fuse.errors import FuseError, ModelError, ModelOutputError, describe_size
 from fuse.models.protocols import InstanceModel, SemanticModel
+from fuse.ops.class_logits import sum_to_one
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import (
-    Float16Array,
     Instances,
     LabelSpace,
     NamedImage,
@@ -31,7 +31,6 @@ from fuse.types.label_space import list_file_ids
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
-SUM_TOLERANCE = 1e-3  # of probabilities rounded to float16
 LONGEST_REASON = 400  # characters; some errors of torch list every key of a net
 # Code of others may raise anything, and sys.exit() in it must not end a run of thousands.
 ANY_FAILURE = (Exception, SystemExit)
@@ -64,7 +63,7 @@ def predict_semantic(
                 f"{who}: answered with {len(answer.logits)} classes, "
                 f"but its category_ids has {len(model.category_ids)}"
             )
-        elif getattr(model, "activation", None) is None and _sum_to_one(answer.logits):
+        elif getattr(model, "activation", None) is None and sum_to_one(answer.logits):
             raise ModelOutputError(
                 f"{who}: its answers lie in 0..1 and sum to 1 over the classes, as probabilities "
                 'do; say what the net ends in: activation = "softmax" in the preset, or "none" if '
@@ -81,16 +80,6 @@ def _rename_zero(
     if isinstance(answer, SemanticLogits):
         return answer
     return SemanticPrediction(space.read_ids(answer.label_map), answer.logits)
-
-
-def _sum_to_one(logits: Float16Array) -> bool:
-    """Whether all pixels of logits (C, h, w) have values in 0..1 that sum to 1."""
-    if len(logits) < 2 or logits[:, 0, 0].min() < 0:  # spares most nets the look at all values
-        return False
-    values = logits.astype(np.float32)
-    if values.min() < 0 or values.max() > 1:
-        return False
-    return bool((np.abs(values.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
 
 
 def predict_instances(

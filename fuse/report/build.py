@@ -18,6 +18,7 @@ from fuse.report.layers import ShownImage, show_image
 from fuse.report.runs import describe_run, name_apart, open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
 from fuse.threads import count_steps, map_threads
+from fuse.types.short_repr import ShortRepr
 from fuse.version import __version__
 
 IMAGES_SHOWN = 50
@@ -25,8 +26,8 @@ IMAGES_AHEAD = 4  # per thread; each holds its image as a picture for the page
 REPORT_FILE = "report.html"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Report:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Report(ShortRepr):
     """A report that was written.
 
     Attributes:

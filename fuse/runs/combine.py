@@ -38,12 +38,13 @@ from fuse.labels import load_space
 from fuse.runs.saved_predictions import open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.short_repr import ShortRepr
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the image list has categories
 
 
-@dataclass(frozen=True, slots=True)
-class CombineResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class CombineResult(ShortRepr):
     """What was combined.
 
     Attributes:

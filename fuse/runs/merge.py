@@ -19,10 +19,11 @@ from fuse.runs.folder import (
 )
 from fuse.runs.journal import JournalRecord, read_records
 from fuse.runs.tasks import ImageTask
+from fuse.types.short_repr import ShortRepr
 
 
-@dataclass(frozen=True, slots=True)
-class MergeResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class MergeResult(ShortRepr):
     """What a joined run has.
 
     Attributes:

@@ -38,6 +38,7 @@ from fuse.runs.worker import (
     load_finished,
     open_scorer,
 )
+from fuse.types.short_repr import ShortRepr
 
 Progress = Callable[[int, int], None]  # after each image: how many there are, failed so far
 
@@ -46,8 +47,8 @@ REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "num
 READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RunResult(ShortRepr):
     """What a run did.
 
     Attributes:

@@ -13,6 +13,7 @@ from fuse.io.json_toml import parse_object
 from fuse.runs.folder import RunFolder, read_run_file
 from fuse.runs.journal import read_records
 from fuse.threads import count_steps, map_threads
+from fuse.types.short_repr import ShortRepr
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Damage:
     file_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification(ShortRepr):
     """What became of a run's files.
 
     Attributes:

@@ -13,8 +13,8 @@ from fuse.clock import StageClock
 from fuse.errors import CocoFormatError, ConfigError, ImageReadError
 from fuse.evaluation.image_scores import ImageScore
 from fuse.evaluation.scorer import TruthScorer
-from fuse.inference.pipeline import Pipeline, RawPrediction
-from fuse.inference.prediction import ImagePrediction
+from fuse.inference.pipeline import Pipeline
+from fuse.inference.prediction import ImagePrediction, RawPrediction
 from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
 from fuse.io.coco.panoptic import read_panoptic_json

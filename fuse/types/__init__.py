@@ -28,14 +28,16 @@ from fuse.types.arrays import (
 )
 from fuse.types.label_space import ID_OF_ZERO, Category, LabelSpace
 from fuse.types.logits import SemanticLogits, TargetLogits
+from fuse.types.readers import InstanceReaders, SemanticReaders
+from fuse.types.short_repr import ShortRepr
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 MAX_PIXELS = 2 * 89_478_485  # of an image, where Pillow itself refuses; 512 MiB of RGB
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NamedImage:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NamedImage(ShortRepr):
     """An image in memory.
 
     Attributes:
@@ -57,8 +59,8 @@ class NamedImage:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SemanticPrediction:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SemanticPrediction(ShortRepr, SemanticReaders):
     """What a semantic net says about one image.
 
     Attributes:
@@ -80,8 +82,8 @@ class SemanticPrediction:
         return height, width
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BoxMasks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BoxMasks(ShortRepr):
     """Soft masks inside their boxes, as a Mask R-CNN makes them.
 
     Attributes:
@@ -104,8 +106,8 @@ class BoxMasks:
         return len(self.probs)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RleMasks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RleMasks(ShortRepr):
     """Hard masks over the whole image in COCO's run-length form, column by column.
 
     Attributes:
@@ -123,8 +125,8 @@ class RleMasks:
         return len(self.rles)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Instances:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Instances(ShortRepr, InstanceReaders):
     """What an instance net says about one image; N instances in the net's own order.
 
     Attributes:
@@ -216,8 +218,8 @@ class SegmentInfo:
     score: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PanopticPrediction:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PanopticPrediction(ShortRepr):
     """A panoptic map and what its segments are; ground truth has the same form.
 
     Attributes:

@@ -8,12 +8,13 @@ import numpy as np
 
 from fuse.errors import describe_size
 from fuse.types.arrays import Float16Array, Int32Array, check_array
+from fuse.types.short_repr import ShortRepr
 
 MAX_PLACE = 2**24  # logit cells; float32 counts no further
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SemanticLogits:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SemanticLogits(ShortRepr):
     """What a semantic net answers for one image, at the net's own stride.
 
     Pixel (y, x) of the image reads the logits at (y * scale_y + offset_y,
@@ -54,8 +55,8 @@ class SemanticLogits:
         return cls(logits, size, scale, (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TargetLogits:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TargetLogits(ShortRepr):
     """Logits in the target label space.
 
     Attributes:

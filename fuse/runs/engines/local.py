@@ -9,7 +9,8 @@ from typing import Any
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.batches import BatchPredictor, plan_lanes
-from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.inference.pipeline import Pipeline
+from fuse.inference.prediction import RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import limit_threads, peak_device_memory
 from fuse.runs.engines import describe_nets
