@@ -119,28 +119,12 @@ def predict_detectron2(image):
     return {"instances": found}
 
 
-def install_published(folder: Path) -> None:
-    """Random weights where torchvision's, transformers' and the reader's own would be read."""
-    import segmentation_models_pytorch as smp
-    from torchvision.models._api import WeightsEnum
-    from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
-    from transformers import (
-        AutoImageProcessor,
-        Mask2FormerConfig,
-        Mask2FormerForUniversalSegmentation,
-        Mask2FormerImageProcessor,
-        SwinConfig,
-    )
+def _tiny_mask2former():
+    """A Mask2Former of COCO's classes that is small enough to be made on the spot."""
+    from transformers import Mask2FormerConfig, SwinConfig
 
     from fuse import load_space
 
-    torch.manual_seed(0)
-    smp.Unet("resnet18", encoder_weights=None, classes=133).save_pretrained(folder / "my/coco-net")
-
-    def make_mask_rcnn(weights: WeightsEnum, **_: object) -> dict[str, torch.Tensor]:
-        return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict()
-
-    WeightsEnum.get_state_dict = make_mask_rcnn
     names = [category.name for category in load_space("coco_panoptic").categories]
     swin = SwinConfig(
         embed_dim=8,
@@ -149,7 +133,7 @@ def install_published(folder: Path) -> None:
         window_size=4,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
-    config = Mask2FormerConfig(
+    return Mask2FormerConfig(
         backbone_config=swin,
         hidden_dim=32,
         feature_size=32,
@@ -161,8 +145,28 @@ def install_published(folder: Path) -> None:
         id2label=dict(enumerate(names)),
         label2id={name: number for number, name in enumerate(names)},
     )
+
+
+def install_published(folder: Path) -> None:
+    """Random weights where torchvision's, transformers' and the reader's own would be read."""
+    import segmentation_models_pytorch as smp
+    from torchvision.models._api import WeightsEnum
+    from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
+    from transformers import (
+        AutoImageProcessor,
+        Mask2FormerForUniversalSegmentation,
+        Mask2FormerImageProcessor,
+    )
+
+    torch.manual_seed(0)
+    smp.Unet("resnet18", encoder_weights=None, classes=133).save_pretrained(folder / "my/coco-net")
+
+    def make_mask_rcnn(weights: WeightsEnum, **_: object) -> dict[str, torch.Tensor]:
+        return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict()
+
+    WeightsEnum.get_state_dict = make_mask_rcnn
     processor = Mask2FormerImageProcessor(size={"height": 64, "width": 96})
     AutoImageProcessor.from_pretrained = staticmethod(lambda name: processor)
     Mask2FormerForUniversalSegmentation.from_pretrained = staticmethod(
-        lambda name: Mask2FormerForUniversalSegmentation(config)
+        lambda name: Mask2FormerForUniversalSegmentation(_tiny_mask2former())
     )

@@ -190,9 +190,9 @@ def run(
             timeout=timeout,
             strict_images=strict_images,
         )
-        scorer = open_scorer(options)
         inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
         listing = list_images(inputs, listed=image_list, leave_out=options.out)
+        scorer = open_scorer(options)
         listed = make_tasks(listing.images, scorer.truth if scorer else None)
         tasks = _take_shard(listed, shard)
         place_weights(config, weights_dir, on_fetch)  # before any process reads them
@@ -203,18 +203,15 @@ def run(
         folder = RunFolder(options.out, settings, call=call, overwrite=overwrite)
     with folder:
         folder.write_list(image_list)
-        find = folder.journal.find_finished
-        find_finished = partial(
-            find, retry_failed=retry_failed, check_hash=check_images, strict=strict_images
-        )
+        find = partial(folder.journal.find_finished, retry_failed=retry_failed)
+        find = partial(find, check_hash=check_images, strict=strict_images)
         with clock.time("total"):
             # Closed before the folder, into which threads may still write.
-            with closing(_process(tasks, started, folder, options, scorer, find_finished)) as done:
+            with closing(_process(tasks, started, folder, options, scorer, find)) as done:
                 result, scores = _collect(done, tasks, options, on_progress, should_stop)
             folder.write_maps(tasks, load_space(config.label_space))
-        result = replace(result, seconds=dict(clock.seconds), unread=listing.unread)
-        result = replace(result, doubled=listing.doubled)
-        return _write_result(result, folder, started, scorer, scores)
+        result = replace(result, unread=listing.unread, doubled=listing.doubled)
+        return _write_result(result, folder, started, clock, scorer, scores)
 
 
 def _read_config(
@@ -328,6 +325,7 @@ def _write_result(
     result: RunResult,
     folder: RunFolder,
     engine: Engine,
+    clock: StageClock,
     scorer: TruthScorer | None,
     scores: ImageScores,
 ) -> RunResult:
@@ -338,7 +336,8 @@ def _write_result(
     """
     unknown = result.done + len(result.failed) - len(scores) if scorer else 0
     journal = folder.journal
-    result = replace(result, unknown=unknown, changed=journal.changed, damaged=journal.damaged)
+    result = replace(result, seconds=dict(clock.seconds), unknown=unknown)
+    result = replace(result, changed=journal.changed, damaged=journal.damaged)
     try:
         if scorer:
             result = replace(result, evaluation=summarize_images(scorer, scores))
