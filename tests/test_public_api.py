@@ -58,6 +58,8 @@ def test_every_object_that_is_offered_has_a_short_repr():
     rows = {
         "Category",
         "ConvertResult",
+        "DrawResult",
+        "ExportResult",
         "PipelineEntry",
         "ProfileRow",
         "SegmentInfo",

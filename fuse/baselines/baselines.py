@@ -21,6 +21,7 @@ from fuse.io.files import StrPath, to_path, write_whole
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.report.build import report
 from fuse.runs.run import Progress
+from fuse.types.short_repr import ShortRepr
 
 JSON_FILE, REPORT_FILE = "baselines.json", "report.html"
 WAY_TO_COMMON = (
@@ -30,8 +31,8 @@ WAY_TO_COMMON = (
 Opener = Callable[[str], AbstractContextManager[Progress | None]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Baselines:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Baselines(ShortRepr):
     """Baselines side by side.
 
     Attributes:

@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from fuse.errors import DataError
 from fuse.io.files import StrPath, read_regular, to_path
 from fuse.io.remote import is_url
+from fuse.types.short_repr import ShortRepr
 
 STDIN = "-"
 _BOM = b"\xef\xbb\xbf"  # how editors of Windows begin a text in UTF-8
 
 
-@dataclass(frozen=True, slots=True)
-class ImageList:
+@dataclass(frozen=True, slots=True, repr=False)
+class ImageList(ShortRepr):
     """Names of images, as somebody listed them.
 
     Attributes:
