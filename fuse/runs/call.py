@@ -6,18 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fuse.errors import ConfigError, DataError
 from fuse.inference.presets import PATH_KEYS, PipelineConfig
 from fuse.io.files import LIST_FILE, RUN_FILE, make_absolute
 from fuse.io.image_list import STDIN, ImageList, read_image_list
 from fuse.io.remote import CHAIN, is_url
-from fuse.runs.engines.ray_data import RayPool
 from fuse.runs.folder import read_run_file
 from fuse.runs.tasks import ImageTask, describe_tasks
-from fuse.runs.worker import RunOptions
 from fuse.version import __version__
+
+if TYPE_CHECKING:  # whoever reads a run's list of images does not wait for torch
+    from fuse.runs.engines.ray_data import RayPool
+    from fuse.runs.worker import RunOptions
 
 LIST_KEYS = ("source", "base")
 # Arguments of `fuse.runs.run.run` that no map depends on, and what they may be.
