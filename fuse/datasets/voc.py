@@ -67,7 +67,7 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
 def _advise(folder: Path, lists: Path) -> str:
     """What to do where there is no list of the images of a split."""
     if splits := sorted(path.stem for path in lists.glob("*.txt")):
-        return f"there are {', '.join(splits)}; else {HINT}"
+        return f"there are {', '.join(splits)}; {HINT}"
     if not (folder / "SegmentationClass").is_dir():
         return HINT
     return (
