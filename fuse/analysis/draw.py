@@ -92,7 +92,7 @@ def _draw_image(
     if source is None:
         return Note("image-missing", name)
     try:
-        image = read_image(source)
+        image = read_image(source, as_stored=run.as_stored)
     except ImageReadError as err:
         return Note("image-unreadable", str(err))
     prediction = run.dataset.load(image_id)

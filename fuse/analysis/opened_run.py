@@ -48,6 +48,12 @@ class OpenedRun:
     saved: SavedPredictions | None
 
     @property
+    def as_stored(self) -> bool:
+        """Whether it read its images as their files have them (`PipelineConfig.as_stored`)."""
+        pipeline = self.run_file.get("settings", {}).get("pipeline")
+        return isinstance(pipeline, dict) and pipeline.get("as_stored") is True
+
+    @property
     def space(self) -> LabelSpace:
         """Its categories."""
         return self.dataset.space

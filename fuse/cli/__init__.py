@@ -71,7 +71,7 @@ class Group(click.Group):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", FuseWarning)
-                warnings.showwarning = partial(show_warning, warnings.showwarning)
+                warnings.showwarning = partial(show_warning, set(), warnings.showwarning)
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends a command whose reader went away, as head does, without a word
@@ -94,17 +94,19 @@ class Group(click.Group):
 
 
 def show_warning(
+    told: set[str],
     show_other: Callable[..., None],
     message: Warning | str,
     category: type[Warning],
     *where: Any,
     **how: Any,
 ) -> None:
-    """A warning of ours as one line on stderr, any other as Python does."""
-    if issubclass(category, FuseWarning):
-        click.echo(printable(f"note: {message}"), err=True)
-    else:
+    """A warning of ours as one line on stderr, each once; any other as Python does."""
+    if not issubclass(category, FuseWarning):
         show_other(message, category, *where, **how)
+    elif str(message) not in told:
+        told.add(str(message))
+        click.echo(printable(f"note: {message}"), err=True)
 
 
 def describe_bug() -> str:

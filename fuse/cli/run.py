@@ -34,6 +34,11 @@ from fuse.cli.progress import image_progress, log_download, stop_flag
     help="A preset that ships, or a TOML file.",
 )
 @options.set_values("Change the preset, as fusion.score_threshold=0.3; may be repeated.")
+@click.option(
+    "--as-stored",
+    is_flag=True,
+    help="Do not turn images upright by their EXIF orientation.",
+)
 @options.device
 @options.path("--gt", "GT.json", "Score against this COCO panoptic ground truth.")
 @options.gt_dir

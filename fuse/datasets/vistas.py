@@ -28,7 +28,7 @@ from fuse.labels import LabelMap, load_space, map_panoptic
 from fuse.types import LabelSpace, PanopticPrediction
 
 DEFAULT_SPLIT = "validation"
-VERSION = "v1.2"
+VERSION, OTHER_VERSION = "v1.2", "v2.0"
 CONFIG_NAMES = ("config_v1.2.json", "config.json")
 PANOPTIC_NAME = "panoptic_2018.json"
 UNLABELED = "Unlabeled"
@@ -45,6 +45,11 @@ def open_vistas(folder: Path, split: str) -> DatasetTruth:
     base = folder / split
     if (base / VERSION).is_dir():
         base /= VERSION
+    elif (base / OTHER_VERSION).is_dir():
+        raise DataError(
+            f"{base}: holds {OTHER_VERSION} of Vistas and no {VERSION}, which is converted here; "
+            "unpack that, too, from the same download"
+        )
     panoptic_path = base / "panoptic" / PANOPTIC_NAME
     if panoptic_path.is_file():
         return _open_panoptic(panoptic_path)

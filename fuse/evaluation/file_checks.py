@@ -15,13 +15,14 @@ from fuse.errors import describe_size
 from fuse.findings import Fault, Finding, Note, Severity, sum_notes
 from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
-from fuse.io.png import PngHeader
+from fuse.io.png import PngHeader, are_swapped, swap_channels
 from fuse.ops.matching import SegmentTable
 from fuse.types import Int32Array, Int64Array
 from fuse.types.label_space import id_to_file
 
 _OFFICIAL_STOPS = "the official scorer stops here; leave out --official to score"
 _ERROR = Severity.ERROR
+_SWAPPED = "write them as RGB: OpenCV's imwrite takes BGR, so give it png[..., ::-1]"
 
 FAULTS = {
     "turned": Fault(
@@ -136,6 +137,18 @@ FAULTS = {
         "instances of --instances whose category_id is stuff in the predictions' label space",
         "not scored; ids must be of the label space that PRED speaks",
     ),
+    "truth-swapped": Fault(
+        "ground-truth PNGs whose red and blue are swapped",
+        _SWAPPED,
+        severity=_ERROR,
+        official_severity=_ERROR,
+    ),
+    "pred-swapped": Fault(
+        "predicted PNGs whose red and blue are swapped",
+        _SWAPPED,
+        severity=_ERROR,
+        official_severity=_ERROR,
+    ),
     "cannot-score": Fault(
         "photos that cannot be scored",
         "mend or replace the files",
@@ -207,6 +220,10 @@ def check_pixels(
         table: the N segments of the JSON; an area of NaN is none.
     """
     where = f"image_id {image_id!r}, segment"
+    if are_swapped(unlisted, table.segment_ids[areas > 0], table.segment_ids):
+        swapped = swap_channels(unlisted)[0]
+        yield Note(f"{side}-swapped", f"{where} {swapped}, whose id is {unlisted[0]} in the PNG")
+        return
     if len(unlisted):
         yield Note(f"{side}-unlisted-id", f"{where} {unlisted[0]}", len(unlisted))
     if areas.all() and (areas == table.areas).all():

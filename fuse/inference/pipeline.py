@@ -215,7 +215,14 @@ class Pipeline:
             raise TypeError(f"an image is {KINDS}, got {type(images).__name__}")
         batch = batch_size or (1 if self.device == "cpu" else None)
         plan = plan_lanes(self.device, is_thread_safe=self.is_thread_safe)
-        results = stream(images, self.predict, self._finish, plan, batch_size=batch)
+        results = stream(
+            images,
+            self.predict,
+            self._finish,
+            plan,
+            batch_size=batch,
+            as_stored=self.config.as_stored,
+        )
         if not isinstance(images, list | tuple):
             return results
         if not images:
@@ -224,7 +231,7 @@ class Pipeline:
 
     def _predict_one(self, given: ImageLike) -> PanopticResult:
         """The result of one image, on the caller's thread."""
-        image = read_given(given)
+        image = read_given(given, as_stored=self.config.as_stored)
         if image.image is None:
             raise image.failure or DataError(image.error)
         plan = plan_lanes(self.device, is_thread_safe=self.is_thread_safe)

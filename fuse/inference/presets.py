@@ -74,6 +74,8 @@ class PipelineConfig:
         semantic, instance: the nets.
         fusion: the rule.
         description: one line.
+        as_stored: whether images are read as their files have them, and not turned upright by
+            their EXIF orientation.
     """
 
     name: str
@@ -82,10 +84,14 @@ class PipelineConfig:
     instance: ModelConfig
     fusion: FusionConfig
     description: str = ""
+    as_stored: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for run.json."""
-        return asdict(self) | {"fusion": self.fusion.to_json()}
+        """Plain values, for run.json; as_stored only where it is so."""
+        values = asdict(self) | {"fusion": self.fusion.to_json()}
+        if not self.as_stored:
+            del values["as_stored"]
+        return values
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> PipelineConfig:
@@ -172,10 +178,13 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
     lost = next((f.name for f in fields(FusionConfig) if f.name in table), None)
     if lost:
         raise ConfigError(f"the preset has no key {lost!r}; did you mean fusion.{lost}?")
-    allowed = ("description", "label_space", "semantic", "instance", "fusion")
+    allowed = ("description", "label_space", "as_stored", "semantic", "instance", "fusion")
     _check_keys(table, allowed, where="the preset")
     if not isinstance(table.get("label_space"), str):
         raise ConfigError("label_space is missing: the name of a label space, as text")
+    as_stored = table.get("as_stored", False)
+    if not isinstance(as_stored, bool):
+        raise ConfigError(f"as_stored must be true or false, got {as_stored!r}")
     fusion = dict(_get_table(table, "fusion")) if "fusion" in table else {}
     _read_pairs_file(fusion)
     return PipelineConfig(
@@ -185,6 +194,7 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
         instance=_parse_model(table, "instance"),
         fusion=change_fusion(FusionConfig(), fusion),
         description=str(table.get("description", "")),
+        as_stored=as_stored,
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from os import cpu_count
 from typing import NamedTuple, Protocol
 
@@ -85,6 +86,7 @@ def stream(
     plan: LanePlan,
     *,
     batch_size: int | None,
+    as_stored: bool = False,
 ) -> Generator[PanopticResult, None, None]:
     """The result of each image, in order.
 
@@ -97,6 +99,7 @@ def stream(
         finish: makes a result of what they said; any number of threads call it.
         plan: how many batches the nets get at once, and the threads of each.
         batch_size: images per call of the nets; None starts with one and doubles.
+        as_stored: see `fuse.io.given.to_image`.
 
     Raises:
         FuseError, TypeError, ValueError: an image is wrong, or a net failed; at its turn.
@@ -119,27 +122,33 @@ def stream(
             raise image.failure or ModelError(f"{_name(image)}: {image.error}")
         return finish(image, prediction)
 
+    read = partial(_read, as_stored=as_stored)
     with (
         keep_threads(),
-        closing(map_ahead(_read, _draw(given), threads, ahead)) as read,
-        closing(predictor.predict_all(read)) as predicted,
+        closing(map_ahead(read, _draw(given, as_stored=as_stored), threads, ahead)) as images,
+        closing(predictor.predict_all(images)) as predicted,
         closing(map_ahead(complete, predicted, threads, ahead)) as finished,
     ):
         yield from finished
 
 
-def read_given(given: ImageLike, place: int = 0) -> GivenImage:
-    """An image that was given, read; whatever is wrong with it is raised later, at its turn."""
+def read_given(given: ImageLike, place: int = 0, *, as_stored: bool = False) -> GivenImage:
+    """An image that was given, read; whatever is wrong with it is raised later, at its turn.
+
+    as_stored: see `fuse.io.given.to_image`.
+    """
     path = find_path(given)
     start = time.perf_counter()
     try:
-        image = to_image(given)
+        image = to_image(given, as_stored=as_stored)
     except Exception as err:  # noqa: BLE001 - raised at its turn
         return GivenImage(None, path, place, failure=err, error=str(err))
     return GivenImage(image, path, place, MILLISECONDS * (time.perf_counter() - start))
 
 
-def _draw(given: Iterable[ImageLike]) -> Iterator[tuple[ImageLike, int] | GivenImage]:
+def _draw(
+    given: Iterable[ImageLike], *, as_stored: bool
+) -> Iterator[tuple[ImageLike, int] | GivenImage]:
     """Each image with its place; what is in memory is taken now, files are read later.
 
     An iterable that raises ends with that error, behind the images that it gave before.
@@ -161,12 +170,15 @@ def _draw(given: Iterable[ImageLike]) -> Iterator[tuple[ImageLike, int] | GivenI
             yield GivenImage(None, None, place, failure=failure, error=str(failure))
             return
         in_memory = is_in_memory(image)
-        yield read_given(copy_in_memory(image), place) if in_memory else (image, place)
+        if in_memory:
+            yield read_given(copy_in_memory(image), place, as_stored=as_stored)
+        else:
+            yield image, place
         place += 1
 
 
-def _read(drawn: tuple[ImageLike, int] | GivenImage) -> GivenImage:
-    return drawn if isinstance(drawn, GivenImage) else read_given(*drawn)
+def _read(drawn: tuple[ImageLike, int] | GivenImage, *, as_stored: bool) -> GivenImage:
+    return drawn if isinstance(drawn, GivenImage) else read_given(*drawn, as_stored=as_stored)
 
 
 def _name(image: GivenImage) -> str:

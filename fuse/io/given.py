@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fuse.errors import ImageReadError
-from fuse.io.images import read_image, upright_rgb
+from fuse.io.images import read_image, stored_rgb, upright_rgb
 from fuse.types import NamedImage, UInt8Array
 
 
@@ -52,7 +52,7 @@ def find_path(given: object) -> str | None:
     return getattr(given, "filename", None) or None  # of PIL; "" where it was not opened
 
 
-def to_image(given: ImageLike) -> NamedImage:
+def to_image(given: ImageLike, *, as_stored: bool = False) -> NamedImage:
     """The pixels of an image of any usual kind.
 
     Args:
@@ -60,6 +60,7 @@ def to_image(given: ImageLike) -> NamedImage:
             mode, turned upright by its EXIF orientation; a NumPy array (H, W, 3) or a tensor of
             torch (3, H, W), in RGB, either uint8 or floats in 0..1. An array in the order BGR, as
             cv2 reads it, cannot be told from one in RGB.
+        as_stored: do not turn images by their EXIF orientation.
 
     Raises:
         ImageReadError: a file cannot be read.
@@ -73,9 +74,11 @@ def to_image(given: ImageLike) -> NamedImage:
         return given
     if isinstance(given, str | os.PathLike):
         path = os.fspath(given)
-        return NamedImage(read_image(path), PurePosixPath(path.replace("\\", "/")).name)
+        return NamedImage(
+            read_image(path, as_stored=as_stored), PurePosixPath(path.replace("\\", "/")).name
+        )
     if isinstance(given, Image.Image):
-        return NamedImage(_read_pil(given))
+        return NamedImage(_read_pil(given, as_stored=as_stored))
     if isinstance(given, np.ndarray):
         return NamedImage(_read_array(given))
     if hasattr(given, "detach") and hasattr(given, "cpu"):
@@ -93,9 +96,9 @@ def copy_in_memory(given: ImageLike) -> ImageLike:
     return copied
 
 
-def _read_pil(image: Image.Image) -> UInt8Array:
+def _read_pil(image: Image.Image, *, as_stored: bool) -> UInt8Array:
     try:
-        return upright_rgb(image)
+        return stored_rgb(image) if as_stored else upright_rgb(image)
     except Exception as err:  # decoders raise almost anything on damaged files
         raise ImageReadError(f"{find_path(image) or 'PIL image'}: cannot be read ({err})") from err
 

@@ -68,7 +68,7 @@ class DecodedImage:
     damage: str | None = None
 
 
-def read_image(path: StrPath) -> UInt8Array:
+def read_image(path: StrPath, *, as_stored: bool = False) -> UInt8Array:
     """Read an image: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
@@ -77,32 +77,37 @@ def read_image(path: StrPath) -> UInt8Array:
     YCbCr are converted; embedded colour profiles are not applied. Of an image that its decoder
     takes although data is missing there is what there is, with a warning that says so.
 
+    Args:
+        path: of the file, or its URL.
+        as_stored: leave the pixels as the file has them, whatever its EXIF orientation; of TIFFs,
+            which are turned while they are decoded, too.
+
     Raises:
         ImageReadError: the file is missing, unreadable, not a picture, cut short, damaged,
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
-    decoded = decode_image(read_content(path), path)
+    decoded = decode_image(read_content(path), path, as_stored=as_stored)
     if decoded.damage:
         warnings.warn(f"{path}: {decoded.damage}", stacklevel=2)
     return decoded.pixels
 
 
-def decode_image(content: bytes, path: StrPath) -> DecodedImage:
+def decode_image(content: bytes, path: StrPath, *, as_stored: bool = False) -> DecodedImage:
     """`read_image` of a file's content, and what is wrong with it; the path is for messages.
 
     Raises:
         ImageReadError: as there, but for a file that is missing.
     """
     with collect_warnings() as found:
-        pixels = _decode(content, path)
+        pixels = _decode(content, path, as_stored=as_stored)
     found += filter(None, [find_damage(content)])
     return DecodedImage(pixels, "; ".join(dict.fromkeys(found)) or None)
 
 
-def _decode(content: bytes, path: StrPath) -> UInt8Array:
+def _decode(content: bytes, path: StrPath, *, as_stored: bool) -> UInt8Array:
     try:
         with Image.open(BytesIO(content), formats=list_formats()) as image:
-            return upright_rgb(image)
+            return stored_rgb(image) if as_stored else upright_rgb(image)
     except ImageReadError:
         raise
     except UnidentifiedImageError as err:
@@ -118,6 +123,13 @@ def upright_rgb(image: Image.Image) -> UInt8Array:
     """The pixels of Pillow's image as `read_image` gives them; raises what its decoder raises."""
     image.load()
     return _turn_upright(_to_rgb(image), _orientation(image))
+
+
+def stored_rgb(image: Image.Image) -> UInt8Array:
+    """The same, not turned."""
+    stored = _orientation(image) if image.format == "TIFF" else 1  # which loading turns
+    image.load()
+    return _turn_back(_to_rgb(image), stored)
 
 
 def read_content(path: StrPath) -> bytes:
@@ -176,6 +188,12 @@ def _turn_upright(pixels: UInt8Array, orientation: int) -> UInt8Array:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _turn_back(pixels: UInt8Array, orientation: int) -> UInt8Array:
+    """Upright pixels (H, W, 3) as they were stored: `_turn_upright` the other way round."""
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)  # all others are their own inverse
+    return _turn_upright(pixels, inverse)
 
 
 def _to_rgb(image: Image.Image) -> UInt8Array:

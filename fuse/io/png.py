@@ -139,6 +139,40 @@ def read_png_header(path: Path) -> PngHeader:
         raise CocoFormatError(f"{path}: not a PNG ({err})") from err
 
 
+def are_swapped(unlisted: Int32Array, found: Int32Array, listed: Int32Array) -> bool:
+    """Whether the ids of a PNG are those of its JSON with red and blue swapped.
+
+    Args:
+        unlisted: int32, ids that only the PNG has, void aside.
+        found: int32, ids that both have.
+        listed: int32, ids of the JSON.
+
+    >>> ids = np.array([5, 700], dtype=np.int32)
+    >>> are_swapped(swap_channels(ids), ids[:0], ids), are_swapped(ids + 1, ids[:0], ids)
+    (True, False)
+    """
+    return (
+        len(unlisted) > 0
+        and bool(np.isin(swap_channels(unlisted), listed).all())
+        and bool((swap_channels(found) == found).all())
+    )
+
+
+def check_channels(path: Path, panoptic_map: Int32Array, listed: Int32Array) -> None:
+    """Raise CocoFormatError for a PNG whose red and blue are swapped, see `are_swapped`."""
+    ids = np.setdiff1d(panoptic_map, np.zeros(1, np.int32))
+    is_listed = np.isin(ids, listed)
+    if are_swapped(ids[~is_listed], ids[is_listed], listed):
+        raise CocoFormatError(
+            f"{path}: red and blue are swapped; write it as RGB: OpenCV's imwrite takes BGR"
+        )
+
+
+def swap_channels(ids: Int32Array) -> Int32Array:
+    """The ids of pixels whose red and blue are swapped, as OpenCV writes what is RGB."""
+    return (ids & 0xFF) << 16 | ids & 0xFF00 | ids >> 16
+
+
 def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
     """Read a PNG of class or object numbers: int32 (H, W), grey values or palette indices.
 

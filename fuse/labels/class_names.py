@@ -17,6 +17,24 @@ from fuse.types import LabelSpace
 
 SYNONYMS = re.compile(r"[,;/]")
 ENDINGS = re.compile(r"(?:-(?:merged|other|stuff))+$")
+# One thing in the words of PASCAL VOC, COCO, ADE20K (two lists of names are in use) and others.
+SAME_WORDS = (
+    ("aeroplane", "airplane", "plane"),
+    ("motorbike", "motorcycle"),
+    ("sofa", "couch"),
+    ("tvmonitor", "tv", "television", "televisionreceiver"),
+    ("hairdrier", "hairdryer"),
+    ("donut", "doughnut"),
+    ("window", "windowpane"),
+    ("bathtub", "tub"),
+    ("rail", "railing"),
+    ("streetlight", "streetlamp"),
+    ("apparel", "clothes"),
+    ("waterfall", "falls"),
+    ("ashcan", "trashcan"),
+    ("swimmingpool", "pool"),
+)
+FIRST_WORD = {word: words[0] for words in SAME_WORDS for word in words}
 # Of the names in their places, the share that a space may not know: other words for the same.
 UNKNOWN_SHARE = 0.1
 SHOWN = 3  # rows in a message
@@ -138,12 +156,15 @@ class _Names:
 def spell(name: str) -> frozenset[str]:
     """How a name may be written: its whole and its synonyms, with COCO's endings and without.
 
+    Of words that mean the same (`SAME_WORDS`) it is the first, too.
+
     >>> sorted(spell("Sky-other-merged")), sorted(spell("plane, air_plane"))
-    (['sky', 'skyothermerged'], ['airplane', 'plane', 'planeairplane'])
+    (['sky', 'skyothermerged'], ['aeroplane', 'airplane', 'plane', 'planeairplane'])
     """
     parts = [name, *SYNONYMS.split(name)]
     parts += [ENDINGS.sub("", part.strip().casefold().replace("_", "-")) for part in parts]
-    return frozenset(filter(None, map(_plain, parts)))
+    plain = [_plain(part) for part in parts]
+    return frozenset(filter(None, (*plain, *map(FIRST_WORD.get, plain))))
 
 
 def _plain(name: str) -> str:

@@ -18,6 +18,7 @@ from fuse.types.label_space import ID_OF_ZERO, NONE_BESIDE_ZERO, Category, Label
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 MAX_CLASSES = 2**16  # a net with more would need 128 kB per cell
 SEMANTIC_ONLY = ("ade20k_150", "ade20k_32", "coco_stuff_171")  # no panoptic truth is published
 
@@ -207,25 +208,47 @@ def read_csv(
 def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Category]:
     """(class_index, category) of one row."""
     try:
-        if row["isthing"] not in ("0", "1"):
+        isthing = FLAGS.get(row["isthing"].strip().casefold())
+        if isthing is None:
             raise ValueError(f"isthing must be 0 or 1, got {row['isthing']!r}")
-        if not 0 <= int(row["class_index"]) < MAX_CLASSES:
+        class_index = _parse_whole(row, "class_index")
+        if not 0 <= class_index < MAX_CLASSES:
             raise ValueError(
-                f"class_index must be at least 0 and below {MAX_CLASSES}, got {row['class_index']}"
+                f"class_index must be at least 0 and below {MAX_CLASSES}, got {class_index}"
             )
-        color = (int(row["r"]), int(row["g"]), int(row["b"]))
+        color = (_parse_whole(row, "r"), _parse_whole(row, "g"), _parse_whole(row, "b"))
         if not all(0 <= channel <= 255 for channel in color):
             raise ValueError(f"r, g, b must lie in 0..255, got {color}")
         category = Category(
-            category_id=id_from_file(int(row["category_id"])),
+            category_id=id_from_file(_parse_whole(row, "category_id")),
             name=row["name"],
-            isthing=row["isthing"] == "1",
+            isthing=isthing,
             supercategory=row["supercategory"],
             color=color,
         )
-        return int(row["class_index"]), category
+        return class_index, category
     except (TypeError, ValueError) as err:
         raise LabelSpaceError(f"{path}, line {line}: {err}") from err
+
+
+def _parse_whole(row: dict[str, str], column: str) -> int:
+    """A whole number; tables of pandas with an empty cell have 1.0 for 1.
+
+    >>> _parse_whole({"r": "17.0"}, "r")
+    17
+    """
+    text = row[column].strip()
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+        if number.is_integer():
+            return int(number)
+    except ValueError:
+        pass
+    raise ValueError(f"{column} must be a whole number, got {text!r}")
 
 
 def is_shipped(space: LabelSpace) -> bool:

@@ -115,18 +115,18 @@ def show_image(image_id: ImageId, runs: Sequence[OpenedRun], path: Path | str | 
         if image_id in run.dataset.annotations:
             other = run.dataset.load(image_id)
             layers[f"run-{place}"] = _fused_layers(image_id, other, run, size)[0]
-    jpeg, note = _read_picture(path, scale, fused.size)
+    jpeg, note = _read_picture(path, scale, fused.size, as_stored=runs[0].as_stored)
     return ShownImage(size, jpeg, note, layers)
 
 
 def _read_picture(
-    path: Path | str | None, scale: float, size: tuple[int, int]
+    path: Path | str | None, scale: float, size: tuple[int, int], *, as_stored: bool
 ) -> tuple[bytes | None, str | None]:
     """The image as a small JPEG, or why there is none."""
     if path is None:
         return None, "the image is not where the run found it; name its folder with --images"
     try:
-        image = decode_image(read_content(path), path).pixels
+        image = decode_image(read_content(path), path, as_stored=as_stored).pixels
     except ImageReadError as err:
         return None, str(err)
     if image.shape[:2] != size:

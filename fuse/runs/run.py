@@ -108,6 +108,7 @@ def run(
     image_list: ImageList | None = None,
     pipeline: StrPath | PipelineConfig = "tiny",
     overrides: Sequence[str] = (),
+    as_stored: bool = False,
     device: str = "auto",
     gt: StrPath | None = None,
     gt_dir: StrPath | None = None,
@@ -143,6 +144,8 @@ def run(
             which may be empty then, or besides them.
         pipeline: name or file of a preset, or one that was read.
         overrides: ``section.key=value`` each, changes to the preset.
+        as_stored: read images as their files have them, and do not turn them upright by their EXIF
+            orientation; as the preset's key of that name.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         gt: COCO panoptic JSON to score against.
         gt_dir: its PNGs, where they are not in the folder of its name.
@@ -176,6 +179,7 @@ def run(
     clock = StageClock()
     with clock.time("total"):
         config = _read_config(pipeline, overrides, allow_plugins=allow_plugins)
+        config = replace(config, as_stored=config.as_stored or as_stored)
         flags = (False, False) if overwrite else read_flags(to_path(out))
         options = RunOptions(
             config,

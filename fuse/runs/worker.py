@@ -133,7 +133,9 @@ def list_wanted(task: ImageTask, options: RunOptions) -> set[str]:
     return wanted
 
 
-def load_image(task: ImageTask, clock: StageClock, *, strict: bool = False) -> LoadedImage:
+def load_image(
+    task: ImageTask, clock: StageClock, *, strict: bool = False, as_stored: bool = False
+) -> LoadedImage:
     """Read an image; one that cannot be read, or is damaged and must not be, says why it failed."""
     source = None
     with clock.time("read"):
@@ -143,7 +145,7 @@ def load_image(task: ImageTask, clock: StageClock, *, strict: bool = False) -> L
                     return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
             source = UNREAD
             content, source = read_source(task.path)
-            decoded = decode_image(content, task.path)
+            decoded = decode_image(content, task.path, as_stored=as_stored)
             if strict and decoded.damage:
                 return LoadedImage(task, error=f"{task.path}: {decoded.damage}", source=source)
             image = NamedImage(decoded.pixels, task.file_name)
@@ -215,7 +217,12 @@ class ImageWorker:
         clock: StageClock,
         scorer: TruthScorer | None,
     ) -> None:
-        self.read = partial(load_image, clock=clock, strict=options.strict_images)
+        self.read = partial(
+            load_image,
+            clock=clock,
+            strict=options.strict_images,
+            as_stored=options.config.as_stored,
+        )
         self._pipeline = pipeline
         self._options = options
         self._clock = clock

@@ -79,6 +79,12 @@ def test_panoptic_files_go_before_instances_and_v1_2_before_v2_0(tmp_path):
     assert [s for s in loaded(tmp_path / "both", tmp_path).segments_info if s.iscrowd] == crowds
 
 
+def test_v2_0_alone_is_named(tmp_path):
+    (tmp_path / "validation" / "v2.0" / "panoptic").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"validation: holds v2\.0 of Vistas and no v1\.2"):
+        convert("vistas", tmp_path, tmp_path / "gt.json")
+
+
 def without_unlabeled(config):
     return {"labels": config["labels"][:-1]}
 

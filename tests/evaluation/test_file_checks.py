@@ -98,7 +98,7 @@ FAULTS = {
 # What no edit of a JSON brings about; each has a test of its own, the last two in test_job.
 OTHER_FAULTS = {
     *("truth-png-kind", "pred-png-kind", "branch-extra", "branch-missing", "branch-stuff"),
-    "cannot-score",
+    *("cannot-score", "turned", "truth-swapped", "pred-swapped"),
     *("other-photo", "run-renumbered", "pred-renumbered"),
 }
 

@@ -52,6 +52,21 @@ def test_every_name_of_a_space_is_found_without_its_endings(space):
     assert resolve(short, space) == (list(rows), [])
 
 
+def test_other_words_for_the_same_are_no_news():
+    """VOC's classes in COCO's words, and ADE20K's in those of its other list."""
+    words = {
+        **{"aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch"},
+        **{"tvmonitor": "tv", "pottedplant": "potted plant", "diningtable": "dining table"},
+    }
+    rows = list(load_category_ids("voc"))
+    assert resolve([words.get(name, name) for name in VOC], "voc") == (rows, [])
+    one, other = (load_space(name) for name in ("ade20k_150", "ade20k_panoptic"))
+    theirs = [other.by_id[i].name for i in load_category_ids("ade20k_panoptic")]
+    ids = list(load_category_ids("ade20k_150"))
+    assert len(theirs) == len(one.categories)
+    assert resolve(theirs, "ade20k_150") == (ids, [])
+
+
 def test_what_a_row_of_no_category_is_called_does_not_matter():
     assert resolve(["__background__", *VOC[1:]], "voc") == (list(load_category_ids("voc")), [])
     rows = load_category_ids("ade20k_32")

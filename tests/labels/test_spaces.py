@@ -252,14 +252,25 @@ def test_a_part_of_a_space_is_identified(categories, name):
     assert (found.name if found else None) == name
 
 
+def test_whole_numbers_as_pandas_writes_them(tmp_path):
+    path = tmp_path / "pets.csv"
+    path.write_text(HEADER + "5.0,1.0,cat,1.0,pet,1.0,2.0,3.0\n7,0, sky ,False,,0,0,0\n")
+    space = load_space(str(path))
+    assert space.by_id[5] == Category(5, "cat", True, "pet", (1, 2, 3))
+    assert not space.by_id[7].isthing
+    assert load_category_ids(str(path)) == (7, 5)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (HEADER + "1.5,0,cat,1,,0,0,0\n", "line 2: category_id must be a whole number, got '1.5'"),
+        (HEADER + "inf,0,cat,1,,0,0,0\n", "line 2: category_id must be a whole number, got 'inf'"),
         ("id,name\n", "the first line must read category_id,class_index"),
         (HEADER + "1,0,cat,2,,0,0,0\n", "line 2: isthing must be 0 or 1, got '2'"),
         (HEADER + "1,0,cat,1,,0,0,256\n", r"line 2: r, g, b must lie in 0\.\.255"),
         (HEADER + "1,-1,cat,1,,0,0,0\n", "line 2: class_index must be at least 0"),
-        (HEADER + "one,0,cat,1,,0,0,0\n", "line 2: invalid literal"),
+        (HEADER + "one,0,cat,1,,0,0,0\n", "line 2: category_id must be a whole number, got 'one'"),
         (HEADER + "1,0,cat,1,,0,0,0\n2,0,dog,1,,0,0,1\n", "line 3: class_index 0 stands twice"),
         (HEADER + "-1,0,cat,1,,0,0,0\n", "line 2: category id -1 does not lie in 0..16777214"),
         (HEADER + "1,0,cat,1,,0,0,0\n1,1,dog,1,,0,0,1\n", "category id 1 stands twice"),

@@ -1,14 +1,16 @@
 """An image with an EXIF orientation whose ground truth is stored unturned, in every command."""
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 from run_folders import write_maps
 
-from fuse import api
+from fuse import Pipeline, api
 from fuse.cli import main
-from fuse.errors import DataError, FuseWarning
+from fuse.errors import ConfigError, DataError, FuseWarning
 from fuse.labels import load_space
 from fuse.types import PanopticPrediction, SegmentInfo
 
@@ -163,3 +165,41 @@ def test_another_size_is_no_turn(tmp_path):
     write_maps(tmp_path / "pred.json", {"a.jpg": make_truth(41, 30)}, SPACE)
     with pytest.raises(DataError, match=r"1 photos that cannot be scored, .* 30 wide, 41 high"):
         api.evaluate(tmp_path / "gt.json", tmp_path / "pred.json")
+
+
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+def test_images_as_they_are_stored_are_scored_whole(folder, engine):
+    result = run(folder, f"stored-{engine}", gt=folder / "gt.json", as_stored=True, engine=engine)
+    assert result.evaluation.findings == ()
+    assert count(result.evaluation.result) == (4, 0, 0)
+    content = json.loads((result.out / "panoptic.json").read_text())
+    assert [(i["width"], i["height"]) for i in content["images"]] == [(40, 30)] * 2
+    said = json.loads((result.out / "run.json").read_text())["settings"]["pipeline"]
+    assert said["as_stored"] is True
+
+
+def test_a_run_is_not_gone_on_with_otherwise(folder):
+    out = run(folder, "once", as_stored=True).out
+    with pytest.raises(DataError, match=r"other settings: .*as_stored"):
+        run(folder, "once")
+    page = api.report(out).path.read_text()
+    assert "another size" not in page
+
+
+def test_a_preset_may_say_it(folder):
+    (folder / "stored.toml").write_text("as_stored = true" + PRESET)
+    result = run(folder, "said", pipeline=folder / "stored.toml", gt=folder / "gt.json")
+    assert count(result.evaluation.result) == (4, 0, 0)
+    with pytest.raises(ConfigError, match="as_stored must be true or false, got 'yes'"):
+        run(folder, "wrong", overrides=["as_stored=yes"])
+
+
+def test_the_pipeline_reads_images_alike(folder):
+    config = (folder / "pair.toml").read_text().replace("nets.py", str(folder / "nets.py"))
+    (folder / "here.toml").write_text("as_stored = true" + config)
+    pipeline = Pipeline.load(str(folder / "here.toml"), device="cpu")
+    given = [folder / "images" / "b.jpg", Image.open(folder / "images" / "b.jpg")]
+    assert [result.size for result in pipeline(given)] == [(30, 40)] * 2
+    assert pipeline(given[0]).size == (30, 40)
+    (folder / "upright.toml").write_text(config)
+    assert Pipeline.load(str(folder / "upright.toml"), device="cpu")(given[0]).size == (40, 30)

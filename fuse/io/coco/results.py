@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fuse.errors import CocoFormatError, describe_misfit, describe_size
+from fuse.errors import CocoFormatError, FuseWarning, describe_misfit, describe_size
 from fuse.io.coco.categories import CategoryRecord, Flag
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import leads_out
@@ -181,7 +183,7 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
         if shape.size != size:
             raise ValueError(describe_misfit("the RLE", shape.size, "the image", size))
         if isinstance(shape.counts, str):
-            counts = shape.counts.encode()
+            counts = _encode_counts(shape.counts)
             # Of a code that ends early some scorers never find the end.
             if count_rle_pixels(counts, size) != height * width:
                 raise ValueError("the RLE is cut short")
@@ -200,6 +202,28 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
         raise ValueError(f"a polygon has a point more than {reach} pixels away")
     polygons = [list(polygon) for polygon in shape]
     return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+
+
+def _encode_counts(text: str) -> bytes:
+    """The code of an RLE; one written as Python shows bytes, b'...', is read as these.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith(("b'", 'b"')):  # no code has a quotation mark
+        warnings.warn(
+            FuseWarning(
+                "counts of an RLE are written as Python shows bytes, b'...'; read all the same, "
+                "but others will not: write counts.decode()"
+            ),
+            stacklevel=2,
+        )
+        try:
+            counts = ast.literal_eval(text)
+        except (ValueError, SyntaxError) as err:
+            raise ValueError(f"counts {text[:20]!r} is no run-length code") from err
+        return bytes(counts)
+    return text.encode()
 
 
 def read_results(path: Path, space: LabelSpace) -> ResultsFile:

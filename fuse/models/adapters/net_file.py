@@ -24,6 +24,7 @@ from fuse.models.options import check_options
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import check_file, hash_files
 
+CHANNELS = 3
 TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
 
 
@@ -130,6 +131,26 @@ def load_net_file(
         batches=False,
         activation=about.activation,
     )
+
+
+def check_input(path: Path, batch: object, channels: object) -> None:
+    """Raise ModelError for a net whose fixed input is not one image of three channels.
+
+    Args:
+        path: of the net's file.
+        batch, channels: numbers; anything else where the net takes any.
+    """
+    if isinstance(channels, int) and channels != CHANNELS:
+        raise ModelError(
+            f"{path}: takes images of {channels} channel{'s' if channels > 1 else ''}, but images "
+            f"here have {CHANNELS}; export a net for RGB images (and set layout where its input is "
+            "channels last)"
+        )
+    if isinstance(batch, int) and batch != 1:
+        raise ModelError(
+            f"{path}: takes {batch} images at a time, but is asked for one; export it with a batch "
+            "of 1 or of any size (dynamic_axes or dynamic_shapes)"
+        )
 
 
 def _read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDescription:

@@ -6,6 +6,7 @@ the net's own stride and are upsampled once, straight to the image's size.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +16,7 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import Tensor, nn
 
-from fuse.errors import CocoFormatError, ConfigError, ModelError
+from fuse.errors import CocoFormatError, ConfigError, FuseWarning, ModelError, describe_size
 from fuse.io.json_toml import parse_object
 from fuse.labels import load_category_ids, resolve_classes
 from fuse.models.adapters.semantic_net import (
@@ -94,6 +95,7 @@ def load_smp_semantic(
         _first(class_ids, about.category_ids),
         about.class_names,
     )
+    size = _find_only_size(net, path) if size is None else size
     image_input = ImageInput(
         mean=_first(mean, about.mean, IMAGENET_MEAN),
         std=_first(std, about.std, IMAGENET_STD),
@@ -259,6 +261,25 @@ def _take_off_upsampling(net: smp.base.SegmentationModel) -> bool:
         return True
     upsampling, head[1] = head[1], nn.Identity()
     return bool(getattr(upsampling, "align_corners", False))
+
+
+def _find_only_size(net: smp.base.SegmentationModel, path: Path) -> tuple[int, int] | None:
+    """(height, width) of the only images that a transformer of timm takes, which is told.
+
+    None where it takes any.
+    """
+    patches = getattr(getattr(net.encoder, "model", None), "patch_embed", None)
+    if patches is None or not getattr(patches, "strict_img_size", False) or not patches.img_size:
+        return None
+    height, width = patches.img_size
+    warnings.warn(
+        FuseWarning(
+            f"{path}: its encoder takes images {describe_size((height, width))} only, to which "
+            "they are stretched, as by size; one made with dynamic_img_size (arguments) takes any"
+        ),
+        stacklevel=3,
+    )
+    return int(height), int(width)
 
 
 def _stride(net: smp.base.SegmentationModel) -> int:

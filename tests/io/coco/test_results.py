@@ -9,7 +9,7 @@ from factories import TOY_SPACE, full_masks
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, FuseWarning
 from fuse.io.coco.results import RleRecord, encode_shape, open_semantic, read_results
 from fuse.ops.masks import paste_mask
 
@@ -76,6 +76,24 @@ def test_forms_of_segmentation(tmp_path, segmentation, wrapped):
     instances = read_results(path, TOY_SPACE).load_instances(5, SIZE)
     assert np.argwhere(frame(instances, 0)).tolist() == [[y, x] for y in range(3) for x in (1, 2)]
     assert instances.boxes.tolist() == [[1, 0, 3, 3]]
+
+
+def test_counts_written_as_python_shows_bytes_are_read(tmp_path):
+    rle = text_rle(np.pad(np.ones((3, 2)), ((0, 6), (1, 11))))
+    shown = rle | {"counts": str(rle["counts"].encode())}
+    assert shown["counts"].startswith("b'")
+    results = read_results(write(tmp_path, [entry(segmentation=shown)]), TOY_SPACE)
+    with pytest.warns(FuseWarning, match=r"as Python shows bytes, .* write counts\.decode\(\)"):
+        instances = results.load_instances(5, SIZE)
+    assert np.argwhere(frame(instances, 0)).tolist() == [[y, x] for y in range(3) for x in (1, 2)]
+
+
+@pytest.mark.parametrize("counts", ["b'", "b'ab", "b'a' + 1", "b'\\x00'"])
+def test_counts_that_only_look_so_are_named(tmp_path, counts):
+    entries = [entry(segmentation={"size": [9, 14], "counts": counts})]
+    results = read_results(write(tmp_path, entries), TOY_SPACE)
+    with pytest.raises(CocoFormatError, match="entry 0: segm"), pytest.warns(FuseWarning):
+        results.load_instances(5, SIZE)
 
 
 @pytest.mark.parametrize(

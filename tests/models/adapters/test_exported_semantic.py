@@ -106,6 +106,17 @@ def test_torchscript(tmp_path):
     np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((2, 3, 8, 8), "takes 2 images at a time"), ((1, 4, 8, 8), "takes images of 4 channels")],
+)
+def test_an_input_that_is_not_one_colour_image_is_named(tmp_path, shape, message):
+    program = torch.export.export(torch.nn.Identity(), (torch.zeros(shape),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    with pytest.raises(ModelError, match=f"net.pt2: {message}"):
+        load(str(tmp_path / "net.pt2"))
+
+
 def test_what_does_not_fit_is_named(tmp_path):
     path = save_export(Net(), tmp_path / "net.pt2")
     with pytest.raises(ConfigError, match="has 4 classes, but class_ids has 1"):

@@ -240,12 +240,38 @@ def test_the_hash_covers_weights_beside_the_graph(tmp_path, location):
         ({"size": [64, 64]}, ConfigError, "takes images 48 wide, 32 high, but size says 64"),
         ({"min_size": 64}, ConfigError, "takes images 48 wide, 32 high; leave out min_size"),
         ({"output": "mask"}, ConfigError, "set output to one of logits"),
-        ({"layout": "nhwc"}, ModelError, "does not run on an image"),
+        ({"layout": "nhwc"}, ModelError, "takes images of 48 channels, .* set layout"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, options, error, message):
     with pytest.raises(error, match=message):
         load(write_net(tmp_path / "net.onnx"), **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            [1, 1, 32, 48],
+            "takes images of 1 channel, but images here have 3; export a net",
+        ),
+        ([1, 4, 32, 48], "takes images of 4 channels"),
+        ([1, 32, 48, 1], "takes images of 1 channel,"),
+        ([1, 32, 48, 4], "takes images of 4 channels"),
+        ([8, 3, 32, 48], "takes 8 images at a time, .* export it with a batch of 1 or of any size"),
+    ],
+)
+def test_an_input_that_is_not_one_colour_image_is_named(tmp_path, shape, message):
+    net = write_net(tmp_path / "net.onnx")
+    model = onnx.load(net)
+    for dim, value in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
+        dim.dim_value = value
+    model.graph.node.remove(model.graph.node[1])  # a cast is left, which any shape goes through
+    model.graph.node[0].output[0] = "logits"
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    onnx.save(model, net)
+    with pytest.raises(ModelError, match=f"net.onnx: {message}"):
+        load(net)
 
 
 def test_a_file_that_is_no_net_is_named(tmp_path):

@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,7 +159,8 @@ def test_a_reader_holds_no_net(tmp_path):
         pass
 
     nets = Nets()
-    read = ImageWorker(nets, None, StageClock(), None).read
+    options = SimpleNamespace(config=SimpleNamespace(as_stored=False))
+    read = ImageWorker(nets, options, StageClock(), None).read
     alive = weakref.ref(nets)
     del nets
     gc.collect()
