@@ -15,7 +15,7 @@ from fuse.io.image_list import ImageList
 from fuse.io.image_source import ImageSource
 from fuse.io.listing import list_images
 from fuse.io.remote import is_url
-from fuse.runs.call import read_recorded_list
+from fuse.runs.folder import read_recorded_list
 
 
 def find_images(

@@ -11,7 +11,7 @@ from fuse.datasets import ade20k, cityscapes, vistas, voc
 from fuse.datasets.truth import DatasetTruth, TruthImage
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import StrPath, to_path, write_pair_aside
+from fuse.io.files import StrPath, mend_pair, to_path, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
 from fuse.threads import count_steps, map_threads
 
@@ -72,6 +72,7 @@ def convert(
     if dataset not in DATASETS:
         raise ConfigError(f"no dataset {dataset!r}; known are {', '.join(DATASETS)}")
     folder, out = to_path(folder), to_path(out)
+    mend_pair(out)
     _check_out(out, overwrite=overwrite)
     open_dataset, default_split = DATASETS[dataset]
     truth = open_dataset(folder, split or default_split)

@@ -5,35 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args, get_type_hints
 
 from fuse.errors import ConfigError, DataError
 from fuse.inference.presets import PATH_KEYS, PipelineConfig
-from fuse.io.files import LIST_FILE, RUN_FILE, make_absolute
-from fuse.io.image_list import STDIN, ImageList, read_image_list
+from fuse.io.files import RUN_FILE, make_absolute
+from fuse.io.image_list import ImageList
 from fuse.io.remote import CHAIN, is_url
-from fuse.runs.folder import read_run_file
+from fuse.runs.engines.ray_data import RayPool
+from fuse.runs.folder import read_recorded_list, read_run_file
 from fuse.runs.tasks import ImageTask, describe_tasks
+from fuse.runs.worker import RunOptions
 from fuse.version import __version__
 
-if TYPE_CHECKING:  # whoever reads a run's list of images does not wait for torch
-    from fuse.runs.engines.ray_data import RayPool
-    from fuse.runs.worker import RunOptions
-
-LIST_KEYS = ("source", "base")
+# Of RunOptions: what the settings have, or the folder is; all else tells how a run was asked for.
+_SET = ("config", "out", "pictures", "keep_predictions")
+_OPTIONS = {k: hint for k, hint in get_type_hints(RunOptions).items() if k not in _SET}
 # Arguments of `fuse.runs.run.run` that no map depends on, and what they may be.
-CALL_KINDS: dict[str, tuple[type, ...]] = {
-    "device": (str,),
-    "gt": (str, NoneType),
-    "gt_dir": (str, NoneType),
-    "batch_size": (int, NoneType),
-    "timeout": (float, int, NoneType),
-    "weights_dir": (str, NoneType),
-    "engine": (str,),
-    "ray_address": (str, NoneType),
-    "workers": (int, NoneType),
-    "gpus_per_worker": (float, int),
+CALL_HINTS: dict[str, Any] = _OPTIONS | {
+    "engine": str,
+    "ray_address": str | None,
+    "workers": int | None,
+    "gpus_per_worker": float,
 }
 
 
@@ -71,17 +64,10 @@ def describe_run(
 
 def describe_call(options: RunOptions, engine: str, pool: RayPool) -> dict[str, Any]:
     """How a run was asked for, besides what it is; a run that goes on may be asked otherwise."""
-    gt, gt_dir, weights_dir = (
-        None if path is None else str(path.absolute())
-        for path in (options.gt, options.gt_dir, options.weights_dir)
-    )
+    asked = {name: getattr(options, name) for name in _OPTIONS}
     return {
-        "device": options.device,
-        "gt": gt,
-        "gt_dir": gt_dir,
-        "batch_size": options.batch_size,
+        **{k: str(v.absolute()) if isinstance(v, Path) else v for k, v in asked.items()},
         "timeout": None if math.isinf(options.timeout) else options.timeout,
-        "weights_dir": weights_dir,
         "engine": engine,
         "ray_address": pool.address,
         "workers": pool.workers,
@@ -112,35 +98,24 @@ def read_call(out: Path) -> dict[str, Any]:
             "pictures": settings["pictures"] is True,
             "keep_predictions": settings["predictions"] is True,
         }
-        for name, kinds in CALL_KINDS.items():
-            if not isinstance(call[name], kinds):
+        call = {**call, "timeout": math.inf if call["timeout"] is None else call["timeout"]}
+        for name, hint in CALL_HINTS.items():
+            if not _may_be(call[name], hint):
                 raise TypeError(f"{name} is {call[name]!r}")
             arguments[name] = call[name]
     except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as err:
         raise DataError(
             f"{out / RUN_FILE} cannot be gone on with ({err!r}); give the run's own command again"
         ) from err
-    if arguments["timeout"] is None:
-        arguments["timeout"] = math.inf
     return arguments
 
 
-def read_recorded_list(settings: Mapping[str, Any], out: Path) -> ImageList | None:
-    """The list that a run had its images from, None without one.
-
-    Raises:
-        DataError: it is gone, or the settings are none that a run writes.
-    """
-    listed = settings.get("list")
-    if listed is None:
-        return None
-    if not isinstance(listed, dict) or not all(isinstance(listed.get(k), str) for k in LIST_KEYS):
-        raise DataError(f"{out / RUN_FILE}: settings.list is not what a run writes there")
-    source, null = listed["source"], listed.get("null") is True
-    if source != STDIN:
-        return read_image_list(source, null=null)
-    names = read_image_list(out / LIST_FILE, null=True).names
-    return ImageList(STDIN, Path(listed["base"]), null, names)
+def _may_be(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type, or several
+    """Whether a value of a JSON may stand for an argument of that type; paths are text."""
+    kinds = [str if kind is Path else kind for kind in get_args(hint) or (hint,)]
+    if isinstance(value, bool):
+        return bool in kinds
+    return any(isinstance(value, (float, int) if kind is float else kind) for kind in kinds)
 
 
 def read_flags(out: Path) -> tuple[bool, bool]:

@@ -29,6 +29,7 @@ from fuse.io.files import (
     StrPath,
     check_links,
     make_parent,
+    mend_pair,
     to_path,
     write_pair_aside,
 )
@@ -269,6 +270,7 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
         raise DataError(f"{out} is a file; give a folder for the output")
     if (out / RUN_FILE).exists():
         raise DataError(f"{out} holds a run, whose files belong together; give another folder")
+    check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))
+    mend_pair(out / PANOPTIC_FILE)
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise DataError(f"{out} is not empty; give a new folder, or --overwrite")
-    check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))

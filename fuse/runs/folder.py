@@ -31,7 +31,7 @@ from fuse.io.files import (
     read_regular,
     write_whole,
 )
-from fuse.io.image_list import STDIN, ImageList
+from fuse.io.image_list import STDIN, ImageList, read_image_list
 from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
 from fuse.runs.journal import Journal, read_head, remove_written
@@ -51,6 +51,7 @@ TABLES: dict[str, tuple[type, ...]] = {
 }
 ADDABLE = ("predictions", "pictures")  # settings that a run may get later
 WRITTEN = (*IMAGE_DIRS, RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LIST_FILE, LOCK_FILE)
+LIST_KEYS = ("source", "base")  # of a list of images in the settings
 
 
 class RunFolder:
@@ -269,3 +270,21 @@ def _list_changes(before: list[Any], now: list[Any], key: str) -> Iterator[str]:
         key = f"{key} ({len(before)} before, {len(now)} now)"
     old, new = next((a, b) for a, b in zip_longest(before, now) if a != b)
     yield f"{key} was {old}, is {new}"
+
+
+def read_recorded_list(settings: Mapping[str, Any], out: Path) -> ImageList | None:
+    """The list that a run had its images from, None without one.
+
+    Raises:
+        DataError: it is gone, or the settings are none that a run writes.
+    """
+    listed = settings.get("list")
+    if listed is None:
+        return None
+    if not isinstance(listed, dict) or not all(isinstance(listed.get(k), str) for k in LIST_KEYS):
+        raise DataError(f"{out / RUN_FILE}: settings.list is not what a run writes there")
+    source, null = listed["source"], listed.get("null") is True
+    if source != STDIN:
+        return read_image_list(source, null=null)
+    names = read_image_list(out / LIST_FILE, null=True).names
+    return ImageList(STDIN, Path(listed["base"]), null, names)

@@ -7,12 +7,12 @@ from typing import Any
 
 from fuse.errors import ConfigError
 from fuse.io.files import StrPath, to_path
-from fuse.runs.call import CALL_KINDS, read_call
+from fuse.runs.call import CALL_HINTS, read_call
 from fuse.runs.run import RunResult, run
 
 # What may be asked for anew; the rest is what the run is.
 CHANGEABLE = (
-    *CALL_KINDS,
+    *CALL_HINTS,
     *("pictures", "keep_predictions", "retry_failed", "check_images", "allow_plugins"),
     *("on_fetch", "on_progress", "should_stop"),
 )

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError
-from fuse.io.files import PANOPTIC_FILE, RUN_FILE, StrPath, hash_file, read_regular, to_path
+from fuse.io.files import (
+    JOURNAL_FILE,
+    PANOPTIC_FILE,
+    RUN_FILE,
+    StrPath,
+    hash_file,
+    read_regular,
+    to_path,
+)
 from fuse.io.json_toml import parse_object
 from fuse.runs.folder import RunFolder, read_run_file
 from fuse.runs.journal import read_records
@@ -85,6 +93,7 @@ def verify(
             if problem
         ]
     damages.extend(_check_run_file(run))
+    damages.extend(_check_journal(run, content))
     if redo and damages:
         _forget(run, content, damages)
     return Verification(len(expected), tuple(damages))
@@ -127,6 +136,15 @@ def _check_run_file(run: Path) -> list[Damage]:
     except CocoFormatError:
         return [Damage(RUN_FILE, "is not the file that was written", None)]
     return []
+
+
+def _check_journal(run: Path, content: Mapping[str, Any]) -> list[Damage]:
+    """Whether a journal lost records; images that came and went it may have beside those."""
+    done = content.get("photos", {}).get("done", 0)  # a run that was cut off does not say
+    recorded = sum(record.error is None for record in read_records(run))
+    if recorded >= done:
+        return []
+    return [Damage(JOURNAL_FILE, f"has {recorded} of the {done} images that were done", None)]
 
 
 def _forget(run: Path, content: Mapping[str, Any], damages: list[Damage]) -> None:

@@ -73,11 +73,15 @@ def test_the_command_itself_adds_them_and_goes_on_with_them(job):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_ray_adds_them_too(job, tmp_path):
+def test_ray_adds_them_too_and_does_changed_images_again(job, tmp_path):
     job.run(tmp_path / "whole", **ALL)
     job.run()
     assert api.resume(job.out, engine="ray", workers=1, **ALL).tried == 3
     assert read_files(job.out) == read_files(tmp_path / "whole")
+    Image.new("RGB", SIZE[::-1], "red").save(job.images / "b.jpg")
+    os.utime(job.images / "b.jpg", ns=(1, 1))
+    result = api.resume(job.out, engine="ray", workers=1)
+    assert (result.tried, result.changed) == (1, 1)
 
 
 def test_what_an_earlier_call_left_undone_is_made_with_what_is_missing(job, tmp_path):
