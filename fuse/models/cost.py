@@ -92,7 +92,7 @@ def count_parameters(models: Iterable[object]) -> int | None:
 def write_random_weights(
     kind: str, name: str, options: Mapping[str, Any], needed: NeededWeights, folder: Path
 ) -> Path:
-    """A file or folder in the layout of published weights, filled with random numbers, always alike.
+    """A file or folder in the layout of published weights, of random numbers, always the same.
 
     For repositories of the hub the layout is known or not (`fuse.models.weights.layouts`); for
     others a model's module makes it in a function ``make_random_state(options)``.
