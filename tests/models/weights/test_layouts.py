@@ -35,7 +35,7 @@ def shrink(layout, folder):
     for name, content in layout.files.items():
         if name != "config.json":
             (folder / name).write_text(json.dumps(content))
-    if config["model_type"] == "oneformer":
+    if config["model_type"] == "oneformer":  # as CLIP has it, with a byte for a word
         make_clip_tokenizer().save_pretrained(folder)
     generator = torch.Generator().manual_seed(0)
     state = {}
