@@ -18,8 +18,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Commands of users name them, so none goes away unnoticed.
 PRESETS = [
-    *("ade20k", "cityscapes", "coco", "coco-mask2former", "coco-stuffhead", "panoptic-fpn", "tiny"),
-    *("vistas", "voc-deeplabv3", "voc-deeplabv3plus", "voc-fcn"),
+    *("ade20k", "cityscapes", "coco", "coco-eomt", "coco-eomt-single", "coco-mask2former"),
+    *("coco-oneformer", "coco-stuffhead", "panoptic-fpn", "tiny", "vistas", "voc-deeplabv3"),
+    *("voc-deeplabv3-mobilenet", "voc-fcn"),
 ]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 

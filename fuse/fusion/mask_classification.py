@@ -31,9 +31,9 @@ def fuse_by_mask_classification(
     instances: Instances,
     space: LabelSpace,
     *,
-    score_threshold: float = 0.8,
-    overlap_threshold: float = 0.2,
-    stuff_area: float = 0,
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area: float = 4096,
 ) -> PanopticPrediction:
     """Give each pixel to the mask of the highest score times probability, stuff among them.
 
@@ -41,7 +41,8 @@ def fuse_by_mask_classification(
     EoMT have it: each pixel goes to the largest score times probability of the masks that score
     enough; a mask keeps its pixels of a probability of at least 0.5, unless the pixels that it won
     are too few beside those that it claims at that probability. What is kept of one stuff class
-    is one segment. The rest is void: the semantic net is not asked.
+    is one segment. The rest is void: the semantic net is not asked. EoMT's thresholds are 0.8, 0.2
+    and 0.
 
     Args:
         semantic: of the image; only its size counts.
@@ -53,6 +54,9 @@ def fuse_by_mask_classification(
         stuff_area: as in `fuse_by_overlap`, of the joined stuff.
     """
     check_image(semantic, instances, space)
+    strange = set(np.unique(semantic.label_map).tolist()) - {0, *space.by_id}
+    if strange:
+        raise ValueError(f"the semantic map has category id {min(strange)}, not in {space.name}")
     order = order_by_score(instances, score_threshold)
     owners, is_inside, claimed = _find_owners(instances, order)
     won = np.bincount(owners.ravel(), minlength=len(order) + 1)[1:]

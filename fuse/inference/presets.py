@@ -15,6 +15,7 @@ from fuse.io.csv_files import read_pairs
 from fuse.io.files import resolve_path
 from fuse.io.json_toml import read_toml
 from fuse.models.registry import needs_plugin_permission
+from fuse.notes import note
 
 PACKAGE_DIR = Path(__file__).parents[1]
 # In a wheel the presets and the example images lie in the package, in a checkout beside it.
@@ -27,6 +28,8 @@ PATH_KEYS = (
     *("label_space", "label_map", "pairs"),
 )
 BRANCHES = ("semantic", "instance")
+# Presets by the names that they had; these go in release 0.2.
+RENAMED = {"voc-deeplabv3plus": "voc-deeplabv3-mobilenet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,10 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
         ConfigError: there is no such preset, it is not TOML, or a key or value is wrong.
     """
     presets = list_pipelines()
+    if pipeline in RENAMED:
+        new = RENAMED[pipeline]
+        note(f"the preset {pipeline} is now called {new}; the old name goes in release 0.2")
+        pipeline = new
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():
         if path.suffix == ".toml":

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from fuse.errors import ModelError
 from fuse.models.registry import find_factory
+from fuse.models.weights.layouts import find_layout, write_random
 from fuse.models.weights.sources import NeededWeights
 
 MEMORY_EVENT = "[memory]"
@@ -91,9 +92,10 @@ def count_parameters(models: Iterable[object]) -> int | None:
 def write_random_weights(
     kind: str, name: str, options: Mapping[str, Any], needed: NeededWeights, folder: Path
 ) -> Path:
-    """A file in the layout of published weights, filled with random numbers, always the same.
+    """A file or folder in the layout of published weights, of random numbers, always the same.
 
-    A model's module makes it in a function ``make_random_state(options)``.
+    For repositories of the hub the layout is known or not (`fuse.models.weights.layouts`); for
+    others a model's module makes it in a function ``make_random_state(options)``.
 
     Args:
         kind: ``semantic`` or ``instance``.
@@ -105,6 +107,9 @@ def write_random_weights(
     Raises:
         ModelError: the net's layout is not known without its files.
     """
+    layout = find_layout(needed.source) if needed.revision is not None else None
+    if layout is not None:
+        return write_random(layout, folder / layout.repository.replace("/", "--"))
     make_state = getattr(inspect.getmodule(find_factory(kind, name)), "make_random_state", None)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -35,6 +35,7 @@ def top(value, rest=0.01):
 
 
 def fuse(instances, **options):
+    options = {"score_threshold": 0.8, "overlap_threshold": 0.2, "stuff_area": 0} | options
     return fuse_by_mask_classification(NOTHING, instances, SPACE, **options)
 
 
@@ -53,7 +54,7 @@ def test_a_pixel_goes_to_the_largest_score_times_probability():
     # Over the upper half 0.9 * 0.8 is less than 0.85 * 0.95, so the first mask loses all it claims.
     fused = fuse(masks((PERSON, 0.9, top(0.8)), (SKY, 0.85, top(0.95))))
     assert [s.category_id for s in fused.segments_info] == [SKY]
-    assert fused.segments_info[0].bbox == (0, 0, 60, 20)
+    assert fused.segments_info[0].bbox == (0, 0, 60, 19)  # logit 0 lies at row 18.9
     assert fused.panoptic_map[30, 30] == 0  # nobody is sure of it, and the rest is void
 
 
@@ -63,7 +64,8 @@ def test_a_mask_that_lost_most_of_what_it_claims_is_dropped():
     assert [s.category_id for s in fuse(rows).segments_info] == [PERSON]
     both = fuse(rows, overlap_threshold=0.6)
     assert [s.category_id for s in both.segments_info] == [PERSON, SKY]
-    assert both.segments_info[1].area == both.segments_info[0].area == 1200
+    # 0.99 p is above 0.9 * 0.9 down to row 16.9.
+    assert [s.area for s in both.segments_info] == [17 * 60, 23 * 60]
 
 
 def test_low_scores_take_no_part_and_small_stuff_may_be_dropped():

@@ -34,11 +34,13 @@ from fuse.models.weights.side_files import (
 from fuse.models.weights.sources import (
     NeededWeights,
     describe_named,
+    find_restriction,
     holds_weights,
     list_published,
     list_shipped_weights,
     list_state_files,
 )
+from fuse.notes import note
 
 Progress = Callable[[str, int, int], None]  # name, bytes there, bytes in all
 
@@ -93,6 +95,8 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
     """
     if not needed.is_remote or (needed.is_present and not _is_other_commit(needed)):
         return needed.path
+    if restriction := find_restriction(needed.source):
+        note(f"{needed.source}: {restriction}")
     fetch = _fetch_file if needed.revision is None else _fetch_repository
     try:
         return fetch(needed, on_progress or (lambda _name, _there, _total: None))

@@ -139,6 +139,12 @@ def list_published(model: str, architecture: str | None = None) -> dict[str, Pub
     return named
 
 
+def find_restriction(source: str) -> str:
+    """The licence of published weights where it forbids some uses; empty where it does not."""
+    licences = (row.licence for row in read_catalog() if row.source == source)
+    return next((licence for licence in licences if "not for commercial" in licence), "")
+
+
 def find_in_catalog(model: str, options: Mapping[str, Any]) -> PublishedWeights | None:
     """What is known of the weights that a preset's section names; None where nothing is."""
     return list_published(model, options.get("architecture")).get(str(options.get("weights")))
