@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Commands of users name them, so none goes away unnoticed.
 PRESETS = [
     *("ade20k", "cityscapes", "coco", "coco-mask2former", "coco-stuffhead", "panoptic-fpn", "tiny"),
-    *("vistas", "voc-deeplabv3", "voc-deeplabv3plus", "voc-fcn"),
+    *("tiny-fpn", "vistas", "voc-deeplabv3", "voc-deeplabv3plus", "voc-fcn"),
 ]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
