@@ -19,7 +19,15 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Commands of users name them, so none goes away unnoticed.
 PRESETS = [
     *("ade20k", "cityscapes", "coco", "coco-eomt", "coco-eomt-single", "coco-mask2former"),
-    *("coco-oneformer", "coco-stuffhead", "panoptic-fpn", "tiny", "vistas", "voc-deeplabv3"),
+    *(
+        "coco-oneformer",
+        "coco-stuffhead",
+        "panoptic-fpn",
+        "tiny",
+        "tiny-fpn",
+        "vistas",
+        "voc-deeplabv3",
+    ),
     *("voc-deeplabv3-mobilenet", "voc-fcn"),
 ]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
