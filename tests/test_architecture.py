@@ -37,6 +37,7 @@ HOMES = {
     "transformers": {"models"},
     "huggingface_hub": {"models"},
     "onnxruntime": {"models"},
+    "openvino": {"models"},
     "ray": {"runs/engines/ray_data.py"},
     "fsspec": {"io"},
     "msgspec": {"io", "models", "exports", "datasets"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelOutputError
 from fuse.models import runtime
+from fuse.models.dense import DensePart, DensePlan, plan_dense, speed_up
 from fuse.types import Float16Array, Int32Array, LabelSpace, NamedImage, SemanticLogits
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -127,6 +129,7 @@ class SemanticNet:
             centres of the corner pixels (True), or with edges on edges.
         device: where forward runs; a module of torch is put there.
         precision: the number format of its dense layers, see `runtime.autocast`.
+        dense: what runs forward, where it is or was a module of torch; see `speed_up_semantic`.
         batches: whether forward takes more than one image at a time.
         activation: what the net ends in, see `ACTIVATIONS`; None where nobody said, and then what
             looks like probabilities is refused.
@@ -135,6 +138,7 @@ class SemanticNet:
         net: forward, where it is a module of torch.
         activation: as given.
         side_files: SHA-256 of the other files that decide an answer, by name.
+        dense: as given.
 
     Raises:
         ConfigError: there is no such activation.
@@ -154,6 +158,7 @@ class SemanticNet:
         align_corners: bool,
         device: str,
         precision: str,
+        dense: DensePlan | None = None,
         batches: bool = True,
         activation: str | None = None,
     ) -> None:
@@ -167,6 +172,7 @@ class SemanticNet:
         self.weights_hash = weights_hash
         self.side_files: dict[str, str] = {}
         self.net = forward if isinstance(forward, nn.Module) else None
+        self.dense = dense
         if self.net is not None:
             runtime.cast_layers(runtime.place(self.net, device), device, precision)
         self._name = name
@@ -221,6 +227,39 @@ class SemanticNet:
         if self.activation == "sigmoid":
             return answer.float().logit(eps=LEAST_PROBABILITY)
         return answer
+
+
+USUAL_SIZES = ((480, 640), (640, 427))  # of images, (height, width)
+
+
+def speed_up_semantic(
+    net: nn.Module, image_input: ImageInput, device: str, precision: str, runtime_name: str
+) -> dict[str, Any]:
+    """What `SemanticNet` wants to know of a module of torch and what runs it.
+
+    Args:
+        net: from float32 (N, 3, H, W) to logits, with its weights.
+        image_input: what it wants.
+        device, precision, runtime_name: see `fuse.models.dense.plan_dense`.
+
+    Returns:
+        The arguments forward, device, precision and dense of `SemanticNet`.
+
+    Raises:
+        FuseError: see `plan_dense` and `speed_up`.
+    """
+    plan = plan_dense("semantic", device, precision, runtime_name)
+    holder = nn.ModuleDict({"net": net.eval()})
+    if plan.runtime != "torch":  # torch's own way is that of `SemanticNet`
+        padded = (image_input.padded_size(image_input.resized_size(s)) for s in USUAL_SIZES)
+        first, second = ((1, 3, *size) for size in padded)
+        plan = speed_up([DensePart(holder, "net", (first, second))], plan)
+    return {
+        "forward": holder["net"],
+        "device": device,
+        "precision": plan.precision if plan.runtime == "torch" else "float32",
+        "dense": plan,
+    }
 
 
 def look_like_sigmoids(answer: Tensor) -> bool:

@@ -24,6 +24,7 @@ from fuse.models.adapters.semantic_net import (
     IMAGENET_STD,
     ImageInput,
     SemanticNet,
+    speed_up_semantic,
 )
 from fuse.models.weights.class_names import HOLDERS, KEYS, find_class_names
 from fuse.models.weights.fetching import find_weights
@@ -67,6 +68,7 @@ def load_smp_semantic(
     align_corners: bool | None = None,
     activation: str | None = None,
     precision: str = "auto",
+    runtime: str = "auto",
 ) -> SemanticNet:
     """A net of segmentation-models-pytorch.
 
@@ -107,15 +109,13 @@ def load_smp_semantic(
     _tell_size(path, about, min_size, size)
     model = SemanticNet(
         f"segmentation-models-pytorch net {weights!r}",
-        net,
-        image_input,
+        image_input=image_input,
         label_space=space,
         category_ids=category_ids,
         weights_hash=hash_files([path]),
         align_corners=own_align_corners if align_corners is None else align_corners,
-        device=device,
-        precision=precision,
         activation=activation,
+        **speed_up_semantic(net, image_input, device, precision, runtime),
     )
     if own_arguments:  # a folder, whose other files say how the net is built and fed
         model.side_files = hash_side_files("smp", path.parent)

@@ -20,7 +20,8 @@ from torchvision.models.detection.transform import resize_boxes
 
 from fuse.errors import ConfigError, suggest
 from fuse.labels import load_space, resolve_classes
-from fuse.models import runtime
+from fuse.models.dense import DensePart, plan_dense, speed_up
+from fuse.models.runtime import place, predict_by_size, to_tensor
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     NetHeader,
@@ -63,6 +64,7 @@ class TorchvisionMaskRCNN:
 
     Attributes:
         net: the module of torch.
+        dense: what runs its dense parts.
     """
 
     thread_safe = True
@@ -79,6 +81,7 @@ class TorchvisionMaskRCNN:
         max_size: int | None = None,
         norm_eps: float | None = None,
         precision: str = "auto",
+        runtime: str = "auto",
     ) -> None:
         net, about, path = _build(weights, architecture)
         if path.name == V1_FILE and norm_eps is None:
@@ -99,7 +102,9 @@ class TorchvisionMaskRCNN:
         if min_size is not None:
             net.transform.min_size = (min_size,)
         net.transform.max_size = max_size or net.transform.max_size
-        self.net = _speed_up(runtime.place(net, device), device, precision)
+        plan = plan_dense("mask-rcnn", device, precision, runtime)
+        self.net = place(net, device)
+        self.dense = speed_up(_list_parts(self.net), plan)
         self._device = device
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
@@ -110,7 +115,7 @@ class TorchvisionMaskRCNN:
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
         above = np.nextafter(np.float32(score_threshold), np.float32(-1))
         self.net.roi_heads.score_thresh = float(above)
-        return runtime.predict_by_size(images, self._predict_same_size)
+        return predict_by_size(images, self._predict_same_size)
 
     def _predict_same_size(self, images: list[NamedImage]) -> list[Instances]:
         net, size = self.net, images[0].size
@@ -118,9 +123,7 @@ class TorchvisionMaskRCNN:
             # The short side would have no pixel left in the input.
             return [_no_instances(size) for _ in images]
         with torch.inference_mode():
-            batch, _ = net.transform(
-                [runtime.to_tensor(image.pixels, self._device) for image in images]
-            )
+            batch, _ = net.transform([to_tensor(image.pixels, self._device) for image in images])
             features = net.backbone(batch.tensors.contiguous(memory_format=torch.channels_last))
             proposals, _ = net.rpn(batch, features)
             detections, _ = net.roi_heads(features, proposals, batch.image_sizes)
@@ -164,18 +167,18 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     return state
 
 
-def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
-    """Run the net's dense layers in the fast number format.
+def _list_parts(net: MaskRCNN) -> list[DensePart]:
+    """What runs in a fast number format, or on another runtime.
 
     Anchors, box decoding, NMS and RoIAlign stay in float32: box corners need more than the
     eight bits of bfloat16.
     """
-    net.backbone = runtime.FastModule(net.backbone, device, precision)
-    net.rpn.head.conv = runtime.FastModule(net.rpn.head.conv, device, precision)
-    for name in ("box_head", "mask_head", "mask_predictor"):
-        module = getattr(net.roi_heads, name)
-        setattr(net.roi_heads, name, runtime.FastModule(module, device, precision))
-    return net
+    heads = ("box_head", "mask_head", "mask_predictor")
+    return [
+        DensePart(net, "backbone", ((1, 3, 320, 448), (1, 3, 448, 320))),
+        DensePart(net.rpn.head, "conv"),
+        *(DensePart(net.roi_heads, name) for name in heads),
+    ]
 
 
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader, Path]:
