@@ -3,7 +3,8 @@
 Inputs: a folder of images; without --images the eight of examples/, many times over.
 Output: milliseconds per image of the nets alone (images already decoded, as many at once as in
 a run) and of a whole run (loading the nets, reading, fusing and writing included), medians over
-rounds in which the two take turns, and by how many percent the run takes longer.
+rounds in which they take turns, and by how many percent the run takes longer; the same of
+`pipeline(list)`, whose nets are loaded before and which writes nothing.
 
 Expected for `tiny` on two cores of a 2020s server: 90 ms an image, 6 to 15 % more for the run, of
 which loading the nets and kernels, about a second, is half.
@@ -88,15 +89,20 @@ def main() -> None:
         pipeline = Pipeline.load(options.pipeline)
         images = [read(path) for path in sorted(folder.rglob("*.*"))]
         run([str(folder)], out, pipeline=options.pipeline)  # compiles the kernels
+        paths = [image.task.path for image in images]
         seconds = measure(
             {
                 "nets": lambda: run_nets(pipeline, images),
+                "list": lambda: pipeline(paths),
                 "run": lambda: run([str(folder)], out, pipeline=options.pipeline, overwrite=True),
             }
         )
-    nets, whole = (1000 * seconds[name] / len(images) for name in ("nets", "run"))
+    nets, whole, listed = (1000 * seconds[name] / len(images) for name in ("nets", "run", "list"))
     print(f"{len(images)} images: nets alone {nets:.1f} ms each, whole run {whole:.1f} ms")
     print(f"the run takes {100 * (whole / nets - 1):.1f} % longer")
+    print(
+        f"pipeline(list) takes {listed:.1f} ms each, {100 * (listed / whole - 1):+.1f} % to the run"
+    )
 
 
 if __name__ == "__main__":
