@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, DataError, suggest, unknown_key
+from fuse.errors import ConfigError, DataError, FuseWarning, suggest, unknown_key
 from fuse.fusion import FusionConfig, change_fusion
 from fuse.io.csv_files import read_pairs
 from fuse.io.files import resolve_path
 from fuse.io.json_toml import read_toml
 from fuse.models.registry import needs_plugin_permission
-from fuse.notes import note
 
 PACKAGE_DIR = Path(__file__).parents[1]
 # In a wheel the presets and the example images lie in the package, in a checkout beside it.
@@ -145,7 +145,12 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
     presets = list_pipelines()
     if pipeline in RENAMED:
         new = RENAMED[pipeline]
-        note(f"the preset {pipeline} is now called {new}; the old name goes in release 0.2")
+        warnings.warn(
+            FuseWarning(
+                f"the preset {pipeline} is now called {new}; the old name goes in release 0.2"
+            ),
+            stacklevel=2,
+        )
         pipeline = new
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():

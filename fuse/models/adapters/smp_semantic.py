@@ -38,7 +38,6 @@ from fuse.models.weights.loading import (
 )
 from fuse.models.weights.side_files import CONFIG, hash_side_files
 from fuse.models.weights.tiny import build_semantic_net
-from fuse.notes import note
 
 ROOTS = ("encoder", "decoder", "segmentation_head")
 DEEPEST_STRIDE = 32  # of every convolutional encoder
@@ -128,15 +127,21 @@ def _tell_size(
     """Say which size counts where the preset's is not the checkpoint's, or nobody's is known."""
     given = size or min_size
     if given and about.min_size and given != about.min_size:
-        note(
-            f"{path.parent}: its {TRANSFORM_FILE} has images of {about.min_size} pixels on the "
-            f"short side; the preset's {given} counts"
+        warnings.warn(
+            FuseWarning(
+                f"{path.parent}: its {TRANSFORM_FILE} has images of {about.min_size} pixels on the "
+                f"short side; the preset's {given} counts"
+            ),
+            stacklevel=2,
         )
     is_folder = (path.parent / CONFIG).is_file() and path.stem in SAVED_NAMES
     if is_folder and given is None and about.min_size is None:
-        note(
-            f"{path.parent}: nothing there says what size its images had; their short side becomes "
-            f"{MIN_SIZE} pixels (min_size)"
+        warnings.warn(
+            FuseWarning(
+                f"{path.parent}: nothing there says what size its images had; their short side "
+                f"becomes {MIN_SIZE} pixels (min_size)"
+            ),
+            stacklevel=2,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError
+from fuse.errors import ConfigError, FuseWarning
 from fuse.labels import load_space, resolve_classes
 from fuse.models import runtime
 from fuse.models.adapters.transformers_files import (
@@ -34,7 +35,6 @@ from fuse.models.weights.class_names import parse_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import find_state_files, hash_files
 from fuse.models.weights.side_files import hash_side_files
-from fuse.notes import note
 from fuse.types import NamedImage
 
 COCO_SLOTS, COCO_SPACES = 91, ("coco_things", "coco_panoptic")
@@ -210,9 +210,12 @@ def _check_size(
             f"{weights}: takes images of {describe_input(own)} only, for which its places are "
             "made; leave min_size, max_size and size out"
         )
-    note(
-        f"{weights}: its own preprocessing would make images {describe_input(own)}; the preset's "
-        f"{describe_input(size)} counts"
+    warnings.warn(
+        FuseWarning(
+            f"{weights}: its own preprocessing would make images {describe_input(own)}; "
+            f"the preset's {describe_input(size)} counts"
+        ),
+        stacklevel=2,
     )
 
 

@@ -10,6 +10,7 @@ the name of its commit, and a file's content that of its SHA-256.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from fuse.errors import DataError, ModelNotFoundError, first_line, suggest
+from fuse.errors import DataError, FuseWarning, ModelNotFoundError, first_line, suggest
 from fuse.io.files import hash_file, write_whole
 from fuse.models.weights.download import check_hash, download
 from fuse.models.weights.hub import BY_GIT, BY_HUB, explain, fetch_repository
@@ -40,7 +41,6 @@ from fuse.models.weights.sources import (
     list_shipped_weights,
     list_state_files,
 )
-from fuse.notes import note
 
 Progress = Callable[[str, int, int], None]  # name, bytes there, bytes in all
 
@@ -96,7 +96,7 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
     if not needed.is_remote or (needed.is_present and not _is_other_commit(needed)):
         return needed.path
     if restriction := find_restriction(needed.source):
-        note(f"{needed.source}: {restriction}")
+        warnings.warn(FuseWarning(f"{needed.source}: {restriction}"), stacklevel=2)
     fetch = _fetch_file if needed.revision is None else _fetch_repository
     try:
         return fetch(needed, on_progress or (lambda _name, _there, _total: None))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import DataError, first_line
+from fuse.errors import DataError, FuseWarning, first_line
 from fuse.models.weights.download import check_hash
 from fuse.models.weights.side_files import (
     COMMIT,
@@ -29,7 +30,6 @@ from fuse.models.weights.sources import (
     holds_weights,
     own_ref,
 )
-from fuse.notes import note
 from fuse.version import __version__
 
 BY_HUB = "the hub's SHA-256"
@@ -73,7 +73,10 @@ def fetch_repository(
         needed.source, revision=_find_commit(needed), files_metadata=True
     )
     if about.id and about.id != needed.source:
-        note(f"{needed.source} is now called {about.id} on the hub; name it so")
+        warnings.warn(
+            FuseWarning(f"{needed.source} is now called {about.id} on the hub; name it so"),
+            stacklevel=2,
+        )
     published = {file.rfilename: file for file in about.siblings or ()}
     names = _choose_files(published)
     total = sum(published[name].size or 0 for name in names)

@@ -1,7 +1,5 @@
 """What size images go into nets of transformers with, and where their cells lie in the image."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,7 @@ from transformers import (
 )
 from transformers_nets import make_eomt, make_image, make_oneformer, make_swin, make_upernet, save
 
-from fuse.errors import ConfigError
+from fuse.errors import ConfigError, FuseWarning
 from fuse.models.adapters.transformers_input import choose_size
 from fuse.models.adapters.transformers_instances import TransformersInstances
 from fuse.models.adapters.transformers_semantic import TransformersSemantic
@@ -47,12 +45,12 @@ def mask2former(tmp_path_factory):
     return save(folder, net, Mask2FormerImageProcessor(**PUBLISHED)), net
 
 
-def test_a_preset_may_give_the_size_that_the_paper_evaluated_with(mask2former, caplog):
+def test_a_preset_may_give_the_size_that_the_paper_evaluated_with(mask2former):
     folder, net = mask2former
     image = make_image(120, 160)
-    with caplog.at_level(logging.WARNING, "fuse"):
+    with pytest.warns(FuseWarning) as told:
         model = TransformersSemantic("cpu", weights=folder, min_size=96, max_size=160, **SPACE)
-    (note,) = caplog.messages
+    (note,) = (str(warning.message) for warning in told)
     assert "384 x 384 pixels" in note
     assert "a short side of 96 pixels, a long one of 160 at most counts" in note
     (semantic,) = model.predict([image])
@@ -77,14 +75,13 @@ def test_a_large_image_has_a_large_grid(mask2former):
     assert semantic.scale == pytest.approx((168 / 1200, 336 / 2400))
 
 
-def test_without_a_size_the_files_own_counts_and_nothing_is_said(mask2former, caplog):
+def test_without_a_size_the_files_own_counts_and_nothing_is_said(mask2former):
     folder, _ = mask2former
     model = TransformersSemantic("cpu", weights=folder, **SPACE)
     (semantic,) = model.predict([make_image(120, 160)])
     assert semantic.logits.shape == (5, 96, 96)
     same = TransformersSemantic("cpu", weights=folder, size=[384, 384], **SPACE)
     assert same.predict([make_image(120, 160)])[0].logits.tolist() == semantic.logits.tolist()
-    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("make", [make_upernet, make_oneformer], ids=["upernet", "oneformer"])

@@ -1,7 +1,6 @@
 """Repositories of the hub as users meet them: half there, damaged, moved, refused."""
 
 import hashlib
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from hub import hub  # noqa: F401 - a fixture
 from web_server import COMMIT
 
-from fuse.errors import DataError, ModelNotFoundError
+from fuse.errors import DataError, FuseWarning, ModelNotFoundError
 from fuse.models.weights.fetching import check_weights, fetch_weights
 from fuse.models.weights.side_files import hash_side_files
 from fuse.models.weights.sources import describe_named, describe_repository
@@ -221,13 +220,12 @@ def test_a_token_opens_what_is_gated(hub, monkeypatch):  # noqa: F811
     assert fetch_weights(describe_repository("owner/gated", None, "smp"))
 
 
-def test_a_renamed_repository_is_followed_and_told(hub, caplog):  # noqa: F811
+def test_a_renamed_repository_is_followed_and_told(hub):  # noqa: F811
     hub.add_repository("owner/new", SMP)
     hub.renamed["owner/net"] = "owner/new"
-    with caplog.at_level(logging.WARNING, "fuse"):
+    with pytest.warns(FuseWarning, match="owner/net is now called owner/new on the hub"):
         folder = fetch_weights(describe_repository("owner/net", None, "smp"))
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
-    assert "owner/net is now called owner/new on the hub" in caplog.text
     assert describe_repository("owner/net", None, "smp").is_present
 
 
