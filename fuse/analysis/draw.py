@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse.analysis.image_files import find_images
-from fuse.analysis.opened_run import OpenedRun, open_run
+from fuse.analysis.image_files import find_images, find_stale
+from fuse.analysis.opened_run import OpenedRun, open_run, read_image_sources
 from fuse.errors import DataError, ImageReadError
 from fuse.findings import Fault, Finding, Note, sum_notes
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import StrPath, find_name_fault, make_parent, to_path
+from fuse.io.image_list import ImageList
 from fuse.io.images import read_image
 from fuse.io.listing import png_names
 from fuse.threads import count_steps, map_threads
@@ -20,6 +21,7 @@ from fuse.viz.render import render_panoptic, save_picture
 
 FAULTS = {
     "image-missing": Fault("images that are not where the run found them", "not drawn; --images"),
+    "image-changed": Fault("images that changed since the run", "not drawn"),
     "image-unreadable": Fault("images that cannot be read", "not drawn"),
     "image-other": Fault("images of another size than their map", "not drawn"),
 }
@@ -45,6 +47,7 @@ def draw(
     out: StrPath,
     *,
     images: StrPath | None = None,
+    image_list: ImageList | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DrawResult:
@@ -54,6 +57,7 @@ def draw(
         source: output folder of a run, or a COCO panoptic JSON.
         out: folder to write, which must not exist or be empty.
         images: folder of the images, where they are not where the run found them.
+        image_list: images by name, where they are not where the run found them.
         workers: threads, by default one per processor.
         on_progress: called with the images done and the images in all.
 
@@ -69,13 +73,16 @@ def draw(
     for name in names.values():
         if fault := find_name_fault(name):
             raise DataError(f"{run.dataset.path}: image {name!r}: {fault}")
-    paths = find_images(names.values(), [run], folder)
+    paths = find_images(names.values(), [run], folder, image_list)
     if not paths:
         raise DataError(f"{source}: its images are not where it found them; give --images DIR")
+    changed = find_stale(names, paths, read_image_sources(run))
     pictures = dict(zip(names, png_names(list(names.values())), strict=True))
     out.mkdir(parents=True, exist_ok=True)
 
     def draw_one(image_id: ImageId) -> Note | None:
+        if names[image_id] in changed:
+            return Note("image-changed", names[image_id])
         path = make_parent(out, pictures[image_id].removesuffix(".png") + ".jpg")
         return _draw_image(image_id, names[image_id], paths.get(names[image_id]), run, path)
 

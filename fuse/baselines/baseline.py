@@ -13,6 +13,7 @@ from fuse.analysis.profile import ProfileRow, profile
 from fuse.errors import CocoFormatError, FuseError, RunStoppedError, first_line
 from fuse.inference.presets import read_pipeline
 from fuse.io.files import write_whole
+from fuse.io.image_list import ImageList
 from fuse.io.json_toml import parse_object
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.runs.run import Progress, run
@@ -87,7 +88,7 @@ class Job:
     """What all baselines of a call have in common.
 
     Attributes:
-        images, device, allow_plugins, weights_dir: see `fuse.runs.run.run`.
+        images, image_list, device, allow_plugins, weights_dir: see `fuse.runs.run.run`.
         out: the folder of all of them.
         measures: whether the nets are profiled.
         on_fetch: called while weights are fetched.
@@ -106,6 +107,12 @@ class Job:
         nullcontext()
     )
     should_stop: Callable[[], bool] = lambda: False
+    image_list: ImageList | None = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """What the images are, in words that tell two jobs apart."""
+        return [*self.images, *([self.image_list.source] if self.image_list else [])]
 
 
 def make_baseline(baseline: Baseline, job: Job) -> Baseline:
@@ -136,6 +143,7 @@ def _run(baseline: Baseline, job: Job) -> Baseline:
         result = run(
             job.images,
             baseline.path,
+            image_list=job.image_list,
             pipeline=str(baseline.pipeline),
             device=job.device,
             keep_predictions=True,
@@ -157,7 +165,7 @@ def _profile(baseline: Baseline, job: Job) -> None:
     made_of = {
         "fuse": __version__,
         "device": job.device,
-        "images": [str(image) for image in job.images],
+        "images": job.inputs,
         "pipeline": read_pipeline(str(baseline.pipeline)).to_json(),
     }
     stored = _read_stored(baseline, job)
@@ -168,6 +176,7 @@ def _profile(baseline: Baseline, job: Job) -> None:
         rows = profile(
             [str(baseline.pipeline)],
             images=job.images,
+            image_list=job.image_list,
             device=job.device,
             allow_plugins=job.allow_plugins,
             weights_dir=job.weights_dir,

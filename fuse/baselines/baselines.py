@@ -18,6 +18,7 @@ from fuse.baselines.tables import write_tables
 from fuse.errors import ConfigError, FuseError, LabelSpaceError
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.files import StrPath, to_path, write_whole
+from fuse.io.image_list import ImageList
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.report.build import report
 from fuse.runs.run import Progress
@@ -75,6 +76,7 @@ def baselines(
     *,
     gt: StrPath,
     out: StrPath,
+    image_list: ImageList | None = None,
     pipelines: Sequence[StrPath] = (),
     runs: Sequence[StrPath] = (),
     gt_dir: StrPath | None = None,
@@ -97,6 +99,7 @@ def baselines(
         images: what the pipelines are run over, see `fuse.run`.
         gt: COCO panoptic JSON.
         out: the folder.
+        image_list: images by name, see `fuse.run`.
         pipelines: names or files of presets.
         runs: runs made elsewhere, with kept predictions or without, or COCO panoptic JSONs.
         gt_dir: PNGs of the ground truth, where they are not in the folder of its name.
@@ -115,7 +118,7 @@ def baselines(
     given = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
     if not pipelines and not runs:
         raise ConfigError("no baselines: name pipelines, or runs made elsewhere")
-    if pipelines and not given:
+    if pipelines and not (given or image_list):
         raise ConfigError("pipelines are run over images; give images")
     folder = Path(out)
     truth = read_panoptic_json(gt, gt_dir)  # wrong before the work, not after it
@@ -131,6 +134,7 @@ def baselines(
         on_fetch,
         open_progress,
         should_stop,
+        image_list,
     )
     made = [make_baseline(one, job) if one.pipeline else one for one in named]
     made, opened = _open(made, truth)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Run pipelines and hold them against each other, in one go.")
 @click.argument("images", nargs=-1)
+@options.list_file
+@options.null
 @options.gt
 @options.gt_dir
 @click.option(
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 @options.allow_plugins
 @options.weights_dir
 @options.json_file
-def baselines(json_file: Path | None, **given: Any) -> None:
+def baselines(json_file: Path | None, *, list_file: str | None, null: bool, **given: Any) -> None:
     """Run pipelines over images, and compare them with each other and with earlier runs.
 
     \b
@@ -65,9 +67,11 @@ def baselines(json_file: Path | None, **given: Any) -> None:
     from fuse import api
     from fuse.cli.tables.baselines import print_baselines
 
+    image_list = api.read_image_list(list_file, null=null) if list_file else None
     with stop_flag() as should_stop:
         result = api.baselines(
             **given,
+            image_list=image_list,
             on_fetch=log_download(),
             open_progress=_open_progress,
             should_stop=should_stop,

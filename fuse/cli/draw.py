@@ -15,8 +15,10 @@ from fuse.cli.progress import count_progress
 @click.argument("source", type=options.EXISTING, metavar="RUN|PANOPTIC.json")
 @options.out_folder
 @options.folder("--images", "DIR", "Folder of the images.  [default: where the run found them]")
+@options.list_file
+@options.null
 @options.workers
-def draw(**given: Any) -> None:
+def draw(*, list_file: str | None, null: bool, **given: Any) -> None:
     """Draw the segments of each image over it, with their names: a JPEG of the image's size.
 
     \b
@@ -25,7 +27,8 @@ def draw(**given: Any) -> None:
     """
     from fuse import api
 
+    image_list = api.read_image_list(list_file, null=null) if list_file else None
     with count_progress() as on_progress:
-        result = api.draw(**given, on_progress=on_progress)
+        result = api.draw(**given, image_list=image_list, on_progress=on_progress)
     print_findings(result.findings)
     click.echo(f"{result.images} images -> {result.out}")

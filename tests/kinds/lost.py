@@ -11,6 +11,7 @@ from unittest.mock import patch
 from dataset_folders import write_voc
 from kinds.cells import cell, open_yet, tested
 from kinds.world import RUN
+from PIL import Image
 
 # -- D21: links in the output --------------------------------------------------------------
 
@@ -238,6 +239,8 @@ for command, line, where, message in (
     ("combine", "combine --predictions out -o mine", "mine", "is not empty"),
     ("combine --overwrite", "combine --predictions out -o part1 --overwrite", "part1", "a run"),
     ("merge", "merge part1 part2 -o mine", "mine", "is not empty and holds no run"),
+    ("export", "export out --to yolo-seg -o mine", "mine", "exists"),
+    ("draw", "draw out -o mine", "mine", "exists"),
     ("convert", "convert voc images -o mine.json --overwrite", "mine", "exists, and the PNGs"),
 ):
     cell("D23", command, "refused", "a folder that holds other files")(
@@ -334,11 +337,41 @@ def long_name(world):
     return answer.says(f"failed: {name}: ")
 
 
+# -- D29: half images ----------------------------------------------------------------------
+
+for verdict, command, test in (
+    ("said", "run", "test_the_command_says_what_is_damaged_in_one_line"),
+    ("refused", "run --strict-images", "test_strict_images_fail_also_where_they_were_done_before"),
+    ("said", "run --shard, merge", "test_shards_keep_what_was_damaged"),
+    ("said", "run --engine ray", "test_the_ray_engine_says_the_same"),
+):
+    tested(
+        *("D29", command, verdict, "cut JPEG, PNG without half its rows, zeros inside"),
+        f"tests/runs/test_damaged_images.py::{test}",
+    )
+
+
+def half_resume(world, flag):
+    """What a run was asked for about half images it is asked for again."""
+    path = world.images / "b.jpg"
+    Image.effect_noise((40, 30), 90).convert("RGB").save(path, "JPEG")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -len(whole) // 4] + b"\xff\xd9")
+    line = "run images -o out --pipeline oracle.toml --device cpu"
+    assert world.call(f"{line} {flag}").exit_code == (3 if flag else 0)
+    answer = world.call("run --resume out --retry-failed")
+    return answer.says("failed: b.jpg" if flag else "1 images are damaged")
+
+
+for flag in ("", "--strict-images"):
+    cell("D29", "run --resume", "said", f"a JPEG cut and closed {flag}".strip())(
+        partial(half_resume, flag=flag)
+    )
+
 # -- not done yet --------------------------------------------------------------------------
 
 open_yet("D25", "run", "bounds on what a pickle or ONNX file may make a reader do")
 open_yet("D28", "run", "the time of a suspended machine counts as reading")
-open_yet("D29", "run", "half images are read without a word")
 open_yet("D30", "Pipeline()", "other threads than fuse run, so other last bits")
 open_yet("D31", "run", "bounds on bytes in flight")
 open_yet("D32", "evaluate", "bounds on categories and on lines of failures")

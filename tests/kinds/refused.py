@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from kinds.cells import cell, open_yet, tested
+from kinds.cells import cell, tested
 from kinds.world import SCORERS
 
 # -- B7: fields that nobody needs ----------------------------------------------------------
@@ -128,7 +128,23 @@ def report_beside_system_files(world):
     return "right"
 
 
-# -- not done yet --------------------------------------------------------------------------
+# -- B9 and B11 ----------------------------------------------------------------------------
 
-open_yet("B9", "run --gt", "one image whose truth is not turned stops the score")
-open_yet("B11", "run", "checkpoints of trainers are refused")
+for verdict, command, test in (
+    ("said", "run --gt", "test_a_run_leaves_it_out_of_its_score"),
+    ("said", "evaluate", "test_evaluate_leaves_it_out_with_its_branches"),
+    ("refused", "evaluate --official", "test_the_official_score_stops"),
+    ("said", "compare, sweep, diagnose, report", "test_other_commands_leave_it_out_and_say_so"),
+):
+    tested(
+        *("B9", command, verdict, "the truth as stored"),
+        f"tests/runs/test_turned_images.py::{test}",
+    )
+for verdict, instance, test in (
+    ("said", "prefixes of trainers", "test_the_nets_own_names_come_out"),
+    ("said", "averaged weights beside the last", "test_the_average_is_taken_where_there_is_one"),
+    ("refused", "two nets in one file", "test_two_nets_are_not_chosen_from"),
+    ("right", "safetensors", "test_safetensors_are_read_so_too"),
+    ("refused", "a class of the trainer", "test_a_class_of_the_trainer_is_named_and_not_made"),
+):
+    tested("B11", "run", verdict, instance, f"tests/models/weights/test_checkpoints.py::{test}")

@@ -5,7 +5,7 @@ import unicodedata
 from functools import partial
 from urllib.parse import quote
 
-from kinds.cells import cell, open_yet, tested
+from kinds.cells import cell, tested
 from kinds.world import SCORERS
 
 CHANGED = r"1 images had changed since an earlier run"
@@ -66,6 +66,15 @@ def changed_report(world):
     answer = world.call("report out second")
     answer.says(r"1 images changed since the run")
     return answer.says(r"1 images changed between the two runs")
+
+
+@cell("A1", "draw", "said", "other content since the run")
+def changed_draw(world):
+    world.run()
+    world.repaint("b.jpg")
+    answer = world.call("draw out -o drawn")
+    assert {path.name for path in (world.folder / "drawn").iterdir()} == {"a.jpg", "c.jpg"}
+    return answer.says(r"1 images that changed since the run, first b\.jpg")
 
 
 @cell("A1", "run", "said", "an image that was empty, and is whole")
@@ -160,6 +169,24 @@ def unread_run(world):
     return answer.says(r"not read in the folders: 1 \.dcm, 1 \.tga")
 
 
+@cell("A6", "draw --list", "said", "a name that is not there")
+def unread_draw(world):
+    world.run()
+    (world.folder / "names").write_text("images/a.jpg\nimages/gone.jpg\n")
+    answer = world.call("draw out --list names -o drawn")
+    assert {path.name for path in (world.folder / "drawn").iterdir()} == {"a.jpg"}
+    return answer.says("2 images that are not where")
+
+
+@cell("A6", "baselines --list", "said", "a name that is not there")
+def unread_baselines(world):
+    (world.folder / "names").write_text("images/a.jpg\nimages/b.jpg\nimages/gone.jpg\n")
+    answer = world.call(
+        "baselines --list names --gt gt.json -p oracle.toml -o table --device cpu --no-profile"
+    )
+    return answer.says("1 images? failed|failed|2 of 3")
+
+
 @cell("A6", "run URL", "said", "endings without a decoder behind a URL")
 def unread_url(world):
     add_unread(world)
@@ -175,7 +202,19 @@ def unread_list(world):
     return answer.says("failed: images/gone.jpg: .*no such file")
 
 
-# -- not done yet --------------------------------------------------------------------------
+# -- A4 and A5: what stands in and beside weights ------------------------------------------
 
-open_yet("A4", "run", "a list's order is believed over a checkpoint's own names")
-open_yet("A5", "run", "files beside published weights are not required")
+for verdict, instance, test in (
+    ("said", "the same names in another order", "test_another_order_is_mapped_by_name_and_told"),
+    ("said", "another number of names", "test_names_of_another_number_are_told"),
+    ("refused", "other names", "test_other_names_are_refused_with_the_first_rows"),
+):
+    tested("A4", "run", verdict, instance, f"tests/labels/test_class_names.py::{test}")
+for verdict, command, instance, test in (
+    ("said", "fetch", "they did not come with the weights", "test_side_files_are_fetched_checked_"
+     "and_told"),
+    ("refused", "run", "a cache without them, and no network", "test_a_cache_without_a_side_file_"
+     "is_no_answer_without_a_network"),
+    ("right", "fetch", "they are damaged", "test_a_damaged_side_file_is_mended"),
+):  # fmt: skip
+    tested("A5", command, verdict, instance, f"tests/models/weights/test_hub.py::{test}")
