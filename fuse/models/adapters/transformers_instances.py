@@ -94,7 +94,8 @@ class TransformersInstances:
             masks = output.masks_queries_logits[0].float()
             if self.finds_stuff:
                 ranked = rank_segments(classes, score_threshold)
-                ranked = [found for found in ranked if self.category_ids[found[1]]]
+                none = self.label_space.none_id
+                ranked = [found for found in ranked if self.category_ids[found[1]] != none]
                 return self._as_soft_masks(image, masks, ranked, view)
             ranked = rank_queries(classes, masks, self._is_thing, score_threshold)
             return self._as_rles(image, masks, ranked, view)
