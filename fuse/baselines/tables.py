@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from math import isnan
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def list_rows(
     baselines: Sequence[Baseline], comparison: Comparison | None
 ) -> Iterator[BaselineRow]:
     """A row per baseline, then one per published result."""
-    scored = {run.name: place for place, run in enumerate(comparison.runs)} if comparison else {}
+    places = count()  # of those that did not fail, in the comparison
     for baseline in baselines:
         total = baseline.costs.total
         row = BaselineRow(
@@ -92,8 +93,8 @@ def list_rows(
             images_per_second=baseline.costs.images_per_second,
             error=baseline.error,
         )
-        place = scored.get(str(baseline.path))
-        yield _add_scores(row, comparison, place) if comparison and place is not None else row
+        is_scored = comparison is not None and baseline.error is None
+        yield _add_scores(row, comparison, next(places)) if is_scored else row
     for result in comparison.published if comparison else ():
         scores = (result.pq, None, None, result.things, result.stuff, None, None)
         name = f"published: {result.name}, {result.source}"

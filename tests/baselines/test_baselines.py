@@ -14,7 +14,7 @@ from run_folders import write_maps
 
 from fuse import api
 from fuse.baselines import baseline as module
-from fuse.baselines.tables import BaselineRow, make_latex, make_markdown
+from fuse.baselines.tables import BaselineRow, list_rows, make_latex, make_markdown
 from fuse.cli import main
 from fuse.errors import ConfigError, RunStoppedError
 from fuse.labels import load_space
@@ -189,6 +189,15 @@ def test_equal_names_get_a_number(job, tmp_path):
     result = run(job, job.preset, copy)
     assert [one.name for one in result.baselines] == ["oracle", "oracle-2"]
     assert [one.error for one in result.baselines] == [None, None]
+
+
+def test_a_run_may_stand_twice(job, theirs):
+    result = api.baselines(gt=job.gt, out=job.out, runs=[theirs, theirs])
+    first, second = list_rows(result.baselines, result.comparison)
+    assert [first.name, second.name] == ["theirs", "theirs-2"]
+    assert first.scores == second.scores
+    assert first.difference is None
+    assert second.difference.difference == 0
 
 
 def test_nothing_to_do_is_said(job):

@@ -77,16 +77,18 @@ function countSteps(values) {
 /** PQ and its relatives, all classes, with 95 % intervals in words. */
 function plotMeasures() {
   const rows = firstRun.measures.map((measure, place) => {
-    const other = secondRun?.measures[place];
-    const bars = [{ share: measure.pq.all ?? 0, color: "var(--all)", thin: Boolean(other) }];
-    if (other) bars.push({ share: other.pq.all ?? 0, color: "var(--second)", thin: true });
+    const bars = [{ share: measure.pq.all ?? 0, color: "var(--all)", thin: otherRuns.length > 0 }];
+    otherRuns.forEach((run, other) => {
+      bars.push({ share: run.measures[place].pq.all ?? 0, color: runColor(other + 1), thin: true });
+    });
     const [low, high] = measure.interval.all ?? [null, null];
     const groups = ["things", "stuff"].map((group) => `${group} ${percent(measure.pq[group])}`).join(", ");
     const title = low === null ? groups : `${percent(low)} to ${percent(high)} (95 % of resampled sets of images); ${groups}`;
     return barRow(measure.title, bars, percent(measure.pq.all), { title });
   });
   if (!rows.length) return null;
-  const keys = secondRun ? makeKeys({ [firstRun.name]: "var(--all)", [secondRun.name]: "var(--second)" }) : null;
+  const colors = figures.runs.map((run, place) => [run.name, place ? runColor(place) : "var(--all)"]);
+  const keys = otherRuns.length ? makeKeys(Object.fromEntries(colors)) : null;
   return makeCard("Measures", "PQ with another IoU, other thresholds or one size of segments; intervals, things and stuff under the pointer",
     ...[keys].filter(Boolean), make("ol", { class: "bars wordy" }, ...rows));
 }
@@ -107,7 +109,7 @@ function plotReliability(run) {
     svg.append(make("path", { class: "dot", d: spots.map((spot) => `M${spot}h0`).join(""), ...color }));
   }
   const errors = groups.map(([group, { ece, n }]) => `${group} ${percent(ece)} over ${plural(n, "segment")}`).join(", ");
-  const title = secondRun ? `Reliability of scores, ${run.name}` : "Reliability of scores";
+  const title = otherRuns.length ? `Reliability of scores, ${run.name}` : "Reliability of scores";
   const ticks = ["100", "50", "0"].map((text) => make("span", {}, text));
   return makeCard(title, `share of right segments over their score, in 15 bins; expected calibration error: ${errors}`,
     makeKeys(Object.fromEntries(groups.map(([group]) => [group, `var(--${group})`]))),
