@@ -87,6 +87,23 @@ def read_image(path: StrPath) -> UInt8Array:
     return decoded.pixels
 
 
+def read_image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file as `read_image` would return it, without its pixels.
+
+    Raises:
+        ImageReadError: as `read_image`.
+    """
+    try:
+        with Image.open(path, formats=list_formats()) as image:
+            width, height = image.size
+            turned = _orientation(image) >= 5  # on its side
+    except UnidentifiedImageError as err:
+        raise ImageReadError(f"{path}: not an image that can be read here") from err
+    except Exception as err:  # decoders raise almost anything on damaged files
+        raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
+    return (width, height) if turned else (height, width)
+
+
 def decode_image(content: bytes, path: StrPath) -> DecodedImage:
     """`read_image` of a file's content, and what is wrong with it; the path is for messages.
 
