@@ -19,9 +19,14 @@ from fuse.datasets.tools.semantic_png import open_semantic_png
 from fuse.datasets.tools.shapes import FAULTS, ToolLabels, paint_shapes
 from fuse.datasets.tools.yolo_seg import open_yolo_seg
 from fuse.datasets.truth import DatasetTruth, NotedTruth, TruthImage
-from fuse.errors import ConfigError, DataError
+from fuse.errors import ConfigError, DataError, FuseError
 from fuse.findings import Finding, Note, sum_notes
-from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
+from fuse.io.coco.panoptic import (
+    ImageRecord,
+    annotation_to_json,
+    read_panoptic_json,
+    write_panoptic_json,
+)
 from fuse.io.files import StrPath, find_name_fault, make_parent, to_path, write_pair_aside
 from fuse.io.listing import png_names
 from fuse.io.png import read_png_header, write_id_map
@@ -191,17 +196,27 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     png_dir = out.with_suffix("")
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists; give another name, or --overwrite")
-    if png_dir.exists() and not (out.exists() and _holds_only_pngs(png_dir)):
+    if png_dir.exists() and not (out.exists() and _holds_only_maps(png_dir, out)):
         raise DataError(
             f"{png_dir} exists, and the PNGs of {out.name} would go there; give another name"
         )
 
 
-def _holds_only_pngs(folder: Path) -> bool:
-    below = list(folder.rglob("*"))
-    return folder.is_dir() and all(
-        path.is_dir() or (path.suffix == ".png" and path.is_file()) for path in below
-    )
+def _holds_only_maps(folder: Path, path: Path) -> bool:
+    """Whether a folder has nothing but PNGs, those below it named by the JSON."""
+    if not folder.is_dir():
+        return False
+    below = [file for file in folder.rglob("*") if not file.is_dir() or file.is_symlink()]
+    if any(file.suffix != ".png" or not file.is_file() for file in below):
+        return False
+    nested = {file.relative_to(folder).as_posix() for file in below if file.parent != folder}
+    if not nested:
+        return True
+    try:
+        annotations = read_panoptic_json(path).annotations.values()
+    except FuseError:  # no JSON of ours, so the folder is not either
+        return False
+    return nested <= {annotation.file_name for annotation in annotations}
 
 
 def _write(

@@ -95,7 +95,12 @@ def open_cvat(path: Path, options: LabelOptions) -> ToolLabels:
     """
     path = path / "annotations.xml" if path.is_dir() else path
     found = _parse(path)
-    used = {shape.get("label", "") for image in found.images for _, shape in image.shapes}
+    used = {
+        label
+        for image in found.images
+        for kind, shape in image.shapes
+        if kind in AREAS and (label := shape.get("label"))
+    }
     labels = found.labels | dict.fromkeys(sorted(used - found.labels.keys()))
     classes = [NamedClass(name, color=color) for name, color in labels.items()]
     space, notes = make_classes(classes, options, path)

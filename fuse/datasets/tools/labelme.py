@@ -58,8 +58,7 @@ def open_labelme(path: Path, options: LabelOptions) -> ToolLabels:
     """
     files = list_folder(path, "**/*.json", HINT)
     images = tuple(_open_image(path, file, options) for file in files)
-    labels = {shape.label for file in files for shape in _read(file).shapes}
-    labels.discard(IGNORED_LABEL)
+    labels = {label for file in files for label in _list_labels(file)} - {IGNORED_LABEL}
     classes = [NamedClass(name) for name in sorted(labels)]
     space, notes = make_classes(classes, options, path)
     return ToolLabels(space, images, tuple(notes))
@@ -71,6 +70,15 @@ def _read(path: Path) -> _LabelmeFile:
     if not major.isdigit() or int(major) > NEWEST:
         raise DataError(f"{path}: labelme version {content.version!r} is not known")
     return content
+
+
+def _list_labels(path: Path) -> list[str]:
+    """The labels of a file, each shape's."""
+    labels = [record.label for record in _read(path).shapes]
+    for place, label in enumerate(labels):
+        if not label.strip():
+            raise DataError(f"{path}, shape {place}: the shape has no label; name it in labelme")
+    return labels
 
 
 def _open_image(folder: Path, path: Path, options: LabelOptions) -> ToolImage:
@@ -93,8 +101,6 @@ def _load(path: Path, size: tuple[int, int]) -> tuple[list[Shape], list[Note]]:
     notes: list[Note] = []
     for place, record in enumerate(_read(path).shapes):
         where = f"{path}, shape {place}"
-        if not record.label.strip():
-            raise DataError(f"{where}: the shape has no label; give it one in labelme")
         if record.label == IGNORED_LABEL:
             continue
         found, more = _make_shape(record, size, where)
