@@ -13,6 +13,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from fuse import api
+from fuse.io.coco.panoptic import read_panoptic_json
+
 SIZE = (60, 80)  # of every image here
 
 
@@ -157,67 +160,45 @@ YOLO_LINES = """1 0.125 0.25 0.375 0.25 0.375 0.75 0.125 0.75
 """
 
 
+_REGION = {
+    "original_width": SIZE[1],
+    "original_height": SIZE[0],
+    "image_rotation": 0,
+    "from_name": "tag",
+    "to_name": "image",
+    "origin": "manual",
+}
+_ROAD = [[0, 50], [100, 50], [100, 100], [0, 100]]
+_BOX = {"x": 1, "y": 1, "width": 5, "height": 5, "rotation": 0, "rectanglelabels": ["Airplane"]}
+
+
 def label_studio_tasks(rle):
-    """A task with a brush mask and a polygon, as an export of version 1 has it."""
-    region = {
-        "original_width": SIZE[1],
-        "original_height": SIZE[0],
-        "image_rotation": 0,
-        "from_name": "tag",
-        "to_name": "image",
-        "origin": "manual",
+    """A task with a brush mask, a polygon and a box, as an export of version 1 has it."""
+    brush = {"format": "rle", "rle": rle, "brushlabels": ["Airplane"]}
+    polygon = {"points": _ROAD, "closed": True, "polygonlabels": ["Road"]}
+    annotation = {
+        "id": 1001,
+        "completed_by": 1,
+        "result": [
+            _REGION | {"id": "Dx_aB91ISN", "type": "brushlabels", "value": brush},
+            _REGION | {"id": "qEx3TyXPoq", "type": "polygonlabels", "value": polygon},
+            _REGION | {"id": "t5sp3TyXPo", "type": "rectanglelabels", "value": _BOX},
+        ],
+        "was_cancelled": False,
+        "ground_truth": False,
+        "created_at": "2021-03-09T22:16:08.728353Z",
+        "lead_time": 4.288,
     }
-    return [
-        {
-            "id": 1,
-            "data": {"image": "/data/upload/1/0b1c2d3e-street.jpg"},
-            "annotations": [
-                {
-                    "id": 1001,
-                    "completed_by": 1,
-                    "result": [
-                        region
-                        | {
-                            "id": "Dx_aB91ISN",
-                            "type": "brushlabels",
-                            "value": {"format": "rle", "rle": rle, "brushlabels": ["Airplane"]},
-                        },
-                        region
-                        | {
-                            "id": "qEx3TyXPoq",
-                            "type": "polygonlabels",
-                            "value": {
-                                "points": [[0, 50], [100, 50], [100, 100], [0, 100]],
-                                "closed": True,
-                                "polygonlabels": ["Road"],
-                            },
-                        },
-                        region
-                        | {
-                            "id": "rect",
-                            "type": "rectanglelabels",
-                            "value": {
-                                "x": 1,
-                                "y": 1,
-                                "width": 5,
-                                "height": 5,
-                                "rotation": 0,
-                                "rectanglelabels": ["Airplane"],
-                            },
-                        },
-                    ],
-                    "was_cancelled": False,
-                    "ground_truth": False,
-                    "created_at": "2021-03-09T22:16:08.728353Z",
-                    "lead_time": 4.288,
-                }
-            ],
-            "drafts": [],
-            "predictions": [],
-            "created_at": "2021-03-09T21:52:49.513742Z",
-            "project": 83,
-        }
-    ]
+    task = {
+        "id": 1,
+        "data": {"image": "/data/upload/1/0b1c2d3e-street.jpg"},
+        "annotations": [annotation],
+        "drafts": [],
+        "predictions": [],
+        "created_at": "2021-03-09T21:52:49.513742Z",
+        "project": 83,
+    }
+    return [task]
 
 
 def brush_code(alpha):
@@ -231,55 +212,43 @@ def brush_code(alpha):
     return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
 
 
+COCO_IMAGE = {
+    "id": 7,
+    "license": 1,
+    "file_name": "000000000007.jpg",
+    "coco_url": "",
+    "height": SIZE[0],
+    "width": SIZE[1],
+    "date_captured": "2013-11-14 17:02:52",
+}
+
+
+def make_annotation(number, category_id, segmentation, area, bbox, iscrowd=0):
+    return {
+        "id": number,
+        "image_id": 7,
+        "category_id": category_id,
+        "segmentation": segmentation,
+        "area": area,
+        "bbox": bbox,
+        "iscrowd": iscrowd,
+    }
+
+
 def coco_instances():
-    """Two objects and a crowd; the second lies inside the first."""
-    crowd = np.zeros(SIZE, dtype=np.uint8)
-    crowd[50:, :40] = 1
-    flat = crowd.T.reshape(-1)
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    counts = np.diff(np.concatenate(([0], edges, [len(flat)]))).tolist()
+    """Two objects and a crowd, the last 10 rows of 40 columns; one object lies in the other."""
+    counts = [50, *[10, 50] * 39, 10, SIZE[0] * 40]
+    dog = [[14, 14, 20, 14, 20, 20, 14, 20]]
+    person = [[10, 10, 40, 10, 40, 40, 10, 40]]
+    crowd = {"size": list(SIZE), "counts": counts}
     return {
         "info": {"year": 2017, "version": "1.0", "description": None},
         "licenses": [{"id": 1, "name": "none", "url": ""}],
-        "images": [
-            {
-                "id": 7,
-                "license": 1,
-                "file_name": "000000000007.jpg",
-                "coco_url": "",
-                "height": SIZE[0],
-                "width": SIZE[1],
-                "date_captured": "2013-11-14 17:02:52",
-            }
-        ],
+        "images": [dict(COCO_IMAGE)],
         "annotations": [
-            {
-                "id": 1,
-                "image_id": 7,
-                "category_id": 18,
-                "segmentation": [[14, 14, 20, 14, 20, 20, 14, 20]],
-                "area": 36.0,
-                "bbox": [14, 14, 6, 6],
-                "iscrowd": 0,
-            },
-            {
-                "id": 2,
-                "image_id": 7,
-                "category_id": 1,
-                "segmentation": [[10, 10, 40, 10, 40, 40, 10, 40]],
-                "area": 900.0,
-                "bbox": [10, 10, 30, 30],
-                "iscrowd": 0,
-            },
-            {
-                "id": 3,
-                "image_id": 7,
-                "category_id": 1,
-                "segmentation": {"size": list(SIZE), "counts": counts},
-                "area": 400,
-                "bbox": [0, 50, 40, 10],
-                "iscrowd": 1,
-            },
+            make_annotation(1, 18, dog, 36.0, [14, 14, 6, 6]),
+            make_annotation(2, 1, person, 900.0, [10, 10, 30, 30]),
+            make_annotation(3, 1, crowd, 400, [0, 50, 40, 10], iscrowd=1),
         ],
         "categories": [
             {"id": 1, "name": "person", "supercategory": "person"},
@@ -308,3 +277,22 @@ def write_json(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
     return path
+
+
+SPACE_CSV = """category_id,class_index,name,isthing,supercategory,r,g,b
+3,0,person,1,,220,20,60
+5,1,sofa,0,,10,20,30
+"""
+
+
+def convert(tool, source, out, **options):
+    """The one image of a conversion, its areas by (name, iscrowd), and the findings' counts."""
+    result = api.convert(tool, source, out, **options)
+    truth = read_panoptic_json(out)
+    assert result.images == len(truth.annotations) == 1
+    image = truth.load(next(iter(truth.annotations)))
+    assert result.segments == len(image.segments_info)
+    areas = sorted(
+        (truth.space.by_id[s.category_id].name, s.iscrowd, s.area) for s in image.segments_info
+    )
+    return truth, image, areas, {finding.code: finding.count for finding in result.findings}
