@@ -11,7 +11,7 @@ from fuse.cli.printing import print_findings
 from fuse.cli.progress import count_progress
 
 # The keys of DATASETS and TOOLS of fuse.datasets.convert, which imports more than --help may.
-DATASETS = ("cityscapes", "ade20k", "vistas", "voc")
+DATASETS = ("cityscapes", "ade20k", "vistas", "vistas-v2", "bdd100k", "voc")
 TOOLS = (
     *("coco-instances", "semantic-png", "labelme", "cvat", "cvat-masks", "yolo-seg"),
     "label-studio",
@@ -26,7 +26,7 @@ VALUES = ("category-id", "class-index")
 @click.option(
     "--split",
     help="Part of a dataset, as its own folders call it.  "
-    "[default: val of cityscapes and voc, validation of ade20k and vistas]",
+    "[default: val of cityscapes, bdd100k and voc, validation of ade20k and vistas]",
 )
 @click.option(
     "--label-space",
@@ -58,7 +58,8 @@ def convert(**given: Any) -> None:
     """Make COCO panoptic ground truth of a dataset, or of what a labelling tool wrote.
 
     Datasets: FOLDER holds gtFine (cityscapes), annotations and annotations_instance (ade20k),
-    training and validation (vistas), or SegmentationClass (voc).
+    training and validation (vistas, vistas-v2), labels/pan_seg (bdd100k) or SegmentationClass
+    (voc).
 
     Tools: labelme's and yolo-seg's folders, CVAT's annotations.xml (cvat) or its "segmentation
     mask 1.1" (cvat-masks), label-studio's JSON, coco-instances alone or with --semantic, and label

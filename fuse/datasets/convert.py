@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.datasets import ade20k, cityscapes, vistas, voc
+from fuse.datasets import ade20k, bdd100k, cityscapes, vistas, voc
 from fuse.datasets.tools.classes import LabelOptions
 from fuse.datasets.tools.coco_instances import open_coco_instances
 from fuse.datasets.tools.color_masks import open_color_masks
@@ -37,6 +37,8 @@ DATASETS: dict[str, tuple[Callable[[Path, str], DatasetTruth], str]] = {
     "cityscapes": (cityscapes.open_cityscapes, cityscapes.DEFAULT_SPLIT),
     "ade20k": (ade20k.open_ade20k, ade20k.DEFAULT_SPLIT),
     "vistas": (vistas.open_vistas, vistas.DEFAULT_SPLIT),
+    "vistas-v2": (vistas.open_vistas_v2, vistas.DEFAULT_SPLIT),
+    "bdd100k": (bdd100k.open_bdd100k, bdd100k.DEFAULT_SPLIT),
     "voc": (voc.open_voc, voc.DEFAULT_SPLIT),
 }
 

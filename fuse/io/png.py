@@ -175,6 +175,14 @@ def read_label_colors(path: Path) -> UInt8Array:
     return _read_pixels(path)
 
 
+def read_four_channels(path: Path) -> UInt8Array:
+    """Read a PNG whose colour and alpha channels are numbers: uint8 (H, W, 4)."""
+    header = read_png_header(path)
+    if (header.color_type, header.bit_depth) != ("rgba", 8):
+        raise _other_kind(path, header, "rgba of 8 bits")
+    return _read_pixels(path)
+
+
 def _chunk(kind: bytes, content: bytes) -> bytes:
     """One chunk of a PNG: length, kind, content, checksum."""
     checksum = zlib_ng.crc32(kind + content)

@@ -16,6 +16,8 @@ SPACES = {
     "cityscapes": "cityscapes",
     "ade20k": "ade20k_panoptic",
     "vistas": "vistas_v1",
+    "vistas-v2": "vistas_v2",
+    "bdd100k": "bdd100k",
     "voc": "voc",
 }
 
