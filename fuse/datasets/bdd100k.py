@@ -23,8 +23,6 @@ DEFAULT_SPLIT = "val"
 BITMASKS = Path("labels") / "pan_seg" / "bitmasks"
 EXCUSED = 1 | 2  # ignored or crowd
 HINT = "give the folder that holds labels/pan_seg"
-    "give the folder that holds labels/pan_seg, unpacked from bdd100k_pan_seg_labels_trainval.zip"
-)
 
 
 def open_bdd100k(folder: Path, split: str) -> DatasetTruth:

@@ -87,14 +87,19 @@ def read_image(path: StrPath) -> UInt8Array:
     return decoded.pixels
 
 
-def read_image_size(path: Path) -> tuple[int, int]:
+def read_image_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
     """(height, width) of an image file as `read_image` would return it, without its pixels.
+
+    Args:
+        path: the file.
+        content: of it, where it is in memory; the path is for messages then.
 
     Raises:
         ImageReadError: as `read_image`.
     """
     try:
-        with Image.open(path, formats=list_formats()) as image:
+        source = path if content is None else BytesIO(content)
+        with Image.open(source, formats=list_formats()) as image:
             width, height = image.size
             turned = _orientation(image) >= 5  # on its side
     except UnidentifiedImageError as err:

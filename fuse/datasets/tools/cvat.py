@@ -26,7 +26,7 @@ from fuse.ops.outlines import draw_edges
 from fuse.types import BoolArray
 
 HINT = "give annotations.xml of an export as 'CVAT for images 1.1'"
-VERSION = "1.1"
+VERSIONS = ("1.0", "1.1")  # the first lacks z_order only
 CHUNK = 2**20
 LARGEST_BOX = 64  # of a mask, in areas of its image
 AREAS = ("polygon", "mask", "ellipse")
@@ -130,7 +130,7 @@ def _parse(path: Path) -> _Target:
         raise DataError(f"{path}: its root is {target.root!r}, not 'annotations'; {HINT}")
     if target.is_video:
         raise DataError(f"{path}: holds tracks, so it is 'CVAT for video'; {HINT}")
-    if target.version and target.version != VERSION:
+    if target.version and target.version not in VERSIONS:
         raise DataError(f"{path}: version {target.version!r} is not known; {HINT}")
     if not target.images:
         raise DataError(f"{path}: there are no images; {HINT}")

@@ -50,7 +50,7 @@ class _Annotation(msgspec.Struct):
 class _Task(msgspec.Struct):
     data: dict[str, Any]
     annotations: list[_Annotation] = []
-    predictions: list[_Annotation] = []
+    predictions: list[_Annotation | int] = []  # some exports name them by number only
     completions: list[_Annotation] = []  # so called before version 1.0
     id: int | str | None = None
 
@@ -84,7 +84,8 @@ def open_label_studio(path: Path, options: LabelOptions) -> ToolLabels:
 
 def _choose_annotation(task: _Task, where: str) -> tuple[_Annotation | None, list[Note]]:
     """What one person said of a task: annotations, else predictions of a model."""
-    made = task.annotations or task.completions or task.predictions
+    predicted = [one for one in task.predictions if isinstance(one, _Annotation)]
+    made = task.annotations or task.completions or predicted
     valid = [one for one in made if not one.was_cancelled]
     if not valid:
         return None, [Note("image-unlabelled", where)]

@@ -31,6 +31,8 @@ HINT = "give the folder in which labelme wrote a JSON per image"
 NEWEST = 6  # major version; none of that number is known
 NO_AREA = ("point", "points", "line", "linestrip")
 FILLED = ("rectangle", "circle")
+# Of labelme 5.9 and of X-AnyLabeling, which writes labelme's JSON: given by their corners.
+CORNERS = ("polygon", "oriented_rectangle", "rotation")
 IGNORED_LABEL = "__ignore__"  # labelme's own name for void
 
 
@@ -47,6 +49,7 @@ class _LabelmeFile(msgspec.Struct):
     imagePath: str = ""  # noqa: N815 - as in the file
     imageHeight: int | None = None  # noqa: N815
     imageWidth: int | None = None  # noqa: N815
+    imageData: str | None = None  # noqa: N815
     version: str | None = None
 
 
@@ -86,14 +89,22 @@ def _open_image(folder: Path, path: Path, options: LabelOptions) -> ToolImage:
     below = PurePosixPath(path.relative_to(folder).as_posix())
     image_name = PurePosixPath(content.imagePath.replace("\\", "/")).name
     name = (below.parent / (image_name or below.with_suffix(".jpg").name)).as_posix()
-    if content.imageHeight and content.imageWidth:
-        size = content.imageHeight, content.imageWidth
-    else:
-        size = read_image_size(
-            (options.images / name) if options.images else path.parent / image_name
-        )
+    beside = options.images / name if options.images else path.parent / image_name
+    size = _find_size(content, path, beside)
     stem = below.with_suffix("").as_posix()
     return ToolImage(stem, name, size, partial(_load, path, size))
+
+
+def _find_size(content: _LabelmeFile, path: Path, image: Path) -> tuple[int, int]:
+    """(height, width) as the file says, or of the image inside it, or beside it."""
+    if content.imageHeight and content.imageWidth:
+        return content.imageHeight, content.imageWidth
+    if content.imageData:
+        try:
+            return read_image_size(path, base64.b64decode(content.imageData))
+        except binascii.Error as err:
+            raise DataError(f"{path}: imageData is no base64 ({err})") from err
+    return read_image_size(image)
 
 
 def _load(path: Path, size: tuple[int, int]) -> tuple[list[Shape], list[Note]]:
@@ -116,7 +127,7 @@ def _make_shape(
     points = np.array(record.points, dtype=np.float64).reshape(-1, 2)
     if kind in NO_AREA:
         return [], [Note("label-no-area", f"{where} ({kind})")]
-    if kind == "polygon" and len(points) < 3:
+    if kind in CORNERS and len(points) < 3:
         return [], [Note("polygon-short", where)]
     if kind in FILLED and len(points) != 2:
         raise DataError(f"{where}: a {kind} has two points, not {len(points)}")
@@ -124,7 +135,7 @@ def _make_shape(
     if kind == "mask":
         mask, more = _read_mask(record, points, size, where)
         notes += more
-    elif kind in ("polygon", *FILLED):
+    elif kind in (*CORNERS, *FILLED):
         corners = _list_corners(kind, points)
         notes += note_outside(corners, size, where)
         mask = draw_centres([clip_points(corners, size)], size)
@@ -135,7 +146,7 @@ def _make_shape(
 
 
 def _list_corners(kind: str, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if kind == "polygon":
+    if kind in CORNERS:
         return points
     first, second = points
     if kind == "rectangle":

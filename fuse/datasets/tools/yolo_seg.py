@@ -1,8 +1,9 @@
 """YOLO's segments: ``labels/**/*.txt`` with a class and a polygon in shares of the image a line.
 
 Names come from ``data.yaml`` (or another .yaml of the folder) or ``classes.txt``. Sizes come from
-the images, which lie in ``images/`` beside ``labels/``, or in --images. Pixels are made as YOLO's
-trainers make them, by OpenCV from coordinates cut to whole pixels.
+the images, which lie in ``images/`` where labels lie in ``labels/`` (Ultralytics' ``labels/train``,
+Roboflow's ``train/labels``), or in --images. Pixels are made as YOLO's trainers make them, by OpenCV
+from coordinates cut to whole pixels.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fuse.ops.outlines import draw_centres
 HINT = "give the folder that holds labels/ and data.yaml"
 BOX_FIELDS = 5  # class, centre x and y, width, height: a box of a detector
 MAX_YAML = 2**20  # bytes
+LABELS = "labels"
 NOT_LABELS = ("classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt")
 
 
@@ -38,16 +40,14 @@ def open_yolo_seg(path: Path, options: LabelOptions) -> ToolLabels:
     """
     names = _read_names(path)
     space, notes = make_classes([NamedClass(name) for name in names], options, path)
-    folder = path / "labels" if (path / "labels").is_dir() else path
-    found = list_folder(folder, "**/*.txt", HINT)
-    files = [file for file in found if file.name not in NOT_LABELS]
-    image_dir = options.images or (path / "images")
     images = []
-    for file in files:
-        name = file.relative_to(folder).with_suffix("").as_posix()
-        image = _find_image(image_dir, name, file)
+    for file in _list_files(path):
+        below = file.relative_to(path)
+        image = _find_image(below, path, options.images)
         size = read_image_size(image)
-        file_name = image.relative_to(image_dir).as_posix()
+        parts = [part for part in below.with_suffix("").parts if part != LABELS]
+        name = "/".join(parts)
+        file_name = f"{name}{image.suffix}"
         images.append(ToolImage(name, file_name, size, partial(_read, file, names, size)))
     return ToolLabels(space, tuple(images), tuple(notes))
 
@@ -81,15 +81,31 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path}: is no UTF-8 text ({err.reason})") from err
 
 
-def _find_image(folder: Path, name: str, of: Path) -> Path:
-    for ending in list_endings():
-        for spelled in (ending, ending.upper()):
-            path = folder / f"{name}{spelled}"
-            if path.is_file():
-                return path
+def _list_files(path: Path) -> list[Path]:
+    """The label files: those in folders called labels, or all if there are none."""
+    found = list_folder(path, "**/*.txt", HINT)
+    below = [file for file in found if LABELS in file.relative_to(path).parts[:-1]]
+    files = below or [file for file in found if file.name not in NOT_LABELS]
+    if not files:
+        raise DataError(f"{path}: there are no label files; {HINT}")
+    return files
+
+
+def _find_image(below: Path, path: Path, images: Path | None) -> Path:
+    """The image of a label file: in images/ in the place of labels/, beside it, or in --images."""
+    parts = below.with_suffix("").parts
+    bare = Path(*(part for part in parts if part != LABELS))
+    swapped = Path(*("images" if part == LABELS else part for part in parts))
+    places = [images / bare, images / bare.name] if images else [path / swapped, path / bare]
+    for place in places:
+        for ending in list_endings():
+            for spelled in (ending, ending.upper()):
+                image = place.with_name(place.name + spelled)
+                if image.is_file():
+                    return image
     raise DataError(
-        f"{of}: its image {folder / name}.* is not there, and YOLO's files do not say how large "
-        "it is; give the folder of the images by --images"
+        f"{path / below}: its image {places[0]}.* is not there, and YOLO's files do not say how "
+        "large it is; give the folder of the images by --images"
     )
 
 

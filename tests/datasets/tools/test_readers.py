@@ -1,5 +1,6 @@
 """Each tool's published layout becomes the segments that a person sees in it."""
 
+import base64
 import copy
 import json
 
@@ -235,6 +236,31 @@ def test_wrong_yolo_lines_are_named(yolo, tmp_path, line, message):
     (yolo / "labels" / "train" / "000000000009.txt").write_text(line + "\n")
     with pytest.raises(DataError, match=message):
         api.convert("yolo-seg", yolo, tmp_path / "gt.json")
+
+
+def test_yolo_seg_as_roboflow_lays_it_out(tmp_path):
+    folder = tmp_path / "roboflow"
+    write_image(folder / "train" / "images" / "a_jpg.rf.1f0.jpg")
+    (folder / "train" / "labels").mkdir()
+    (folder / "train" / "labels" / "a_jpg.rf.1f0.txt").write_text(tool_files.YOLO_LINES)
+    (folder / "README.roboflow.txt").write_text("an export")
+    (folder / "data.yaml").write_text("train: ../train/images\nnc: 2\nnames: ['person', 'bicycle']")
+    truth, *_ = convert("yolo-seg", folder, tmp_path / "gt.json", things=["person", "bicycle"])
+    assert [i.file_name for i in truth.images.values()] == ["train/a_jpg.rf.1f0.jpg"]
+
+
+def test_old_labelme_files_hold_their_image(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    content = copy.deepcopy(tool_files.LABELME)
+    old = {"version": "3.16.7", "lineColor": [0, 255, 0, 128], "fillColor": [255, 0, 0, 128]}
+    content |= old | {"imagePath": "..\\photos\\a.jpg", "imageHeight": None, "imageWidth": None}
+    content["imageData"] = base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode()
+    for shape in content["shapes"]:
+        shape |= {"line_color": None, "fill_color": None}
+    write_json(tmp_path / "in" / "a.json", content)
+    truth, image, *_ = convert("labelme", tmp_path / "in", tmp_path / "gt.json", stuff=["sofa"])
+    assert image.size == SIZE
+    assert truth.images["a"].file_name == "a.jpg"
 
 
 def test_nested_maps_are_replaced_only_where_the_json_names_them(yolo, tmp_path):
