@@ -1,9 +1,9 @@
 """YOLO's segments: ``labels/**/*.txt`` with a class and a polygon in shares of the image a line.
 
 Names come from ``data.yaml`` (or another .yaml of the folder) or ``classes.txt``. Sizes come from
-the images, which lie in ``images/`` where labels lie in ``labels/`` (Ultralytics' ``labels/train``,
-Roboflow's ``train/labels``), or in --images. Pixels are made as YOLO's trainers make them, by OpenCV
-from coordinates cut to whole pixels.
+the images, which lie in ``images/`` where labels lie in ``labels/`` (as in ``labels/train``, or
+``train/labels`` of Roboflow), or in --images. Pixels are made as YOLO's trainers make them, by
+OpenCV from coordinates cut to whole pixels.
 """
 
 from __future__ import annotations
