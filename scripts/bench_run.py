@@ -2,10 +2,11 @@
 
 Inputs: a folder of images; without --images the eight of examples/, many times over.
 Output: a Markdown table: milliseconds per image of the nets alone (images already decoded, as many
-at once as in a run), of `pipeline(list)`, which loads nothing and writes nothing, of a whole run (loading the nets, reading, fusing and writing included) on
-torch and, where it is installed, on OpenVINO, and of `benchmarks/plain.py` without its loading;
-medians over rounds in which they take turns. With --processes also the seconds of whole processes:
-`fuse demo` and `fuse evaluate` on a fresh and a warm kernel cache, and loading beyond torch's.
+at once as in a run), of `pipeline(list)`, which loads no nets and writes nothing, of a whole run
+(loading, reading, fusing and writing included) on torch and, where it is installed, on OpenVINO,
+and of `benchmarks/plain.py` without its loading; medians over rounds in which they take turns. With
+--processes also the seconds of whole processes: `fuse demo` and `fuse evaluate` on a fresh and a
+warm kernel cache, and loading beyond torch's.
 
 Expected for `tiny` on two cores of a 2020s server: 90 ms an image on torch, 6 to 15 % more for the
 run than for its nets, and at least 2.9 times faster than the plain script.

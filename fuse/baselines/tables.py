@@ -93,8 +93,9 @@ def list_rows(
             images_per_second=baseline.costs.images_per_second,
             error=baseline.error,
         )
-        is_scored = comparison is not None and baseline.error is None
-        yield _add_scores(row, comparison, next(places)) if is_scored else row
+        if comparison and baseline.error is None:
+            row = _add_scores(row, comparison, next(places))
+        yield row
     for result in comparison.published if comparison else ():
         scores = (result.pq, None, None, result.things, result.stuff, None, None)
         name = f"published: {result.name}, {result.source}"

@@ -17,12 +17,12 @@ from fuse.exports.folder_forms import write_files
 from fuse.exports.image import Encoded, ExportImage
 from fuse.findings import Note
 from fuse.io.png import encode_id_map, encode_labels
+from fuse.labels.colors import Color, voc_color
 from fuse.labels.spaces import COLUMNS, is_shipped
 from fuse.ops.segments import label_segments
 from fuse.types import Int32Array, LabelSpace, SegmentInfo
 from fuse.types.label_space import id_to_file
 
-Color = tuple[int, int, int]
 BACKGROUND = "background"
 BLACK = (0, 0, 0)
 VOID_VALUES = (0, 255, 2**16 - 1)  # of a label PNG; the first that is no class
@@ -186,19 +186,6 @@ class Voc:
         text = "".join(f"{stem}\n" for stem in stems)
         write_files(out, [[("ImageSets/Segmentation/default.txt", text.encode())]])
         (out / "labelmap.txt").write_bytes(write_labelmap(self.space))
-
-
-def voc_color(number: int) -> Color:
-    """The colour of a number in PASCAL VOC's map: its bits, spread over the channels.
-
-    >>> voc_color(1), voc_color(15)
-    ((128, 0, 0), (192, 128, 128))
-    """
-    channels = [0, 0, 0]
-    for place in range(8):
-        for channel in range(3):
-            channels[channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
-    return channels[0], channels[1], channels[2]
 
 
 @dataclass(frozen=True)

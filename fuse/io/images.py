@@ -92,6 +92,28 @@ def read_image(path: StrPath, *, as_stored: bool = False) -> UInt8Array:
     return decoded.pixels
 
 
+def read_image_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
+    """(height, width) of an image file as `read_image` would return it, without its pixels.
+
+    Args:
+        path: the file.
+        content: of it, where it is in memory; the path is for messages then.
+
+    Raises:
+        ImageReadError: as `read_image`.
+    """
+    try:
+        source = path if content is None else BytesIO(content)
+        with Image.open(source, formats=list_formats()) as image:
+            width, height = image.size
+            turned = _orientation(image) >= 5  # on its side
+    except UnidentifiedImageError as err:
+        raise ImageReadError(f"{path}: not an image that can be read here") from err
+    except Exception as err:  # decoders raise almost anything on damaged files
+        raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
+    return (width, height) if turned else (height, width)
+
+
 def decode_image(content: bytes, path: StrPath, *, as_stored: bool = False) -> DecodedImage:
     """`read_image` of a file's content, and what is wrong with it; the path is for messages.
 

@@ -189,11 +189,31 @@ def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
     return _read_pixels(path).astype(np.int32)
 
 
+def decode_grey(encoded: bytes) -> Int32Array:
+    """The grey values of a PNG in memory, of whatever bits: int32 (H, W).
+
+    Raises:
+        ValueError: it is no PNG, damaged, or has colours.
+    """
+    header = _parse_header(encoded)
+    if header.color_type not in ("grey", "palette", "grey-alpha"):
+        raise ValueError(f"is {header.color_type}, should be grey")
+    return _decode_other(header, encoded)
+
+
 def read_label_colors(path: Path) -> UInt8Array:
     """Read a PNG whose colour channels are numbers: uint8 (H, W, 3)."""
     header = read_png_header(path)
     if (header.color_type, header.bit_depth) != ("rgb", 8):
         raise _other_kind(path, header, "rgb of 8 bits")
+    return _read_pixels(path)
+
+
+def read_four_channels(path: Path) -> UInt8Array:
+    """Read a PNG whose colour and alpha channels are numbers: uint8 (H, W, 4)."""
+    header = read_png_header(path)
+    if (header.color_type, header.bit_depth) != ("rgba", 8):
+        raise _other_kind(path, header, "rgba of 8 bits")
     return _read_pixels(path)
 
 

@@ -138,6 +138,23 @@ def measure_border_distance(mask: BoolArray) -> Int64Array:
     return within.astype(np.int64) + beyond.astype(np.int64)
 
 
+def label_parts(mask: BoolArray) -> list[tuple[BoolArray, tuple[int, int]]]:
+    """The 8-connected parts of a mask: bool crops and their (y, x), from the top left on.
+
+    >>> parts = label_parts(np.array([[True, False, True], [True, False, False]]))
+    >>> [(crop.tolist(), corner) for crop, corner in parts]
+    [([[True], [True]], (0, 0)), ([[True]], (0, 2))]
+    """
+    import cv2
+
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    parts = []
+    for number in range(1, count):
+        x, y, width, height = boxes[number, :4].tolist()
+        parts.append((labels[y : y + height, x : x + width] == number, (y, x)))
+    return sorted(parts, key=lambda part: part[1])
+
+
 @jit
 def _find_starts(
     first_map: Int32Array, second_map: Int32Array, flags: UInt8Array, flags_by_word: UInt64Array

@@ -14,7 +14,7 @@ from dataset_folders import write_voc
 from fuse import __version__
 from fuse.cli import main
 from fuse.cli.tables.layout import print_rows
-from fuse.datasets.convert import DATASETS
+from fuse.datasets.convert import DATASETS, TOOLS
 from fuse.io.coco.categories import read_categories
 from fuse.labels import load_space
 
@@ -330,7 +330,7 @@ def test_a_folder_that_may_not_be_written_to_is_an_error_line(images, tmp_path):
 
 def test_convert_offers_every_dataset():
     (dataset,) = (p for p in main.commands["convert"].params if p.name == "dataset")
-    assert tuple(dataset.type.choices) == tuple(DATASETS)
+    assert tuple(dataset.type.choices) == (*DATASETS, *TOOLS)
 
 
 def test_convert_says_what_it_wrote(tmp_path):

@@ -8,9 +8,11 @@ import pytest
 from dataset_folders import (
     stored_pixels,
     vistas_config,
+    vistas_v2_config,
     write_png,
     write_vistas_instances,
     write_vistas_panoptic,
+    write_vistas_v2,
 )
 
 from fuse.datasets.convert import convert
@@ -147,3 +149,27 @@ def test_faults_of_panoptic_files_name_the_file(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"2018\.json: category 5 'Hedge' is not in vistas_v1"):
         convert("vistas", folder, tmp_path / "gt.json")
+
+
+def test_v2_keeps_its_own_classes_and_voids_what_is_not_scored(tmp_path):
+    folder = write_vistas_v2(tmp_path / "in")
+    path = folder / "validation" / "v2.0" / "instances" / "zebra.png"
+    # Bird 0 and 3, an ambiguous barrier, curb twice, unlabeled.
+    write_png(path, np.array([[0, 3, 2 * 256, 4 * 256, 4 * 256 + 3, 123 * 256]], np.uint16))
+    convert("vistas-v2", folder, tmp_path / "gt.json")
+    made = read_panoptic_json(tmp_path / "gt.json").load("zebra")
+    assert made.panoptic_map.tolist() == [[1, 4, 0, 1025, 1025, 0]]
+    assert [s.category_id for s in made.segments_info] == [1, 1, 5]
+
+
+def test_each_version_names_the_other(tmp_path):
+    folder = write_vistas_v2(tmp_path / "in")
+    config = folder / "config_v2.0.json"
+    config.write_text(json.dumps(vistas_config()))
+    with pytest.raises(DataError, match=r"66 classes, but Vistas v2.0 has 124; v1.2 is converted"):
+        convert("vistas-v2", folder, tmp_path / "gt.json")
+    content = vistas_v2_config()
+    content["labels"][2]["readable"] = "Curb"
+    config.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"class 2 is 'Curb', in Vistas v2.0 'one that is not"):
+        convert("vistas-v2", folder, tmp_path / "gt.json")
