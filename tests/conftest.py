@@ -8,6 +8,12 @@ settings.register_profile("fuse", deadline=None)
 settings.load_profile("fuse")
 
 
+@pytest.fixture(autouse=True)
+def own_width(monkeypatch):
+    """Tables are as wide as in a pipe; pytest-xdist gives its processes the terminal's width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def real_files(tmp_path_factory):
     """The folder of `bad_files.make_files`; whoever changes it mends it."""

@@ -198,14 +198,14 @@ def test_weights_and_predictions_that_are_programs_are_refused(files):
 
 
 def test_a_folder_of_transformers_runs_no_code(tmp_path):
-    from fuse.models.adapters.transformers_net import TransformersNet
+    from fuse.models.adapters.transformers_net import NetOptions, TransformersNet
 
     (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
     auto_map = {"AutoConfig": "evil.Evil", "AutoModelForSemanticSegmentation": "evil.Evil"}
     config = {"model_type": "evil", "architectures": ["Evil"], "auto_map": auto_map}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="transformers cannot read it"):
-        TransformersNet("cpu", str(tmp_path), None, None, None, "float32")
+        TransformersNet("cpu", NetOptions(str(tmp_path)), "semantic")
     assert not Path("ran").exists()
 
 

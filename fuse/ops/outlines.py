@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
+import lazy_loader
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from fuse.ops._jit import jit
 from fuse.types import BoolArray, Float64Array, Int32Array
+
+cv2 = lazy_loader.load("cv2")  # whoever converts no polygons does without it
 
 Loops = list[Int32Array]
 

@@ -22,7 +22,7 @@ def encode_segments(panoptic_map: Int32Array, segment_ids: Int32Array) -> list[b
         segment_ids: int32 (N,), in any order, each once.
 
     >>> encode_segments(np.array([[7, 7], [0, 7]], dtype=np.int32), np.array([7], dtype=np.int32))
-    [b'013']
+    [b'0111']
     """
     order = np.argsort(segment_ids)
     columns = np.ascontiguousarray(panoptic_map.T).reshape(-1)

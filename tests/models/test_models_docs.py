@@ -79,7 +79,7 @@ def count_spoken(config):
         model = getattr(config, branch)
         own = {"panoptic-fpn": "coco_panoptic", "smp": "coco_super"}.get(model.model)
         own = own or ("voc" if branch == "semantic" else "coco_things")
-        own = "coco_super" if config.name == "tiny" else own
+        own = "coco_super" if config.name.startswith("tiny") else own
         label_map = find_label_map(load_space(model.options.get("label_space", own)), target)
         spoken[branch] = set(label_map.target_ids.values())
         if branch == "instance" and config.fusion.class_choice != "commonest":

@@ -153,11 +153,13 @@ def test_soft_labels_are_gone_on_with_and_learnt_from(data, work, tmp_path, shor
     assert said == [0, SKY - FIRST_STUFF_ID + 1]  # objects lie over it
 
 
-def test_an_adopted_mask_rcnn_answers_as_before():
+def test_an_adopted_mask_rcnn_answers_as_before(tmp_path):
     from tiny_training.panoptic import put_background_first
-    from tiny_training.shipping import WEIGHTS, load_net
+    from tiny_training.shipping import WEIGHTS, load_net, start_panoptic_net
 
-    ours, theirs = start_net("panoptic"), load_net("instance", WEIGHTS)
+    name = "tiny_instance.safetensors"
+    (tmp_path / name).symlink_to(WEIGHTS / name)
+    ours, theirs = start_panoptic_net("panoptic", tmp_path, None), load_net("instance", WEIGHTS)
     images = torch.rand(1, 3, 64, 96)
     regions = torch.rand(5, 96, 7, 7)
     with torch.inference_mode():

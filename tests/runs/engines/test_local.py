@@ -159,7 +159,7 @@ def test_a_reader_holds_no_net(tmp_path):
         pass
 
     nets = Nets()
-    options = SimpleNamespace(config=SimpleNamespace(as_stored=False))
+    options = SimpleNamespace(config=SimpleNamespace(as_stored=False), strict_images=False)
     read = ImageWorker(nets, options, StageClock(), None).read
     alive = weakref.ref(nets)
     del nets
