@@ -91,6 +91,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::fuse.errors.FuseWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("repository", SMALL)
 def test_published_keys_load_and_answer(tmp_path, repository):
@@ -128,6 +129,7 @@ def test_a_mobilenet_and_an_rf_detr_of_full_size_load(tmp_path):
     assert set(instances.category_ids.tolist()) <= set(found.label_space.thing_ids)
 
 
+@pytest.mark.filterwarnings("ignore::fuse.errors.FuseWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", [name for name in list_pipelines() if name != "tiny"])
 def test_presets_load_nets_in_their_published_layout(tmp_path, preset):
