@@ -211,7 +211,7 @@ def test_a_batch_with_an_error_counts_nothing():
     good = make_pairs(1)[0]
     strange = PanopticPrediction(good[1].panoptic_map[:, :5].copy())
     metric = PanopticQuality(space=TOY_SPACE)
-    with pytest.raises(ValueError, match="the predicted one is 5 wide"):
+    with pytest.raises(ValueError, match="60 wide, 40 high; the predicted one is 5 wide"):
         metric.update([good[0], strange], [good[1], good[1]])
     assert metric.images == 0
     assert np.isnan(metric.compute().all.pq)
