@@ -17,6 +17,7 @@ from fuse.io.files import write_whole
 if TYPE_CHECKING:
     from fuse.api import RunResult
 
+NAMED = 3  # images, in a note of one line
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
 
@@ -107,5 +108,13 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
         )
     if result.damaged:
         yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
+    if result.incomplete:
+        named = [f"{name} ({damage})" for name, damage in result.incomplete[:NAMED]]
+        more = len(result.incomplete) - len(named)
+        yield (
+            f"{len(result.incomplete)} images are damaged and were read as far as they go: "
+            f"{', '.join(named)}{f' and {more} more, see run.json' if more else ''}; "
+            "--strict-images lets them fail"
+        )
     if result.unread:
         yield f"not read in the folders: {describe_unread(result.unread)}"

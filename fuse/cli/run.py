@@ -56,6 +56,11 @@ from fuse.cli.progress import image_progress, log_download, stop_flag
     help="Tell changed images by their content, not by size and time of their files.",
 )
 @click.option(
+    "--strict-images",
+    is_flag=True,
+    help="Let damaged images fail that can be read in part; else they are named in a note.",
+)
+@click.option(
     "--shard",
     default="1/1",
     callback=lambda _context, _option, text: _parse_shard(text),

@@ -20,9 +20,9 @@ from fuse.errors import CocoFormatError
 from fuse.fusion import REACH, FusionConfig
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.files import read_regular, write_whole
-from fuse.io.images import MAX_PIXELS
 from fuse.ops.argmax import find_possible_winners
 from fuse.types import (
+    MAX_PIXELS,
     BoxMasks,
     Instances,
     RleMasks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +14,9 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fuse.errors import ImageReadError
 from fuse.io.files import StrPath
+from fuse.io.image_damage import collect_warnings, find_damage
 from fuse.io.remote import is_url, read_url
-from fuse.types import UInt8Array
+from fuse.types import MAX_PIXELS, UInt8Array
 
 # Named one by one, so that a file which only calls itself .jpg cannot start Ghostscript or
 # another of Pillow's rarer decoders. The last three are not in every build.
@@ -30,10 +32,6 @@ _ENDINGS = {
     "JPEG2000": (".j2k", ".jp2", ".jpx"),
     "HEIF": (".heic", ".heif"),
 }
-MAX_PIXELS = 2 * 89_478_485  # where Pillow itself refuses; 512 MiB of RGB
-# Pillow warns from half of that on. Images of 100 megapixels are ordinary by now.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
@@ -56,27 +54,52 @@ def list_endings() -> tuple[str, ...]:
     return tuple(sorted(ending for name in list_formats() for ending in _ENDINGS[name]))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedImage:
+    """An image and what is wrong with its file.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), see `read_image`.
+        damage: what is missing or was warned of although there is a picture; None where nothing
+            is known to be.
+    """
+
+    pixels: UInt8Array
+    damage: str | None = None
+
+
 def read_image(path: StrPath) -> UInt8Array:
     """Read an image: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
     viewers show them: what colour they hide is up to the program that saved them. Of
     animations and files with several pages the first is read. CMYK, palettes, Lab and
-    YCbCr are converted; embedded colour profiles are not applied.
+    YCbCr are converted; embedded colour profiles are not applied. Of an image that its decoder
+    takes although data is missing there is what there is, with a warning that says so.
 
     Raises:
         ImageReadError: the file is missing, unreadable, not a picture, cut short, damaged,
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
-    return decode_image(read_content(path), path)
+    decoded = decode_image(read_content(path), path)
+    if decoded.damage:
+        warnings.warn(f"{path}: {decoded.damage}", stacklevel=2)
+    return decoded.pixels
 
 
-def decode_image(content: bytes, path: StrPath) -> UInt8Array:
-    """`read_image` of a file's content; the path is for messages.
+def decode_image(content: bytes, path: StrPath) -> DecodedImage:
+    """`read_image` of a file's content, and what is wrong with it; the path is for messages.
 
     Raises:
         ImageReadError: as there, but for a file that is missing.
     """
+    with collect_warnings() as found:
+        pixels = _decode(content, path)
+    found += filter(None, [find_damage(content)])
+    return DecodedImage(pixels, "; ".join(dict.fromkeys(found)) or None)
+
+
+def _decode(content: bytes, path: StrPath) -> UInt8Array:
     try:
         with Image.open(BytesIO(content), formats=list_formats()) as image:
             image.load()

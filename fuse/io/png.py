@@ -24,10 +24,9 @@ from zlib_ng import zlib_ng
 
 from fuse.errors import CocoFormatError
 from fuse.io.files import read_regular, write_whole
-from fuse.io.images import MAX_PIXELS
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
 from fuse.ops.row_deltas import RowDeltas
-from fuse.types import MAX_SEGMENT_ID, Int32Array, UInt8Array
+from fuse.types import MAX_PIXELS, MAX_SEGMENT_ID, Int32Array, UInt8Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 33  # the signature and the IHDR chunk
@@ -98,7 +97,7 @@ def read_row_deltas(path: Path) -> tuple[RowDeltas, PngHeader]:
     except OSError as err:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
     try:
-        header, pixels = _parse_chunks(encoded)
+        header, pixels = parse_chunks(encoded)
         if header.color_type == "rgb" and header.bit_depth == 8 and not header.is_interlaced:
             deltas = _decode_rgb(header, pixels)
         else:
@@ -163,7 +162,7 @@ def _parse_header(encoded: bytes) -> PngHeader:
     return PngHeader((height, width), bit_depth, COLOR_TYPES[color_type], interlace != 0)
 
 
-def _parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
+def parse_chunks(encoded: bytes) -> tuple[PngHeader, bytes]:
     """The header of a PNG and its compressed pixels."""
     header = _parse_header(encoded)
     pixels, position = [], HEADER_BYTES

@@ -12,7 +12,7 @@ import numpy as np
 from fuse.analysis.opened_run import OpenedRun
 from fuse.errors import ImageReadError
 from fuse.io.coco.panoptic import ImageId
-from fuse.io.images import read_image
+from fuse.io.images import decode_image, read_content
 from fuse.io.png import encode_id_map
 from fuse.metrics.matching import SegmentMatch, list_matches
 from fuse.ops.matching import find_rows
@@ -124,7 +124,7 @@ def _read_picture(
     if path is None:
         return None, "the image is not where the run found it; name its folder with --images"
     try:
-        image = read_image(path)
+        image = decode_image(read_content(path), path).pixels
     except ImageReadError as err:
         return None, str(err)
     if image.shape[:2] != size:

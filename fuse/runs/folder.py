@@ -45,6 +45,7 @@ TABLES: dict[str, tuple[type, ...]] = {
     "peak_memory_mib": (int, NoneType),
     "files": (str,),
     "failed": (str,),
+    "incomplete": (str,),
 }
 WRITTEN = (*IMAGE_DIRS, RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE)
 

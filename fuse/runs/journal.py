@@ -13,10 +13,9 @@ from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import segment_from_json, segment_to_json
 from fuse.io.files import JOURNAL_FILE, SETTINGS_MARK, check_links, leads_out
 from fuse.io.image_source import ImageSource
-from fuse.io.images import MAX_PIXELS
 from fuse.io.json_toml import parse_object
 from fuse.runs.tasks import ImageTask
-from fuse.types import SegmentInfo
+from fuse.types import MAX_PIXELS, SegmentInfo
 
 Value = TypeVar("Value", str, int)
 
@@ -32,6 +31,7 @@ class JournalRecord:
         error: why it failed, None where it is done.
         files: SHA-256 of each file that was written for it, by path below the output folder.
         source: what the image file was; None where nobody knows.
+        damage: what is missing of the image although it was read, see `DecodedImage`.
     """
 
     file_name: str
@@ -40,6 +40,7 @@ class JournalRecord:
     error: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     source: ImageSource | None = None
+    damage: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record in plain values."""
@@ -48,6 +49,8 @@ class JournalRecord:
             named["source"] = asdict(self.source)
         if self.error is not None:
             return named | {"error": self.error}
+        if self.damage is not None:
+            named["damage"] = self.damage
         return named | {
             "size": self.size,
             "segments_info": [segment_to_json(segment) for segment in self.segments_info],
@@ -75,7 +78,9 @@ class JournalRecord:
             files = {path: _check(digest, str) for path, digest in entry["files"].items()}
             if (outside := next(filter(leads_out, files), None)) is not None:
                 raise ValueError(f"{outside!r} is not a path inside the folder")
-            return cls(file_name, (height, width), segments, files=files, source=source)
+            damage = _check(entry["damage"], str) if "damage" in entry else None
+            size = (height, width)
+            return cls(file_name, size, segments, files=files, source=source, damage=damage)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise CocoFormatError(f"not a record of an image: {err!r}") from err
 
@@ -153,16 +158,18 @@ class Journal:
         return _read_record(self._file, self._lines[file_name], self._path)
 
     def find_finished(
-        self, task: ImageTask, *, retry_failed: bool, check_hash: bool
+        self, task: ImageTask, *, retry_failed: bool, check_hash: bool, strict: bool = False
     ) -> JournalRecord | None:
         """What an earlier run made of an image; None where it is to be done, or done again.
 
-        An image is done again where its file changed, where it failed and ``retry_failed``, and
-        where its map has another name since, as an image that came or went can bring about
-        (`png_names`).
+        An image is done again where its file changed, where it failed and ``retry_failed``, where
+        it is damaged and ``strict``, and where its map has another name since, as an image that
+        came or went can bring about (`png_names`).
         """
         record = self.find(task.file_name)
         if record is None or (retry_failed and record.error is not None):
+            return None
+        if strict and record.damage is not None:
             return None
         if record.source and not record.source.is_unchanged(task.path, check_hash=check_hash):
             self.changed += 1

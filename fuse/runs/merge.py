@@ -55,6 +55,7 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
         raise DataError(f"{out} is one of the shards; give a new folder")
     tasks: list[ImageTask] = []
     failed: dict[str, str] = {}
+    incomplete: dict[str, str] = {}
     owners: dict[tuple[str, ImageId], Path] = {}
     with RunFolder(out, settings) as folder:
         for run in shards:
@@ -65,13 +66,15 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
                 if task:
                     _copy_files(run, out, record)
                     tasks.append(task)
+                    incomplete |= {record.file_name: record.damage} if record.damage else {}
                 else:
                     failed[record.file_name] = record.error or ""
                 folder.journal.append(record)
         tasks.sort(key=lambda task: task.file_name)
         folder.write_maps(tasks, space)
         images = {"done": len(tasks), "failed": len(failed)}
-        folder.write_summary({"photos": images, "failed": failed, "merged": len(runs)})
+        summary = {"photos": images, "failed": failed, "incomplete": incomplete}
+        folder.write_summary(summary | {"merged": len(runs)})
     return MergeResult(len(tasks), tuple(sorted(failed.items())))
 
 

@@ -57,6 +57,7 @@ class RunResult:
         changed: how many images changed since an earlier run did them, and were done again.
         damaged: how many lines of the journal were no records; their images were done again.
         unread: how many files in the folders are no images, by ending.
+        incomplete: (file name, what is missing) of images that are done and damaged.
     """
 
     out: Path
@@ -70,6 +71,7 @@ class RunResult:
     changed: int = 0
     damaged: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
+    incomplete: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
@@ -78,6 +80,7 @@ class RunResult:
             "failed": dict(self.failed),
             "changed": self.changed,
             "unread": dict(self.unread),
+            "incomplete": dict(self.incomplete),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
         if self.evaluation:
@@ -100,6 +103,7 @@ def run(
     timeout: float = READ_TIMEOUT,
     retry_failed: bool = False,
     check_images: bool = False,
+    strict_images: bool = False,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
     allow_plugins: bool = False,
@@ -133,6 +137,8 @@ def run(
         retry_failed: try images again that failed in an earlier run of this folder.
         check_images: tell changed images from those that an earlier run did by their content,
             not by size and time of their files.
+        strict_images: let images fail that their decoder takes although data is missing; else
+            the result names them.
         shard: (i, n) does the i-th of n equal parts of the images, counted from 1.
         overwrite: start anew where the folder holds a run.
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
@@ -165,6 +171,7 @@ def run(
             keep_predictions=keep_predictions,
             batch_size=batch_size,
             timeout=timeout,
+            strict_images=strict_images,
         )
         space, scorer = load_space(config.label_space), open_scorer(options)
         inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
@@ -177,8 +184,9 @@ def run(
         settings = _describe_run(options, started, inputs, listed, shard)
         folder = RunFolder(options.out, settings, overwrite=overwrite)
     with folder:
+        find = folder.journal.find_finished
         find_finished = partial(
-            folder.journal.find_finished, retry_failed=retry_failed, check_hash=check_images
+            find, retry_failed=retry_failed, check_hash=check_images, strict=strict_images
         )
         with clock.time("total"):
             finished = _process(tasks, started, folder, space, scorer, find_finished)
@@ -271,11 +279,14 @@ def _collect(
     """
     tried = 0
     errors: dict[str, str] = {}
+    damages: dict[str, str] = {}
     scores = ImageScores()
     for done, image in enumerate(images, start=1):
         tried += not image.was_finished_before
         if image.record.error is not None:
             errors[image.task.file_name] = image.record.error
+        if image.record.damage is not None:
+            damages[image.task.file_name] = image.record.damage
         if image.score:
             scores.append(image.score)
         if on_progress:
@@ -284,10 +295,16 @@ def _collect(
             raise RunStoppedError(
                 f"stopped after {done} of {len(tasks)} images; the same command goes on from there"
             )
-    names = (task.file_name for task in tasks)
-    failed = tuple((name, errors[name]) for name in names if name in errors)
-    done = len(tasks) - len(failed)
-    result = RunResult(options.out, done, tried, failed, {}, pictures=options.pictures)
+    names = [task.file_name for task in tasks]
+    failed, incomplete = (
+        tuple((name, reasons[name]) for name in names if name in reasons)
+        for reasons in (errors, damages)
+    )
+    result = RunResult(
+        *(options.out, len(tasks) - len(failed), tried, failed, {}),
+        pictures=options.pictures,
+        incomplete=incomplete,
+    )
     return result, scores.in_order_of(task.image_id for task in tasks)
 
 

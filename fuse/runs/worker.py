@@ -56,6 +56,7 @@ class RunOptions:
     keep_predictions: bool
     batch_size: int | None
     timeout: float
+    strict_images: bool = False
 
     def __post_init__(self) -> None:
         if not self.timeout > 0:
@@ -67,13 +68,15 @@ class LoadedImage:
     """A task with its image; image is None where it could not be read, and error says why.
 
     The source is what the image's file was, None where nobody looked: a name that cannot be
-    written, or a file system that did not answer in time.
+    written, or a file system that did not answer in time. The damage is what is missing
+    of an image although there is one.
     """
 
     task: ImageTask
     image: NamedImage | None = None
     error: str | None = None
     source: ImageSource | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,8 +119,8 @@ def score_image(
     return scorer.try_score(task.image_id, prediction)
 
 
-def load_image(task: ImageTask, clock: StageClock) -> LoadedImage:
-    """Read an image; one that cannot be read says why instead of raising."""
+def load_image(task: ImageTask, clock: StageClock, *, strict: bool = False) -> LoadedImage:
+    """Read an image; one that cannot be read, or is damaged and must not be, says why it failed."""
     source = None
     with clock.time("read"):
         try:
@@ -126,8 +129,11 @@ def load_image(task: ImageTask, clock: StageClock) -> LoadedImage:
                     return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
             source = UNREAD
             content, source = read_source(task.path)
-            image = NamedImage(decode_image(content, task.path), task.file_name)
-            return LoadedImage(task, image, source=source)
+            decoded = decode_image(content, task.path)
+            if strict and decoded.damage:
+                return LoadedImage(task, error=f"{task.path}: {decoded.damage}", source=source)
+            image = NamedImage(decoded.pixels, task.file_name)
+            return LoadedImage(task, image, source=source, damage=decoded.damage)
         except ImageReadError as err:
             return LoadedImage(task, error=str(err), source=source)
 
@@ -185,7 +191,7 @@ class ImageWorker:
         clock: StageClock,
         scorer: TruthScorer | None,
     ) -> None:
-        self.read = partial(load_image, clock=clock)
+        self.read = partial(load_image, clock=clock, strict=options.strict_images)
         self._pipeline = pipeline
         self._options = options
         self._clock = clock
@@ -217,7 +223,12 @@ class ImageWorker:
                 raise
             return self._fail(loaded, f"{task.path}: the path of its map is too long here")
         record = JournalRecord(
-            task.file_name, fused.size, fused.segments_info, files=files, source=loaded.source
+            task.file_name,
+            fused.size,
+            fused.segments_info,
+            files=files,
+            source=loaded.source,
+            damage=loaded.damage,
         )
         return FinishedImage(task, record, self._score(task, fused))
 

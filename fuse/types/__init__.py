@@ -28,6 +28,7 @@ from fuse.types.label_space import ID_OF_ZERO, Category, LabelSpace
 from fuse.types.logits import SemanticLogits, TargetLogits
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
+MAX_PIXELS = 2 * 89_478_485  # of an image, where Pillow itself refuses; 512 MiB of RGB
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
 
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from fuse.errors import ImageReadError
-from fuse.io.images import MAX_PIXELS, list_endings, list_formats, read_image
+from fuse.io.images import list_endings, list_formats, read_image
+from fuse.types import MAX_PIXELS
 
 # -- pixels --------------------------------------------------------------------------------
 
@@ -355,6 +356,7 @@ def test_values_without_a_fixed_range_are_refused(tmp_path, mode):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP"])
+@pytest.mark.filterwarnings("ignore:.*a.bin:UserWarning")
 def test_any_damage_is_an_image_read_error_or_a_picture(tmp_path, pixels, kind):
     """Flip bytes at random places: never another exception, and no trace on the caller."""
     rng = np.random.default_rng(7)

@@ -10,9 +10,8 @@ from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, make_space
 from fuse.io.coco.panoptic import ImageId, ImageRecord
 from fuse.io.files import leads_out
-from fuse.io.images import MAX_PIXELS
 from fuse.io.json_toml import read_json
-from fuse.types import LabelSpace
+from fuse.types import MAX_PIXELS, LabelSpace
 
 
 class _ImagesFile(msgspec.Struct, frozen=True):
