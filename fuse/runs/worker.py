@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from errno import ENAMETOOLONG
 from functools import partial
@@ -32,6 +33,10 @@ from fuse.types import (
 )
 from fuse.types.label_space import list_file_ids
 from fuse.viz.render import render_overview, save_picture
+
+# Most that an image takes at a time beside its file: its pixels and a float32 copy of them for the
+# nets, or later its label map, its panoptic map and their PNG.
+BYTES_PER_PIXEL = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,17 @@ def score_image(
     return scorer.try_score(task.image_id, prediction)
 
 
-def load_image(task: ImageTask, clock: StageClock, *, strict: bool = False) -> LoadedImage:
-    """Read an image; one that cannot be read, or is damaged and must not be, says why it failed."""
+def load_image(
+    task: ImageTask, reserve: Callable[[int], None], clock: StageClock, *, strict: bool = False
+) -> LoadedImage:
+    """Read an image; one that cannot be read, or is damaged and must not be, says why it failed.
+
+    Args:
+        task: the image.
+        reserve: called with the bytes that it takes in all, as soon as they are known.
+        clock: where the seconds go.
+        strict: let a damaged image fail.
+    """
     source = None
     with clock.time("read"):
         try:
@@ -128,8 +142,11 @@ def load_image(task: ImageTask, clock: StageClock, *, strict: bool = False) -> L
                 if fault := find_name_fault(name):
                     return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
             source = UNREAD
-            content, source = read_source(task.path)
-            decoded = decode_image(content, task.path)
+            content, source = read_source(task.path, reserve)
+            size = len(content)
+            decoded = decode_image(
+                content, task.path, lambda pixels: reserve(size + BYTES_PER_PIXEL * pixels)
+            )
             if strict and decoded.damage:
                 return LoadedImage(task, error=f"{task.path}: {decoded.damage}", source=source)
             image = NamedImage(decoded.pixels, task.file_name)
