@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+LONGEST = 500  # characters of what a file gave, in a message
+
 
 class FuseError(Exception):
     """Root of all errors that a user can mend."""
@@ -73,7 +75,19 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no such key\\nTraceback ...")), first_line(KeyboardInterrupt())
     ('no such key', 'KeyboardInterrupt')
     """
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return shorten(str(error).strip().partition("\n")[0]) or type(error).__name__
+
+
+def shorten(text: str, limit: int = LONGEST) -> str:
+    """A text of somebody else's for a message, without its middle where it is very long.
+
+    >>> shorten("x" * 1000, 20)
+    'xxxxxxxx ... xxxxxxx'
+    """
+    if len(text) <= limit:
+        return text
+    start = (limit - 4) // 2
+    return f"{text[:start]} ... {text[len(text) - (limit - 5 - start) :]}"
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

@@ -24,11 +24,13 @@ from fuse.labels import resolve_classes
 from fuse.models import runtime
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
+    check_pickles,
     describe_misfits,
     find_state_files,
     hash_files,
     refuse_pickle,
 )
+from fuse.models.weights.sources import list_state_files
 from fuse.types import NamedImage
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
@@ -142,6 +144,9 @@ def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN40
     Raises:
         ModelError: the folder is damaged, or asks for code of its own.
     """
+    for file in list_state_files(folder):
+        if file.suffix != ".safetensors":
+            check_pickles(file)
     try:
         return kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options

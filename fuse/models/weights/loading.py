@@ -15,10 +15,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from fuse.errors import ModelError, ModelNotFoundError, first_line
+from fuse.models.weights.pickle_scan import ZIP_START, check_size, scan_checkpoint
 from fuse.models.weights.sources import STATE_SUFFIXES, list_state_files
 
+ADVICE = "save the net's state_dict() alone, best as .safetensors"
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
-ZIP_START = b"PK\x03\x04"
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
 
 
@@ -97,6 +98,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
+        check_pickles(path)
         with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
@@ -114,7 +116,24 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
         isinstance(value, Tensor) for value in checkpoint.values()
     ):
         raise ModelError(f"{path}: holds no state dict (tensors by name)")
+    _check_tensors(path, checkpoint)
     return checkpoint, NetHeader()
+
+
+def check_pickles(path: Path) -> None:
+    """Raise ModelError where reading a torch checkpoint would take far more than its size."""
+    try:
+        scan_checkpoint(path)
+    except pickle.UnpicklingError as err:
+        raise ModelError(f"{path}: refused, since {err}; {ADVICE}") from err
+
+
+def _check_tensors(path: Path, state: dict[str, Tensor]) -> None:
+    """Raise ModelError for tensors that share their numbers and are huge once they do not."""
+    try:
+        check_size(sum(value.numel() * value.element_size() for value in state.values()), path)
+    except pickle.UnpicklingError as err:
+        raise ModelError(f"{path}: refused, since {err}; {ADVICE}") from err
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
@@ -187,5 +206,5 @@ def refuse_pickle(path: Path) -> ModelError:
     """The error for a file that is more than tensors by name."""
     return ModelError(
         f"{path}: refused, since reading it would run code that it holds or it is no "
-        "checkpoint at all; save the net's state_dict() alone, best as .safetensors"
+        f"checkpoint at all; {ADVICE}"
     )
