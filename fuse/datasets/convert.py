@@ -11,7 +11,7 @@ from fuse.datasets import ade20k, cityscapes, vistas, voc
 from fuse.datasets.truth import DatasetTruth, TruthImage
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco.panoptic import ImageRecord, annotation_to_json, write_panoptic_json
-from fuse.io.files import StrPath, to_path, write_pair_aside
+from fuse.io.files import StrPath, check_writable, to_path, write_pair_aside
 from fuse.io.png import read_png_header, write_id_map
 from fuse.threads import count_steps, map_threads
 
@@ -88,6 +88,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix != ".json":
         raise ConfigError(f"{out}: the output must end in .json; its PNGs go to a folder beside it")
+    check_writable(out)
     png_dir = out.with_suffix("")
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists; give another name, or --overwrite")

@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import event
 
+from fuse.ops.kernel_cache import announce, use_temporary_cache
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 PACKAGE = __name__.split(".")[0] + "."
@@ -20,13 +22,20 @@ def jit(function: Kernel) -> Kernel:
     Kernels may call kernels of their own file only: numba's cache compiles anew when the file
     of a kernel changes, and does not look at the files of the kernels that it calls.
 
-    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache
-    folder. Where none of them is writable the kernel is compiled anew in each process.
+    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache folder,
+    else below the temporary folder. Where none of them is writable the kernel is compiled anew in
+    each process.
     """
     try:
         return cast(Kernel, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # numba found no folder that it may write to
+        folder = use_temporary_cache()
+    try:
+        kernel = numba.njit(cache=folder is not None, nogil=True)(function)
+    except RuntimeError:
         return cast(Kernel, numba.njit(nogil=True)(function))
+    announce(folder)
+    return cast(Kernel, kernel)
 
 
 class _CompileNotice(event.Listener):

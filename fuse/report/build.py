@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fuse.errors import DataError
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import StrPath, to_path
+from fuse.io.files import StrPath, check_writable, to_path
 from fuse.report.document import write_document
 from fuse.report.extras import read_error_types, read_sweep
 from fuse.report.layers import ShownImage, show_image
@@ -80,6 +80,8 @@ def report(
     error_types = read_error_types(to_path(ledger)) if ledger else None
     truth = read_panoptic_json(gt, gt_dir) if gt else None
     given = [to_path(path) for path in (run, second) if path]
+    path = to_path(out) or (given[0] if given[0].is_dir() else given[0].parent) / REPORT_FILE
+    check_writable(path)
     runs = open_runs(given, truth)
     count = len(runs[0].dataset.annotations)
     step = count_steps(on_progress, count + min(count, photos))
@@ -106,7 +108,6 @@ def report(
         "sweep": drawn_sweep,
         "error_types": error_types,
     }
-    path = to_path(out) or (given[0] if given[0].is_dir() else given[0].parent) / REPORT_FILE
 
     def show(image: RatedImage) -> ShownImage:
         return show_image(image.image_id, runs, paths.get(image.file_name))

@@ -17,7 +17,7 @@ from fuse.inference.prediction import ImagePrediction
 from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import find_name_fault, make_parent
+from fuse.io.files import check_writable, find_name_fault, make_parent
 from fuse.io.image_source import UNREAD, ImageSource, read_source
 from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
@@ -49,6 +49,7 @@ class RunOptions:
 
     Raises:
         ConfigError: the timeout is not above 0.
+        DataError: nothing can be written at the output folder's path.
     """
 
     config: PipelineConfig
@@ -66,6 +67,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not self.timeout > 0:
             raise ConfigError(f"timeout must be above 0 seconds, is {self.timeout}")
+        check_writable(self.out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from fuse.errors import DataError
+from fuse.io.files import check_writable
 
 Progress = Callable[[int, int], None]  # bytes there, bytes in all
 
@@ -44,6 +45,7 @@ def download(
         OSError: no network, no such file there, or the disk is full.
         DataError: the file is another than it should be; it is not kept.
     """
+    check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         if path.is_file():

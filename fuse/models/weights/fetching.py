@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from fuse.errors import CocoFormatError, DataError, ModelNotFoundError, first_line, suggest
-from fuse.io.files import hash_file, write_whole
+from fuse.io.files import check_writable, hash_file, write_whole
 from fuse.io.json_toml import parse_object
 from fuse.models.weights.download import check_hash, download
 from fuse.models.weights.sources import (
@@ -91,6 +91,7 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
     """
     if not needed.is_remote or (needed.is_present and not _is_other_commit(needed)):
         return needed.path
+    check_writable(needed.path)
     fetch = _fetch_file if needed.revision is None else _fetch_repository
     try:
         return fetch(needed, on_progress or (lambda _name, _there, _total: None))
