@@ -14,7 +14,7 @@
 
 A message says what is wrong, where, and what to do. The command line prints it as one
 ``Error:`` line and exits with 1; any other exception is a bug and shows its traceback, with a
-line that says what to report.
+line that says what to report. What was only assumed is a `FuseWarning`, a ``note:`` there.
 """
 
 from __future__ import annotations
@@ -72,6 +72,29 @@ class EngineError(FuseError):
 
 class RunStoppedError(FuseError):
     """A run was asked to stop before its end; what is done stays done."""
+
+
+class FuseWarning(UserWarning):
+    """Something that was assumed, and that a user may want to know; one line, as of an error."""
+
+
+def describe_size(size: Sequence[int]) -> str:
+    """A size (height, width) in words, the width first as viewers show it.
+
+    >>> describe_size((480, 640))
+    '640 wide, 480 high'
+    """
+    height, width = size
+    return f"{width} wide, {height} high"
+
+
+def describe_misfit(first: str, size: Sequence[int], second: str, other: Sequence[int]) -> str:
+    """Two things that should be of one size (height, width), as a message.
+
+    >>> describe_misfit("the map", (480, 640), "the image", (640, 480))
+    'the map is 640 wide, 480 high; the image is 480 wide, 640 high'
+    """
+    return f"{first} is {describe_size(size)}; {second} is {describe_size(other)}"
 
 
 def first_line(error: BaseException) -> str:

@@ -36,7 +36,7 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
-from benchmarks import peers, scenes
+from benchmarks import measures, peers, scenes
 from benchmarks.pairs import make_pairs, save_pairs
 from benchmarks.scenes import SPACE, Scene
 
@@ -220,6 +220,12 @@ def score_pairs(truth: Path, predicted: Path) -> Evaluation:
     return evaluate(truth, predicted, workers=1)
 
 
+def measure_rows(image: str, images: list[Scene]) -> Iterator[Row]:
+    """Boundary PQ, and run lengths for exports."""
+    for work, contenders in measures.list_works(images):
+        yield Row(work, image, contenders)
+
+
 def forward_rows(size: tuple[int, int]) -> Iterator[Row]:
     """Both nets of the default pipeline, in the number format they choose and in float32."""
     image = NamedImage(np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8))
@@ -351,6 +357,7 @@ def print_table(truth: Path | None) -> None:
                 fusion_rows(image, images),
                 png_rows(image, images, Path(folder, "png")),
                 scoring_rows(image, images, Path(folder, "pairs")),
+                measure_rows(image, images),
             ):
                 for row in rows:
                     print_row(row)

@@ -1,12 +1,15 @@
-"""Measure what `fuse run` costs beyond the two forward passes of its nets.
+"""Measure whole jobs: what `fuse run` costs beyond its nets, beside the script everybody writes.
 
 Inputs: a folder of images; without --images the eight of examples/, many times over.
-Output: milliseconds per image of the nets alone (images already decoded, as many at once as in
-a run) and of a whole run (loading the nets, reading, fusing and writing included), medians over
-rounds in which the two take turns, and by how many percent the run takes longer.
+Output: a Markdown table: milliseconds per image of the nets alone (images already decoded, as many
+at once as in a run), of `pipeline(list)`, which loads no nets and writes nothing, of a whole run
+(loading, reading, fusing and writing included) on torch and, where it is installed, on OpenVINO,
+and of `benchmarks/plain.py` without its loading; medians over rounds in which they take turns. With
+--processes also the seconds of whole processes: `fuse demo` and `fuse evaluate` on a fresh and a
+warm kernel cache, and loading beyond torch's.
 
-Expected for `tiny` on two cores of a 2020s server: 90 ms an image, 6 to 15 % more for the run, of
-which loading the nets and kernels, about a second, is half.
+Expected for `tiny` on two cores of a 2020s server: 90 ms an image on torch, 6 to 15 % more for the
+run than for its nets, and at least 2.9 times faster than the plain script.
 
     python scripts/bench_run.py
     python scripts/bench_run.py --images val2017/ --pipeline my/pair.toml
@@ -15,14 +18,22 @@ which loading the nets and kernels, about a second, is half.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import subprocess  # nosec B404
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
+
+from benchmarks.plain import PlainScript
 
 from fuse import NamedImage, Pipeline, read_image
 from fuse.api import run
@@ -33,14 +44,15 @@ from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import LoadedImage
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
+PLAIN = "plain script, float32"
 COPIES = 96  # images of a run; loading the nets takes as long as four
 ROUNDS = 3
 
 
-def copy_examples(folder: Path) -> Path:
-    """Put COPIES images into a new folder."""
+def copy_examples(folder: Path, copies: int) -> Path:
+    """Put so many images into a new folder."""
     folder.mkdir()
-    for number, path in zip(range(COPIES), cycle(sorted(EXAMPLES.iterdir())), strict=False):
+    for number, path in zip(range(copies), cycle(sorted(EXAMPLES.iterdir())), strict=False):
         shutil.copy(path, folder / f"{number}{path.suffix}")
     return folder
 
@@ -81,22 +93,74 @@ def main() -> None:
     )
     parser.add_argument("--images", type=Path, metavar="FOLDER")
     parser.add_argument("--pipeline", default="tiny", help="name or file of a preset")
+    parser.add_argument("--copies", type=int, default=COPIES, help="images, of the eight")
+    parser.add_argument("--processes", action="store_true", help="whole processes as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.images or copy_examples(Path(scratch, "images"))
-        out = Path(scratch, "out")
-        pipeline = Pipeline.load(options.pipeline)
-        images = [read(path) for path in sorted(folder.rglob("*.*"))]
-        run([str(folder)], out, pipeline=options.pipeline)  # compiles the kernels
-        seconds = measure(
-            {
-                "nets": lambda: run_nets(pipeline, images),
-                "run": lambda: run([str(folder)], out, pipeline=options.pipeline, overwrite=True),
-            }
-        )
-    nets, whole = (1000 * seconds[name] / len(images) for name in ("nets", "run"))
-    print(f"{len(images)} images: nets alone {nets:.1f} ms each, whole run {whole:.1f} ms")
-    print(f"the run takes {100 * (whole / nets - 1):.1f} % longer")
+        folder = options.images or copy_examples(Path(scratch, "images"), options.copies)
+        print("| work | per image | the plain script takes |")
+        print("| --- | ---: | ---: |")
+        rows = measure_jobs(folder, options.pipeline, Path(scratch))
+        plain = rows.get(PLAIN)
+        for name, milliseconds in rows.items():
+            ratio = f"{plain / milliseconds:.1f}x" if plain else ""
+            print(f"| {name} | {milliseconds:.1f} ms | {ratio} |")
+    if options.processes:
+        print("\n| process | seconds |\n| --- | ---: |")
+        for name, seconds in measure_processes():
+            print(f"| {name} | {seconds:.2f} |", flush=True)
+
+
+def measure_jobs(folder: Path, preset: str, scratch: Path) -> dict[str, float]:
+    """Milliseconds per image of each job."""
+    paths = sorted(path for path in folder.rglob("*.*") if path.is_file())
+    images = [read(path) for path in paths]
+    tasks: dict[str, Callable[[], object]] = {}
+    for runtime in ("torch", *(["openvino"] if find_spec("openvino") else [])):
+        settings = [f"{branch}.runtime={runtime}" for branch in ("semantic", "instance")]
+        pipeline = Pipeline.load(preset, settings)
+        call = partial(run, [str(folder)], scratch / runtime, pipeline=preset, overrides=settings)
+        call()  # compiles the kernels, converts the nets
+        tasks[f"nets alone, {runtime}"] = partial(run_nets, pipeline, images)
+        tasks[f"pipeline(list), {runtime}"] = partial(pipeline, paths)
+        tasks[f"fuse run, {runtime}"] = partial(call, overwrite=True)
+    if preset == "tiny":  # whose nets the script has
+        script = PlainScript()
+
+        def run_plain() -> None:
+            shutil.rmtree(scratch / "plain", ignore_errors=True)
+            script.run(paths, scratch / "plain")
+
+        tasks[PLAIN] = run_plain
+    return {name: 1000 * s / len(paths) for name, s in measure(tasks).items()}
+
+
+def measure_processes() -> Iterator[tuple[str, float]]:
+    """Seconds of processes from a cold start, fresh kernels first."""
+    truth = EXAMPLES.parent / "annotations.json"
+    yield "import torch, torchvision", time_process(["-c", "import torch, torchvision"])
+    yield (
+        "import fuse, Pipeline.load",
+        time_process(["-c", "from fuse import Pipeline; Pipeline.load('tiny')"]),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = {"NUMBA_CACHE_DIR": str(Path(scratch, "kernels"))}
+        demo = ["-m", "fuse", "demo", "--overwrite", "-o", str(Path(scratch, "demo"))]
+        scoring = ["-m", "fuse", "evaluate", "--gt", str(truth), "--pred", str(truth)]
+        for name, command in (("fuse evaluate", scoring), ("fuse demo", demo)):
+            yield f"{name}, no kernels yet", time_process(command, cache)
+            yield f"{name}, kernels there", time_process(command, cache)
+            shutil.rmtree(Path(scratch, "kernels"))
+
+
+def time_process(command: list[str], variables: Mapping[str, str] = MappingProxyType({})) -> float:
+    """Seconds of a Python process."""
+    start = time.perf_counter()
+    environment = {**os.environ, **variables}
+    subprocess.run(  # nosec B603
+        [sys.executable, *command], check=True, capture_output=True, env=environment
+    )
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

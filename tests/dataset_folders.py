@@ -127,6 +127,53 @@ def write_voc(root: Path, seed: int = 0, split: str = "val") -> Path:
     return root
 
 
+def vistas_v2_config() -> dict:
+    """The 124 classes in their order; those that are not scored are between the others."""
+    space = load_space("vistas_v2")
+    names = {place: space.by_id[place + 1].name for place in range(124) if place + 1 in space.by_id}
+    names |= VISTAS_V2_VOID
+    labels = [{"readable": names[place], "instances": True} for place in range(124)]
+    return {"version": "2.0", "labels": labels}
+
+
+# By their place in config_v2.0.json.
+VISTAS_V2_VOID = {
+    2: "Ambiguous Barrier",
+    31: "Person Group",
+    38: "Lane Marking - Ambiguous",
+    79: "Signage - Ambiguous",
+    86: "Pole Group",
+    96: "Traffic Sign - Ambiguous",
+    115: "Vehicle Group",
+    123: "Unlabeled",
+}
+
+
+def write_vistas_v2(root: Path, seed: int = 0, split: str = "validation") -> Path:
+    """Two images of the release with both versions, of v2.0 only the instances."""
+    rng = np.random.default_rng(seed)
+    values = [i * 256 + n for i in range(124) for n in (0, 3)]
+    for stem in ("zebra", "_abc"):
+        codes = blocky_map(rng, SIZE, values).astype(np.uint16)
+        write_png(root / split / "v2.0" / "instances" / f"{stem}.png", codes)
+    (root / split / "v1.2").mkdir()
+    (root / "config_v2.0.json").write_text(json.dumps(vistas_v2_config()))
+    return root
+
+
+def write_bdd100k(root: Path, seed: int = 0, split: str = "val") -> Path:
+    """Two bitmasks: stuff in several parts, objects, crowds, ignored objects and void."""
+    rng = np.random.default_rng(seed)
+    for stem in ("b1c66a42-6f7d68ca", "7d06fefd-f7be05a6"):
+        number = blocky_map(rng, SIZE, list(range(1, 400)), block=5)
+        label = number * 7 % 41
+        flags = np.where(number % 5 == 0, 2, np.where(number % 7 == 0, 1, number % 3 * 4))
+        channels = (label, flags, number >> 8, number & 255)
+        pixels = np.stack(channels, axis=-1).astype(np.uint8)
+        write_png(root / "labels" / "pan_seg" / "bitmasks" / split / f"{stem}.png", pixels)
+    return root
+
+
 # (dataset, writer, default split, image ids in order)
 LAYOUTS = {
     "cityscapes": (
@@ -137,6 +184,8 @@ LAYOUTS = {
     ),
     "ade20k": ("ade20k", write_ade20k, "validation", ["ADE_val_00000001", "ADE_val_00000002"]),
     "vistas-instances": ("vistas", write_vistas_instances, "validation", ["_abc", "zebra"]),
+    "vistas-v2": ("vistas-v2", write_vistas_v2, "validation", ["_abc", "zebra"]),
+    "bdd100k": ("bdd100k", write_bdd100k, "val", ["7d06fefd-f7be05a6", "b1c66a42-6f7d68ca"]),
     "vistas-panoptic": ("vistas", write_vistas_panoptic, "validation", ["_abc", "zebra"]),
     "voc": ("voc", write_voc, "val", ["2007_000033", "2008_000002"]),
 }

@@ -38,6 +38,10 @@ class Job:
         given = {"pipeline": str(self.preset), "device": "cpu"} | options
         return api.run([str(self.images)], out or self.out, **given)
 
+    def run_list(self, path, **options):
+        listed = api.read_image_list(path)
+        return api.run([], self.out, image_list=listed, pipeline=self.preset, **options)
+
     def run_shards(self, folder, count=2):
         outs = [folder / f"part{i}" for i in range(1, count + 1)]
         for i, out in enumerate(outs, start=1):

@@ -14,6 +14,7 @@ import pytest
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("FUSE_TEST_DATA", BESIDE))
 COCO_ANNOTATIONS = REAL_DATA / "coco-panoptic" / "annotations"
+COCO_IMAGES = REAL_DATA / "coco-panoptic" / "images"
 REAL_NETS = REAL_DATA / "weights"
 
 

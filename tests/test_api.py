@@ -138,6 +138,8 @@ def test_two_runs_give_the_same_bytes(images, finished, tmp_path, batch_size):
     api.run([str(images)], out, device="cpu", gt=TRUTH, pictures=True, batch_size=batch_size)
     again = tree(out, "*.png", "panoptic.json", "records.jsonl")
     first = tree(finished.out, "panoptic/**/*.png", "panoptic.json", "records.jsonl")
+    for files in (again, first):  # how it was called comes first
+        files["records.jsonl"] = files["records.jsonl"].partition(b"\n")[2]
     assert again == first
 
 

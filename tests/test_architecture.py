@@ -9,16 +9,19 @@ PACKAGE = Path(__file__).parent.parent / "fuse"
 
 # From the bottom up; each name is a module or folder of fuse, and what is missing here fails.
 LAYERS = (
-    {"errors", "threads", "clock", "version"},
+    {"errors", "findings", "threads", "clock", "version"},
     {"types"},
     {"ops"},
     {"labels"},
+    {"interop"},
     {"metrics", "io"},
-    {"fusion", "models", "viz", "datasets"},
+    {"fusion", "models", "viz", "datasets", "exports"},
+    {"results"},
     {"inference", "evaluation"},
     {"runs"},
     {"analysis"},
     {"report"},
+    {"baselines"},
     {"api"},
     {"cli"},
     {"__main__"},
@@ -34,16 +37,21 @@ HOMES = {
     "transformers": {"models"},
     "huggingface_hub": {"models"},
     "onnxruntime": {"models"},
+    "openvino": {"models"},
     "ray": {"runs/engines/ray_data.py"},
     "fsspec": {"io"},
-    "msgspec": {"io", "models"},
+    "msgspec": {"io", "models", "exports", "datasets"},
+    "supervision": {"results"},
     "click": {"cli"},
     "rich": {"cli"},
     "numba": {"ops"},
     "matplotlib": {"analysis"},
-    "cv2": {"io", "ops", "models", "viz"},
+    "cv2": {"io", "ops", "interop", "models", "viz"},
     "PIL": {"io", "viz"},
 }
+
+# Constructors of types need kernels of rooms above; they import them when they are called.
+IMPORTS_WHEN_CALLED = {"types/readers.py": "interop"}
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
@@ -76,6 +84,8 @@ def test_imports_point_down(module):
         root, _, rest = name.partition(".")
         if root == "fuse":
             target = rest.split(".")[0] or "__init__"
+            if IMPORTS_WHEN_CALLED.get(module.as_posix()) == target:
+                continue
             if target in LEVELS and target != part:
                 assert LEVELS[target] < LEVELS[part], f"{module} imports {name}"
             # The package itself re-exports from every level: it is above all of them.

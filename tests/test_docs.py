@@ -2,13 +2,16 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from fuse.cli import main
 from fuse.inference.presets import list_pipelines
@@ -18,10 +21,19 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 # Commands of users name them, so none goes away unnoticed.
 PRESETS = [
-    *("ade20k", "cityscapes", "coco", "coco-mask2former", "coco-stuffhead", "panoptic-fpn", "tiny"),
-    *("vistas", "voc-deeplabv3", "voc-deeplabv3plus", "voc-fcn"),
+    *("ade20k", "cityscapes", "coco", "coco-eomt", "coco-eomt-single", "coco-mask2former"),
+    *(
+        "coco-oneformer",
+        "coco-stuffhead",
+        "panoptic-fpn",
+        "tiny",
+        "tiny-fpn",
+        "vistas",
+        "voc-deeplabv3",
+    ),
+    *("voc-deeplabv3-mobilenet", "voc-fcn"),
 ]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def list_commands():
@@ -72,15 +84,20 @@ def test_exactly_these_presets_ship():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith(("https://", "http://")) or (page.parent / target).exists(), target
 
 
-def test_the_python_runs(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
+def test_the_python_runs_and_draws_the_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples" / "images", tmp_path / "examples" / "images")
+    pictures = tmp_path / "camera.png", ROOT / "docs" / "result.jpg"
     (code,) = [text for language, text in BLOCKS if language == "python"]
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own README
-    assert "animal" in capsys.readouterr().out
+    assert re.search(r"(?m)^person \d+ 0\.9\d+$", capsys.readouterr().out)
+    drawn, shown = (np.asarray(Image.open(path), dtype=np.int16) for path in pictures)
+    assert abs(drawn - shown).mean() < 3  # JPEG
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import is_dataclass
 
 import fuse
 
@@ -16,8 +17,11 @@ PUBLIC_NAMES = [
     "LabelSpace",
     "NamedImage",
     "PanopticPrediction",
+    "PanopticQuality",
+    "PanopticResult",
     "Pipeline",
     "RleMasks",
+    "Segment",
     "SegmentInfo",
     "SemanticLogits",
     "SemanticPrediction",
@@ -46,6 +50,27 @@ def test_all_is_exact():
 def test_every_name_can_be_had():
     for name in fuse.__all__:
         assert getattr(fuse, name) is not None
+
+
+def test_every_object_that_is_offered_has_a_short_repr():
+    large = {name for name in fuse.__all__ + fuse.api.__all__ if is_dataclass(find(name))}
+    assert len(large) > 20
+    rows = {
+        "Category",
+        "ConvertResult",
+        "DrawResult",
+        "ExportResult",
+        "PipelineEntry",
+        "ProfileRow",
+        "SegmentInfo",
+        "Segment",
+    }  # without arrays
+    for name in large - rows:
+        assert "__repr__" not in vars(find(name)) or name == "PanopticResult", name
+
+
+def find(name):
+    return getattr(fuse, name) if name in fuse.__all__ else getattr(fuse.api, name)
 
 
 def test_names_are_offered_for_completion():

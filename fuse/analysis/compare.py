@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -15,16 +15,25 @@ from fuse.analysis.compared_runs import (
     find_common_images,
     score_run,
 )
-from fuse.analysis.opened_run import open_run
+from fuse.analysis.opened_run import (
+    OpenedRun,
+    find_changed_images,
+    open_run,
+    read_image_sources,
+)
 from fuse.analysis.published_results import PublishedResult, find_published_results
 from fuse.errors import DataError
-from fuse.io.coco.panoptic import ImageId, read_panoptic_json
+from fuse.evaluation.measured import draw_measure
+from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import StrPath, to_path
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
+from fuse.metrics.calibration import bootstrap_ece, count_bins
+from fuse.metrics.measures import CALIBRATION, expand_measures
 from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, summarize
 from fuse.threads import count_steps
 from fuse.types import Float64Array, LabelSpace
 from fuse.types.label_space import id_to_file
+from fuse.types.short_repr import ShortRepr
 
 RESAMPLES = 10_000
 AP_RESAMPLES = 1000  # each sorts out all detections anew
@@ -73,12 +82,20 @@ class Difference:
         ap: mask AP of the instance nets, None as with mIoU; its interval is of the first
             `AP_RESAMPLES` sets of images.
         classes: those that both have, the furthest apart first.
+        measures: PQ of each further measure by group, and the calibration error of things and
+            stuff, of which less is better; those that were asked for.
     """
 
     pq: dict[str, dict[str, Interval | None]]
     miou: Interval | None
     ap: Interval | None
     classes: tuple[ClassDifference, ...]
+    measures: dict[str, dict[str, Interval | None]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        values = asdict(self)
+        return values if self.measures else {k: v for k, v in values.items() if k != "measures"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +107,8 @@ class ComparedImage:
     pq: tuple[float | None, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Comparison(ShortRepr):
     """Runs side by side.
 
     Attributes:
@@ -124,13 +141,15 @@ class Comparison:
                     "ap": run.ap,
                     "mapped": run.mapped,
                     "unscored": run.unknown,
+                    "changed": len(run.changed),
                     "seconds": dict(run.seconds),
                     "photos_run": run.images_run,
                     "peak_memory_mib": dict(run.peak_memory_mib),
+                    **({"measures": run.measured.to_json()} if run.measured else {}),
                 }
                 for run in self.runs
             ],
-            "differences": [asdict(difference) for difference in self.differences],
+            "differences": [difference.to_json() for difference in self.differences],
             "per_photo": [asdict(image) for image in self.images],
             "anchors": [asdict(result) for result in self.published],
         }
@@ -142,6 +161,7 @@ def compare(
     *,
     gt_dir: StrPath | None = None,
     intersect: bool = False,
+    measures: Sequence[str] = (),
     seed: int = 0,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -156,6 +176,7 @@ def compare(
         gt: COCO panoptic JSON.
         gt_dir: its PNGs, where they are not in the folder of its name.
         intersect: where runs have different images or classes, go on with the common ones.
+        measures: what to compare besides PQ, of `fuse.metrics.measures.CHOICES`.
         seed: of the bootstrap.
         workers: threads, by default one per processor.
         on_progress: called with the images scored and the images in all, over all runs.
@@ -167,13 +188,34 @@ def compare(
     if len(runs) < 2:
         raise DataError("one run cannot be compared; name two or more")
     truth = read_panoptic_json(gt, gt_dir)
-    opened = [open_run(to_path(path), truth=truth) for path in runs]
+    wanted = expand_measures(measures)
+    opened = [open_run(to_path(path), truth=truth, measures=wanted) for path in runs]
+    return compare_opened(
+        opened, truth, intersect=intersect, seed=seed, workers=workers, on_progress=on_progress
+    )
+
+
+def compare_opened(
+    opened: Sequence[OpenedRun],
+    truth: PanopticDataset,
+    *,
+    intersect: bool,
+    seed: int,
+    workers: int | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Comparison:
+    """`compare` for runs that were opened with this ground truth; one alone has no differences."""
     image_ids = find_common_images(opened, intersect=intersect)
     space = find_common_classes(opened, intersect=intersect)
     total = len(image_ids) * (len(opened) + sum(run.saved is not None for run in opened))
     step = count_steps(on_progress, total)
-    scored = tuple(
-        score_run(run, image_ids, space, workers=workers, on_image=step) for run in opened
+    scored = _note_changed(
+        [
+            score_run(run, image_ids, space, workers=workers, on_image=step, seed=seed)
+            for run in opened
+        ],
+        opened,
+        image_ids,
     )
     return Comparison(
         space=space,
@@ -186,6 +228,19 @@ def compare(
         resamples=RESAMPLES,
         published=find_published_results(space),
     )
+
+
+def _note_changed(
+    scored: Sequence[ComparedRun], opened: Sequence[OpenedRun], image_ids: Sequence[ImageId]
+) -> tuple[ComparedRun, ...]:
+    """The runs with the images that changed between the first run and each."""
+    first, *others = map(read_image_sources, opened)
+    common = set(image_ids)
+    noted = [scored[0]]
+    for run, one, sources in zip(scored[1:], opened[1:], others, strict=True):
+        changed = [i for i in find_changed_images(first, sources) if i in common]
+        noted.append(replace(run, changed=tuple(map(one.dataset.image_name, changed))))
+    return tuple(noted)
 
 
 def _compare_image(
@@ -221,6 +276,7 @@ def _find_differences(
             miou=_make_interval(first.miou, run.miou, miou[n] - miou[0]),
             ap=_make_interval(first.ap, run.ap, ap[n] - ap[0]),
             classes=_compare_classes(first.result, run.result, draws[n] - draws[0]),
+            measures=compare_measures(first, run, space, seed),
         )
         for n, run in enumerate(runs[1:], start=1)
     )
@@ -258,6 +314,42 @@ def _compare_classes(
                 )
             )
     return tuple(sorted(classes, key=lambda c: -abs(c.pq.difference)))
+
+
+def compare_measures(
+    first: ComparedRun, second: ComparedRun, space: LabelSpace, seed: int
+) -> dict[str, dict[str, Interval | None]]:
+    """How far the further measures lie apart, by measure and group."""
+    if first.measured is None or second.measured is None:
+        return {}
+    found: dict[str, dict[str, Interval | None]] = {}
+    for measure in first.measured.pq:
+        if measure == "pq":
+            continue
+        draws = [draw_measure(measure, run.layers, space, seed) for run in (first, second)]
+        results = [run.measured.pq[measure].result for run in (first, second) if run.measured]
+        groups = _compare_groups(results[0], results[1], draws[1] - draws[0])
+        found[measure] = {group: scores["pq"] for group, scores in groups.items()}
+    if first.scored and second.scored:
+        found[CALIBRATION] = _compare_calibration(first, second, space, seed)
+    return found
+
+
+def _compare_calibration(
+    first: ComparedRun, second: ComparedRun, space: LabelSpace, seed: int
+) -> dict[str, Interval | None]:
+    """How far the calibration errors of things and of stuff lie apart."""
+    found = {}
+    for group, ids in (("things", space.thing_ids), ("stuff", space.stuff_ids)):
+        bins = [count_bins(run.scored, ids) for run in (first, second)]
+        errors = [
+            getattr(run.measured.calibration, group).ece
+            for run in (first, second)
+            if run.measured and run.measured.calibration
+        ]
+        moved = np.subtract(*bootstrap_ece([bins[1], bins[0]], seed=seed))
+        found[group] = _make_interval(errors[0], errors[1], moved)
+    return found
 
 
 def _make_interval(

@@ -12,9 +12,11 @@ from fuse.analysis.opened_run import Key, OpenedRun, class_names, describe_diffe
 from fuse.errors import DataError, FuseError, LabelSpaceError
 from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
+from fuse.evaluation.measured import Measured, measure_images
 from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.instances import Detections, match_detections, mean_ap
+from fuse.metrics.measures import ScoredSegments, choose_categories
 from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import (
     SemanticStats,
@@ -39,6 +41,7 @@ class ComparedRun:
         images: the counts of each common image, one order for all runs.
         mapped: how the ground truth was carried into its label space, None where it was not.
         unknown: how many of its images the ground truth lacks.
+        changed: names of common images that were other files when the first run read them.
         seconds: by stage, added up over threads, ``total`` is wall-clock; empty where unknown.
         images_run: how many images these were spent on; a run that went on counts its last call.
         peak_memory_mib: of the process and of the device; empty where unknown.
@@ -47,6 +50,9 @@ class ComparedRun:
         things: category ids of the common things in them.
         miou: of the semantic net; None without saved predictions or classes.
         ap: mask AP over the common things; None without saved predictions or things.
+        layers: further counts of each common image, of the measures that were asked for.
+        scored: segments by score of each common image, where calibration was asked for.
+        measured: the measures over all images; None where none was asked for.
     """
 
     name: str
@@ -54,6 +60,7 @@ class ComparedRun:
     images: tuple[PQStats, ...]
     mapped: str | None
     unknown: int
+    changed: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     images_run: int = 0
     peak_memory_mib: Mapping[str, int | None] = field(default_factory=dict)
@@ -62,6 +69,9 @@ class ComparedRun:
     things: tuple[int, ...] = ()
     miou: float | None = None
     ap: float | None = None
+    layers: Mapping[str, Sequence[PQStats]] = field(default_factory=dict)
+    scored: tuple[ScoredSegments, ...] = ()
+    measured: Measured | None = None
 
 
 def find_common_images(runs: Sequence[OpenedRun], *, intersect: bool) -> list[ImageId]:
@@ -130,6 +140,7 @@ def score_run(
     *,
     workers: int | None,
     on_image: Step,
+    seed: int = 0,
 ) -> ComparedRun:
     """Score a run on the common images and classes, its nets too where predictions were saved.
 
@@ -147,18 +158,7 @@ def score_run(
     summarize_images(scorer, images)  # raises where an image could not be scored
     ids = {(c.name, c.isthing): c.category_id for c in scorer.space.categories}
     new_ids = {ids[c.name, c.isthing]: c.category_id for c in space.categories}
-    stats = tuple(rename_categories(image.stats, new_ids) for image in images)
-    images_run = run.run_file.get("photos", {}).get("tried", 0)
-    compared = ComparedRun(
-        name=str(run.path),
-        result=summarize(sum_stats(stats), space),
-        images=stats,
-        mapped=scorer.mapped,
-        unknown=run.unknown,
-        seconds=dict(run.run_file.get("seconds", {})) if images_run else {},
-        images_run=images_run,
-        peak_memory_mib=dict(run.run_file.get("peak_memory_mib", {})),
-    )
+    compared = _describe_run(run, images, space, new_ids, seed)
     if run.saved is None:
         return compared
     semantic, detections = _score_nets(run, run.saved, image_ids, new_ids, workers, on_image)
@@ -172,6 +172,32 @@ def score_run(
         things=things,
         miou=None if isnan(miou) else miou,
         ap=None if isnan(ap) else ap,
+    )
+
+
+def _describe_run(
+    run: OpenedRun, images: ImageScores, space: LabelSpace, new_ids: Mapping[int, int], seed: int
+) -> ComparedRun:
+    """A run's scores over the common classes, and what its run.json says."""
+    stats = tuple(rename_categories(one, new_ids) for one in images.stats)
+    layers = {
+        layer: tuple(rename_categories(one, new_ids) for one in of_images)
+        for layer, of_images in images.layers.items()
+    }
+    scored = tuple(choose_categories(one, new_ids) for one in images.scored)
+    images_run = run.run_file.get("photos", {}).get("tried", 0)
+    return ComparedRun(
+        name=str(run.path),
+        result=summarize(sum_stats(stats), space),
+        images=stats,
+        mapped=scorer_of(run).mapped,
+        unknown=run.unknown,
+        seconds=dict(run.run_file.get("seconds", {})) if images_run else {},
+        images_run=images_run,
+        peak_memory_mib=dict(run.run_file.get("peak_memory_mib", {})),
+        layers=layers,
+        scored=scored,
+        measured=measure_images(stats, layers, scored, space, seed=seed),
     )
 
 

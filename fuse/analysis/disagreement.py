@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fuse.fusion import choose_classes, fuse_by_overlap
+from fuse.fusion import choose_classes, fuse_by_overlap, leave_out_stuff
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.csv_files import write_table
@@ -32,6 +32,7 @@ from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import BoolArray, LabelSpace, SegmentInfo
 from fuse.types.label_space import id_to_file
+from fuse.types.short_repr import ShortRepr
 
 Kind = Literal["thing-on-stuff", "thing-on-thing", "unclaimed"]
 KINDS: tuple[Kind, ...] = ("thing-on-stuff", "thing-on-thing", "unclaimed")
@@ -95,8 +96,8 @@ class ImageDisagreement:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Disagreement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Disagreement(ShortRepr):
     """How much two nets disagree on the images of a run.
 
     Attributes:
@@ -228,7 +229,7 @@ def find_regions(
     # The paper's rule without its limits: every instance, and no stuff.
     painted = fuse_by_overlap(
         labels,
-        prediction.instances,
+        leave_out_stuff(prediction.instances, space),
         space,
         score_threshold=score_threshold,
         overlap_threshold=1.0,

@@ -27,10 +27,11 @@ from fuse.labels import (
 )
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.short_repr import ShortRepr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelAudit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LabelAudit(ShortRepr):
     """What a label map covers, by names in the order of the label spaces.
 
     Attributes:
@@ -44,6 +45,7 @@ class LabelAudit:
             it goes to (or ``void``).
         kind_changes: by source category, the target category of the other kind that it goes to:
             a thing that becomes stuff, or stuff that becomes a thing.
+        through: label spaces that a chain of maps leads through.
         ceiling: PQ of the ground truth after the way to the source space and back; None
             without a ground truth.
     """
@@ -56,6 +58,7 @@ class LabelAudit:
     many_to_one: dict[str, tuple[str, ...]]
     one_to_many: dict[str, tuple[str, ...]]
     kind_changes: dict[str, str]
+    through: tuple[str, ...] = ()
     ceiling: Evaluation | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +80,9 @@ class LabelAudit:
             kind: f"{sum(target.by_id[i].name in self.covered for i in ids)} of {len(ids)}"
             for kind, ids in (("things", target.thing_ids), ("stuff", target.stuff_ids))
         }
+        through = [("through", str(len(self.through)), "; ".join(self.through))]
         return [
+            *(through if self.through else ()),
             *((f"{target.name} {kind} covered", count, "") for kind, count in covered.items()),
             _row(f"{target.name} without a source", self.unmapped_target, target),
             _row(f"{source.name} that go to void", self.unmapped_source, source),
@@ -208,6 +213,7 @@ def audit_map(label_map: LabelMap) -> LabelAudit:
         many_to_one={name: names for name, names in sources.items() if len(names) > 1},
         one_to_many=one_to_many,
         kind_changes=kind_changes,
+        through=label_map.through,
     )
 
 

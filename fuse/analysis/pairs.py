@@ -5,12 +5,13 @@ Masks of instances overlap; a panoptic map says to which of the two the shared p
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
-from fuse.errors import DataError
+from fuse.errors import DataError, FuseWarning
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import ResultsFile, read_results
 from fuse.io.csv_files import PairCount, write_pairs
@@ -67,6 +68,8 @@ def pairs(
     annotated = read_results(to_path(instances), truth.space)
     target = load_space(label_space) if label_space else truth.space
     label_map = find_label_map(truth.space, target)
+    if label_map.through:
+        warnings.warn(FuseWarning(f"{gt}: {label_map.describe_way()}"), stacklevel=2)
     images = [i for i in truth.annotations if i in annotated.entries]
     if not images:
         raise DataError(f"{instances} has no instances of the images of {gt}")

@@ -13,7 +13,8 @@ from typing import Any
 from fuse.clock import StageClock
 from fuse.errors import ConfigError
 from fuse.inference.fetch import place_model_weights
-from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.inference.pipeline import Pipeline
+from fuse.inference.prediction import RawPrediction
 from fuse.inference.presets import (
     BRANCHES,
     ModelConfig,
@@ -23,10 +24,12 @@ from fuse.inference.presets import (
     refuse_plugins,
 )
 from fuse.io.files import StrPath
+from fuse.io.image_list import ImageList
 from fuse.io.images import read_image
 from fuse.io.listing import list_images
 from fuse.io.png import write_id_map
 from fuse.models.cost import (
+    count_activations,
     count_flops,
     count_parameters,
     measure_memory,
@@ -55,8 +58,9 @@ class ProfileRow:
             its map), or ``total`` of all of these.
         parameters: of the net; in a total, those that two branches share count once. None where
             the net is no module of torch.
-        flops, memory: of the net on the first image, see `fuse.models.cost.count_flops` and
-            `measure_memory`; of a total the sum and the larger one.
+        flops, activations, memory: of the net on the first image, see `count_flops`,
+            `count_activations` and `measure_memory` of `fuse.models.cost`; of a total the sums,
+            and the larger memory.
         seconds: median over the images, each seen after a first one.
         ratio: seconds of a total over those of the first total; None for parts.
         has_random_weights: whether some of its weights were made up.
@@ -66,6 +70,7 @@ class ProfileRow:
     part: str
     parameters: int | None
     flops: int
+    activations: int
     memory: int
     seconds: float
     ratio: float | None = None
@@ -80,6 +85,7 @@ def profile(
     pipelines: Sequence[str],
     *,
     images: Sequence[str] = (),
+    image_list: ImageList | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
     random_weights: bool = False,
@@ -93,6 +99,7 @@ def profile(
         pipelines: each a preset's name or file, or one of its nets, as ``coco:semantic``.
         images: folders, files and globs; the first `MOST_IMAGES` images are taken. By
             default those that ship.
+        image_list: images by name, besides.
         overrides: changes to all presets, see `fuse.inference.presets.read_pipeline`.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         random_weights: make weights up where they are not on this machine. Times are true but for
@@ -105,8 +112,10 @@ def profile(
     Raises:
         FuseError: a preset, a net or an image is wrong, or weights are missing.
     """
-    images = images or [str(find_examples() / "images")]
-    paths = [image.path for image in list_images(images).images][:MOST_IMAGES]
+    if not images and not image_list:
+        images = [str(find_examples() / "images")]
+    listed = list_images(images, listed=image_list).images
+    paths = [image.path for image in listed][:MOST_IMAGES]
     device = choose_device(device)
     folder = choose_weights_dir(weights_dir)
     rows: list[ProfileRow] = []
@@ -205,6 +214,9 @@ def _measure(
     for predict in nets.predict.values():
         predict(first)
     flops = {b: count_flops(partial(predict, first)) for b, predict in nets.predict.items()}
+    activations = {
+        b: count_activations(partial(predict, first)) for b, predict in nets.predict.items()
+    }
     memory = {
         b: measure_memory(partial(predict, first), device) for b, predict in nets.predict.items()
     }
@@ -217,6 +229,7 @@ def _measure(
             part=part,
             parameters=parameters.get(part),
             flops=flops.get(part, 0),
+            activations=activations.get(part, 0),
             memory=memory.get(part, 0),
             seconds=median(seconds[part] for seconds in passes),
         )
@@ -229,6 +242,7 @@ def _measure(
         part="total",
         parameters=count_parameters(nets.models.values()),
         flops=sum(flops.values()),
+        activations=sum(activations.values()),
         memory=max(memory.values()),
         seconds=median(sum(seconds.values()) for seconds in passes),
     )

@@ -10,7 +10,7 @@ from fuse.types import LabelSpace
 
 @dataclass(frozen=True, slots=True)
 class PublishedResult:
-    """A published result on the validation images of a dataset.
+    """A published result on the validation images of a dataset, or on others that its name says.
 
     Attributes:
         name: of the method.
@@ -30,6 +30,12 @@ class PublishedResult:
 _FIRST_PAPER = "Kirillov et al., Panoptic Segmentation, CVPR 2019"
 _FPN_PAPER = "Kirillov et al., Panoptic FPN, CVPR 2019"
 _ZOO = "detectron2 model zoo"
+_AUNET = "Li et al., Attention-guided Unified Network, CVPR 2019"
+_TASCNET = "Li et al., Learning to Fuse Things and Stuff, arXiv 1812.01192"
+_OANET = "Liu et al., An End-to-End Network for Panoptic Segmentation, CVPR 2019"
+_UPSNET = "Xiong et al., UPSNet, CVPR 2019"
+_SEAMLESS = "Porzi et al., Seamless Scene Segmentation, CVPR 2019"
+_EFFICIENTPS = "Mohan and Valada, EfficientPS, IJCV 2021"
 
 RESULTS: dict[str, tuple[PublishedResult, ...]] = {
     "coco_panoptic": (
@@ -39,15 +45,21 @@ RESULTS: dict[str, tuple[PublishedResult, ...]] = {
         PublishedResult("Panoptic FPN R101", _FPN_PAPER, 0.403),
         PublishedResult("Panoptic FPN R50 3x", _ZOO, 0.415),
         PublishedResult("Panoptic FPN R101 3x", _ZOO, 0.430),
-        PublishedResult("UPSNet R50", "Xiong et al., CVPR 2019", 0.425),
+        PublishedResult("AUNet R50", _AUNET, 0.396, 0.491, 0.252),
+        PublishedResult("OANet R101, test-dev", _OANET, 0.413, 0.504, 0.277),
+        PublishedResult("UPSNet R50", _UPSNET, 0.425, 0.486, 0.334),
         PublishedResult("EoMT-g", "Kerssies et al., CVPR 2025", 0.592),
     ),
     "cityscapes": (
         PublishedResult("two people", _FIRST_PAPER, 0.697, 0.674, 0.713),
         PublishedResult("two best nets fused", _FIRST_PAPER, 0.612),
         PublishedResult("two R50-FPN nets fused", _FPN_PAPER, 0.577),
-        PublishedResult("Panoptic FPN R101", _FPN_PAPER, 0.581),
-        PublishedResult("Seamless", "Porzi et al., CVPR 2019", 0.598),
+        PublishedResult("Panoptic FPN R101", _FPN_PAPER, 0.581, 0.520, 0.625),
+        PublishedResult("AUNet R101", _AUNET, 0.590, 0.548, 0.621),
+        PublishedResult("TASCNet R101", _TASCNET, 0.592, 0.560, 0.615),
+        PublishedResult("UPSNet R50", _UPSNET, 0.593, 0.546, 0.627),
+        PublishedResult("Seamless R50", _SEAMLESS, 0.598, 0.534, 0.645),
+        PublishedResult("EfficientPS, several scales", _EFFICIENTPS, 0.649, 0.610, 0.677),
     ),
     "ade20k_panoptic": (
         PublishedResult("two people", _FIRST_PAPER, 0.671, 0.659, 0.703),
@@ -55,7 +67,9 @@ RESULTS: dict[str, tuple[PublishedResult, ...]] = {
     ),
     "vistas_v1": (
         PublishedResult("two people", _FIRST_PAPER, 0.575, 0.534, 0.626),
-        PublishedResult("two best nets fused", _FIRST_PAPER, 0.383),
+        PublishedResult("two best nets fused", _FIRST_PAPER, 0.383, 0.418, 0.357),
+        PublishedResult("TASCNet R101", _TASCNET, 0.326, 0.313, 0.344),
+        PublishedResult("Seamless R50", _SEAMLESS, 0.372, 0.332, 0.425),
     ),
 }
 

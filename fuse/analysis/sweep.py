@@ -13,22 +13,26 @@ import numpy as np
 
 from fuse.analysis.opened_run import read_truth_of
 from fuse.errors import ConfigError, DataError
+from fuse.evaluation.measured import draw_measure
 from fuse.evaluation.scorer import TruthScorer
 from fuse.fusion import METHODS, THRESHOLDS, FusionConfig
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.csv_files import read_pairs, write_table
 from fuse.io.files import StrPath
-from fuse.metrics.bootstrap import bootstrap_scores
 from fuse.metrics.matching import match_segments
+from fuse.metrics.measures import PQ_MEASURES, ComparedMaps, average_results, count_measures
 from fuse.metrics.pq import PQResult, PQStats, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
-from fuse.types import PanopticPrediction
+from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.short_repr import ShortRepr
 
 NUMBER_KEYS = (*THRESHOLDS, "stuff_score", "temperature")
 TEXT_KEYS = ("rule", "class_choice", "vote_among", "pairs")
 ALL_PARAMETERS = {name for rule in METHODS.values() for name in rule.parameters}
 MAX_SETTINGS = 100_000  # more is a slip of the pen
+
+Layers = Mapping[str, PQStats]  # of one image, see `fuse.metrics.measures`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +42,7 @@ class Setting:
     Attributes:
         point: the value of each key that was varied, without those that its rule lacks.
         fusion: all that was set.
-        result: PQ.
+        result: PQ, or the measure that was chosen by.
     """
 
     point: Mapping[str, Any]
@@ -51,8 +55,8 @@ class Setting:
         return self.result.all.pq if self.result.all.n else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SweepResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SweepResult(ShortRepr):
     """A grid, scored.
 
     Attributes:
@@ -61,6 +65,7 @@ class SweepResult:
         best: the setting of the highest PQ, the first of equals.
         images: how many images the settings were chosen by.
         held_out: PQ of `best` on the other images, None where there are none.
+        objective: the measure that the settings are ranked by, of `PQ_MEASURES`.
         interval: 95 % of bootstrap resamples of `best` lie in it; over the images held out
             where there are any, else over those it was chosen by. None where these hold nothing
             to score.
@@ -72,10 +77,13 @@ class SweepResult:
     images: int
     held_out: PQResult | None
     interval: tuple[float, ...] | None
+    objective: str = "pq"
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
+        objective = {} if self.objective == "pq" else {"objective": self.objective}
         return {
+            **objective,
             "settings": [self._row(setting) for setting in self.settings],
             "best": self._row(self.best),
             "photos": self.images,
@@ -100,6 +108,7 @@ def sweep(
     grid: Sequence[str],
     *,
     gt_dir: StrPath | None = None,
+    objective: str = "pq",
     holdout: float = 0.0,
     seed: int = 0,
     workers: int | None = None,
@@ -112,6 +121,8 @@ def sweep(
         gt: COCO panoptic JSON.
         grid: see `parse_grid`.
         gt_dir: its PNGs, where they are not in the folder of its name.
+        objective: the measure that is scored and chosen by, a key of `PQ_MEASURES`. The
+            calibration of scores is none: who draws nothing has no error.
         holdout: share of the images, 0 to below 1, that the best setting is not chosen by but
             reported on.
         seed: which images these are, and the bootstrap's draws.
@@ -123,34 +134,45 @@ def sweep(
         DataError: there are too few images for a holdout.
         FuseError: see `open_saved_predictions` and `read_truth_of`.
     """
+    if objective not in PQ_MEASURES:
+        raise ConfigError(f"no objective {objective!r}; known are {', '.join(PQ_MEASURES)}")
     run = open_saved_predictions(predictions)
     values = parse_grid(grid)
     points = list_points(values, run.fusion.rule)
     fusions = [run.change_rule(_read_pairs_file(point)) for point in points]
     scorer, pairs = read_truth_of(run, gt, gt_dir)
 
-    def score(pair: tuple[ImageId, ImageId]) -> list[PQStats]:
-        return _score_image(*pair, run, scorer, fusions)
+    def score(pair: tuple[ImageId, ImageId]) -> list[Layers]:
+        return _score_image(*pair, run, scorer, fusions, objective)
 
     step = count_steps(on_progress, len(pairs))
     with map_threads(score, pairs, workers, on_result=step) as scored:
         stats = list(scored)
     chosen_by, reported_on = _split(len(pairs), holdout, seed)
     settings = tuple(
-        Setting(point, fusion, summarize(sum_stats(stats[p][s] for p in chosen_by), run.space))
+        Setting(point, fusion, _summarize([stats[p][s] for p in chosen_by], run.space))
         for s, (point, fusion) in enumerate(zip(points, fusions, strict=True))
     )
     best = max(range(len(settings)), key=lambda s: settings[s].pq)
     of_best = [stats[p][best] for p in reported_on or chosen_by]
-    draws = bootstrap_scores([of_best], run.space, seed=seed)[0, :, 0]
+    layers = {name: [image[name] for image in of_best] for name in PQ_MEASURES[objective]}
+    draws = draw_measure(objective, layers, run.space, seed)[:, 0]
     draws = draws[~np.isnan(draws)]
     return SweepResult(
         keys=tuple(values),
         settings=settings,
         best=settings[best],
         images=len(chosen_by),
-        held_out=summarize(sum_stats(of_best), run.space) if reported_on else None,
+        held_out=_summarize(of_best, run.space) if reported_on else None,
         interval=tuple(np.quantile(draws, (0.025, 0.975)).tolist()) if len(draws) else None,
+        objective=objective,
+    )
+
+
+def _summarize(images: Sequence[Layers], space: LabelSpace) -> PQResult:
+    """The measure whose layers these are, over a set of images."""
+    return average_results(
+        [summarize(sum_stats(image[name] for image in images), space) for name in images[0]]
     )
 
 
@@ -242,13 +264,18 @@ def _score_image(
     run: SavedPredictions,
     scorer: TruthScorer,
     fusions: Sequence[FusionConfig],
-) -> list[PQStats]:
+    objective: str,
+) -> list[Layers]:
     """The counts of one image under each setting; true_id is its image_id in the truth."""
     truth: PanopticPrediction | None = None
-    stats = []
+    stats: list[Layers] = []
     for fused in run.fuse_by_rules(image_id, fusions):
         truth = truth or scorer.load(true_id, fused.size)
-        stats.append(match_segments(truth, fused))
+        if objective == "pq":
+            stats.append({"pq": match_segments(truth, fused)})
+        else:
+            maps = ComparedMaps.of(truth, fused)
+            stats.append(count_measures(maps, [objective], run.space))
     return stats
 
 

@@ -12,19 +12,25 @@ from __future__ import annotations
 import platform
 import sys
 import traceback
+import warnings
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
+from fuse.cli.baselines import baselines
 from fuse.cli.combine import combine
 from fuse.cli.compare import compare
 from fuse.cli.convert import convert
 from fuse.cli.demo import demo
 from fuse.cli.diagnose import diagnose
 from fuse.cli.disagree import disagree
+from fuse.cli.draw import draw
 from fuse.cli.evaluate import evaluate
+from fuse.cli.export import export
 from fuse.cli.fetch import fetch
 from fuse.cli.labels import labels
 from fuse.cli.merge import merge
@@ -36,7 +42,7 @@ from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
-from fuse.errors import FuseError, RunStoppedError, is_memory_full, shorten
+from fuse.errors import FuseError, FuseWarning, RunStoppedError, is_memory_full, shorten
 from fuse.version import __version__
 
 LONGEST_ERROR = 2000  # characters; a file may give names of megabytes
@@ -48,7 +54,8 @@ REPORTED = ("torch", "torchvision", "numpy", "numba", "pillow", "msgspec")
 COMMANDS = (
     *(demo, run, evaluate),
     *(combine, sweep, pairs),
-    *(compare, diagnose, disagree, report),
+    *(compare, baselines, diagnose, disagree, report),
+    *(export, draw),
     *(verify, merge),
     *(convert, fetch, models, pipelines, labels),
 )
@@ -63,7 +70,10 @@ class Group(click.Group):
             if isinstance(stream, TextIOWrapper):  # no name of a category may end a command
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", FuseWarning)
+                warnings.showwarning = partial(show_warning, set(), warnings.showwarning)
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends a command whose reader went away, as head does, without a word
         except RunStoppedError as err:
@@ -86,6 +96,22 @@ def describe_failure(err: Exception) -> str:
         what = f"{err.filename}: {err.strerror}" if err.filename else err.strerror
         return f"Error: {what}; what is done stays done, so try again"
     return describe_bug()
+
+
+def show_warning(
+    told: set[str],
+    show_other: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    *where: Any,
+    **how: Any,
+) -> None:
+    """A warning of ours as one line on stderr, each once; any other as Python does."""
+    if not issubclass(category, FuseWarning):
+        show_other(message, category, *where, **how)
+    elif str(message) not in told:
+        told.add(str(message))
+        click.echo(printable(f"note: {message}"), err=True)
 
 
 def describe_bug() -> str:

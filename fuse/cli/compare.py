@@ -21,6 +21,7 @@ from fuse.cli.progress import count_progress
     is_flag=True,
     help="Where runs have different images or classes, go on with the common ones.",
 )
+@options.measures
 @options.seed("Of the bootstrap.")
 @options.workers
 @options.json_file

@@ -39,6 +39,8 @@ from fuse.cli.progress import count_progress
     "FILE.json",
     "The instance branch's COCO results, in the categories of PRED, to add their mask AP.",
 )
+@options.measures
+@options.seed("Of the bootstrap that gives --measure its intervals.")
 @options.workers
 @options.json_file
 def evaluate(json_file: Path | None, per_image: Path | None, **given: Any) -> None:
@@ -46,6 +48,7 @@ def evaluate(json_file: Path | None, per_image: Path | None, **given: Any) -> No
 
     \b
     fuse evaluate --gt panoptic_val2017.json --pred out
+    fuse evaluate --gt panoptic_val2017.json --pred out --measure boundary --measure size
     """
     from fuse import api
     from fuse.cli.tables.evaluate import print_evaluation

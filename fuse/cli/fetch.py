@@ -47,6 +47,12 @@ def fetch(
 
 
 def _print(files: list[FetchedFile]) -> None:
+    from fuse.models.weights.sources import read_catalog
+
+    licences = {row.source: row.licence for row in read_catalog()}
     for file in files:
         checked = f", checked by {file.checked_by}" if file.checked_by else ""
         click.echo(f"{file.path}: {file.size / 1e6:.1f} MB, SHA-256 {file.sha256}{checked}")
+    for source in dict.fromkeys(file.source for file in files):
+        if source in licences:
+            click.echo(f"{source}: licence {licences[source]}")

@@ -39,6 +39,8 @@ def models(context: click.Context) -> None:
 @click.option(
     "--images", multiple=True, metavar="IMAGES", help="Images.  [default: those that ship]"
 )
+@options.list_file
+@options.null
 @options.set_values("Change the presets, as for fuse run; may be repeated.")
 @options.device
 @click.option(
@@ -47,8 +49,8 @@ def models(context: click.Context) -> None:
 @options.allow_plugins
 @options.weights_dir
 @options.json_file
-def profile(json_file: Path | None, **given: Any) -> None:
-    """Measure parameters, operations, memory and time per image of nets, one by one or in pairs.
+def profile(json_file: Path | None, *, list_file: str | None, null: bool, **given: Any) -> None:
+    """Measure parameters, operations, activations, memory and time per image of nets or pairs.
 
     \b
     fuse models profile tiny
@@ -56,10 +58,12 @@ def profile(json_file: Path | None, **given: Any) -> None:
     fuse models profile coco:semantic ade20k:semantic --device cuda:0
 
     A whole pipeline also gets what fusing and files add, and how its time compares with that of
-    the first. Operations and memory are those of the first image, times medians over up to eight.
+    the first. Operations, activations (the numbers that layers put out) and memory
+    are those of the first image, times medians over up to eight.
     """
     from fuse import api
     from fuse.cli.tables.models import print_profile
 
-    rows = api.profile(**given)
+    image_list = api.read_image_list(list_file, null=null) if list_file else None
+    rows = api.profile(**given, image_list=image_list)
     print_figures({"rows": [row.to_json() for row in rows]}, json_file, lambda: print_profile(rows))

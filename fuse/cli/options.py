@@ -116,11 +116,31 @@ json_file = path(
     name="json_file",
     kind=OutFile(allow_dash=True),
 )
+list_file = click.option(
+    "--list",
+    "list_file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE|-",
+    help="Names of images, one a line: from a file, to which they are relative, or from stdin.",
+)
+null = click.option(
+    "-0", "--null", is_flag=True, help="Names in the list end with NUL, as find -print0 has it."
+)
 gt = path("--gt", "GT.json", "COCO panoptic ground truth.", required=True)
 gt_dir = folder(
     "--gt-dir", None, "Folder of the ground truth's PNGs.  [default: the JSON's path without .json]"
 )
 predictions = folder("--predictions", "RUN", "A run with --keep-predictions.", required=True)
+# `CHOICES` of fuse.metrics.measures, which imports more than --help may.
+MEASURES = ("boundary", "dagger", "size", "thresholds", "calibration", "all")
+measures = click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    type=click.Choice(MEASURES),
+    help="Also report Boundary PQ, PQ-dagger, PQ by size of segments, PQ over IoU thresholds or "
+    "the calibration of scores, with 95 % intervals; may be repeated (docs/measures.md).",
+)
 weights_dir = path(
     "--weights-dir",
     "DIR",

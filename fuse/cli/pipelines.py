@@ -19,10 +19,10 @@ def pipelines(weights_dir: Path | None, json_file: Path | None) -> None:
     \b
     fuse pipelines
     """
+    from fuse import api
     from fuse.cli.tables.pipelines import print_pipelines
-    from fuse.inference.fetch import describe_pipelines  # fuse.api would load torch
 
-    found = describe_pipelines(weights_dir)
+    found = api.describe_pipelines(weights_dir)
     print_figures(
         {"pipelines": [pipeline.to_json() for pipeline in found]},
         json_file,

@@ -14,9 +14,9 @@ import click
 from fuse.errors import shorten
 from fuse.io.files import RUN_FILE, write_whole
 
-# fuse.api imports torch and numba, which takes seconds: each command imports it when it runs.
 if TYPE_CHECKING:
     from fuse.api import RunResult
+    from fuse.findings import Finding
 
 FAILURES_NAMED = 10  # images, a line each
 NAMED = 3  # images, in a note of one line
@@ -49,15 +49,17 @@ def print_run(result: RunResult, json_file: Path | None) -> None:
     exit_where_failed(result.failed, result.done, result.out)
 
 
-def exit_where_failed(failed: Iterable[tuple[str, str]], done: int, out: Path) -> None:
+def exit_where_failed(
+    failed: Iterable[tuple[str, str]], done: int, out: Path | None = None
+) -> None:
     """Name (image, reason) of the first that failed on stderr, and exit if there is any."""
     failures = list(failed)
     for file_name, reason in failures[:FAILURES_NAMED]:
         named = reason if reason.startswith(f"{file_name}: ") else f"{file_name}: {reason}"
         click.echo(printable(f"failed: {shorten(named)}"), err=True)
     if (more := len(failures) - FAILURES_NAMED) > 0:
-        where = printable(str(out / RUN_FILE))
-        click.echo(f"failed: {more:,} more; all stand in {where} below 'failed'", err=True)
+        where = f"; all stand in {out / RUN_FILE} below 'failed'" if out else ""
+        click.echo(printable(f"failed: {more:,} more{where}"), err=True)
     if failures:
         sys.exit(EXIT_SOME_FAILED if done else EXIT_FAILED)
 
@@ -73,6 +75,12 @@ def print_figures(
     if json_file:
         _write_text(json_file, text + "\n")
     print_table()
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """What a command assumed or could not keep, a line each on stderr."""
+    for finding in findings:
+        click.echo(printable(str(finding)), err=True)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -108,8 +116,13 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
 
     if result.changed:
         yield (
-            f"{result.changed} images had changed since an earlier run, or can be read now, "
+            f"{result.changed} images had changed since an earlier run, or could not be read then, "
             "and were done again"
+        )
+    if result.differing:
+        yield (
+            f"{result.differing} maps of the earlier run stay, though the nets answer otherwise "
+            "here; --overwrite makes them anew"
         )
     if result.damaged:
         yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
@@ -120,6 +133,11 @@ def _describe_notes(result: RunResult) -> Iterator[str]:
             f"{len(result.incomplete)} images are damaged and were read as far as they go: "
             f"{', '.join(named)}{f' and {more} more, see run.json' if more else ''}; "
             "--strict-images lets them fail"
+        )
+    if result.doubled:
+        yield (
+            f"{len(result.doubled)} names stand in the list more than once (first "
+            f"{result.doubled[0]}); each image is done once"
         )
     if result.unread:
         yield f"not read in the folders: {describe_unread(result.unread)}"

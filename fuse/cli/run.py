@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fuse.cli import options
-from fuse.cli.printing import print_run
+from fuse.cli.printing import print_run, printable
 from fuse.cli.progress import image_progress, log_download, stop_flag
 
 
 @click.command(short_help="Make panoptic maps of images.")
-@click.argument("images", nargs=-1, required=True)
-@options.out_folder
+@click.argument("images", nargs=-1)
+@options.list_file
+@options.null
+@click.option("-o", "--out", type=options.OutFolder(), metavar="FOLDER", help="Output folder.")
 @click.option(
+    "--resume",
+    type=options.EXISTING_FOLDER,
+    metavar="FOLDER",
+    help="Go on with the run in that folder as it was called; instead of IMAGES and -o.",
+)
+@click.option(
+    "-p",
     "--pipeline",
     default="tiny",
     show_default=True,
@@ -23,6 +34,11 @@ from fuse.cli.progress import image_progress, log_download, stop_flag
     help="A preset that ships, or a TOML file.",
 )
 @options.set_values("Change the preset, as fusion.score_threshold=0.3; may be repeated.")
+@click.option(
+    "--as-stored",
+    is_flag=True,
+    help="Do not turn images upright by their EXIF orientation.",
+)
 @options.device
 @options.path("--gt", "GT.json", "Score against this COCO panoptic ground truth.")
 @options.gt_dir
@@ -106,19 +122,70 @@ def run(json_file: Path | None, **given: Any) -> None:
     fuse run 'trip/*.jpg' -o out --set fusion.score_threshold=0.3 --pictures
     fuse run val2017/ -o out --gt panoptic_val2017.json
     fuse run images/ -o out --engine ray --workers 4
+    find . -name '*.jpg' -print0 | fuse run --list - -0 -o out
+    fuse run --resume out --pictures
 
-    A run that was cut off goes on where it stopped when called again.
+    A run that was cut off goes on where it stopped when called again, or with --resume. So are
+    pictures and predictions made that were not asked for before.
     """
     from fuse import api
 
+    names = {name for name in given if _is_given(name)}
+    folder, source, null = given.pop("resume"), given.pop("list_file"), given.pop("null")
+    if not folder and not (given["out"] and (given["images"] or source)):
+        raise click.UsageError("give IMAGES or --list FILE, and -o FOLDER; or --resume FOLDER")
     with image_progress() as on_progress, stop_flag() as should_stop:
-        result = api.run(
-            **given,
-            on_fetch=log_download(),
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
+        watched: dict[str, Any] = {
+            "on_fetch": log_download(),
+            "on_progress": on_progress,
+            "should_stop": should_stop,
+        }
+        if folder:
+            changes = {name: given[name] for name in _check_changes(names)}
+            result = api.resume(folder, on_start=_print_call, **changes, **watched)
+        else:
+            image_list = api.read_image_list(source, null=null) if source else None
+            result = api.run(**given, image_list=image_list, **watched)
     print_run(result, json_file)
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _check_changes(names: Set[str]) -> list[str]:
+    """The options that were given beside ``--resume``; click.UsageError where one may not be."""
+    from fuse.runs.resume import CHANGEABLE
+
+    changes = sorted(names - {"resume"})
+    for name in changes:
+        if name not in CHANGEABLE:
+            what = {"images": "IMAGES", "list_file": "--list"}.get(name, f"--{name}")
+            raise click.UsageError(f"--resume goes on as the run was called; leave out {what}")
+    return changes
+
+
+def _print_call(arguments: Mapping[str, Any]) -> None:
+    """Show what a run that goes on will do, before anything is done."""
+    pipeline, listed = arguments["pipeline"], arguments["image_list"]
+    lines = {"images": ", ".join([*arguments["images"], *([str(listed)] if listed else [])])}
+    for branch in ("semantic", "instance"):
+        model = getattr(pipeline, branch)
+        values = ", ".join(f"{key} {value}" for key, value in model.options.items())
+        lines[branch] = f"{model.model} ({values})" if values else model.model
+    rule = pipeline.fusion.to_json()
+    lines["fusion"] = ", ".join(f"{key} {value}" for key, value in rule.items())
+    hidden = {"images", "image_list", "out", "pipeline", "on_fetch", "on_progress", "should_stop"}
+    asked = {key: value for key, value in arguments.items() if key not in hidden}
+    asked["shard"] = "{}/{}".format(*asked["shard"])
+    lines["options"] = ", ".join(
+        key if value is True else f"{key} {value}"
+        for key, value in asked.items()
+        if value is not None and value is not False
+    )
+    click.echo(printable(f"going on in {arguments['out']}, pipeline {pipeline.name}"), err=True)
+    for what, text in lines.items():
+        click.echo(printable(f"  {what}: {text}"), err=True)
 
 
 def _parse_batch_size(text: str) -> int | None:

@@ -11,6 +11,9 @@ from fuse.cli import options
 from fuse.cli.printing import print_figures
 from fuse.cli.progress import count_progress
 
+# The keys of PQ_MEASURES in fuse.metrics.measures, which imports more than --help may.
+OBJECTIVES = ("pq", "boundary", "dagger", "small", "medium", "large", "thresholds")
+
 
 @click.command(short_help="Try many rules and thresholds on kept predictions.")
 @options.predictions
@@ -23,6 +26,13 @@ from fuse.cli.progress import count_progress
     metavar="KEY=LO:HI:STEP|A,B",
     help="What to vary: rule, score_threshold, overlap_threshold, stuff_area, stuff_score, "
     "a rule's parameters; may be repeated.",
+)
+@click.option(
+    "--objective",
+    default="pq",
+    show_default=True,
+    type=click.Choice(OBJECTIVES),
+    help="The measure to choose by (docs/measures.md).",
 )
 @click.option(
     "--holdout",

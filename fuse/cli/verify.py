@@ -18,7 +18,7 @@ from fuse.cli.progress import count_progress
 @click.option(
     "--redo",
     is_flag=True,
-    help="Forget the images of damaged files; the run's own command does them again.",
+    help="Forget the images of damaged files; fuse run --resume does them again.",
 )
 @options.workers
 @options.json_file
@@ -27,7 +27,7 @@ def verify(json_file: Path | None, *, redo: bool, **given: Any) -> None:
 
     \b
     fuse verify out
-    fuse verify out --redo && fuse run images/ -o out
+    fuse verify out --redo && fuse run --resume out
     """
     from fuse import api
 
@@ -39,7 +39,7 @@ def verify(json_file: Path | None, *, redo: bool, **given: Any) -> None:
             click.echo(printable(f"damaged: {damage.path} {damage.problem}"))
         click.echo(f"{found.files} files, {len(found.damages)} damaged")
         if redo and found.damages:
-            click.echo("forgotten; the command of the run does them again")
+            click.echo(printable(f"forgotten; fuse run --resume {given['run']} does them again"))
 
     print_figures(found.to_json(), json_file, print_verification)
     if found.damages and not redo:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fuse.errors import DataError
+from fuse.errors import DataError, describe_size
+from fuse.findings import Note
 from fuse.io.coco.panoptic import ImageId
 from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
@@ -31,6 +32,14 @@ class SegmentKind:
     iscrowd: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NotedTruth:
+    """The ground truth of an image, and what is to be known of how it was made."""
+
+    truth: PanopticPrediction
+    notes: tuple[Note, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class TruthImage:
     """One image of a dataset and the files of its ground truth.
@@ -40,12 +49,14 @@ class TruthImage:
         file_name: of the image, relative to the folder of the split's images.
         png_name: of the map that is written.
         label_files: what the map is made from; the first has the image's size.
+        size: (height, width), where no label file has it.
     """
 
     image_id: ImageId
     file_name: str
     png_name: str
-    label_files: tuple[Path, ...]
+    label_files: tuple[Path, ...] = ()
+    size: tuple[int, int] | None = None
 
     @classmethod
     def named(cls, name: str, *label_files: Path) -> TruthImage:
@@ -61,11 +72,13 @@ class DatasetTruth:
         space: the categories.
         images: in the order of their names.
         load: makes the ground truth of an image; any number of threads may call it.
+        notes: on the labels as a whole.
     """
 
     space: LabelSpace
     images: tuple[TruthImage, ...]
-    load: Callable[[TruthImage], PanopticPrediction]
+    load: Callable[[TruthImage], PanopticPrediction | NotedTruth]
+    notes: tuple[Note, ...] = ()
 
 
 def make_truth(
@@ -110,7 +123,8 @@ def check_same_size(
     if (first_height, first_width) != (height, width):
         first, second = image.label_files
         raise DataError(
-            f"{first} is {first_width} x {first_height}, but {second} is {width} x {height}; "
+            f"{first} is {describe_size((first_height, first_width))}, but {second} is "
+            f"{describe_size((height, width))}; "
             "they must be of one image"
         )
 

@@ -42,7 +42,9 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
     try:
         names = sorted(set(list_path.read_text(encoding="utf-8").split()))
     except OSError as err:
-        raise DataError(f"{list_path}: cannot be read ({err.strerror}); {HINT}") from err
+        raise DataError(
+            f"{list_path}: cannot be read ({err.strerror}); {_advise(folder, list_path.parent)}"
+        ) from err
     except UnicodeDecodeError as err:
         raise DataError(f"{list_path}: no list of names ({err})") from err
     if not names:
@@ -60,6 +62,18 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
     )
     space = load_space("voc")
     return DatasetTruth(space, images, partial(_load, space))
+
+
+def _advise(folder: Path, lists: Path) -> str:
+    """What to do where there is no list of the images of a split."""
+    if splits := sorted(path.stem for path in lists.glob("*.txt")):
+        return f"there are {', '.join(splits)}; {HINT}"
+    if not (folder / "SegmentationClass").is_dir():
+        return HINT
+    return (
+        "it names the images of the split: unpack ImageSets from the same download, or write the "
+        "names there yourself, one a line without their ending, as 2007_000033"
+    )
 
 
 def _load(space: LabelSpace, image: TruthImage) -> PanopticPrediction:

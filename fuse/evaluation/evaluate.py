@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse.errors import DataError
 from fuse.evaluation.components import score_instances, score_semantic
 from fuse.evaluation.file_checks import (
-    Finding,
-    Note,
-    Severity,
     check_components,
     check_heads,
     collect_findings,
 )
 from fuse.evaluation.image_scores import ImageScores
+from fuse.evaluation.measured import Measured, measure_images
 from fuse.evaluation.scorer import TruthScorer
+from fuse.findings import Finding, Note, Severity
 from fuse.io.coco.pairing import pair_images, renumber
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.coco.results import open_semantic, read_results
@@ -25,16 +24,18 @@ from fuse.io.csv_files import write_table
 from fuse.io.files import StrPath, is_run, to_path
 from fuse.labels import find_truth_map
 from fuse.metrics.instances import MaskAP
+from fuse.metrics.measures import expand_measures
 from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import SemanticResult
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace
+from fuse.types.short_repr import ShortRepr
 
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Evaluation(ShortRepr):
     """PQ of a set of images.
 
     Attributes:
@@ -46,6 +47,7 @@ class Evaluation:
         official: True where the official scorer's behaviour was reproduced.
         semantic: mIoU of the semantic branch, where its predictions were given.
         instances: mask AP of the instance branch, where its predictions were given.
+        measured: the measures beside PQ, where they were asked for.
     """
 
     result: PQResult
@@ -56,9 +58,11 @@ class Evaluation:
     official: bool
     semantic: SemanticResult | None = None
     instances: MaskAP | None = None
+    measured: Measured | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, fractions in 0..1, None where nothing was scored."""
+        measures = {"measures": self.measured.to_json()} if self.measured else {}
         return {
             **self.result.to_json(),
             "images": len(self.images),
@@ -68,6 +72,7 @@ class Evaluation:
             "findings": [finding.to_json() for finding in self.findings],
             "semantic": self.semantic.to_json() if self.semantic else None,
             "instances": self.instances.to_json() if self.instances else None,
+            **measures,
         }
 
 
@@ -77,6 +82,7 @@ def summarize_images(
     notes: Iterable[Note] = (),
     *,
     strict: bool = False,
+    seed: int = 0,
 ) -> Evaluation:
     """Sum up the scores of images, in the order given.
 
@@ -85,6 +91,7 @@ def summarize_images(
         images: its scores.
         notes: further ones, about whole files.
         strict: make every finding an error.
+        seed: of the bootstrap of measures beside PQ.
 
     Raises:
         DataError: a finding is an error; the message lists all of them.
@@ -100,6 +107,9 @@ def summarize_images(
         space=scorer.space,
         mapped=scorer.mapped,
         official=scorer.official,
+        measured=measure_images(
+            images.stats, images.layers, images.scored, scorer.space, seed=seed
+        ),
     )
 
 
@@ -113,6 +123,8 @@ def evaluate(
     strict: bool = False,
     semantic: StrPath | None = None,
     instances: StrPath | None = None,
+    measures: Sequence[str] = (),
+    seed: int = 0,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -134,6 +146,8 @@ def evaluate(
             folder of PNGs with a category_id per pixel, in the predictions' label space.
         instances: a COCO result JSON of the instance branch, for its mask AP; category ids in
             the predictions' label space.
+        measures: what to report besides PQ, of `fuse.metrics.measures.CHOICES`.
+        seed: of the bootstrap that gives them intervals.
         workers: threads, by default one per processor.
         on_progress: called with the images done and the images in all.
 
@@ -148,7 +162,7 @@ def evaluate(
     predictions, pairing_notes = _pair_images(truth, predictions, official=official)
     used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
-    scorer = TruthScorer(truth, label_map, official=official)
+    scorer = TruthScorer(truth, label_map, official=official, measures=expand_measures(measures))
     semantic_file = open_semantic(to_path(semantic), scorer.space) if semantic else None
     instance_file = read_results(to_path(instances), scorer.space) if instances else None
     file_notes = (
@@ -165,11 +179,12 @@ def evaluate(
         on_result=step,
     ) as scored:
         images = ImageScores(scored)
-    evaluation = summarize_images(scorer, images, file_notes, strict=strict)
+    evaluation = summarize_images(scorer, images, file_notes, strict=strict, seed=seed)
+    turned = {image.image_id for image in images if any(n.code == "turned" for n in image.notes)}
     return replace(
         evaluation,
-        semantic=score_semantic(semantic_file, scorer) if semantic_file else None,
-        instances=score_instances(instance_file, scorer) if instance_file else None,
+        semantic=score_semantic(semantic_file, scorer, turned) if semantic_file else None,
+        instances=score_instances(instance_file, scorer, turned) if instance_file else None,
     )
 
 

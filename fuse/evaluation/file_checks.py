@@ -7,200 +7,149 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from fuse.errors import describe_size
+from fuse.findings import Fault, Finding, Note, Severity, sum_notes
 from fuse.io.coco.panoptic import ImageId, ImageRecord, PanopticDataset, SegmentRecord
 from fuse.io.coco.results import LabelFolder, ResultsFile
-from fuse.io.png import PngHeader
+from fuse.io.png import PngHeader, are_swapped, swap_channels
 from fuse.ops.matching import SegmentTable
 from fuse.types import Int32Array, Int64Array
 from fuse.types.label_space import id_to_file
 
-
-class Severity(StrEnum):
-    """Whether scoring goes on."""
-
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something noticed in one place: an image, or the head of a file.
-
-    Attributes:
-        code: a key of FAULTS.
-        example: where it was seen first, and what.
-        count: how often it was seen there.
-    """
-
-    code: str
-    example: str
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """All notes of one kind.
-
-    Attributes:
-        code: a key of FAULTS.
-        severity: an error stops scoring.
-        problem: what is wrong, after a number.
-        count: how often.
-        first: the first example, in the order of the ground truth's images.
-        action: what was done about it.
-    """
-
-    code: str
-    severity: Severity
-    problem: str
-    count: int
-    first: str
-    action: str
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.count} {self.problem}, first {self.first}: {self.action}"
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "code": self.code,
-            "severity": str(self.severity),
-            "problem": self.problem,
-            "count": self.count,
-            "first": self.first,
-            "action": self.action,
-        }
-
-
-class _Fault(NamedTuple):
-    """A kind of fault; `official` is what the official mode does where that differs."""
-
-    problem: str
-    action: str
-    official: str = ""
-    severity: Severity = Severity.WARNING
-    official_severity: Severity = Severity.WARNING
-
-
 _OFFICIAL_STOPS = "the official scorer stops here; leave out --official to score"
 _ERROR = Severity.ERROR
+_SWAPPED = "write them as RGB: OpenCV's imwrite takes BGR, so give it png[..., ::-1]"
 
 FAULTS = {
-    "categories-differ": _Fault(
+    "turned": Fault(
+        "photos turned by 90 degrees against their ground truth, as where only one of the two "
+        "follows the EXIF orientation of the image",
+        "left out; fuse run --as-stored does not turn images",
+        _OFFICIAL_STOPS,
+        official_severity=_ERROR,
+    ),
+    "categories-differ": Fault(
         "categories that only one of the files has, or has otherwise",
         "the ground truth's are scored",
     ),
-    "other-photo": _Fault(
+    "other-photo": Fault(
         "photos that are called otherwise in the predictions",
         "paired by image_id as COCO does; if the ids are another numbering, all is wrong",
     ),
-    "run-renumbered": _Fault(
+    "run-renumbered": Fault(
         "photos that the run numbered otherwise than the ground truth",
         "paired by their names; other scorers go by image_id, so give --gt to the run for them",
     ),
-    "pred-renumbered": _Fault(
+    "pred-renumbered": Fault(
         "photos that the predictions number otherwise than the ground truth",
         "paired by their names; COCO's scorer goes by image_id, as --official does",
     ),
-    "pred-no-categories": _Fault(
+    "pred-no-categories": Fault(
         "prediction JSON without categories", "the ground truth's are used"
     ),
-    "truth-no-isthing": _Fault(
+    "truth-no-isthing": Fault(
         "ground-truth categories without isthing",
         "taken from the shipped label space, else as things",
     ),
-    "truth-no-iscrowd": _Fault("ground-truth segments without iscrowd", "taken as no crowd"),
-    "truth-no-area": _Fault("ground-truth segments without area", "counted from the PNG"),
-    "truth-wrong-area": _Fault(
+    "truth-no-iscrowd": Fault("ground-truth segments without iscrowd", "taken as no crowd"),
+    "truth-no-area": Fault("ground-truth segments without area", "counted from the PNG"),
+    "truth-wrong-area": Fault(
         "ground-truth segments whose area in the JSON is wrong",
         "counted from the PNG",
         "trusted, as the official scorer does, so scores may be wrong",
     ),
-    "pred-wrong-area": _Fault(
+    "pred-wrong-area": Fault(
         "predicted segments whose area in the JSON is wrong", "counted from the PNG"
     ),
-    "truth-unlisted-id": _Fault(
+    "truth-unlisted-id": Fault(
         "ground-truth ids in a PNG that the JSON lacks",
         "read as void",
         "neither void nor a segment, as the official scorer does",
     ),
-    "pred-unlisted-id": _Fault(
+    "pred-unlisted-id": Fault(
         "predicted ids in a PNG that the JSON lacks",
         "read as void",
         _OFFICIAL_STOPS,
         official_severity=_ERROR,
     ),
-    "truth-no-pixels": _Fault(
+    "truth-no-pixels": Fault(
         "ground-truth segments without a pixel in the PNG",
         "left out",
         "counted as missed, as the official scorer does",
     ),
-    "pred-no-pixels": _Fault(
+    "pred-no-pixels": Fault(
         "predicted segments without a pixel in the PNG",
         "left out",
         _OFFICIAL_STOPS,
         official_severity=_ERROR,
     ),
-    "truth-id-zero": _Fault(
+    "truth-id-zero": Fault(
         "ground-truth segments with id 0, which is void",
         "left out",
         "the official scorer counts them as segment and as void; leave out --official to score",
         official_severity=_ERROR,
     ),
-    "pred-id-zero": _Fault(
+    "pred-id-zero": Fault(
         "predicted segments with id 0, which is void",
         "left out",
         "the official scorer counts void as segment; leave out --official to score",
         official_severity=_ERROR,
     ),
-    "truth-repeated-id": _Fault(
+    "truth-repeated-id": Fault(
         "repeated ids among a photo's ground-truth segments", "the last counts"
     ),
-    "pred-repeated-id": _Fault(
-        "repeated ids among a photo's predicted segments", "the last counts"
-    ),
-    "truth-several-crowds": _Fault(
+    "pred-repeated-id": Fault("repeated ids among a photo's predicted segments", "the last counts"),
+    "truth-several-crowds": Fault(
         "further crowds of one category in a ground-truth photo",
         "each excuses false positives",
         "only the last excuses false positives, as in the official scorer",
     ),
-    "truth-png-size": _Fault(
+    "truth-png-size": Fault(
         "ground-truth PNGs of another size than the JSON says", "scored as they are"
     ),
-    "pred-png-size": _Fault(
+    "pred-png-size": Fault(
         "predicted PNGs of another size than the JSON says", "scored as they are"
     ),
-    "truth-png-kind": _Fault(
+    "truth-png-kind": Fault(
         "ground-truth PNGs that are not 8-bit RGB", "their ids were read as they are"
     ),
-    "pred-png-kind": _Fault(
+    "pred-png-kind": Fault(
         "predicted PNGs that are not 8-bit RGB", "their ids were read as they are"
     ),
-    "pred-missing": _Fault(
+    "pred-missing": Fault(
         "photos without a prediction",
         "all their segments count as missed",
         _OFFICIAL_STOPS,
         official_severity=_ERROR,
     ),
-    "pred-extra": _Fault("predicted photos that the ground truth lacks", "left out"),
-    "branch-extra": _Fault(
+    "pred-extra": Fault("predicted photos that the ground truth lacks", "left out"),
+    "branch-extra": Fault(
         "photos of --semantic or --instances that the ground truth lacks", "left out"
     ),
-    "branch-missing": _Fault(
+    "branch-missing": Fault(
         "photos without an entry in the file of --semantic", "nothing was found in them"
     ),
-    "branch-stuff": _Fault(
+    "branch-stuff": Fault(
         "instances of --instances whose category_id is stuff in the predictions' label space",
         "not scored; ids must be of the label space that PRED speaks",
     ),
-    "cannot-score": _Fault(
+    "truth-swapped": Fault(
+        "ground-truth PNGs whose red and blue are swapped",
+        _SWAPPED,
+        severity=_ERROR,
+        official_severity=_ERROR,
+    ),
+    "pred-swapped": Fault(
+        "predicted PNGs whose red and blue are swapped",
+        _SWAPPED,
+        severity=_ERROR,
+        official_severity=_ERROR,
+    ),
+    "cannot-score": Fault(
         "photos that cannot be scored",
         "mend or replace the files",
         severity=_ERROR,
@@ -253,7 +202,8 @@ def check_png(side: str, path: Path, png: PngHeader, listed: ImageRecord | None)
         yield Note(f"{side}-png-kind", f"{path} ({png.bit_depth}-bit {png.color_type})")
     height, width = png.size
     if listed and ((listed.height or height), (listed.width or width)) != (height, width):
-        example = f"{path} ({height}x{width}, not {listed.height}x{listed.width})"
+        said = describe_size((listed.height or height, listed.width or width))
+        example = f"{path} ({describe_size(png.size)}; not {said})"
         yield Note(f"{side}-png-size", example)
 
 
@@ -270,6 +220,10 @@ def check_pixels(
         table: the N segments of the JSON; an area of NaN is none.
     """
     where = f"image_id {image_id!r}, segment"
+    if are_swapped(unlisted, table.segment_ids[areas > 0], table.segment_ids):
+        swapped = swap_channels(unlisted)[0]
+        yield Note(f"{side}-swapped", f"{where} {swapped}, whose id is {unlisted[0]} in the PNG")
+        return
     if len(unlisted):
         yield Note(f"{side}-unlisted-id", f"{where} {unlisted[0]}", len(unlisted))
     if areas.all() and (areas == table.areas).all():
@@ -359,20 +313,4 @@ def collect_findings(notes: Iterable[Note], *, official: bool) -> tuple[Finding,
     >>> print(*collect_findings(notes, official=False))
     warning: 3 predicted photos that the ground truth lacks, first image_id 3: left out
     """
-    counts: dict[str, int] = {}
-    first: dict[str, str] = {}
-    for note in notes:
-        counts[note.code] = counts.get(note.code, 0) + note.count
-        first.setdefault(note.code, note.example)
-    return tuple(
-        Finding(
-            code=code,
-            severity=fault.official_severity if official else fault.severity,
-            problem=fault.problem,
-            count=counts[code],
-            first=first[code],
-            action=(official and fault.official) or fault.action,
-        )
-        for code, fault in FAULTS.items()
-        if code in counts
-    )
+    return sum_notes(notes, FAULTS, official=official)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fuse.errors import CocoFormatError
-from fuse.evaluation.file_checks import Note, check_pixels, check_png, check_segments
+from fuse.errors import CocoFormatError, describe_size
+from fuse.evaluation.file_checks import check_pixels, check_png, check_segments
 from fuse.evaluation.image_scores import ImageScore
+from fuse.findings import Note
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, SegmentRecord
 from fuse.io.png import read_row_deltas
 from fuse.labels import LabelMap, map_panoptic
 from fuse.metrics.matching import map_truth, match_pairs
-from fuse.metrics.pq import sum_stats
+from fuse.metrics.measures import (
+    CALIBRATION,
+    ComparedMaps,
+    ScoredSegments,
+    count_measures,
+    list_scored,
+)
+from fuse.metrics.pq import PQStats, sum_stats
 from fuse.ops.contingency import count_delta_pairs
 from fuse.ops.matching import SegmentPairs, SegmentTable, count_areas
 from fuse.ops.row_deltas import RowDeltas
-from fuse.types import PanopticPrediction
+from fuse.types import Float64Array, PanopticPrediction, SegmentInfo
 
 NO_SEGMENTS = SegmentTable.from_segments(())
+
+
+class TurnedImageError(CocoFormatError):
+    """A map has the height of its ground truth as its width, and the other way round."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +42,13 @@ class ReadMap:
     Attributes:
         deltas: the map, as where its rows change.
         table: its segments, each id once and none of them 0.
+        scores: float64 (N,), of its segments; NaN where there is none.
         notes: what is wrong with its entry in the JSON and with its PNG.
     """
 
     deltas: RowDeltas
     table: SegmentTable
+    scores: Float64Array
     notes: tuple[Note, ...] = ()
 
 
@@ -46,15 +60,22 @@ class TruthScorer:
         space: the categories that are scored.
         mapped: how the ground truth is carried into that space, None where it is not.
         official: whether the official scorer's behaviour is reproduced.
+        measures: what is counted besides PQ, as `expand_measures` gives them.
     """
 
     def __init__(
-        self, truth: PanopticDataset, label_map: LabelMap | None = None, *, official: bool = False
+        self,
+        truth: PanopticDataset,
+        label_map: LabelMap | None = None,
+        *,
+        official: bool = False,
+        measures: Sequence[str] = (),
     ) -> None:
         self.truth = truth
         self.space = label_map.target if label_map else truth.space
         self.mapped = _describe_map(label_map) if label_map else None
         self.official = official
+        self.measures = tuple(measures)
         self._label_map = label_map
 
     def load(self, image_id: ImageId, size: tuple[int, int] | None = None) -> PanopticPrediction:
@@ -82,10 +103,11 @@ class TruthScorer:
         if prediction is None:
             void = RowDeltas.from_map(np.zeros(truth.deltas.size, dtype=np.int32))
             missing = Note("pred-missing", f"image_id {image_id!r}")
-            return self._score(image_id, truth, ReadMap(void, NO_SEGMENTS, (missing,)))
+            return self._score(image_id, truth, ReadMap(void, NO_SEGMENTS, np.zeros(0), (missing,)))
         deltas = RowDeltas.from_map(prediction.panoptic_map)
         table = SegmentTable.from_segments(prediction.segments_info)
-        return self._score(image_id, truth, ReadMap(deltas, table))
+        scores = list_scores(prediction.segments_info)
+        return self._score(image_id, truth, ReadMap(deltas, table, scores))
 
     def try_score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> ImageScore:
         """Score a prediction in memory; what cannot be scored has a note and no counts."""
@@ -123,6 +145,7 @@ class TruthScorer:
             pairs, table = map_truth(pairs, table, pred.table, self._label_map)
         try:
             stats = match_pairs(pairs, table, pred.table, official=self.official)
+            layers, scored = self._measure(truth, pred, pairs, table)
         except ValueError as err:
             raise CocoFormatError(
                 f"{self.truth.path}, image_id {image_id!r}: {err}; leave out --official"
@@ -133,10 +156,25 @@ class TruthScorer:
             *check_pixels(image_id, "truth", true_strange, true_areas, truth.table),
             *check_pixels(image_id, "pred", pred_strange, pred_areas, pred.table),
         )
-        return ImageScore(image_id, self.truth.image_name(image_id), stats, notes)
+        return ImageScore(image_id, self.truth.image_name(image_id), stats, notes, layers, scored)
+
+    def _measure(
+        self, truth: ReadMap, pred: ReadMap, pairs: SegmentPairs, table: SegmentTable
+    ) -> tuple[Mapping[str, PQStats], ScoredSegments | None]:
+        """What was asked for besides PQ; pairs and the table of the truth are in `space`."""
+        if not self.measures:
+            return {}, None
+        deltas = truth.deltas
+        if self._label_map and "boundary" in self.measures:
+            deltas = map_deltas(deltas, truth.table, self._label_map)
+        maps = ComparedMaps(deltas, pred.deltas, pairs, table, pred.table, pred.scores)
+        layers = count_measures(maps, self.measures, self.space, official=self.official)
+        if CALIBRATION not in self.measures:
+            return layers, None
+        return layers, list_scored(maps, official=self.official)
 
     def _no_score(self, image_id: ImageId, err: CocoFormatError) -> ImageScore:
-        note = Note("cannot-score", str(err))
+        note = Note("turned" if isinstance(err, TurnedImageError) else "cannot-score", str(err))
         return ImageScore(image_id, self.truth.image_name(image_id), sum_stats(()), (note,))
 
     def _check_size(
@@ -144,10 +182,9 @@ class TruthScorer:
     ) -> None:
         """Raise CocoFormatError where the ground truth is of another (height, width)."""
         if size != true_size:
-            raise CocoFormatError(
-                "image_id {!r}: the {} is {}x{}, the true {} is {}x{}".format(
-                    image_id, what, *size, self.truth.png_path(image_id), *true_size
-                )
+            raise (TurnedImageError if size == true_size[::-1] else CocoFormatError)(
+                f"image_id {image_id!r}: the {what} is {describe_size(size)}; the true "
+                f"{self.truth.png_path(image_id)} is {describe_size(true_size)}"
             )
 
 
@@ -171,7 +208,26 @@ def read_map(dataset: PanopticDataset, image_id: ImageId, side: str) -> ReadMap:
         *check_segments(where, side, listed, segments, table),
         *check_png(side, dataset.png_path(image_id), png, dataset.images.get(image_id)),
     )
-    return ReadMap(deltas, table, notes)
+    return ReadMap(deltas, table, list_scores(segments), notes)
+
+
+def list_scores(segments: Sequence[SegmentRecord | SegmentInfo]) -> Float64Array:
+    """The scores of segments, NaN for those without one: float64 (N,)."""
+    return np.array([np.nan if s.score is None else s.score for s in segments], dtype=np.float64)
+
+
+def map_deltas(deltas: RowDeltas, table: SegmentTable, label_map: LabelMap) -> RowDeltas:
+    """A true map in another label space, its segments joined and renamed as `map_truth` does."""
+    segments = tuple(
+        SegmentInfo(segment_id, category_id, 0, (0, 0, 0, 0), iscrowd)
+        for segment_id, category_id, iscrowd in zip(
+            *(column.tolist() for column in (table.segment_ids, table.category_ids, table.iscrowd)),
+            strict=True,
+        )
+    )
+    return RowDeltas.from_map(
+        map_panoptic(PanopticPrediction(deltas.to_map(), segments), label_map).panoptic_map
+    )
 
 
 def make_table(segments: Sequence[SegmentRecord]) -> SegmentTable:
@@ -185,8 +241,9 @@ def make_table(segments: Sequence[SegmentRecord]) -> SegmentTable:
 
 
 def _describe_map(label_map: LabelMap) -> str:
+    through = f" through {' and '.join(label_map.through)}" if label_map.through else ""
     return (
         f"ground truth mapped from {label_map.source.name} "
         f"({len(label_map.source.categories)} categories) to {label_map.target.name} "
-        f"({len(label_map.target.categories)})"
+        f"({len(label_map.target.categories)}){through}"
     )

@@ -6,7 +6,7 @@
 
 from fuse.fusion.class_logits import REACH, ClassLogits, compute_class_logits
 from fuse.fusion.config import THRESHOLDS, FusionConfig, change_fusion, fusion_keys
-from fuse.fusion.fuse_image import choose_classes, find_pairs, fuse_image
+from fuse.fusion.fuse_image import choose_classes, find_pairs, fuse_image, leave_out_stuff
 from fuse.fusion.overlap import fuse_by_overlap, fuse_stuff_masks, least_stuff_pixels
 from fuse.fusion.rules import METHODS
 from fuse.fusion.vote import VOTE_AMONG
@@ -27,4 +27,5 @@ __all__ = [
     "fuse_stuff_masks",
     "fusion_keys",
     "least_stuff_pixels",
+    "leave_out_stuff",
 ]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fuse.ops.masks import mask_runs
 from fuse.types import Float32Array, Instances, Int32Array, SemanticPrediction
+from fuse.types.arrays import check_same_size
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -39,8 +40,7 @@ def choose_by_evidence(
     Raises:
         ValueError: the image sizes differ.
     """
-    if semantic.size != instances.size:
-        raise ValueError(f"the semantic map is {semantic.size}, the instances {instances.size}")
+    check_same_size("the semantic map", semantic.size, "that of the instances", instances.size)
     unclear = np.flatnonzero(np.isin(instances.category_ids, list(choices)))
     if not len(unclear):
         return instances

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+import numpy as np
+
 from fuse.errors import ConfigError
 from fuse.fusion.choice import choose_by_evidence, choose_by_overlap
 from fuse.fusion.class_logits import ClassLogits
@@ -40,8 +42,10 @@ def fuse_image(
         ConfigError: the pairs name a class that is not in the space.
         LabelSpaceError: the class choice goes by partners, and the space has none.
     """
-    instances = choose_classes(semantic, instances, space, fusion, choices)
     rule = METHODS[fusion.rule]
+    if not rule.takes_stuff:
+        instances = leave_out_stuff(instances, space)
+    instances = choose_classes(semantic, instances, space, fusion, choices)
     settings = {key: getattr(fusion, key) for key in (*THRESHOLDS, *rule.parameters)}
     if "pairs" in settings:
         settings["pairs"] = find_pairs(fusion, space)
@@ -49,6 +53,12 @@ def fuse_image(
         settings["class_logits"] = class_logits
     fused: PanopticPrediction = rule.fuse(semantic, instances, space, **settings)
     return drop_by_stuff_score(fused, semantic, fusion.stuff_score)
+
+
+def leave_out_stuff(instances: Instances, space: LabelSpace) -> Instances:
+    """The things among the masks of a net that finds stuff as well."""
+    is_thing = ~np.isin(instances.category_ids, space.stuff_ids)
+    return instances if is_thing.all() else instances.select(is_thing, instances.category_ids)
 
 
 def choose_classes(

@@ -12,6 +12,7 @@ from math import ceil
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.ops._jit import jit
 from fuse.ops.masks import mask_runs
 from fuse.ops.rle import MaskRuns, decode_rles
@@ -26,6 +27,7 @@ from fuse.types import (
     SegmentInfo,
     SemanticPrediction,
 )
+from fuse.types.arrays import check_same_size
 from fuse.types.label_space import id_to_file
 
 Bbox = tuple[int, int, int, int]  # COCO xywh
@@ -88,8 +90,7 @@ def fuse_in_order(
 
 def check_image(semantic: SemanticPrediction, instances: Instances, space: LabelSpace) -> None:
     """Raise ValueError where the image sizes differ or an instance's category is unknown."""
-    if semantic.size != instances.size:
-        raise ValueError(f"the semantic map is {semantic.size}, the instances {instances.size}")
+    check_same_size("the semantic map", semantic.size, "that of the instances", instances.size)
     strange = set(instances.category_ids.tolist()) - space.by_id.keys()
     if strange:
         raise ValueError(f"instances have category ids {sorted(strange)}, not in {space.name}")
@@ -164,7 +165,7 @@ def fuse_stuff_masks(
             image has.
     """
     if any(tuple(rle["size"]) != instances.size for rle in stuff_masks.rles):
-        raise ValueError(f"a stuff mask differs in size from the instances, {instances.size}")
+        raise ValueError(f"a stuff mask is not of the image, {describe_size(instances.size)}")
     panoptic_map = np.zeros(instances.size, dtype=np.int32)
     order = order_by_score(instances, score_threshold)
     things = _paint_things(panoptic_map, instances, order, overlap_threshold)
@@ -356,8 +357,7 @@ def _measure_free(
     edges = np.zeros((len(known_ids), 4), np.int32)
     edges[:, :2] = 2**31 - 1
     # The last label seen in each of these places spares most runs the search.
-    seen_label = np.zeros(SEEN_LABELS, np.int32)
-    seen_index = np.zeros(SEEN_LABELS, np.int32)
+    seen_label, seen_index = np.zeros(SEEN_LABELS, np.int32), np.zeros(SEEN_LABELS, np.int32)
     for r in range(len(starts)):
         start = starts[r]
         label = labels[start]

@@ -48,7 +48,7 @@ def fuse_by_mask_argmax(
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), np.zeros(semantic.size, np.float32)
     for owner, index in enumerate(survivors.tolist(), start=1):
-        probs, window = _mask_values(instances, index)
+        probs, window = mask_values(instances, index)
         claims = np.where(probs > 0.5, probs * np.float32(instances.scores[index]), 0)
         _take_pixels(owners[window], highest[window], claims, owner)
     return _finish(owners, survivors, instances, semantic.label_map, space, stuff_area)
@@ -86,7 +86,7 @@ def fuse_by_upsnet_logits(
     owners, highest = np.zeros(semantic.size, np.int32), class_logits.stuff.copy()
     found = np.zeros(semantic.size, np.float32)
     for owner, index in enumerate(survivors.tolist(), start=1):
-        logits, window = _mask_values(instances, index, _to_logits)
+        logits, window = mask_values(instances, index, to_logits)
         of_class = class_logits.of_class(int(instances.category_ids[index]), window)
         np.maximum(found[window], of_class, out=found[window])
         claims = of_class + logits / np.float32(temperature)
@@ -125,10 +125,10 @@ def fuse_by_adaptive(
     survivors = list_survivors(semantic, instances, score_threshold, overlap_threshold)
     owners, highest = np.zeros(semantic.size, np.int32), class_logits.stuff.copy()
     for owner, index in enumerate(survivors.tolist(), start=1):
-        logits, window = _mask_values(instances, index, _to_logits)
+        logits, window = mask_values(instances, index, to_logits)
         a = logits / np.float32(temperature)
         b = class_logits.of_class(int(instances.category_ids[index]), window)
-        _take_pixels(owners[window], highest[window], (_sigma(a) + _sigma(b)) * (a + b), owner)
+        _take_pixels(owners[window], highest[window], (sigma(a) + sigma(b)) * (a + b), owner)
     return _finish(owners, survivors, instances, semantic.label_map, space, stuff_area)
 
 
@@ -160,7 +160,7 @@ def list_survivors(
     return order[survivors]
 
 
-def _mask_values(
+def mask_values(
     instances: Instances,
     index: int,
     change: Callable[[Float32Array], Float32Array] = lambda probs: probs,
@@ -185,13 +185,15 @@ def _mask_values(
     return values, (slice(top, top + height), slice(left, left + width))
 
 
-def _to_logits(probs: Float32Array) -> Float32Array:
+def to_logits(probs: Float32Array) -> Float32Array:
+    """Logits of probabilities, within 7.6 of 0."""
     probs = np.clip(probs, MARGIN, 1 - MARGIN)
     logits: Float32Array = np.log(probs / (1 - probs))
     return logits
 
 
-def _sigma(values: Float32Array) -> Float32Array:
+def sigma(values: Float32Array) -> Float32Array:
+    """Probabilities of logits."""
     return np.float32(1) / (np.float32(1) + np.exp(-values))
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+import warnings
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, overload
 
-from fuse.errors import LabelSpaceError
+from fuse.errors import DataError, FuseWarning, LabelSpaceError
 from fuse.fusion import find_pairs, fuse_image
+from fuse.inference.batches import plan_lanes
 from fuse.inference.fetch import place_weights
-from fuse.inference.prediction import ImagePrediction
+from fuse.inference.prediction import ImagePrediction, RawPrediction
 from fuse.inference.presets import ModelConfig, PipelineConfig, read_pipeline
+from fuse.inference.stream import (
+    MILLISECONDS,
+    GivenImage,
+    LaneNets,
+    TimedPrediction,
+    read_given,
+    stream,
+)
 from fuse.io.files import StrPath
+from fuse.io.given import KINDS, ImageLike, is_image
 from fuse.labels import (
     LabelMap,
     find_label_map,
@@ -25,31 +37,17 @@ from fuse.labels import (
 )
 from fuse.models.output_checks import predict_instances, predict_semantic
 from fuse.models.registry import create_instance_model, create_semantic_model
-from fuse.models.runtime import choose_device
+from fuse.models.runtime import choose_device, keep_threads
 from fuse.models.weights.fetching import Progress as FetchProgress
+from fuse.results.result import PanopticResult
 from fuse.types import (
     Instances,
     LabelSpace,
     NamedImage,
     PanopticPrediction,
-    SemanticLogits,
     SemanticPrediction,
     TargetLogits,
-    UInt8Array,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawPrediction:
-    """What the two nets answered for one image, each in its own label space.
-
-    Attributes:
-        semantic: logits, or the label map of a net that has none.
-        instances: in the net's order.
-    """
-
-    semantic: SemanticLogits | SemanticPrediction
-    instances: Instances
 
 
 class Pipeline:
@@ -71,6 +69,8 @@ class Pipeline:
         device: where the nets run.
         semantic_model, instance_model: the nets.
         weights: SHA-256 of the weights by branch.
+        side_files: of a branch whose weights have files beside them that decide its answers, their
+            SHA-256 by name.
         label_maps: from the nets' own label spaces to the target, by branch.
         is_thread_safe: whether several threads may ask the nets at once.
     """
@@ -111,6 +111,11 @@ class Pipeline:
         self.weights: Mapping[str, str] = {
             "semantic": self.semantic_model.weights_hash,
             "instance": self.instance_model.weights_hash,
+        }
+        models = {"semantic": self.semantic_model, "instance": self.instance_model}
+        beside = {branch: getattr(model, "side_files", {}) for branch, model in models.items()}
+        self.side_files: Mapping[str, Mapping[str, str]] = {
+            branch: files for branch, files in beside.items() if files
         }
         self.is_thread_safe = all(
             getattr(model, "thread_safe", False)
@@ -163,10 +168,96 @@ class Pipeline:
         choices = self.label_maps["instance"].choices
         return fuse_image(semantic, instances, self.space, self.config.fusion, choices)
 
-    def __call__(self, image: UInt8Array) -> PanopticPrediction:
-        """Panoptic map of one RGB image, uint8 (H, W, 3)."""
-        prediction = self.to_target(*self.predict([NamedImage(image)]))
-        return self.apply_rule(prediction.label(), prediction.instances)
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # arrays and strings can be iterated over, too
+        self, images: ImageLike, *, batch_size: int | None = None
+    ) -> PanopticResult: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: list[Any] | tuple[ImageLike, ...], *, batch_size: int | None = None
+    ) -> list[PanopticResult]: ...
+    @overload
+    def __call__(
+        self, images: Iterable[ImageLike], *, batch_size: int | None = None
+    ) -> Generator[PanopticResult, None, None]: ...
+
+    def __call__(
+        self,
+        images: ImageLike | Sequence[ImageLike] | Iterable[ImageLike],
+        *,
+        batch_size: int | None = None,
+    ) -> PanopticResult | list[PanopticResult] | Generator[PanopticResult, None, None]:
+        """The result of an image, a list of those of a list, or a generator of those of others.
+
+        The bytes of a map are those of `fuse.run`, as are batches and lanes: the nets have as many
+        threads of torch.
+
+        Args:
+            images: an image is a path, a URL of fsspec, a PIL image, a uint8 array (H, W, 3) in
+                RGB or a tensor of torch (3, H, W); see `fuse.io.given.to_image`. A generator, or
+                anything else to iterate over, is drawn from as results are taken, so that any
+                number of images fits.
+            batch_size: images per call of the nets, of a list or a generator. By default 1 on a
+                CPU; elsewhere it doubles as long as the memory lasts.
+
+        Raises:
+            ImageReadError: an image cannot be read.
+            ModelError: a net failed.
+            DataError: a generator of images raised.
+            TypeError, ValueError: what was given is no image, there is none in the list, or
+                batch_size is below 1. Of several images each has its error at its turn.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if is_image(images):
+            return self._predict_one(images)
+        if isinstance(images, Mapping) or not isinstance(images, Iterable):
+            raise TypeError(f"an image is {KINDS}, got {type(images).__name__}")
+        batch = batch_size or (1 if self.device == "cpu" else None)
+        plan = plan_lanes(self.device, is_thread_safe=self.is_thread_safe)
+        results = stream(
+            images,
+            self.predict,
+            self._finish,
+            plan,
+            batch_size=batch,
+            as_stored=self.config.as_stored,
+        )
+        if not isinstance(images, list | tuple):
+            return results
+        if not images:
+            raise ValueError("a list of images is expected, got an empty one; pipeline(['a.jpg'])")
+        return list(results)
+
+    def _predict_one(self, given: ImageLike) -> PanopticResult:
+        """The result of one image, on the caller's thread."""
+        image = read_given(given, as_stored=self.config.as_stored)
+        if image.image is None:
+            raise image.failure or DataError(image.error)
+        plan = plan_lanes(self.device, is_thread_safe=self.is_thread_safe)
+        with keep_threads():
+            nets = LaneNets(self.predict, plan.threads)
+            (prediction,) = nets.predict([image.image], score_threshold=None)
+        return self._finish(image, prediction)
+
+    def _finish(self, image: GivenImage, prediction: TimedPrediction) -> PanopticResult:
+        """The result of what the nets said of an image."""
+        start = time.perf_counter()
+        predicted = self.to_target(prediction.raw)
+        fused = self.apply_rule(predicted.label(), predicted.instances)
+        speed = {
+            "preprocess": image.preprocess,
+            "inference": prediction.inference,
+            "postprocess": MILLISECONDS * (time.perf_counter() - start),
+        }
+        pixels = image.image.pixels if image.image else None
+        return PanopticResult.from_prediction(
+            fused, self.space, image=pixels, path=image.path, speed=speed
+        )
+
+    def __repr__(self) -> str:
+        nets = f"{self.config.semantic.model} + {self.config.instance.model}"
+        return f"Pipeline({self.config.name!r}, {nets}, {self.space.name}, {self.device!r})"
 
 
 def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace) -> LabelMap:
@@ -183,9 +274,18 @@ def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace)
     if model.label_map is not None:
         return read_label_map(Path(model.label_map), source, target)
     try:
-        return find_label_map(source, target)
+        label_map = find_label_map(source, target)
     except LabelSpaceError as err:
         raise LabelSpaceError(
             f"model {model.model!r}: {err}; give one of your own in the preset, "
             'as label_map = "map.csv" beside its model'
         ) from err
+    if label_map.through:
+        warnings.warn(
+            FuseWarning(
+                f"model {model.model!r}: {label_map.describe_way()}; fuse labels audit says what "
+                "is lost"
+            ),
+            stacklevel=2,
+        )
+    return label_map

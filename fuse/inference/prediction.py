@@ -1,4 +1,4 @@
-"""What the two nets said of one image, in the target label space."""
+"""What the two nets said of one image, in their own label spaces and in the target's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuse.errors import describe_misfit
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import Instances, SemanticPrediction, TargetLogits
+from fuse.types import Instances, SemanticLogits, SemanticPrediction, TargetLogits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawPrediction:
+    """What the two nets answered for one image, each in its own label space.
+
+    Attributes:
+        semantic: logits, or the label map of a net that has none.
+        instances: in the net's order.
+    """
+
+    semantic: SemanticLogits | SemanticPrediction
+    instances: Instances
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +38,9 @@ class ImagePrediction:
 
     def __post_init__(self) -> None:
         if self.semantic.size != self.instances.size:
-            raise ValueError(f"sizes {self.semantic.size} and {self.instances.size} differ")
+            raise ValueError(
+                describe_misfit("semantic", self.semantic.size, "instances", self.instances.size)
+            )
 
     @property
     def size(self) -> tuple[int, int]:

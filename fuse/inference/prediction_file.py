@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fuse.errors import CocoFormatError, shorten
+from fuse.errors import CocoFormatError, describe_size, shorten
 from fuse.fusion import REACH, FusionConfig
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.files import read_regular, write_whole
@@ -174,5 +174,5 @@ def _unpack_size(arrays: Arrays) -> tuple[int, int]:
     """(height, width) of the image."""
     height, width = map(int, arrays["size"])
     if min(height, width) < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"no image is {height} x {width}")
+        raise ValueError(f"no image is {describe_size((height, width))}")
     return height, width

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, DataError, suggest, unknown_key
+from fuse.errors import ConfigError, DataError, FuseWarning, suggest, unknown_key
 from fuse.fusion import FusionConfig, change_fusion
 from fuse.io.csv_files import read_pairs
 from fuse.io.files import resolve_path
@@ -27,6 +28,8 @@ PATH_KEYS = (
     *("label_space", "label_map", "pairs"),
 )
 BRANCHES = ("semantic", "instance")
+# Presets by the names that they had; these go in release 0.2.
+RENAMED = {"voc-deeplabv3plus": "voc-deeplabv3-mobilenet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class PipelineConfig:
         semantic, instance: the nets.
         fusion: the rule.
         description: one line.
+        as_stored: whether images are read as their files have them, and not turned upright by
+            their EXIF orientation.
     """
 
     name: str
@@ -82,10 +87,29 @@ class PipelineConfig:
     instance: ModelConfig
     fusion: FusionConfig
     description: str = ""
+    as_stored: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for run.json."""
-        return asdict(self) | {"fusion": self.fusion.to_json()}
+        """Plain values, for run.json; as_stored only where it is so."""
+        values = asdict(self) | {"fusion": self.fusion.to_json()}
+        if not self.as_stored:
+            del values["as_stored"]
+        return values
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> PipelineConfig:
+        """The preset that `to_json` wrote.
+
+        Raises:
+            ConfigError: it is no such preset.
+        """
+        table = {key: value for key, value in entry.items() if key != "name"}
+        for branch in BRANCHES:
+            model = dict(_get_table(table, branch))
+            options = dict(_get_table(model, "options"))
+            kept = {key: model[key] for key in ("model", "label_map") if model.get(key) is not None}
+            table[branch] = options | kept
+        return parse_pipeline(str(entry.get("name", "")), table)
 
 
 def list_pipelines() -> dict[str, Path]:
@@ -119,6 +143,15 @@ def read_pipeline(pipeline: str, overrides: Sequence[str] = ()) -> PipelineConfi
         ConfigError: there is no such preset, it is not TOML, or a key or value is wrong.
     """
     presets = list_pipelines()
+    if pipeline in RENAMED:
+        new = RENAMED[pipeline]
+        warnings.warn(
+            FuseWarning(
+                f"the preset {pipeline} is now called {new}; the old name goes in release 0.2"
+            ),
+            stacklevel=2,
+        )
+        pipeline = new
     path = presets.get(pipeline, Path(pipeline))
     if not path.is_file():
         if path.suffix == ".toml":
@@ -157,10 +190,13 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
     lost = next((f.name for f in fields(FusionConfig) if f.name in table), None)
     if lost:
         raise ConfigError(f"the preset has no key {lost!r}; did you mean fusion.{lost}?")
-    allowed = ("description", "label_space", "semantic", "instance", "fusion")
+    allowed = ("description", "label_space", "as_stored", "semantic", "instance", "fusion")
     _check_keys(table, allowed, where="the preset")
     if not isinstance(table.get("label_space"), str):
         raise ConfigError("label_space is missing: the name of a label space, as text")
+    as_stored = table.get("as_stored", False)
+    if not isinstance(as_stored, bool):
+        raise ConfigError(f"as_stored must be true or false, got {as_stored!r}")
     fusion = dict(_get_table(table, "fusion")) if "fusion" in table else {}
     _read_pairs_file(fusion)
     return PipelineConfig(
@@ -170,6 +206,7 @@ def parse_pipeline(name: str, table: Mapping[str, Any]) -> PipelineConfig:
         instance=_parse_model(table, "instance"),
         fusion=change_fusion(FusionConfig(), fusion),
         description=str(table.get("description", "")),
+        as_stored=as_stored,
     )
 
 

@@ -26,9 +26,11 @@ StrPath = str | Path  # what public functions take for a file or folder
 RUN_FILE = "run.json"
 JOURNAL_FILE = "records.jsonl"
 PANOPTIC_FILE = "panoptic.json"
+LIST_FILE = ".list"  # the names that came by stdin, each ended by NUL
 SETTINGS_MARK = b'{"settings":'  # how a journal begins
 
 PART_ENDING = ".part"
+OLD_DIR = "old"  # in what is written aside: what it replaces
 # What ends so is a file; a text without such an ending may as well be a name.
 FILE_ENDINGS = (
     *(".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".onnx"),
@@ -73,6 +75,15 @@ def resolve_path(text: str, folder: Path) -> str:
     if not name or not (name.endswith(FILE_ENDINGS) or path.exists()):
         return text
     return f"{path}{colon}{attribute}"
+
+
+def make_absolute(text: str) -> str:
+    """A path as an absolute one; a name stays as it is, as in `resolve_path`.
+
+    A name without a slash or a file's ending stays a name, even if a folder is called so.
+    """
+    is_path = text.partition(":")[0].endswith(FILE_ENDINGS) or os.sep in text or "/" in text
+    return resolve_path(text, Path.cwd()) if is_path else text
 
 
 def is_run(folder: Path) -> bool:
@@ -261,10 +272,34 @@ def write_pair_aside(path: Path) -> Iterator[Path]:
         with name_as_asked(part, path.parent):
             yield part / path.name
             _swap_in(part, path)
-        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{PART_ENDING}"):
+        for left in _find_pair_parts(path):
             shutil.rmtree(left, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def mend_pair(path: Path) -> None:
+    """Undo, or bring to its end, a swap of a JSON and its folder in which a process was killed.
+
+    Only where the JSON is missing: then it lies aside, the old one or the new one.
+    """
+    folder = path.with_suffix("")
+    for part in _find_pair_parts(path):
+        old, old_folder = part / OLD_DIR / path.name, part / OLD_DIR / path.stem
+        if os.path.lexists(path) or not old.is_file():
+            continue
+        if folder.is_dir() and old_folder.is_dir():  # the new one, whose JSON is the last step
+            (part / path.name).replace(path)
+            continue
+        if old_folder.is_dir():
+            old_folder.replace(folder)
+        old.replace(path)
+
+
+def _find_pair_parts(path: Path) -> list[Path]:
+    """What `write_pair_aside` put aside for a JSON, in this process or one that was killed."""
+    name = f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{PART_ENDING}"
+    return list(path.parent.glob(name))
 
 
 def _swap_in(part: Path, path: Path) -> None:
@@ -272,7 +307,7 @@ def _swap_in(part: Path, path: Path) -> None:
 
     The JSON is the first to go and the last to come, so that none ever names another's files.
     """
-    old = part / "old"
+    old = part / OLD_DIR
     old.mkdir()
     folder = path.with_suffix("")
     moves = [

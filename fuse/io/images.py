@@ -73,7 +73,7 @@ class DecodedImage:
     damage: str | None = None
 
 
-def read_image(path: StrPath) -> UInt8Array:
+def read_image(path: StrPath, *, as_stored: bool = False) -> UInt8Array:
     """Read an image: uint8 (H, W, 3), RGB, turned upright by its EXIF orientation.
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
@@ -82,18 +82,49 @@ def read_image(path: StrPath) -> UInt8Array:
     YCbCr are converted; embedded colour profiles are not applied. Of an image that its decoder
     takes although data is missing there is what there is, with a warning that says so.
 
+    Args:
+        path: of the file, or its URL.
+        as_stored: leave the pixels as the file has them, whatever its EXIF orientation; of TIFFs,
+            which are turned while they are decoded, too.
+
     Raises:
         ImageReadError: the file is missing, unreadable, not a picture, cut short, damaged,
             has more than MAX_PIXELS pixels or no fixed range of values (float, 32-bit).
     """
-    decoded = decode_image(read_content(path), path)
+    decoded = decode_image(read_content(path), path, as_stored=as_stored)
     if decoded.damage:
         warnings.warn(f"{path}: {decoded.damage}", stacklevel=2)
     return decoded.pixels
 
 
+def read_image_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
+    """(height, width) of an image file as `read_image` would return it, without its pixels.
+
+    Args:
+        path: the file.
+        content: of it, where it is in memory; the path is for messages then.
+
+    Raises:
+        ImageReadError: as `read_image`.
+    """
+    try:
+        source = path if content is None else BytesIO(content)
+        with Image.open(source, formats=list_formats()) as image:
+            width, height = image.size
+            turned = _orientation(image) >= 5  # on its side
+    except UnidentifiedImageError as err:
+        raise ImageReadError(f"{path}: not an image that can be read here") from err
+    except Exception as err:  # decoders raise almost anything on damaged files
+        raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
+    return (width, height) if turned else (height, width)
+
+
 def decode_image(
-    content: bytes, path: StrPath, on_size: Callable[[int], None] = lambda _: None
+    content: bytes,
+    path: StrPath,
+    on_size: Callable[[int], None] = lambda _: None,
+    *,
+    as_stored: bool = False,
 ) -> DecodedImage:
     """`read_image` of a file's content, and what is wrong with it.
 
@@ -101,23 +132,25 @@ def decode_image(
         content: of the file.
         path: for messages.
         on_size: called with the number of pixels before there is room for them.
+        as_stored: see there.
 
     Raises:
         ImageReadError: as there, but for a file that is missing.
     """
     with collect_warnings() as found:
-        pixels = _decode(content, path, on_size)
+        pixels = _decode(content, path, on_size, as_stored=as_stored)
     found += filter(None, [find_damage(content)])
     return DecodedImage(pixels, "; ".join(dict.fromkeys(found)) or None)
 
 
-def _decode(content: bytes, path: StrPath, on_size: Callable[[int], None]) -> UInt8Array:
+def _decode(
+    content: bytes, path: StrPath, on_size: Callable[[int], None], *, as_stored: bool
+) -> UInt8Array:
     try:
         # Closed, as Pillow may keep an image's pixels until Python looks for cycles.
         with closing(Image.open(BytesIO(content), formats=list_formats())) as image:
             on_size(image.width * image.height)
-            image.load()
-            return _turn_upright(_to_rgb(image), _orientation(image))
+            return stored_rgb(image) if as_stored else upright_rgb(image)
     except ImageReadError:
         raise
     except UnidentifiedImageError as err:
@@ -127,6 +160,19 @@ def _decode(content: bytes, path: StrPath, on_size: Callable[[int], None]) -> UI
         raise ImageReadError(f"{path}: more than {MAX_PIXELS:,} pixels ({err})") from err
     except Exception as err:  # decoders raise almost anything on damaged files
         raise ImageReadError(f"{path}: cannot be read ({_reason(err)})") from err
+
+
+def upright_rgb(image: Image.Image) -> UInt8Array:
+    """The pixels of Pillow's image as `read_image` gives them; raises what its decoder raises."""
+    image.load()
+    return _turn_upright(_to_rgb(image), _orientation(image))
+
+
+def stored_rgb(image: Image.Image) -> UInt8Array:
+    """The same, not turned."""
+    stored = _orientation(image) if image.format == "TIFF" else 1  # which loading turns
+    image.load()
+    return _turn_back(_to_rgb(image), stored)
 
 
 def read_content(path: StrPath) -> bytes:
@@ -185,6 +231,12 @@ def _turn_upright(pixels: UInt8Array, orientation: int) -> UInt8Array:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _turn_back(pixels: UInt8Array, orientation: int) -> UInt8Array:
+    """Upright pixels (H, W, 3) as they were stored: `_turn_upright` the other way round."""
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)  # all others are their own inverse
+    return _turn_upright(pixels, inverse)
 
 
 def _to_rgb(image: Image.Image) -> UInt8Array:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from fuse.errors import DataError
 from fuse.io.files import is_run
+from fuse.io.image_list import ImageList
 from fuse.io.images import list_endings
 from fuse.io.remote import is_url, list_url
 
@@ -45,14 +46,18 @@ class ImageListing:
         images: each once, by relative_name.
         unread: how many other files lie in the folders, by their ending in lower case; hidden
             ones and those of systems are not counted.
+        doubled: names in a list of images that stand for an image once more.
     """
 
     images: list[ImageFile]
     unread: Mapping[str, int]
+    doubled: Sequence[str] = ()
 
 
-def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> ImageListing:
-    """The images that folders, files and globs stand for, each once, by relative_name.
+def list_images(
+    inputs: Sequence[str], *, listed: ImageList | None = None, leave_out: Path | None = None
+) -> ImageListing:
+    """The images that folders, files, globs and lists stand for, each once, by relative_name.
 
     Folders are searched to any depth for the usual endings in any case, without hidden
     files and without the output folders of runs; links are followed, each folder once. A file
@@ -63,28 +68,45 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> Imag
 
     Args:
         inputs: folders, files and globs; also behind URLs, see `fuse.io.remote`.
+        listed: images by name, which are taken whether they are there or not.
         leave_out: a folder whose files are never images, as the output folder may lie
             inside an input.
 
     Raises:
         DataError: an input does not exist or a folder in it cannot be read, or no image is
-            found at all.
+            found at all, or none of those in the list.
     """
-    real_folder = cache(Path.resolve)
     left_out = leave_out.resolve() if leave_out else None
-    images: dict[PurePath, ImageFile] = {}
+    images: dict[str, ImageFile] = {}  # by real path
     unread: Counter[str] = Counter()
     in_output = 0
+
+    @cache
+    def place(folder: str) -> str | None:
+        real = Path(folder).resolve()
+        return None if left_out and real.is_relative_to(left_out) else str(real)
+
+    def key_of(image: ImageFile) -> str | None:
+        """The real path; None where it lies in the output folder."""
+        if isinstance(image.path, str):
+            return image.path
+        folder, name = os.path.split(image.path)
+        real = place(folder)
+        return real and os.path.join(real, name)  # noqa: PTH118 - a million of them
+
     for given in inputs:
         for image in _list_input(given, unread):
-            if isinstance(image.path, str):
-                images.setdefault(PurePosixPath(image.path), image)
-                continue
-            folder = real_folder(image.path.parent)
-            if left_out is None or not folder.is_relative_to(left_out):
-                images.setdefault(folder / image.path.name, image)
+            if key := key_of(image):
+                images.setdefault(key, image)
             else:
                 in_output += 1
+    doubled = []
+    for image in _list_listed(listed):
+        key = key_of(image)
+        if key is None:
+            raise DataError(f"{listed}: {image.path} lies in the output folder")
+        if images.setdefault(key, image) is not image:
+            doubled.append(image.relative_name)
     if in_output and not images:
         raise DataError(
             f"all {in_output} images of {', '.join(inputs)} lie in the output folder {leave_out}, "
@@ -97,7 +119,7 @@ def list_images(inputs: Sequence[str], *, leave_out: Path | None = None) -> Imag
             f"{_hint_at_heif(unread)}"
         )
     in_order = sorted(_name_apart(images), key=lambda image: image.relative_name)
-    return ImageListing(in_order, dict(sorted(unread.items())))
+    return ImageListing(in_order, dict(sorted(unread.items())), doubled)
 
 
 def describe_unread(unread: Mapping[str, int]) -> str:
@@ -132,12 +154,14 @@ def png_names(relative_names: Sequence[str]) -> list[str]:
     >>> png_names(["a.jpg", "a.png", "trip/b.JPEG"])
     ['a.jpg.png', 'a.png.png', 'trip/b.png']
     """
+    names, kept = [], []
     for name in relative_names:
         path = PurePath(name)
         if path.anchor or ".." in path.parts or not path.name:
             raise DataError(f"photo name {name!r} is not a path inside a folder")
-    names = [PurePath(name).with_suffix(".png").as_posix() for name in relative_names]
-    kept = [f"{PurePath(name).as_posix()}.png" for name in relative_names]
+        plain = path.as_posix()
+        names.append(f"{plain.removesuffix(path.suffix)}.png")
+        kept.append(f"{plain}.png")
     folders = _find_map_like_folders(relative_names)
     while True:
         # A kept name may meet another image's short one (a.jpg beside a.jpg.bmp).
@@ -168,8 +192,10 @@ def _find_map_like_folders(relative_names: Sequence[str]) -> set[str]:
 
 def _is_taken(png_name: str, folders: Set[str]) -> bool:
     """Whether a file that an image leads to would have the name of one of the folders."""
+    if not folders:
+        return False
     path = PurePosixPath(png_name.casefold())
-    return bool(folders) and any(str(path.with_suffix(e)) in folders for e in _MAP_ENDINGS)
+    return any(str(path.with_suffix(e)) in folders for e in _MAP_ENDINGS)
 
 
 def _list_input(given: str, unread: Counter[str]) -> Iterator[ImageFile]:
@@ -189,6 +215,12 @@ def _list_input(given: str, unread: Counter[str]) -> Iterator[ImageFile]:
         yield from _list_glob(given, unread)
     else:
         raise DataError(f"{given}: there is no such file or folder")
+
+
+def _list_listed(listed: ImageList | None) -> Iterator[ImageFile]:
+    """The images of a list, as often as they stand there."""
+    for path, name in listed.locate() if listed else ():
+        yield ImageFile(path if is_url(path) else Path(path), name)
 
 
 def _list_glob(pattern: str, unread: Counter[str]) -> Iterator[ImageFile]:
@@ -270,15 +302,15 @@ def _is_shown(path: PurePosixPath) -> bool:
     return all(map(_is_shown_name, path.parts))
 
 
-def _name_apart(images: dict[PurePath, ImageFile]) -> list[ImageFile]:
+def _name_apart(images: Mapping[str, ImageFile]) -> list[ImageFile]:
     """The images by real path; if two share a name, all are named from their common folder."""
     if len({image.relative_name for image in images.values()}) == len(images):
         return list(images.values())
     try:
-        base = os.path.commonpath(images)
+        base = os.path.commonpath([PurePath(path) for path in images])
     except ValueError as err:  # two drives of Windows
         raise DataError("images on two drives share a name; run each on its own") from err
     return [
-        ImageFile(image.path, real_path.relative_to(base).as_posix())
+        ImageFile(image.path, PurePath(real_path).relative_to(base).as_posix())
         for real_path, image in images.items()
     ]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 from zlib_ng import zlib_ng
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, describe_size
 from fuse.io.files import read_regular, write_whole
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
 from fuse.ops.row_deltas import RowDeltas
@@ -81,6 +81,27 @@ def encode_id_map(panoptic_map: Int32Array) -> bytes:
     return SIGNATURE + b"".join(chunks)
 
 
+def encode_labels(label_map: Int32Array) -> bytes:
+    """The bytes of a grey PNG of these numbers, of 8 bits, or 16 where one is above 255.
+
+    Raises:
+        ValueError: a number does not fit 16 bits, or the map has no pixels.
+    """
+    if label_map.ndim != 2 or label_map.size == 0:
+        raise ValueError(f"a label map must be (H, W) with pixels, got {label_map.shape}")
+    low, high = int(label_map.min()), int(label_map.max())
+    if not 0 <= low <= high < 2**16:
+        raise ValueError(f"labels must lie in 0..{2**16 - 1}")
+    bits = 8 if high < 2**8 else 16
+    height, width = label_map.shape
+    rows = np.zeros((height, 1 + width * bits // 8), dtype=np.uint8)  # filter 0 in front
+    rows[:, 1:] = label_map.astype(">u1" if bits == 8 else ">u2").view(np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    pixels = zlib_ng.compress(rows.tobytes(), COMPRESSION_LEVEL)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _chunk(b"IEND", b""))
+    return SIGNATURE + b"".join(chunks)
+
+
 def read_id_map(path: str | Path) -> Int32Array:
     """Read the panoptic map of a PNG: int32 (H, W), a segment_id per pixel, 0 = void."""
     return read_row_deltas(Path(path))[0].to_map()
@@ -118,6 +139,40 @@ def read_png_header(path: Path) -> PngHeader:
         raise CocoFormatError(f"{path}: not a PNG ({err})") from err
 
 
+def are_swapped(unlisted: Int32Array, found: Int32Array, listed: Int32Array) -> bool:
+    """Whether the ids of a PNG are those of its JSON with red and blue swapped.
+
+    Args:
+        unlisted: int32, ids that only the PNG has, void aside.
+        found: int32, ids that both have.
+        listed: int32, ids of the JSON.
+
+    >>> ids = np.array([5, 700], dtype=np.int32)
+    >>> are_swapped(swap_channels(ids), ids[:0], ids), are_swapped(ids + 1, ids[:0], ids)
+    (True, False)
+    """
+    return (
+        len(unlisted) > 0
+        and bool(np.isin(swap_channels(unlisted), listed).all())
+        and bool((swap_channels(found) == found).all())
+    )
+
+
+def check_channels(path: Path, panoptic_map: Int32Array, listed: Int32Array) -> None:
+    """Raise CocoFormatError for a PNG whose red and blue are swapped, see `are_swapped`."""
+    ids = np.setdiff1d(panoptic_map, np.zeros(1, np.int32))
+    is_listed = np.isin(ids, listed)
+    if are_swapped(ids[~is_listed], ids[is_listed], listed):
+        raise CocoFormatError(
+            f"{path}: red and blue are swapped; write it as RGB: OpenCV's imwrite takes BGR"
+        )
+
+
+def swap_channels(ids: Int32Array) -> Int32Array:
+    """The ids of pixels whose red and blue are swapped, as OpenCV writes what is RGB."""
+    return (ids & 0xFF) << 16 | ids & 0xFF00 | ids >> 16
+
+
 def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
     """Read a PNG of class or object numbers: int32 (H, W), grey values or palette indices.
 
@@ -134,11 +189,31 @@ def read_labels(path: Path, bits: tuple[int, ...] = (8,)) -> Int32Array:
     return _read_pixels(path).astype(np.int32)
 
 
+def decode_grey(encoded: bytes) -> Int32Array:
+    """The grey values of a PNG in memory, of whatever bits: int32 (H, W).
+
+    Raises:
+        ValueError: it is no PNG, damaged, or has colours.
+    """
+    header = _parse_header(encoded)
+    if header.color_type not in ("grey", "palette", "grey-alpha"):
+        raise ValueError(f"is {header.color_type}, should be grey")
+    return _decode_other(header, encoded)
+
+
 def read_label_colors(path: Path) -> UInt8Array:
     """Read a PNG whose colour channels are numbers: uint8 (H, W, 3)."""
     header = read_png_header(path)
     if (header.color_type, header.bit_depth) != ("rgb", 8):
         raise _other_kind(path, header, "rgb of 8 bits")
+    return _read_pixels(path)
+
+
+def read_four_channels(path: Path) -> UInt8Array:
+    """Read a PNG whose colour and alpha channels are numbers: uint8 (H, W, 4)."""
+    header = read_png_header(path)
+    if (header.color_type, header.bit_depth) != ("rgba", 8):
+        raise _other_kind(path, header, "rgba of 8 bits")
     return _read_pixels(path)
 
 
@@ -156,7 +231,9 @@ def _parse_header(encoded: bytes) -> PngHeader:
         ">IIBBBBB", encoded, 16
     )
     if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(f"{width} x {height} pixels; between 1 and {MAX_PIXELS:,} can be read")
+        raise ValueError(
+            f"{describe_size((height, width))}; 1 to {MAX_PIXELS:,} pixels can be read"
+        )
     if color_type not in COLOR_TYPES:
         raise ValueError(f"there is no colour type {color_type}")
     return PngHeader((height, width), bit_depth, COLOR_TYPES[color_type], interlace != 0)

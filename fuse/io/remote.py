@@ -1,17 +1,23 @@
-"""Images behind a URL, as ``s3://bucket/images``, by way of fsspec and its plug-ins."""
+"""Images behind a URL, as ``s3://bucket/images``, by way of fsspec and its plug-ins.
+
+``zip://*.jpg::archive.zip`` are images in an archive, which may itself lie behind a URL.
+"""
 
 from __future__ import annotations
 
 import glob
 import re
 from pathlib import PurePosixPath
-
-import fsspec
+from typing import TYPE_CHECKING
 
 from fuse.errors import DataError
 
-# A scheme of one letter is a drive of Windows; "::" would chain file systems.
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://(?!.*::)", re.IGNORECASE)
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+# A scheme of one letter is a drive of Windows.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+CHAIN = "::"  # between what lies in an archive and the archive
 
 
 def is_url(given: str) -> bool:
@@ -33,7 +39,7 @@ def list_url(given: str) -> list[tuple[str, str]]:
         DataError: there is nothing, or its file system cannot be used.
     """
     try:
-        files, root = fsspec.core.url_to_fs(given)
+        files, root = _open_system(given)
         if files.isfile(root):
             base, paths = PurePosixPath(root).parent, [root]
         elif files.isdir(root):  # before a glob, as a name may hold its signs
@@ -46,7 +52,8 @@ def list_url(given: str) -> list[tuple[str, str]]:
             paths = [path for path, about in found.items() if about["type"] == "file"]
         else:  # where nobody can say what is a folder
             base, paths = PurePosixPath(root), files.find(root)
-        urls = [files.unstrip_protocol(path) for path in paths]
+        archive = "".join(given.partition(CHAIN)[1:])
+        urls = [f"{files.unstrip_protocol(path)}{archive}" for path in paths]
     except Exception as err:  # each file system raises its own
         raise DataError(f"{given}: cannot be listed ({_describe(err)})") from err
     if not paths:
@@ -60,7 +67,7 @@ def stat_url(url: str) -> tuple[int | None, str]:
 
     Raises whatever its file system raises.
     """
-    files, path = fsspec.core.url_to_fs(url)
+    files, path = _open_system(url)
     about = files.info(path)
     marks = (about.get(key) for key in ("ETag", "LastModified", "mtime", "created"))
     return about.get("size"), str(next((mark for mark in marks if mark), ""))
@@ -68,9 +75,17 @@ def stat_url(url: str) -> tuple[int | None, str]:
 
 def read_url(url: str) -> bytes:
     """The content of a file; raises whatever its file system raises."""
-    files, path = fsspec.core.url_to_fs(url)
+    files, path = _open_system(url)
     content: bytes = files.cat_file(path)
     return content
+
+
+def _open_system(url: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a URL, and the path in it."""
+    from fsspec.core import url_to_fs  # with asyncio and more, which local files do without
+
+    files, path = url_to_fs(url)
+    return files, path
 
 
 def _describe(err: Exception) -> str:

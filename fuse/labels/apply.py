@@ -66,7 +66,8 @@ def map_labels(semantic: SemanticPrediction, label_map: LabelMap) -> SemanticPre
 def map_instances(instances: Instances, label_map: LabelMap) -> Instances:
     """Instances in the target space, masks rounded to float16.
 
-    Those whose category has no thing there are dropped. The rounding moves a mask's outline
+    Those whose category has no thing there are dropped, but for stuff that is stuff there, of nets
+    that find it as masks. The rounding moves a mask's outline
     by less than a thousandth of a cell and lets half as large a file keep it exactly.
     """
     if isinstance(instances.masks, BoxMasks):
@@ -76,7 +77,10 @@ def map_instances(instances: Instances, label_map: LabelMap) -> Instances:
         return instances
     targets = [label_map.target_ids[i] for i in instances.category_ids.tolist()]
     category_ids = np.array(targets, dtype=np.int32)
-    return instances.select(np.isin(category_ids, label_map.target.thing_ids), category_ids)
+    is_thing = np.isin(category_ids, label_map.target.thing_ids)
+    was_stuff = np.isin(instances.category_ids, label_map.source.stuff_ids)
+    is_stuff = was_stuff & np.isin(category_ids, label_map.target.stuff_ids)
+    return instances.select(is_thing | is_stuff, category_ids)
 
 
 def map_panoptic(prediction: PanopticPrediction, label_map: LabelMap) -> PanopticPrediction:

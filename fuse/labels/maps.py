@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from fuse.errors import LabelSpaceError
@@ -31,6 +31,7 @@ class LabelMap:
         target_ids: target category_id by source category_id, 0 = void; every source
             category has an entry.
         also: by source category_id, the further target category_ids that it takes in.
+        through: names of the label spaces that a chain of maps leads through.
 
     Raises:
         LabelSpaceError: a source category has no entry, or an entry's target does not exist.
@@ -40,6 +41,7 @@ class LabelMap:
     target: LabelSpace
     target_ids: dict[int, int]
     also: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    through: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"label map {self.source.name} -> {self.target.name}"
@@ -52,6 +54,11 @@ class LabelMap:
                     raise LabelSpaceError(
                         f"{where}: {category.name!r} goes to unknown id {known_id}"
                     )
+
+    def describe_way(self) -> str:
+        """Which spaces a chain of maps leads through, in words."""
+        through = " and ".join(self.through)
+        return f"its labels go from {self.source.name} to {self.target.name} through {through}"
 
     @property
     def is_identity(self) -> bool:
@@ -145,29 +152,67 @@ def find_label_map(source: LabelSpace, target: LabelSpace) -> LabelMap:
 
     Where one space is a part of the other, categories keep their ids and what the target lacks
     goes to void. Else it is a map that ships for the source, or for a space that the source is
-    a part of (COCO's things take COCO panoptic's).
+    a part of (COCO's things take COCO panoptic's). Else it is the shortest chain of such maps
+    (`LabelMap.through`), of several the one by which the fewest categories go to void.
 
     Raises:
-        LabelSpaceError: no such map ships.
+        LabelSpaceError: no such map or chain ships.
 
     >>> super_map = find_label_map(load_space("coco_panoptic"), load_space("coco_super"))
     >>> super_map.target.by_id[super_map.target_ids[17]].name  # cat
     'animal'
     >>> find_label_map(load_space("coco_things"), load_space("coco_panoptic")).is_identity
     True
+    >>> find_label_map(load_space("voc"), load_space("coco_super")).through
+    ('coco_panoptic',)
     """
-    if contains(target, source.categories) or contains(source, target.categories):
-        kept = {key: key if key in target.by_id else 0 for key in source.by_id}
-        return LabelMap(source, target, kept)
-    for name, target_name in list_maps() if is_shipped(target) else ():
-        whole = load_space(name)
-        if target_name == target.name and contains(whole, source.categories):
-            label_map = read_label_map(MAPS_DIR / f"{name}_to_{target.name}.csv", whole, target)
-            return _restrict(label_map, source)
+    if (direct := _find_direct(source, target)) is not None:
+        return direct
+    ways, seen = _list_steps(source), {source.name}
+    while ways:
+        arrived = [
+            chain_maps(way, last)
+            for way in ways
+            if (last := _find_direct(way.target, target)) is not None
+        ]
+        if arrived:
+            return min(arrived, key=lambda way: list(way.target_ids.values()).count(0))
+        seen |= {way.target.name for way in ways}
+        ways = [
+            chain_maps(way, step)
+            for way in ways
+            for step in _list_steps(way.target)
+            if step.target.name not in seen
+        ]
     shipped = ", ".join(f"{name} to {target_name}" for name, target_name in list_maps())
     raise LabelSpaceError(
         f"no label map leads from {source.name!r} to {target.name!r}; shipped are {shipped}"
     )
+
+
+def _find_direct(source: LabelSpace, target: LabelSpace) -> LabelMap | None:
+    """The map that leads from source to target without another space between; None without one."""
+    if contains(target, source.categories) or contains(source, target.categories):
+        kept = {key: key if key in target.by_id else 0 for key in source.by_id}
+        return LabelMap(source, target, kept)
+    if not is_shipped(target):
+        return None
+    return next((m for m in _list_steps(source) if m.target.name == target.name), None)
+
+
+def _list_steps(source: LabelSpace) -> list[LabelMap]:
+    """The maps that ship for a space, or for one that it is a part of, sorted by their names."""
+    return [
+        _restrict(_read_shipped(name, target_name), source)
+        for name, target_name in list_maps()
+        if contains(load_space(name), source.categories)
+    ]
+
+
+@cache
+def _read_shipped(source: str, target: str) -> LabelMap:
+    path = MAPS_DIR / f"{source}_to_{target}.csv"
+    return read_label_map(path, load_space(source), load_space(target))
 
 
 def _restrict(label_map: LabelMap, source: LabelSpace) -> LabelMap:
@@ -175,6 +220,28 @@ def _restrict(label_map: LabelMap, source: LabelSpace) -> LabelMap:
     target_ids = {category_id: label_map.target_ids[category_id] for category_id in source.by_id}
     also = {key: ids for key, ids in label_map.also.items() if key in source.by_id}
     return LabelMap(source, label_map.target, target_ids, also)
+
+
+def chain_maps(first: LabelMap, second: LabelMap) -> LabelMap:
+    """Both maps one after the other; what a category also takes in goes along.
+
+    Args:
+        first: from the source.
+        second: from the first one's target.
+    """
+    also: dict[int, tuple[int, ...]] = {}
+    target_ids: dict[int, int] = {}
+    for source_id, middle_id in first.target_ids.items():
+        middle_ids = [i for i in (middle_id, *first.also.get(source_id, ())) if i]
+        goals = [
+            i for m in middle_ids for i in (second.target_ids[m], *second.also.get(m, ())) if i
+        ]
+        target_ids[source_id] = second.target_ids[middle_id] if middle_id else 0
+        further = tuple(i for i in dict.fromkeys(goals) if i != target_ids[source_id])
+        if further:
+            also[source_id] = further
+    through = (*first.through, second.source.name, *second.through)
+    return LabelMap(first.source, second.target, target_ids, also, through)
 
 
 def draft_label_map(source: LabelSpace, target: LabelSpace) -> LabelMap:

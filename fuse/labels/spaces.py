@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from fuse.errors import ConfigError, LabelSpaceError
+import numpy as np
+
+from fuse.errors import ConfigError, FuseWarning, LabelSpaceError
+from fuse.labels.class_names import find_fitting_spaces, match_names
 from fuse.types import Int32Array
 from fuse.types.label_space import ID_OF_ZERO, NONE_BESIDE_ZERO, Category, LabelSpace, id_from_file
 
 SPACES_DIR = Path(__file__).parent / "spaces"
 COLUMNS = ("category_id", "class_index", "name", "isthing", "supercategory", "r", "g", "b")
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 MAX_CLASSES = 2**16  # a net with more would need 128 kB per cell
 SEMANTIC_ONLY = ("ade20k_150", "ade20k_32", "coco_stuff_171")  # no panoptic truth is published
 
@@ -58,7 +63,11 @@ def load_category_ids(name: str) -> tuple[int, ...]:
 
 
 def resolve_classes(
-    source: str, count: int, label_space: str | None, class_ids: Sequence[int] | None
+    source: str,
+    count: int,
+    label_space: str | None,
+    class_ids: Sequence[int] | None,
+    names: Sequence[str] | None = None,
 ) -> tuple[LabelSpace, Int32Array]:
     """The label space a net speaks, and the category_id of each of its classes.
 
@@ -68,19 +77,21 @@ def resolve_classes(
         label_space: name or CSV path of a label space.
         class_ids: category_id per class, 0 = none (-1 where the space has a category 0); by
             default those of `load_category_ids`.
+        names: of the net's classes, where its file says them; believed over the order of the
+            others, see `match_names`.
 
     Returns:
         The space, and int32 (count,), `LabelSpace.none_id` = none.
 
     Raises:
-        ConfigError: label_space is missing, or the number of classes is another.
+        ConfigError: label_space is missing, or the number or the names of the classes are others.
         LabelSpaceError: there is no such space, or it lacks an id.
 
     >>> resolve_classes("a net", 2, "coco_super", [0, 13])[1].tolist()
     [0, 13]
     """
     if label_space is None:
-        raise ConfigError(f"{source} does not say what its {count} classes are; set label_space")
+        raise ConfigError(_ask_for_space(source, count, names))
     space = load_space(label_space)
     ids = load_category_ids(label_space) if class_ids is None else class_ids
     if len(ids) != count:
@@ -96,7 +107,30 @@ def resolve_classes(
         raise LabelSpaceError(
             f"class_ids of {source}: {unknown!r} is no category_id of {space.name!r}"
         )
-    return space, space.write_ids(space.read_ids(ids))
+    found = space.read_ids(ids)
+    if names is not None and len(names) != count:
+        warnings.warn(
+            FuseWarning(
+                f"{source}: names {len(names)} classes but has {count}; the names are not used"
+            ),
+            stacklevel=2,
+        )
+    elif names is not None:
+        matched = match_names(source, names, space, found.tolist(), is_list=class_ids is None)
+        found = np.array(matched, dtype=np.int32)
+    return space, space.write_ids(found)
+
+
+def _ask_for_space(source: str, count: int, names: Sequence[str] | None) -> str:
+    """The message where nobody said what a net's classes are, with what their names are like."""
+    if names is None or len(names) != count:
+        return f"{source} does not say what its {count} classes are; set label_space"
+    rows = ((name, load_category_ids(name)) for name in list_spaces())
+    spaces = [(load_space(name), ids) for name, ids in rows if len(ids) == count]
+    fitting = find_fitting_spaces(names, spaces)
+    hint = f"they are those of {' and '.join(fitting)}; " if fitting else ""
+    shown = ", ".join(map(repr, names[:3]))
+    return f"{source} has {count} classes ({shown}, ...); {hint}set label_space"
 
 
 def find_space_file(name: str) -> Path:
@@ -174,25 +208,47 @@ def read_csv(
 def _parse_row(row: dict[str, str], line: int, path: Path) -> tuple[int, Category]:
     """(class_index, category) of one row."""
     try:
-        if row["isthing"] not in ("0", "1"):
+        isthing = FLAGS.get(row["isthing"].strip().casefold())
+        if isthing is None:
             raise ValueError(f"isthing must be 0 or 1, got {row['isthing']!r}")
-        if not 0 <= int(row["class_index"]) < MAX_CLASSES:
+        class_index = _parse_whole(row, "class_index")
+        if not 0 <= class_index < MAX_CLASSES:
             raise ValueError(
-                f"class_index must be at least 0 and below {MAX_CLASSES}, got {row['class_index']}"
+                f"class_index must be at least 0 and below {MAX_CLASSES}, got {class_index}"
             )
-        color = (int(row["r"]), int(row["g"]), int(row["b"]))
+        color = (_parse_whole(row, "r"), _parse_whole(row, "g"), _parse_whole(row, "b"))
         if not all(0 <= channel <= 255 for channel in color):
             raise ValueError(f"r, g, b must lie in 0..255, got {color}")
         category = Category(
-            category_id=id_from_file(int(row["category_id"])),
+            category_id=id_from_file(_parse_whole(row, "category_id")),
             name=row["name"],
-            isthing=row["isthing"] == "1",
+            isthing=isthing,
             supercategory=row["supercategory"],
             color=color,
         )
-        return int(row["class_index"]), category
+        return class_index, category
     except (TypeError, ValueError) as err:
         raise LabelSpaceError(f"{path}, line {line}: {err}") from err
+
+
+def _parse_whole(row: dict[str, str], column: str) -> int:
+    """A whole number; tables of pandas with an empty cell have 1.0 for 1.
+
+    >>> _parse_whole({"r": "17.0"}, "r")
+    17
+    """
+    text = row[column].strip()
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+        if number.is_integer():
+            return int(number)
+    except ValueError:
+        pass
+    raise ValueError(f"{column} must be a whole number, got {text!r}")
 
 
 def is_shipped(space: LabelSpace) -> bool:

@@ -21,10 +21,7 @@ from fuse.ops.matching import (
     find_matches,
     sum_by_row,
 )
-from fuse.types import (
-    PanopticPrediction,
-    SegmentInfo,
-)
+from fuse.types import Float64Array, PanopticPrediction, SegmentInfo
 from fuse.types.label_space import id_to_file
 
 Kind = Literal["tp", "fp", "fn", "excused"]
@@ -66,7 +63,13 @@ def match_segments(
 
 
 def match_pairs(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, *, official: bool = False
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    *,
+    official: bool = False,
+    threshold: float = MATCH_IOU,
+    limits: Float64Array | None = None,
 ) -> PQStats:
     """`match_segments` on the pixel counts of segment pairs instead of the maps.
 
@@ -76,11 +79,19 @@ def match_pairs(
             neither void nor a segment, as in panopticapi).
         pred: predicted segments; an id that is not among them is void.
         official: as in `match_segments`.
+        threshold: IoU that a match must exceed, at least 0.5.
+        limits: float64 (P,), what the IoU of each pair is at most; by default 1.
 
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
-    return PQStats(*count_matches(pairs, truth, pred, official))
+    limits = no_limits(pairs) if limits is None else limits
+    return PQStats(*count_matches(pairs, truth, pred, official, threshold, limits))
+
+
+def no_limits(pairs: SegmentPairs) -> Float64Array:
+    """The limits of pairs whose IoU is that of their pixels."""
+    return np.ones(len(pairs.counts))
 
 
 def map_truth(
@@ -161,7 +172,9 @@ def list_matches(truth: PanopticPrediction, pred: PanopticPrediction) -> tuple[S
         ValueError: the two maps differ in (H, W).
     """
     pairs, true_table, pred_table = SegmentPairs.of_maps(truth, pred)
-    t, p, iou, _, wrong = find_matches(pairs, true_table, pred_table, official=False)
+    t, p, iou, _, wrong = find_matches(
+        pairs, true_table, pred_table, False, MATCH_IOU, no_limits(pairs)
+    )
     true_ids, pred_ids = true_table.category_ids[t], pred_table.category_ids[p]
     is_same, is_half = true_ids == pred_ids, iou > MATCH_IOU
     is_match, is_other = is_same & is_half, ~is_same & is_half

@@ -19,14 +19,15 @@ import numpy.typing as npt
 
 from fuse.types import BoolArray, Float64Array, Int32Array, Int64Array, LabelSpace
 from fuse.types.label_space import id_to_file
+from fuse.types.short_repr import ShortRepr
 
 GROUPS = ("all", "things", "stuff")
 SCORES = ("pq", "sq", "rq")
 GROUP_SCORES = len(GROUPS) * len(SCORES)  # columns of `score_counts` before the categories
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PQStats:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PQStats(ShortRepr):
     """Matches and errors per category; those of several images add up.
 
     Attributes:
@@ -145,7 +146,7 @@ class CategoryPQ:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PQResult:
     """PQ over all categories, over things and over stuff, and of each category.
 
@@ -160,6 +161,13 @@ class PQResult:
     things: PQScore
     stuff: PQScore
     per_category: dict[int, CategoryPQ]
+
+    def __repr__(self) -> str:
+        groups = ", ".join(
+            f"{group} PQ {100 * score.pq:.1f} SQ {100 * score.sq:.1f} RQ {100 * score.rq:.1f}"
+            for group, score in ((group, getattr(self, group)) for group in GROUPS)
+        )
+        return f"PQResult({groups}, {self.all.n} of {len(self.per_category)} categories)"
 
     def to_json(self) -> dict[str, Any]:
         """As ``{"pq": {"all", "things", "stuff"}, "per_class": {...}}`` of plain values."""

@@ -1,4 +1,4 @@
-"""What a net costs: parameters, operations, memory, counted on an image by torch itself."""
+"""What a net costs: parameters, operations, activations, memory, counted on an image by torch."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.autograd.profiler import profile as record_events
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from fuse.errors import ModelError
 from fuse.models.registry import find_factory
+from fuse.models.weights.layouts import find_layout, write_random
 from fuse.models.weights.sources import NeededWeights
 
 MEMORY_EVENT = "[memory]"
@@ -31,6 +33,25 @@ def count_flops(call: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())
+
+
+def count_activations(call: Callable[[], object]) -> int:
+    """Numbers that the convolutions and matrix products of a call put out.
+
+    That is how papers count the memory of a net without regard to its code (Panoptic FPN, figure
+    5; Radosavovic et al., Designing Network Design Spaces, 2020, section 3.3); 0 where another
+    runtime than torch does the work.
+    """
+    counts: dict[Any, Any] = dict.fromkeys(flop_registry, _count_output)
+    with FlopCounterMode(display=False, custom_mapping=counts) as counter:
+        call()
+    return int(counter.get_total_flops())
+
+
+def _count_output(*_shapes: object, out_shape: Any, **_options: object) -> int:  # noqa: ANN401
+    """Numbers of a shape, or of the first of several: attention also puts out what it kept."""
+    is_one = all(isinstance(side, int) for side in out_shape)
+    return prod(out_shape if is_one else out_shape[0])
 
 
 def measure_memory(call: Callable[[], object], device: str) -> int:
@@ -71,9 +92,10 @@ def count_parameters(models: Iterable[object]) -> int | None:
 def write_random_weights(
     kind: str, name: str, options: Mapping[str, Any], needed: NeededWeights, folder: Path
 ) -> Path:
-    """A file in the layout of published weights, filled with random numbers, always the same.
+    """A file or folder in the layout of published weights, of random numbers, always the same.
 
-    A model's module makes it in a function ``make_random_state(options)``.
+    For repositories of the hub the layout is known or not (`fuse.models.weights.layouts`); for
+    others a model's module makes it in a function ``make_random_state(options)``.
 
     Args:
         kind: ``semantic`` or ``instance``.
@@ -85,6 +107,9 @@ def write_random_weights(
     Raises:
         ModelError: the net's layout is not known without its files.
     """
+    layout = find_layout(needed.source) if needed.revision is not None else None
+    if layout is not None:
+        return write_random(layout, folder / layout.repository.replace("/", "--"))
     make_state = getattr(inspect.getmodule(find_factory(kind, name)), "make_random_state", None)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -14,11 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from fuse.errors import FuseError, ModelError, ModelOutputError
+from fuse.errors import FuseError, ModelError, ModelOutputError, describe_size
 from fuse.models.protocols import InstanceModel, SemanticModel
+from fuse.ops.class_logits import sum_to_one
 from fuse.ops.rle import count_rle_pixels
 from fuse.types import (
-    Float16Array,
     Instances,
     LabelSpace,
     NamedImage,
@@ -26,12 +26,11 @@ from fuse.types import (
     SemanticLogits,
     SemanticPrediction,
 )
-from fuse.types.label_space import id_to_file, list_file_ids
+from fuse.types.label_space import list_file_ids
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
-SUM_TOLERANCE = 1e-3  # of probabilities rounded to float16
 LONGEST_REASON = 400  # characters; some errors of torch list every key of a net
 # Code of others may raise anything, and sys.exit() in it must not end a run of thousands.
 ANY_FAILURE = (Exception, SystemExit)
@@ -64,7 +63,7 @@ def predict_semantic(
                 f"{who}: answered with {len(answer.logits)} classes, "
                 f"but its category_ids has {len(model.category_ids)}"
             )
-        elif getattr(model, "activation", None) is None and _sum_to_one(answer.logits):
+        elif getattr(model, "activation", None) is None and sum_to_one(answer.logits):
             raise ModelOutputError(
                 f"{who}: its answers lie in 0..1 and sum to 1 over the classes, as probabilities "
                 'do; say what the net ends in: activation = "softmax" in the preset, or "none" if '
@@ -83,16 +82,6 @@ def _rename_zero(
     return SemanticPrediction(space.read_ids(answer.label_map), answer.logits)
 
 
-def _sum_to_one(logits: Float16Array) -> bool:
-    """Whether all pixels of logits (C, h, w) have values in 0..1 that sum to 1."""
-    if len(logits) < 2 or logits[:, 0, 0].min() < 0:  # spares most nets the look at all values
-        return False
-    values = logits.astype(np.float32)
-    if values.min() < 0 or values.max() > 1:
-        return False
-    return bool((np.abs(values.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
-
-
 def predict_instances(
     name: str, model: InstanceModel, images: Sequence[NamedImage], score_threshold: float
 ) -> Sequence[Instances]:
@@ -105,6 +94,8 @@ def predict_instances(
     _check_kinds(who, answers, (Instances,), images)
     for answer in answers:
         _check_instances(who, answer, model.label_space)
+        if not getattr(model, "finds_stuff", False):
+            _check_things(who, answer, model.label_space)
     return answers
 
 
@@ -189,7 +180,8 @@ def _check_kinds(
             raise ModelOutputError(f"{who}: answered with {type(answer).__name__}, not {names}")
         if tuple(answer.size) != image.size:
             raise ModelOutputError(
-                f"{who}: answered for size {answer.size} to an image of {image.size}"
+                f"{who}: answered for an image {describe_size(answer.size)} to one "
+                f"{describe_size(image.size)}"
             )
 
 
@@ -204,15 +196,8 @@ def _check_ids(who: str, category_ids: np.ndarray[Any, Any], space: LabelSpace) 
 
 
 def _check_instances(who: str, answer: Instances, space: LabelSpace) -> None:
-    """Raise ModelOutputError for instances of unknown categories or stuff, and broken shapes."""
+    """Raise ModelOutputError for instances of unknown categories, and broken shapes."""
     _check_ids(who, np.unique(answer.category_ids), space)
-    stuff = answer.category_ids[np.isin(answer.category_ids, space.stuff_ids)].tolist()
-    if stuff:
-        name = space.by_id[stuff[0]].name
-        raise ModelOutputError(
-            f"{who}: answered with category_id {id_to_file(stuff[0])}, but {name!r} is stuff in "
-            f"{space.name}; leave out what is no thing"
-        )
     swapped = np.flatnonzero((answer.boxes[:, 2:] < answer.boxes[:, :2]).any(axis=1))
     if len(swapped):
         raise ModelOutputError(
@@ -225,3 +210,14 @@ def _check_instances(who: str, answer: Instances, space: LabelSpace) -> None:
             count_rle_pixels(rle["counts"], answer.size)
         except ValueError as err:
             raise ModelOutputError(f"{who}: mask {index} is wrong: {err}") from err
+
+
+def _check_things(who: str, answer: Instances, space: LabelSpace) -> None:
+    """Raise ModelOutputError for stuff among the instances."""
+    stuff = answer.category_ids[np.isin(answer.category_ids, space.stuff_ids)].tolist()
+    if stuff:
+        name = space.by_id[stuff[0]].name
+        raise ModelOutputError(
+            f"{who}: answered with category_id {stuff[0]}, but {name!r} is stuff in {space.name}; "
+            "leave out what is no thing"
+        )

@@ -5,6 +5,9 @@ options are the other keys of the preset's section. It may also have
 
     thread_safe = True    several threads may call ``predict`` at once, which a run on a CPU does
     net                   its module of torch, whose parameters ``fuse models profile`` counts
+    side_files = {}       SHA-256 of further files that decide its answers, by name
+    finds_stuff = True    of an instance model: stuff is among its answers, which the rule
+                          ``mask-classification`` takes and all others leave out
 
 and its module a function ``describe_weights(options)`` that says, as a
 `fuse.models.weights.sources.NeededWeights`, which weights these options need, so that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -105,6 +105,22 @@ def limit_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def use_threads(count: int) -> None:
+    """Give layers on the CPU that many threads each, where this thread of Python runs them."""
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+
+
+@contextmanager
+def keep_threads() -> Iterator[None]:
+    """Afterwards new threads of Python have as many threads of torch as this one has before."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it was raised from, says that a device's memory is full."""
     while error is not None:
@@ -150,6 +166,11 @@ def place(net: Net, device: str) -> Net:
         parameter.requires_grad_(False)
     # torch's stubs know the two arguments only one by one.
     return net.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """An array as a tensor on the CPU, without a copy."""
+    return torch.from_numpy(array)
 
 
 def to_tensor(image: UInt8Array, device: str) -> Tensor:

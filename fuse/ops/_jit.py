@@ -1,58 +1,55 @@
-"""Compiled kernels: one decorator, a cache on disk, and one line when something compiles."""
+"""Kernels: functions that are compiled when they are first called.
+
+numba is loaded with the first of them, as it takes a third of a second: commands that look at no
+pixels do without it.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import update_wrapper
+from threading import Lock
 from typing import Any, TypeVar, cast
 
-import numba
-from numba.core import event
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-from fuse.ops.kernel_cache import announce, use_temporary_cache
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-PACKAGE = __name__.split(".")[0] + "."
+_building = Lock()
 
 
-def jit(function: Kernel) -> Kernel:
-    """Compile a kernel on its first call; it releases the GIL and is cached on disk.
+def jit(function: Function) -> Function:
+    """Make a function a kernel; `fuse.ops._numba.build_kernel` says how it is compiled.
 
     Kernels may call kernels of their own file only: numba's cache compiles anew when the file
     of a kernel changes, and does not look at the files of the kernels that it calls.
-
-    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache folder,
-    else below the temporary folder. Where none of them is writable the kernel is compiled anew in
-    each process.
     """
-    try:
-        return cast(Kernel, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba found no folder that it may write to
-        folder = use_temporary_cache()
-    try:
-        kernel = numba.njit(cache=folder is not None, nogil=True)(function)
-    except RuntimeError:
-        return cast(Kernel, numba.njit(nogil=True)(function))
-    announce(folder)
-    return cast(Kernel, kernel)
+    return cast(Function, _Kernel(function))
 
 
-class _CompileNotice(event.Listener):
-    """Says once per process, on stderr, that kernels are being compiled."""
+class _Kernel:
+    """A kernel before its first call, and ever after for modules that imported it."""
 
-    def __init__(self) -> None:
-        self._said = False
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._built: Callable[..., Any] | None = None
+        update_wrapper(self, function)
 
-    def on_start(self, compile_event: event.Event) -> None:
-        kernel = compile_event.data["dispatcher"].py_func
-        if not self._said and kernel.__module__.startswith(PACKAGE):
-            self._said = True
-            print("fuse: compiling kernels for this processor (first use only)", file=sys.stderr)
+    def __call__(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - the function's own
+        """The function's answer."""
+        return (self._built or self._build())(*arguments, **named)
 
-    def on_end(self, compile_event: event.Event) -> None:
-        """Nothing to do: numba asks for this method."""
+    def _build(self) -> Callable[..., Any]:
+        """Hand all kernels of the module to numba, which looks up by name those that one calls."""
+        from fuse.ops._numba import build_kernel
 
-
-# Kernels that come from the cache raise no such event.
-event.register("numba:compile", _CompileNotice())  # type: ignore[no-untyped-call]
+        names = self._function.__globals__
+        with _building:
+            kernels = {
+                name: value
+                for name, value in names.items()
+                if isinstance(value, _Kernel) and value._function.__globals__ is names
+            }
+            built = {name: build_kernel(kernel._function) for name, kernel in kernels.items()}
+            names.update(built)
+            for name, kernel in kernels.items():
+                kernel._built = built[name]
+        return self._built or build_kernel(self._function)

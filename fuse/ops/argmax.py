@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.ops._jit import jit
-from fuse.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt8Array
+from fuse.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt8Array, UInt64Array
 
 WORD = 8  # flags looked at together
 
@@ -62,6 +62,7 @@ def upsample_argmax(
         np.searchsorted(columns, np.arange(max(width - 1, 1) + 1)),
         column_weight,
         np.ascontiguousarray(category_ids, dtype=np.int32),
+        *_make_flags(width),
     )
 
 
@@ -125,6 +126,8 @@ def _upsample_argmax(
     column_start: Int64Array,
     column_weight: Float32Array,
     category_ids: Int32Array,
+    flags: UInt8Array,
+    flags_by_word: UInt64Array,
 ) -> Int32Array:
     """The label map, one row of cells after the other.
 
@@ -138,7 +141,6 @@ def _upsample_argmax(
     best = np.empty(width, np.float32)
     bound, rival_count = np.empty(cells, np.float32), np.empty(cells, np.int32)
     rivals = np.empty((cells, classes), np.int32)
-    flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
     known_row = -1  # whose winners stand in winner_below
     start = 0
     while start < len(rows):
@@ -154,7 +156,7 @@ def _upsample_argmax(
         _find_winners(logits, below, best, winner_below)
         known_row = below
         _bound_cells(logits, above, below, winner_above, winner_below, bound)
-        _find_rivals(logits, above, below, bound, flags, rivals, rival_count)
+        _find_rivals(logits, above, below, bound, flags, flags_by_word, rivals, rival_count)
         _fill_agreed(label_map[start], column_start, winner_above, rival_count, category_ids)
         for y in range(start + 1, stop):
             for x in range(label_map.shape[1]):
@@ -222,6 +224,7 @@ def _find_rivals(
     below: int,
     bound: Float32Array,
     flags: UInt8Array,
+    flags_by_word: UInt64Array,
     rivals: Int32Array,
     rival_count: Int32Array,
 ) -> None:
@@ -229,7 +232,6 @@ def _find_rivals(
 
     flags is room to work in: zeros, one per cell, filled up to whole words.
     """
-    flags_by_word = flags.view(np.uint64)
     rival_count[:] = 0
     last = logits.shape[2] - 1
     for c in range(len(logits)):
@@ -293,7 +295,6 @@ def _fill_disputed(
             block[y, x] = category_ids[winner]
 
 
-@jit
 def find_possible_winners(logits: Float32Array) -> BoolArray:
     """Where each class can win: bool (C, h, w), True for what decides the argmax.
 
@@ -306,6 +307,24 @@ def find_possible_winners(logits: Float32Array) -> BoolArray:
     >>> find_possible_winners(logits)[:, 0].tolist()
     [[True, True], [True, True], [False, False]]
     """
+    return _find_possible_winners(logits, *_make_flags(logits.shape[2]))
+
+
+def _make_flags(width: int) -> tuple[UInt8Array, UInt64Array]:
+    """Room for a flag per cell of a row of logits, and the same memory in words.
+
+    It is made here, as numba compiles such views for a second.
+    """
+    cells = max(width - 1, 1)
+    flags = np.zeros((cells + WORD - 1) // WORD * WORD, dtype=np.uint8)
+    return flags, flags.view(np.uint64)
+
+
+@jit
+def _find_possible_winners(
+    logits: Float32Array, flags: UInt8Array, flags_by_word: UInt64Array
+) -> BoolArray:
+    """See find_possible_winners."""
     classes, height, width = logits.shape
     cells = max(width - 1, 1)
     possible = np.zeros(logits.shape, np.bool_)
@@ -313,7 +332,6 @@ def find_possible_winners(logits: Float32Array) -> BoolArray:
     best = np.empty(width, np.float32)
     bound, rival_count = np.empty(cells, np.float32), np.empty(cells, np.int32)
     rivals = np.empty((cells, classes), np.int32)
-    flags = np.zeros((cells + WORD - 1) // WORD * WORD, np.uint8)
     for above in range(max(height - 1, 1)):
         below = min(above + 1, height - 1)
         _find_winners(logits, above, best, winner_above)
@@ -322,7 +340,7 @@ def find_possible_winners(logits: Float32Array) -> BoolArray:
             possible[winner_above[x], above, x] = True
             possible[winner_below[x], below, x] = True
         _bound_cells(logits, above, below, winner_above, winner_below, bound)
-        _find_rivals(logits, above, below, bound, flags, rivals, rival_count)
+        _find_rivals(logits, above, below, bound, flags, flags_by_word, rivals, rival_count)
         for j in range(cells):
             right = min(j + 1, width - 1)
             for c in rivals[j, : rival_count[j]]:

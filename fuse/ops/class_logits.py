@@ -7,9 +7,17 @@ import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.argmax import axis_cells, upsample_argmax
-from fuse.types import Float32Array, Float64Array, Int32Array, Int64Array, SemanticLogits
+from fuse.types import (
+    Float16Array,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+    SemanticLogits,
+)
 
 HALF = 0.5 + 1e-5  # of two cells that are as near, but for rounding, the first counts
+SUM_TOLERANCE = 1e-3  # of probabilities rounded to float16
 Axis = tuple[Int64Array, Float32Array]  # the cell of each pixel, the weight of the next one
 
 
@@ -132,3 +140,13 @@ def _sample(
             second = (one - wy) * plane[above, right] + wy * plane[below, right]
             values[y, x] = (one - wx) * first + wx * second
     return values
+
+
+def sum_to_one(logits: Float16Array) -> bool:
+    """Whether all pixels of logits (C, h, w) have values in 0..1 that sum to 1."""
+    if len(logits) < 2 or logits[:, 0, 0].min() < 0:  # spares most nets the look at all values
+        return False
+    values = logits.astype(np.float32)
+    if values.min() < 0 or values.max() > 1:
+        return False
+    return bool((np.abs(values.sum(axis=0) - 1) <= SUM_TOLERANCE).all())

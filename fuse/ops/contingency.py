@@ -7,6 +7,7 @@ import numpy as np
 from fuse.ops._jit import jit
 from fuse.ops.row_deltas import RowDeltas
 from fuse.types import MAX_SEGMENT_ID, Int32Array, Int64Array
+from fuse.types.arrays import check_same_size
 
 ID_BITS = 24  # MAX_SEGMENT_ID fits
 FREE = -1  # key of a free slot
@@ -51,19 +52,19 @@ def count_delta_pairs(
     Raises:
         ValueError: the maps differ in size, or an id is outside 0..2**24 - 1.
     """
-    if truth.size != pred.size:
-        raise ValueError(f"the maps differ in size: {truth.size} and {pred.size}")
-    keys, counts, ids_fit = _count_keys(
+    check_same_size("the true map", truth.size, "the predicted one", pred.size)
+    table, ids_fit = _count_keys(
         truth.deltas, truth.row_ends, pred.deltas, pred.row_ends, truth.width
     )
     if not ids_fit:
         raise ValueError(f"ids must lie in 0..{MAX_SEGMENT_ID}")
-    order = np.argsort(keys)
-    keys = keys[order]
+    counted = table[table[:, 0] != FREE]
+    counted = counted[counted[:, 0].argsort()]
+    keys = counted[:, 0]
     return (
         (keys >> ID_BITS).astype(np.int32),
         (keys & MAX_SEGMENT_ID).astype(np.int32),
-        counts[order],
+        counted[:, 1].copy(),
     )
 
 
@@ -74,8 +75,8 @@ def _count_keys(
     pred_deltas: Int32Array,
     pred_ends: Int64Array,
     width: int,
-) -> tuple[Int64Array, Int64Array, bool]:
-    """Keys truth_id << 24 | pred_id and their pixels, unsorted; False if an id is too big.
+) -> tuple[Int64Array, bool]:
+    """Keys truth_id << 24 | pred_id and their pixels, a hash table; False if an id is too big.
 
     A column keeps its key from row to row; where one of the two maps changes, the rows since
     the last change are counted.
@@ -89,14 +90,14 @@ def _count_keys(
         for index in range(truth_at, truth_ends[y]):
             x, new_id = truth_deltas[index, 0], np.int64(truth_deltas[index, 1])
             if new_id & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
-                return table[:0, 0], table[:0, 1], False
+                return table, False
             used += _count(table, column_keys[x], y - since[x])
             column_keys[x] = new_id << ID_BITS | column_keys[x] & MAX_SEGMENT_ID
             since[x] = y
         for index in range(pred_at, pred_ends[y]):
             x, new_id = pred_deltas[index, 0], np.int64(pred_deltas[index, 1])
             if new_id & ~MAX_SEGMENT_ID:
-                return table[:0, 0], table[:0, 1], False
+                return table, False
             used += _count(table, column_keys[x], y - since[x])
             column_keys[x] = column_keys[x] & ~MAX_SEGMENT_ID | new_id
             since[x] = y
@@ -105,8 +106,7 @@ def _count_keys(
         table = _grown(table)
     for x in range(width):
         _count(table, column_keys[x], len(truth_ends) - since[x])
-    taken = np.flatnonzero(table[:, 0] != FREE)
-    return table[taken, 0], table[taken, 1], True
+    return table, True
 
 
 @jit
@@ -142,5 +142,6 @@ def _grown(table: Int64Array) -> Int64Array:
 def _free_slots(count: int) -> Int64Array:
     """An empty hash table: int64 (count, 2), count a power of two."""
     table = np.zeros((count, 2), np.int64)
-    table[:, 0] = FREE
+    for slot in range(count):
+        table[slot, 0] = FREE
     return table

@@ -93,7 +93,7 @@ def _runs_of_soft_masks(
     padded = np.zeros((samples, samples), np.float32)
     runs = np.empty((FIRST_RUNS, 3), np.int32)
     offsets = np.zeros(len(indices) + 1, np.int64)
-    count = 0
+    count = int(np.int64(0))  # a number in the code has a type of its own, compiled as well
     for k in range(len(indices)):
         soft, box = probs[indices[k]], boxes[indices[k]]
         scale = np.float32(samples / len(soft))

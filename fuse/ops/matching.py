@@ -120,7 +120,8 @@ def _index_ids(listed_ids: Int32Array) -> Int32Array:
     slots = 2
     while slots < 2 * len(listed_ids):
         slots *= 2
-    table = np.full(slots, -1, np.int32)
+    table = np.empty(slots, np.int32)
+    table[:] = -1
     for row, listed_id in enumerate(listed_ids):
         slot = _find_slot(table, listed_ids, listed_id)
         if table[slot] == -1:
@@ -152,7 +153,6 @@ def sum_by_row(rows: Int64Array, counts: Int64Array, length: int) -> Int64Array:
     return sums
 
 
-@jit
 def count_areas(
     segment_ids: Int32Array, rows: Int64Array, counts: Int64Array, length: int
 ) -> tuple[Int64Array, Int32Array]:
@@ -167,13 +167,18 @@ def count_areas(
     Returns:
         areas int64 (length,), and the ids that are neither listed nor 0: int32, ascending.
     """
-    unlisted = np.unique(segment_ids[(rows == -1) & (segment_ids != 0)])
-    return sum_by_row(rows, counts, length), unlisted
+    unlisted = segment_ids[(rows == -1) & (segment_ids != 0)]
+    return sum_by_row(rows, counts, length), np.unique(unlisted) if len(unlisted) else unlisted
 
 
 @jit
 def find_matches(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Int64Array, Int64Array, Float64Array, BoolArray, BoolArray]:
     """IoU of the segments that meet, and which stay unmatched.
 
@@ -181,45 +186,78 @@ def find_matches(
 
     Returns:
         true_rows, pred_rows and iou of the pairs of listed segments, 0 on crowds; two of one
-        category match above MATCH_IOU. Then which true segments are missed and which predicted
-        ones are wrong: bool (T,) and bool (N,).
+        category match above the threshold. Then which true segments are missed and which
+        predicted ones are wrong: bool (T,) and bool (N,).
 
     Raises:
         ValueError: `official`, and a claimed area is so small that an IoU is above 1.
     """
-    true_rows, pred_rows, counts = pairs.true_rows, pairs.pred_rows, pairs.counts
-    iscrowd = truth.iscrowd
-    counted_areas = sum_by_row(true_rows, counts, len(truth.category_ids))
-    pred_areas = sum_by_row(pred_rows, counts, len(pred.category_ids))
-    # To panopticapi an id that no segment lists is no void; to us it is, as it has no category.
-    on_void = pairs.truth_ids == 0 if official else true_rows == -1
-    void_areas = sum_by_row(np.where(on_void, pred_rows, -1), counts, len(pred_areas))
-
-    both = np.flatnonzero((true_rows >= 0) & (pred_rows >= 0))
-    t, p, shared = true_rows[both], pred_rows[both], counts[both]
-    is_same = truth.category_ids[t] == pred.category_ids[p]
-    excusing = _last_of_category(iscrowd, truth.category_ids) if official else iscrowd
-    excused_rows = np.where(is_same & excusing[t], p, -1)
-    excused_areas = void_areas + sum_by_row(excused_rows, shared, len(pred_areas))
-
-    missed = ~iscrowd if official else ~iscrowd & (counted_areas > 0)
-    wrong = (pred_areas > 0) & (excused_areas <= FORGIVEN_SHARE * pred_areas)
-    true_areas = truth.areas if official else counted_areas.astype(np.float64)
-    iou = np.zeros(len(both))
-    for pair in np.flatnonzero(~iscrowd[t]):
-        union = pred_areas[p[pair]] + true_areas[t[pair]] - shared[pair] - void_areas[p[pair]]
-        if is_same[pair] and 0 <= union < shared[pair]:
-            raise ValueError("the claimed area of a true segment makes an IoU above 1")
-        if union > 0:
-            iou[pair] = shared[pair] / union
-        if is_same[pair] and iou[pair] > MATCH_IOU:
-            missed[t[pair]] = wrong[p[pair]] = False
-    return t, p, iou, missed, wrong
+    true_areas = sum_by_row(pairs.true_rows, pairs.counts, len(truth.category_ids))
+    pred_areas = sum_by_row(pairs.pred_rows, pairs.counts, len(pred.category_ids))
+    void_areas, missed, wrong = _find_errors(pairs, truth, pred, true_areas, pred_areas, official)
+    t, p = np.empty(len(pairs.counts), np.int64), np.empty(len(pairs.counts), np.int64)
+    iou = np.zeros(len(pairs.counts))
+    both = 0
+    for pair, shared in enumerate(pairs.counts):
+        row, column = pairs.true_rows[pair], pairs.pred_rows[pair]
+        if row < 0 or column < 0:
+            continue
+        t[both], p[both] = row, column
+        if not truth.iscrowd[row]:
+            is_same = truth.category_ids[row] == pred.category_ids[column]
+            true_area = truth.areas[row] if official else float(true_areas[row])
+            union = pred_areas[column] + true_area - shared - void_areas[column]
+            if is_same and 0 <= union < shared:
+                raise ValueError("the claimed area of a true segment makes an IoU above 1")
+            if union > 0:
+                iou[both] = min(shared / union, limits[pair])
+            if is_same and iou[both] > threshold:
+                missed[row] = wrong[column] = False
+        both += 1
+    return t[:both], p[:both], iou[:both], missed, wrong
 
 
 @jit
+def _find_errors(
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    true_areas: Int64Array,
+    pred_areas: Int64Array,
+    official: bool,
+) -> tuple[Int64Array, BoolArray, BoolArray]:
+    """What counts as missed and as wrong unless it matches, and predicted areas on void."""
+    excusing = _last_of_category(truth) if official else truth.iscrowd
+    void_areas, crowd_areas = (
+        np.zeros(len(pred_areas), np.int64),
+        np.zeros(len(pred_areas), np.int64),
+    )
+    for pair, shared in enumerate(pairs.counts):
+        row, column = pairs.true_rows[pair], pairs.pred_rows[pair]
+        if column < 0:
+            continue
+        # To panopticapi an id that no segment lists is no void; to us it is, as it has no category.
+        if (pairs.truth_ids[pair] == 0) if official else (row < 0):
+            void_areas[column] += shared
+        if row >= 0 and excusing[row] and truth.category_ids[row] == pred.category_ids[column]:
+            crowd_areas[column] += shared
+    missed = np.empty(len(true_areas), np.bool_)
+    for row, area in enumerate(true_areas):
+        missed[row] = not truth.iscrowd[row] and (official or area > 0)
+    wrong = np.empty(len(pred_areas), np.bool_)
+    for row, area in enumerate(pred_areas):
+        excused = void_areas[row] + crowd_areas[row]
+        wrong[row] = area > 0 and excused <= FORGIVEN_SHARE * area
+    return void_areas, missed, wrong
+
+
 def count_matches(
-    pairs: SegmentPairs, truth: SegmentTable, pred: SegmentTable, official: bool
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
 ) -> tuple[Int32Array, Float64Array, Int64Array, Int64Array, Int64Array]:
     """Count matches and errors per category, as `find_matches` finds them.
 
@@ -227,33 +265,47 @@ def count_matches(
         category_ids int32 (K,), ascending, each with a count; iou_sum float64 (K,); tp, fp
         and fn, int64 (K,) each.
     """
-    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official)
-    category_ids = _sort_distinct(np.concatenate((truth.category_ids, pred.category_ids)))
+    category_ids = np.unique(np.concatenate((truth.category_ids, pred.category_ids)))
+    iou_sum, counts = _count_matches(pairs, truth, pred, category_ids, official, threshold, limits)
+    kept = counts.any(axis=0)
+    if not kept.all():
+        category_ids, iou_sum, counts = category_ids[kept], iou_sum[kept], counts[:, kept]
+    return category_ids, iou_sum, counts[0], counts[1], counts[2]
+
+
+@jit
+def _count_matches(
+    pairs: SegmentPairs,
+    truth: SegmentTable,
+    pred: SegmentTable,
+    category_ids: Int32Array,
+    official: bool,
+    threshold: float,
+    limits: Float64Array,
+) -> tuple[Float64Array, Int64Array]:
+    """Sums of IoU (K,), and int64 (3, K): tp, fp and fn of each of the categories."""
+    t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official, threshold, limits)
     true_class = find_rows(truth.category_ids, category_ids)
     pred_class = find_rows(pred.category_ids, category_ids)
-    iou_sum, tp = np.zeros(len(category_ids)), np.zeros(len(category_ids), np.int64)
+    iou_sum, counts = np.zeros(len(category_ids)), np.zeros((3, len(category_ids)), np.int64)
     for pair in range(len(iou)):
         row = true_class[t[pair]]
-        if row == pred_class[p[pair]] and iou[pair] > MATCH_IOU:
+        if row == pred_class[p[pair]] and iou[pair] > threshold:
             iou_sum[row] += iou[pair]
-            tp[row] += 1
-    fp = sum_by_row(pred_class, wrong.astype(np.int64), len(category_ids))
-    fn = sum_by_row(true_class, missed.astype(np.int64), len(category_ids))
-    kept = tp + fp + fn > 0
-    return category_ids[kept], iou_sum[kept], tp[kept], fp[kept], fn[kept]
+            counts[0, row] += 1
+    for segment, row in enumerate(pred_class):
+        counts[1, row] += wrong[segment]
+    for segment, row in enumerate(true_class):
+        counts[2, row] += missed[segment]
+    return iou_sum, counts
 
 
 @jit
-def _sort_distinct(ids: Int32Array) -> Int32Array:
-    """Each id once, ascending; quick where few ids repeat often."""
-    return np.sort(ids[find_rows(ids, ids) == np.arange(len(ids))])
-
-
-@jit
-def _last_of_category(chosen: BoolArray, category_ids: Int32Array) -> BoolArray:
-    """Of the chosen rows of each category only the last one: bool (N,)."""
-    last = np.zeros(len(chosen), np.bool_)
-    backwards = np.flatnonzero(chosen)[::-1]
-    ids = category_ids[backwards]
-    last[backwards[find_rows(ids, ids) == np.arange(len(ids))]] = True
+def _last_of_category(truth: SegmentTable) -> BoolArray:
+    """Of the crowds of each category only the last one: bool (T,)."""
+    first_rows = find_rows(truth.category_ids, truth.category_ids)
+    last, is_found = np.zeros(len(first_rows), np.bool_), np.zeros(len(first_rows), np.bool_)
+    for row in range(len(first_rows) - 1, -1, -1):
+        if truth.iscrowd[row] and not is_found[first_rows[row]]:
+            last[row] = is_found[first_rows[row]] = True
     return last

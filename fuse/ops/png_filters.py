@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from fuse.ops._jit import jit
 from fuse.ops.row_deltas import FIRST_ROWS, RowDeltas
-from fuse.types import Int32Array, Int64Array, UInt8Array
+from fuse.types import Int32Array, Int64Array, UInt8Array, UInt64Array
 
 UInt32Array = npt.NDArray[np.uint32]
-UInt64Array = npt.NDArray[np.uint64]
 
 SUB, UP, AVERAGE, PAETH = 1, 2, 3, 4  # 0 is no filter
 NO_BAD_ROW = -1
@@ -96,7 +95,7 @@ def _unfilter(
     ids = np.zeros(width, np.int32)
     deltas = np.empty((FIRST_ROWS * width, 2), np.int32)
     row_ends = np.zeros(height, np.int64)
-    count = 0
+    count = int(np.int64(0))
     for y in range(height):
         if count + width > len(deltas):
             deltas = np.concatenate((deltas, np.empty_like(deltas)))
@@ -140,7 +139,7 @@ def _undo_sub(
     pixels: UInt32Array, blocks: UInt64Array, ids: Int32Array, deltas: Int32Array, count: int
 ) -> int:
     """Sums along the row; a block of zeros repeats the pixel before it."""
-    left = 0
+    left = int(np.int64(0))  # a plain 0 has a type of its own to compile for
     for block in range(len(blocks) + 1):
         if block < len(blocks) and _is_zero(blocks, block):
             different = 0
@@ -172,7 +171,7 @@ def _undo_other(
 
     In Paeth a block of zeros changes nothing where the pixel before it did not change.
     """
-    left, above_left = 0, 0
+    left, above_left = int(np.int64(0)), int(np.int64(0))
     for block in range(len(blocks) + 1):
         is_kept = kind == PAETH and left == above_left and block < len(blocks)
         if is_kept and _is_zero(blocks, block):
@@ -182,7 +181,7 @@ def _undo_other(
             if x >= len(ids):
                 break
             above = ids[x]
-            predicted = 0
+            predicted = int(np.int64(0))
             if kind == PAETH:
                 predicted = _paeth(left, above, above_left)
             elif kind == AVERAGE:

@@ -85,7 +85,8 @@ def _fill_map(deltas: Int32Array, row_ends: Int64Array, width: int) -> Int32Arra
     above = np.zeros(width, np.int32)
     first = 0
     for y in range(len(row_ends)):
-        id_map[y] = above
+        for x in range(width):  # a slice takes seconds to compile
+            id_map[y, x] = above[x]
         above = id_map[y]
         for index in range(first, row_ends[y]):
             above[deltas[index, 0]] = deltas[index, 1]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from fuse.ops._jit import jit
-from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array
+from fuse.types import BoolArray, Int32Array, Int64Array, UInt8Array, UInt64Array
 
 WORD = 8  # flags looked at together
 
@@ -30,7 +29,9 @@ def run_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
     """
     if first_map.size == 0:
         return np.empty(0, dtype=np.int32)
-    return _find_starts(first_map, second_map)
+    width = first_map.shape[1]
+    flags = np.zeros((width + WORD - 1) // WORD * WORD, dtype=np.uint8)
+    return _find_starts(first_map, second_map, flags, flags.view(np.uint64))
 
 
 def measure_segments(
@@ -99,6 +100,8 @@ def border_bands(segment_map: Int32Array, widths: Sequence[int]) -> UInt8Array:
     >>> border_bands(np.array([[7, 7, 7, 7, 5, 5]], dtype=np.int32), [1, 3]).tolist()
     [[2, 1, 1, 0, 0, 1]]
     """
+    import cv2  # scoring does without it
+
     beside = np.zeros(segment_map.shape, dtype=np.uint8)  # 1 at both sides of a border
     for one, two in (
         (np.s_[:, 1:], np.s_[:, :-1]),
@@ -128,41 +131,45 @@ def measure_border_distance(mask: BoolArray) -> Int64Array:
     >>> measure_border_distance(np.array([[True, True, False, False, False]])).tolist()
     [[2, 1, 1, 2, 3]]
     """
+    import cv2
+
     inside = mask.astype(np.uint8)
     within, beyond = (cv2.distanceTransform(side, cv2.DIST_C, 3) for side in (inside, 1 - inside))
     return within.astype(np.int64) + beyond.astype(np.int64)
 
 
-@jit
-def _find_starts(first_map: Int32Array, second_map: Int32Array) -> Int32Array:
-    """All starts, with room for them that grows."""
-    height, width = first_map.shape
-    flags = np.zeros((width + WORD - 1) // WORD * WORD, np.uint8)
-    starts = np.empty(4 * height + 2 * len(flags), np.int32)
-    y, count = _find_until_full(first_map, second_map, 0, 0, flags, starts)
-    while y < height:
-        starts = np.concatenate((starts, np.empty_like(starts)))
-        y, count = _find_until_full(first_map, second_map, y, count, flags, starts)
-    return starts[:count].copy()
+def label_parts(mask: BoolArray) -> list[tuple[BoolArray, tuple[int, int]]]:
+    """The 8-connected parts of a mask: bool crops and their (y, x), from the top left on.
+
+    >>> parts = label_parts(np.array([[True, False, True], [True, False, False]]))
+    >>> [(crop.tolist(), corner) for crop, corner in parts]
+    [([[True], [True]], (0, 0)), ([[True]], (0, 2))]
+    """
+    import cv2
+
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    parts = []
+    for number in range(1, count):
+        x, y, width, height = boxes[number, :4].tolist()
+        parts.append((labels[y : y + height, x : x + width] == number, (y, x)))
+    return sorted(parts, key=lambda part: part[1])
 
 
 @jit
-def _find_until_full(
-    first_map: Int32Array,
-    second_map: Int32Array,
-    y: int,
-    count: int,
-    flags: UInt8Array,
-    starts: Int32Array,
-) -> tuple[int, int]:
-    """Append the starts of rows from y on; returns the first row without room, and the count.
+def _find_starts(
+    first_map: Int32Array, second_map: Int32Array, flags: UInt8Array, flags_by_word: UInt64Array
+) -> Int32Array:
+    """All starts.
 
     One vector pass per row compares neighbours; then only words with a change are read.
     flags is room to work in: zeros, one per pixel of a row, filled up to whole words.
     """
     height, width = first_map.shape
-    flags_by_word = flags.view(np.uint64)
-    while y < height and count + len(flags) < len(starts):
+    starts = np.empty(4 * height + 2 * len(flags), np.int32)
+    count = int(np.int64(0))  # a plain 0 has a type of its own to compile for
+    for y in range(height):
+        if count + len(flags) >= len(starts):
+            starts = np.concatenate((starts, np.empty_like(starts)))
         first, second = first_map[y], second_map[y]
         flags[0] = 1
         for x in range(1, width):
@@ -173,8 +180,7 @@ def _find_until_full(
             for x in range(word * WORD, word * WORD + WORD):
                 starts[count] = y * width + x
                 count += np.int64(flags[x])  # type: ignore[assignment]
-        y += 1
-    return y, count
+    return starts[:count].copy()
 
 
 @jit

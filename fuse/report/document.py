@@ -31,6 +31,18 @@ SCRIPTS = (
 )
 
 
+MARK = b"<title>fuse report</title>"  # in the head of each, see page.html
+HEAD_BYTES = 4096
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a report that `write_document` wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK in file.read(HEAD_BYTES)
+
+
 def write_document(path: Path, figures: Mapping[str, Any], images: Iterable[ShownImage]) -> int:
     """Write a report; the file appears whole or not at all.
 

@@ -84,7 +84,8 @@ class ShownImage:
         size: (height, width) of the maps and the picture.
         jpeg: the picture; None where it is not to be had.
         note: why not.
-        layers: ``semantic``, ``instances``, ``fused``, ``truth``, ``second``: those there are.
+        layers: ``semantic``, ``instances``, ``fused``, ``truth``, and ``run-1``, ``run-2``, ...
+            of the other runs: those there are.
     """
 
     size: tuple[int, int]
@@ -98,7 +99,7 @@ def show_image(image_id: ImageId, runs: Sequence[OpenedRun], path: Path | str | 
 
     Args:
         image_id: of the report.
-        runs: the run, which has the image, and the second one if there is one.
+        runs: the run, which has the image, and others.
         path: where the image lies, None where that is not known.
 
     Raises:
@@ -110,21 +111,22 @@ def show_image(image_id: ImageId, runs: Sequence[OpenedRun], path: Path | str | 
     size = (height, width)
     layers = _net_layers(image_id, runs[0], size)
     layers |= zip(("fused", "truth"), _fused_layers(image_id, fused, runs[0], size), strict=False)
-    if len(runs) > 1 and image_id in runs[1].dataset.annotations:
-        other = runs[1].dataset.load(image_id)
-        layers["second"] = _fused_layers(image_id, other, runs[1], size)[0]
-    jpeg, note = _read_picture(path, scale, fused.size)
+    for place, run in enumerate(runs[1:], start=1):
+        if image_id in run.dataset.annotations:
+            other = run.dataset.load(image_id)
+            layers[f"run-{place}"] = _fused_layers(image_id, other, run, size)[0]
+    jpeg, note = _read_picture(path, scale, fused.size, as_stored=runs[0].as_stored)
     return ShownImage(size, jpeg, note, layers)
 
 
 def _read_picture(
-    path: Path | str | None, scale: float, size: tuple[int, int]
+    path: Path | str | None, scale: float, size: tuple[int, int], *, as_stored: bool
 ) -> tuple[bytes | None, str | None]:
     """The image as a small JPEG, or why there is none."""
     if path is None:
         return None, "the image is not where the run found it; name its folder with --images"
     try:
-        image = decode_image(read_content(path), path).pixels
+        image = decode_image(read_content(path), path, as_stored=as_stored).pixels
     except ImageReadError as err:
         return None, str(err)
     if image.shape[:2] != size:

@@ -1,20 +1,18 @@
-"""The one or two runs that a report shows, opened and held against the ground truth."""
+"""The runs that a report shows, opened and held against the ground truth."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from glob import has_magic
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference, open_run
-from fuse.errors import DataError, LabelSpaceError
+from fuse.errors import LabelSpaceError
+from fuse.evaluation.evaluate import Evaluation
+from fuse.evaluation.measured import Measured
 from fuse.io.coco.panoptic import PanopticDataset
-from fuse.io.listing import list_images
-from fuse.io.remote import is_url
-from fuse.metrics.pq import PQResult
+from fuse.metrics.measures import TITLES, expand_measures
+from fuse.metrics.pq import GROUPS, none_if_nan
 
 
 def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[OpenedRun]:
@@ -22,15 +20,16 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Open
 
     Args:
         paths: output folders of runs, or COCO panoptic JSONs.
-        truth: the ground truth, if there is one; without it the second run goes by the image ids
+        truth: the ground truth, if there is one; without it the other runs go by the image ids
             of the first.
 
     Raises:
         FuseError: see `open_run`.
-        LabelSpaceError: two runs that are scored have different categories.
+        LabelSpaceError: runs that are scored have different categories.
     """
     if truth:
-        runs = [open_run(path, truth=truth) for path in paths]
+        measures = expand_measures(["all"])
+        runs = [open_run(path, truth=truth, measures=measures) for path in paths]
         _check_classes(runs)
         return runs
     first = open_run(paths[0])
@@ -38,57 +37,17 @@ def open_runs(paths: Sequence[Path], truth: PanopticDataset | None) -> list[Open
 
 
 def _check_classes(runs: Sequence[OpenedRun]) -> None:
-    """Raise LabelSpaceError where PQ of two runs would be over different classes."""
-    named = [(f"{run.path} ({run.space.name})", class_names(run.space)) for run in runs]
-    if len(runs) > 1 and (lacks := describe_difference(*named)):
-        raise LabelSpaceError(
-            f"{runs[0].path} and {runs[1].path} have different classes: {lacks}; "
-            "leave out --gt, or fuse compare --intersect scores what they share"
-        )
+    """Raise LabelSpaceError where PQ of the runs would be over different classes."""
+    first, *others = [(f"{run.path} ({run.space.name})", class_names(run.space)) for run in runs]
+    for run, other in zip(runs[1:], others, strict=True):
+        if lacks := describe_difference(first, other):
+            raise LabelSpaceError(
+                f"{runs[0].path} and {run.path} have different classes: {lacks}; "
+                "leave out --gt, or fuse compare --intersect scores what they share"
+            )
 
 
-def find_images(
-    names: Iterable[str], run_files: Iterable[Mapping[str, Any]], images: Path | None
-) -> dict[str, Path | str]:
-    """Where the images of a run lie, URLs as text; those that are not found have no entry.
-
-    Args:
-        names: relative names of the images.
-        run_files: what the run.json of each run says of its inputs, URLs among them; the first
-            that knows an image counts.
-        images: a folder to look in instead. There an image may also lie by its bare name.
-
-    Raises:
-        DataError: there is no image at all in `images`.
-    """
-    wanted = list(names)
-    if images:
-        return _find_below(images, wanted)
-    found: dict[str, Path | str] = {}
-    for run_file in run_files:
-        inputs = run_file.get("settings", {}).get("inputs", ())
-        present = [
-            given for given in inputs if is_url(given) or has_magic(given) or Path(given).exists()
-        ]
-        with suppress(DataError):  # moved away since: the report says so of each image
-            found = {p.relative_name: p.path for p in list_images(present).images} | found
-    return {name: found[name] for name in wanted if name in found}
-
-
-def _find_below(images: Path, names: Iterable[str]) -> dict[str, Path | str]:
-    """Images in a folder by their relative name, or by a bare name that is there once."""
-    listed = list_images([str(images)]).images
-    by_path = {image.relative_name: image.path for image in listed}
-    bare = [PurePosixPath(image.relative_name).name for image in listed]
-    uses = Counter(bare)
-    by_name = {
-        name: image.path for name, image in zip(bare, listed, strict=True) if uses[name] == 1
-    }
-    found = {name: by_path.get(name, by_name.get(PurePosixPath(name).name)) for name in names}
-    return {name: path for name, path in found.items() if path}
-
-
-def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str, Any]:
+def describe_run(run: OpenedRun, name: str, scored: Evaluation | None) -> dict[str, Any]:
     """What the page says of a run, in plain values: of run.json, its scores and its classes."""
     settings = run.run_file.get("settings", {})
     keys = ("seconds", "peak_memory_mib", "device", "processor", "python", "packages")
@@ -101,7 +60,9 @@ def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str
         "unknown": run.unknown,
         **{key: run.run_file[key] for key in keys if key in run.run_file},
         "images": run.run_file.get("photos"),
-        "scores": result.to_json() if result else None,
+        "scores": scored.result.to_json() if scored else None,
+        "measures": list_measures(scored.measured) if scored and scored.measured else [],
+        "calibration": list_calibration(scored),
         "images_here": len(run.own_ids),
         "lacking": len(run.scorer.truth.annotations) - len(run.own_ids) if run.scorer else 0,
         "classes": {
@@ -109,6 +70,28 @@ def describe_run(run: OpenedRun, name: str, result: PQResult | None) -> dict[str
             for c in run.space.categories
         },
     }
+
+
+def list_measures(measured: Measured) -> list[dict[str, Any]]:
+    """Title, PQ and interval by group of each measure, in plain values."""
+    return [
+        {
+            "title": TITLES[name],
+            "pq": {group: none_if_nan(getattr(one.result, group).pq) for group in GROUPS},
+            "interval": {group: one.intervals[group]["pq"] for group in GROUPS},
+        }
+        for name, one in measured.pq.items()
+    ]
+
+
+def list_calibration(scored: Evaluation | None) -> dict[str, Any] | None:
+    """Calibration of things and stuff in plain values; None where no segment has a score."""
+    calibration = scored.measured.calibration if scored and scored.measured else None
+    if calibration is None:
+        return None
+    groups = {"things": calibration.things, "stuff": calibration.stuff}
+    found = {name: group.to_json() for name, group in groups.items() if group.counts.any()}
+    return found or None
 
 
 def hex_color(color: Iterable[int]) -> str:

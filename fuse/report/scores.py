@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fuse.analysis.opened_run import OpenedRun
-from fuse.evaluation.evaluate import summarize_images
+from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.panoptic import ImageId
-from fuse.metrics.pq import PQResult, summarize
+from fuse.metrics.pq import summarize
 from fuse.ops.contingency import count_pairs
 from fuse.threads import map_threads
 from fuse.types.label_space import id_to_file
@@ -28,8 +28,8 @@ class RatedImage:
         file_name: of the image.
         scores: of each run, None without ground truth or where a run lacks the image.
         pq: the same, over the classes that the image has; None where it has none.
-        changed: share of the pixels to which the two runs give different classes, None where
-            there are no two.
+        changed: share of the pixels to which another run gives other classes than the first, the
+            largest of all; None where no other run has the image.
         category_ids: classes that occur in its fused map or in its truth.
     """
 
@@ -62,7 +62,7 @@ def rate_images(
     workers: int | None = None,
     on_image: Callable[[], object] | None = None,
 ) -> list[RatedImage]:
-    """Score each image of the first run in each of one or two runs, and see what differs.
+    """Score each image of the first run in each of the runs, and see what differs.
 
     Raises:
         CocoFormatError: a map is missing or damaged.
@@ -91,7 +91,7 @@ def _rate(image_id: ImageId, runs: Sequence[OpenedRun]) -> RatedImage:
     ]
     return RatedImage(
         image_id=image_id,
-        file_name=dataset.image_name(image_id),
+        file_name=_name_image(image_id, runs[0]),
         scores=scores,
         pq=tuple(result.pq if result and result.n else None for result in results),
         changed=_measure_change(image_id, runs),
@@ -99,10 +99,23 @@ def _rate(image_id: ImageId, runs: Sequence[OpenedRun]) -> RatedImage:
     )
 
 
+def _name_image(image_id: ImageId, run: OpenedRun) -> str:
+    """An image's name; the ground truth's where the run's JSON lists no images."""
+    if run.scorer and image_id not in run.dataset.images:
+        return run.scorer.truth.image_name(image_id)
+    return run.dataset.image_name(image_id)
+
+
 def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | None:
+    """Share of an image's pixels that another run gives other classes, the largest of all."""
+    first = runs[0]
+    others = [run for run in runs[1:] if image_id in run.dataset.annotations]
+    return max((_compare_maps(image_id, first, other) for other in others), default=None)
+
+
+def _compare_maps(image_id: ImageId, first: OpenedRun, second: OpenedRun) -> float:
     """Share of an image's pixels that two runs give different classes."""
-    if len(runs) < 2 or any(image_id not in run.dataset.annotations for run in runs):
-        return None
+    runs = (first, second)
     maps = [run.dataset.load(image_id) for run in runs]
     if maps[0].size != maps[1].size:
         return 1.0
@@ -115,8 +128,8 @@ def _measure_change(image_id: ImageId, runs: Sequence[OpenedRun]) -> float | Non
     return differ / maps[0].panoptic_map.size
 
 
-def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> PQResult | None:
-    """PQ of the run at a place among those that were rated; None without ground truth.
+def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> Evaluation | None:
+    """Scores of the run at a place among those that were rated; None without ground truth.
 
     Raises:
         DataError: images cannot be scored; the message lists what is wrong.
@@ -124,7 +137,7 @@ def summarize_run(place: int, images: Iterable[RatedImage], run: OpenedRun) -> P
     if run.scorer is None:
         return None
     scores = ImageScores(score for image in images if (score := image.scores[place]))
-    return summarize_images(run.scorer, scores).result
+    return summarize_images(run.scorer, scores)
 
 
 def choose_images(images: Sequence[RatedImage], count: int) -> list[RatedImage]:

@@ -30,6 +30,7 @@ from fuse.io.files import (
     check_links,
     check_writable,
     make_parent,
+    mend_pair,
     to_path,
     write_pair_aside,
 )
@@ -39,12 +40,13 @@ from fuse.labels import load_space
 from fuse.runs.saved_predictions import open_saved_predictions
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types.short_repr import ShortRepr
 
 DEFAULT_SPACE = "coco_panoptic"  # where neither the caller nor the image list has categories
 
 
-@dataclass(frozen=True, slots=True)
-class CombineResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class CombineResult(ShortRepr):
     """What was combined.
 
     Attributes:
@@ -270,6 +272,7 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
         raise DataError(f"{out} is a file; give a folder for the output")
     if (out / RUN_FILE).exists():
         raise DataError(f"{out} holds a run, whose files belong together; give another folder")
+    check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))
+    mend_pair(out / PANOPTIC_FILE)
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise DataError(f"{out} is not empty; give a new folder, or --overwrite")
-    check_links(out, out / PANOPTIC_FILE, (out / PANOPTIC_FILE).with_suffix(""))

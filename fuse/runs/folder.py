@@ -22,6 +22,7 @@ from fuse.io.coco.panoptic import (
 )
 from fuse.io.files import (
     JOURNAL_FILE,
+    LIST_FILE,
     PANOPTIC_FILE,
     RUN_FILE,
     check_links,
@@ -30,9 +31,10 @@ from fuse.io.files import (
     read_regular,
     write_whole,
 )
+from fuse.io.image_list import STDIN, ImageList, read_image_list
 from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
-from fuse.runs.journal import Journal, read_settings, remove_written
+from fuse.runs.journal import Journal, read_head, remove_written
 from fuse.runs.tasks import IMAGE_DIRS, PNG_DIR, ImageTask
 from fuse.types import LabelSpace
 
@@ -47,7 +49,9 @@ TABLES: dict[str, tuple[type, ...]] = {
     "failed": (str,),
     "incomplete": (str,),
 }
-WRITTEN = (*IMAGE_DIRS, RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE)
+ADDABLE = ("predictions", "pictures")  # settings that a run may get later
+WRITTEN = (*IMAGE_DIRS, RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LIST_FILE, LOCK_FILE)
+LIST_KEYS = ("source", "base")  # of a list of images in the settings
 
 
 class RunFolder:
@@ -59,6 +63,7 @@ class RunFolder:
     Args:
         path: the folder; made where it does not exist.
         settings: what the maps depend on, in plain values.
+        call: how the run was asked for, in plain values.
         overwrite: start anew where the folder holds a run.
 
     Raises:
@@ -66,8 +71,16 @@ class RunFolder:
             a link that leads out of it, or another process has it open.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        *,
+        call: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
         self.path = path
+        self._head = {"settings": settings} | ({"call": call} if call else {})
         check_links(path, *(path / name for name in WRITTEN))
         if not (overwrite and _is_own(path)):
             _check_folder(path, settings)
@@ -83,11 +96,10 @@ class RunFolder:
         self.journal = Journal(path)
         # The first to be written, so that a process killed from here on leaves what is known as
         # a run.
-        _write_json(path / RUN_FILE, {"settings": settings})
+        _write_json(path / RUN_FILE, self._head)
         (path / PNG_DIR).mkdir(exist_ok=True)
-        self._settings = settings
         self._files: dict[str, str] = {}
-        self.journal.open(settings)
+        self.journal.open(self._head)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -95,6 +107,12 @@ class RunFolder:
     def __exit__(self, *error: object) -> None:
         self.journal.close()
         self._lock.release()
+
+    def write_list(self, listed: ImageList | None) -> None:
+        """Keep the names that came by stdin, which gives them once."""
+        if listed and listed.source == STDIN:
+            content = b"".join(os.fsencode(f"{name}\0") for name in listed.names)
+            write_whole(self.path / LIST_FILE, content)
 
     def write_maps(self, tasks: Sequence[ImageTask], space: LabelSpace) -> None:
         """Write panoptic.json over the images that are done, in order."""
@@ -104,10 +122,8 @@ class RunFolder:
         self._files[PANOPTIC_FILE] = hash_file(path)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write run.json: the settings, and what became of the run."""
-        _write_json(
-            self.path / RUN_FILE, {"settings": self._settings, "files": self._files, **summary}
-        )
+        """Write run.json: its head, and what became of the run."""
+        _write_json(self.path / RUN_FILE, self._head | {"files": self._files} | dict(summary))
 
     def _images(self, tasks: Iterable[ImageTask]) -> Iterator[ImageRecord]:
         for task in tasks:
@@ -130,32 +146,30 @@ def remove_unfinished(path: Path) -> None:
 
 
 def read_run_file(run: Path) -> dict[str, Any]:
-    """The content of a run's run.json: its ``settings``, and the tables in TABLES if it is done.
+    """The content of a run's run.json: its head, and the tables in TABLES if it is done.
 
-    Where the file is lost or damaged, the settings are those that the journal begins with, and the
-    run counts as cut off.
+    Its head is its ``settings`` and its ``call``. Where the file is lost or damaged, they are those
+    that the journal has, and the run counts as cut off.
 
     Raises:
         DataError: the folder holds no run.
         CocoFormatError: the file is damaged.
     """
     path = run / RUN_FILE
-    settings = read_settings(run)
     try:
         content = parse_object(read_regular(path), str(path))
         if not isinstance(content.get("settings"), dict):
             raise CocoFormatError(f"{path}: has no settings")
-    except OSError as err:
-        if settings is None:
+    except (OSError, CocoFormatError) as err:
+        head = read_head(run)
+        if head is None and isinstance(err, OSError):
             raise DataError(
                 f"{run} holds no run: its {RUN_FILE} cannot be read ({err.strerror}); "
                 "the output of fuse combine has none"
             ) from err
-        content = {"settings": settings}
-    except CocoFormatError:
-        if settings is None:
+        if head is None:
             raise
-        content = {"settings": settings}
+        content = head
     for name, kinds in TABLES.items():
         table = content.get(name, {})
         if not isinstance(table, dict) or not all(isinstance(v, kinds) for v in table.values()):
@@ -196,6 +210,7 @@ def _remove_run(path: Path) -> None:
     """
     (path / PANOPTIC_FILE).unlink(missing_ok=True)
     remove_written(path)
+    (path / LIST_FILE).unlink(missing_ok=True)
     for name in IMAGE_DIRS:
         for folder, _, _ in os.walk(path / name, topdown=False):
             with suppress(OSError):  # a file of somebody else's lies in it
@@ -218,7 +233,7 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder for the output")
     run_file = path / RUN_FILE
-    if not run_file.is_file() and read_settings(path) is None:
+    if not run_file.is_file() and read_head(path) is None:
         # A process killed before it wrote run.json leaves its lock and a part of that.
         files = set(path.iterdir()) - set(find_parts(path))
         if any(file.name not in (LOCK_FILE, *BROWSER_FILES) for file in files):
@@ -228,7 +243,8 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
         before = read_run_file(path)["settings"]
     except CocoFormatError as err:
         raise DataError(f"{err}, as a run of fuse has; give a new folder") from err
-    different = list(list_differences(before, json.loads(json.dumps(settings))))
+    added = {name: True for name in ADDABLE if settings.get(name) is True}
+    different = list(list_differences(before | added, json.loads(json.dumps(settings))))
     if different:
         raise DataError(
             f"{path} holds a run with other settings: {'; '.join(different[:3])}; "
@@ -254,3 +270,21 @@ def _list_changes(before: list[Any], now: list[Any], key: str) -> Iterator[str]:
         key = f"{key} ({len(before)} before, {len(now)} now)"
     old, new = next((a, b) for a, b in zip_longest(before, now) if a != b)
     yield f"{key} was {old}, is {new}"
+
+
+def read_recorded_list(settings: Mapping[str, Any], out: Path) -> ImageList | None:
+    """The list that a run had its images from, None without one.
+
+    Raises:
+        DataError: it is gone, or the settings are none that a run writes.
+    """
+    listed = settings.get("list")
+    if listed is None:
+        return None
+    if not isinstance(listed, dict) or not all(isinstance(listed.get(k), str) for k in LIST_KEYS):
+        raise DataError(f"{out / RUN_FILE}: settings.list is not what a run writes there")
+    source, null = listed["source"], listed.get("null") is True
+    if source != STDIN:
+        return read_image_list(source, null=null)
+    names = read_image_list(out / LIST_FILE, null=True).names
+    return ImageList(STDIN, Path(listed["base"]), null, names)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError, DataError, describe_size
 from fuse.io.coco.panoptic import segment_from_json, segment_to_json
 from fuse.io.files import JOURNAL_FILE, SETTINGS_MARK, check_links, leads_out
 from fuse.io.image_source import ImageSource
@@ -71,7 +72,7 @@ class JournalRecord:
                 return cls(file_name, error=_check(entry["error"], str), source=source)
             height, width = (_check(side, int) for side in entry["size"])
             if not 1 <= height * width <= MAX_PIXELS or height < 1:
-                raise ValueError(f"no image is {height} x {width}")
+                raise ValueError(f"no image is {describe_size((height, width))}")
             segments = tuple(segment_from_json(segment) for segment in entry["segments_info"])
             if len({segment.segment_id for segment in segments}) < len(segments):
                 raise ValueError("a segment id stands twice")
@@ -123,19 +124,20 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL_FILE
-        self._lines, self.damaged = _find_lines(self._path)
+        self._lines, self._head, self.damaged = _find_lines(self._path)
         self.changed = 0
         self._file: BinaryIO
 
-    def open(self, settings: Mapping[str, Any]) -> None:
+    def open(self, head: Mapping[str, Any]) -> None:
         """Open the file for adding; a last line that a killed process left unfinished is cut.
 
-        A new one begins with the settings of the run, from which a lost run.json is made again.
+        A new one begins with the head of run.json, which is made again from it when it is lost;
+        where another head has come since, it is added.
         """
         self._file = self._path.open("ab+")
         _cut_torn_line(self._file)
-        if not self._file.seek(0, 2):
-            self._write({"settings": settings})
+        if self._head != json.loads(json.dumps(head)):
+            self._write(head)
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -156,6 +158,10 @@ class Journal:
     def read(self, file_name: str) -> JournalRecord:
         """What became of an image; KeyError where it was not tried."""
         return _read_record(self._file, self._lines[file_name], self._path)
+
+    def locate(self, file_name: str) -> int:
+        """Where the last record of an image begins, for `read_record_at`; KeyError without one."""
+        return self._lines[file_name].offset
 
     def find_finished(
         self, task: ImageTask, *, retry_failed: bool, check_hash: bool, strict: bool = False
@@ -211,19 +217,41 @@ def read_records(folder: Path) -> Iterator[JournalRecord]:
             yield _read_record(file, line, path)
 
 
-def _find_lines(path: Path) -> tuple[dict[str, _Line], int]:
-    """Where the last record of each image stands, and how many lines are damaged.
+def read_sources(folder: Path) -> dict[str, ImageSource]:
+    """What the file of each image was when a run read it, by name; damaged lines say nothing.
+
+    Empty where the folder holds no journal.
+    """
+    path = folder / JOURNAL_FILE
+    found: dict[str, ImageSource] = {}
+    if not path.is_file():
+        return found
+    lines = _find_lines(path)[0].values()
+    with path.open("rb") as file:
+        for line in sorted(lines, key=lambda line: line.offset):
+            file.seek(line.offset)
+            entry = _read_line(file.readline(), path)
+            with suppress(KeyError, TypeError):
+                found[entry["file_name"]] = _parse_source(entry["source"])
+    return found
+
+
+def _find_lines(path: Path) -> tuple[dict[str, _Line], dict[str, Any] | None, int]:
+    """Where the last record of each image stands, the last head, and how many lines are damaged.
 
     A torn last line is none, and neither counts a record whose map is another image's by now.
     """
     lines: dict[str, _Line] = {}
     owners: dict[str, str] = {}  # of maps, by path
+    head: dict[str, Any] | None = None
     offset = damaged = 0
     if not path.is_file():
-        return lines, damaged
+        return lines, head, damaged
     with path.open("rb") as journal:
         for text in journal:
-            if text.endswith(b"\n") and not text.startswith(SETTINGS_MARK):
+            if text.startswith(SETTINGS_MARK):
+                head = _read_head_line(text, path) or head
+            elif text.endswith(b"\n"):
                 entry = _read_line(text, path)
                 file_name = entry.get("file_name")
                 if "overwritten" in entry:
@@ -239,17 +267,32 @@ def _find_lines(path: Path) -> tuple[dict[str, _Line], int]:
                             lines.pop(owner, None)
                         owners[written] = file_name
             offset += len(text)
-    return lines, damaged
+    return lines, head, damaged
 
 
-def read_settings(folder: Path) -> dict[str, Any] | None:
-    """The settings that a journal begins with; None where there are none, or they are damaged."""
+def read_record_at(folder: Path, offset: int) -> JournalRecord:
+    """The record at a place of a folder's journal, as `Journal.locate` has it."""
+    path = folder / JOURNAL_FILE
+    with path.open("rb") as file:
+        return _read_record(file, _Line(offset, failed=False), path)
+
+
+def read_head(folder: Path) -> dict[str, Any] | None:
+    """The last head of run.json in a journal; None where there is none, or all are damaged."""
     path = folder / JOURNAL_FILE
     if not path.is_file():
         return None
+    head = None
     with path.open("rb") as journal:
-        settings = _read_line(journal.readline(), path).get("settings")
-    return settings if isinstance(settings, dict) else None
+        for line in journal:
+            if line.startswith(SETTINGS_MARK):
+                head = _read_head_line(line, path) or head
+    return head
+
+
+def _read_head_line(text: bytes, path: Path) -> dict[str, Any] | None:
+    entry = _read_line(text, path)
+    return entry if isinstance(entry.get("settings"), dict) else None
 
 
 def remove_written(folder: Path) -> None:

@@ -27,10 +27,11 @@ from fuse.runs.folder import (
 )
 from fuse.runs.journal import JournalRecord, read_records
 from fuse.runs.tasks import ImageTask
+from fuse.types.short_repr import ShortRepr
 
 
-@dataclass(frozen=True, slots=True)
-class MergeResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class MergeResult(ShortRepr):
     """What a joined run has.
 
     Attributes:
@@ -59,14 +60,14 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
     """
     shards, out = [to_path(run) for run in runs], to_path(out)
     check_writable(out)
-    settings = _join_settings(shards)
+    settings, call = _join_settings(shards), read_run_file(shards[0]).get("call")
     if out.resolve() in (shard.resolve() for shard in shards):
         raise DataError(f"{out} is one of the shards; give a new folder")
     tasks: list[ImageTask] = []
     failed: dict[str, str] = {}
     incomplete: dict[str, str] = {}
     owners: dict[tuple[str, ImageId], Path] = {}
-    with RunFolder(out, settings) as folder:
+    with RunFolder(out, settings, call=call) as folder:
         for run in shards:
             dataset = read_panoptic_json(run)
             space = restore_space(settings, dataset)  # the same for all: their settings are
@@ -142,7 +143,7 @@ def _copy_files(run: Path, out: Path, record: JournalRecord) -> None:
         except FileNotFoundError as err:
             raise DataError(f"{run / name} is missing; fuse verify says what else is") from err
         except DataError as err:
-            raise DataError(f"{err}; fuse verify {run} --redo, and its command again") from err
+            raise DataError(f"{err}; fuse verify {run} --redo && fuse run --resume {run}") from err
 
 
 def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:

@@ -18,21 +18,27 @@ from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.fetch import place_weights
-from fuse.inference.presets import read_pipeline, refuse_plugins
+from fuse.inference.presets import PipelineConfig, read_pipeline, refuse_plugins
 from fuse.io.files import StrPath, to_path
+from fuse.io.image_list import ImageList
 from fuse.io.listing import list_images
-from fuse.io.remote import is_url
 from fuse.labels import load_space
 from fuse.models.weights.fetching import Progress as FetchProgress
+from fuse.runs.call import describe_call, describe_run, read_flags
 from fuse.runs.engines import Engine
 from fuse.runs.engines.local import LocalEngine
 from fuse.runs.engines.ray_data import RayEngine, RayPool
 from fuse.runs.folder import RunFolder
 from fuse.runs.journal import JournalRecord
-from fuse.runs.tasks import ImageTask, describe_tasks, make_tasks
-from fuse.runs.worker import FinishedImage, RunOptions, load_finished, open_scorer
-from fuse.types import LabelSpace
-from fuse.version import __version__
+from fuse.runs.tasks import ImageTask, make_tasks
+from fuse.runs.worker import (
+    FinishedImage,
+    RunOptions,
+    list_wanted,
+    load_finished,
+    open_scorer,
+)
+from fuse.types.short_repr import ShortRepr
 
 Progress = Callable[[int, int], None]  # after each image: how many there are, failed so far
 
@@ -41,8 +47,8 @@ REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "num
 READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RunResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RunResult(ShortRepr):
     """What a run did.
 
     Attributes:
@@ -55,9 +61,12 @@ class RunResult:
         unknown: how many images that ground truth does not know.
         pictures: whether pictures were drawn.
         changed: how many images changed since an earlier run did them, and were done again.
+        differing: how many images have maps of an earlier run, which stay, though the nets answer
+            otherwise now: by another processor, or other packages.
         damaged: how many lines of the journal were no records; their images were done again.
         unread: how many files in the folders are no images, by ending.
         incomplete: (file name, what is missing) of images that are done and damaged.
+        doubled: names in the list of images that stand for an image once more.
     """
 
     out: Path
@@ -69,9 +78,11 @@ class RunResult:
     unknown: int = 0
     pictures: bool = False
     changed: int = 0
+    differing: int = 0
     damaged: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
     incomplete: tuple[tuple[str, str], ...] = ()
+    doubled: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result in plain values."""
@@ -79,8 +90,10 @@ class RunResult:
             "photos": {"done": self.done, "failed": len(self.failed), "tried": self.tried},
             "failed": dict(self.failed),
             "changed": self.changed,
+            "differing": self.differing,
             "unread": dict(self.unread),
             "incomplete": dict(self.incomplete),
+            "doubled": len(self.doubled),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
         if self.evaluation:
@@ -92,8 +105,10 @@ def run(
     images: Sequence[StrPath] | StrPath,
     out: StrPath,
     *,
-    pipeline: StrPath = "tiny",
+    image_list: ImageList | None = None,
+    pipeline: StrPath | PipelineConfig = "tiny",
     overrides: Sequence[str] = (),
+    as_stored: bool = False,
     device: str = "auto",
     gt: StrPath | None = None,
     gt_dir: StrPath | None = None,
@@ -118,13 +133,19 @@ def run(
 ) -> RunResult:
     """Make panoptic maps of images; score them where there is ground truth.
 
-    A folder that holds a cut-off run of the same settings is continued.
+    A folder that holds a run of the same settings is continued. Pictures and predictions may be
+    asked for later: then what is missing of them is made, and a run that has them goes on with
+    them.
 
     Args:
         images: folders, files and globs, also behind URLs as ``s3://bucket/images``; or one.
         out: the output folder; the README says what it holds.
-        pipeline: name or file of a preset.
+        image_list: images by name, see `fuse.io.image_list.read_image_list`; instead of `images`,
+            which may be empty then, or besides them.
+        pipeline: name or file of a preset, or one that was read.
         overrides: ``section.key=value`` each, changes to the preset.
+        as_stored: read images as their files have them, and do not turn them upright by their EXIF
+            orientation; as the preset's key of that name.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         gt: COCO panoptic JSON to score against.
         gt_dir: its PNGs, where they are not in the folder of its name.
@@ -157,9 +178,9 @@ def run(
     """
     clock = StageClock()
     with clock.time("total"):
-        config = read_pipeline(str(pipeline), overrides)
-        if not allow_plugins:
-            refuse_plugins(config)
+        config = _read_config(pipeline, overrides, allow_plugins=allow_plugins)
+        config = replace(config, as_stored=config.as_stored or as_stored)
+        flags = (False, False) if overwrite else read_flags(to_path(out))
         options = RunOptions(
             config,
             device,
@@ -167,34 +188,47 @@ def run(
             to_path(out),
             to_path(gt),
             to_path(gt_dir),
-            pictures=pictures,
-            keep_predictions=keep_predictions,
+            pictures=pictures or flags[0],
+            keep_predictions=keep_predictions or flags[1],
             batch_size=batch_size,
             timeout=timeout,
             strict_images=strict_images,
         )
-        space, scorer = load_space(config.label_space), open_scorer(options)
         inputs = [str(i) for i in ([images] if isinstance(images, str | Path) else images)]
-        listing = list_images(inputs, leave_out=options.out)
+        listing = list_images(inputs, listed=image_list, leave_out=options.out)
+        scorer = open_scorer(options)
         listed = make_tasks(listing.images, scorer.truth if scorer else None)
         tasks = _take_shard(listed, shard)
         place_weights(config, weights_dir, on_fetch)  # before any process reads them
         pool = RayPool(ray_address, workers, gpus_per_worker)
         started = _start_engine(engine, options, clock, scorer, pool)
-        settings = _describe_run(options, started, inputs, listed, shard)
-        folder = RunFolder(options.out, settings, overwrite=overwrite)
+        settings = describe_run(options, started.nets, inputs, image_list, listed, shard)
+        call = describe_call(options, engine, pool)
+        folder = RunFolder(options.out, settings, call=call, overwrite=overwrite)
     with folder:
-        find = folder.journal.find_finished
-        find_finished = partial(
-            find, retry_failed=retry_failed, check_hash=check_images, strict=strict_images
-        )
+        folder.write_list(image_list)
+        find = partial(folder.journal.find_finished, retry_failed=retry_failed)
+        find = partial(find, check_hash=check_images, strict=strict_images)
         with clock.time("total"):
-            finished = _process(tasks, started, folder, space, scorer, find_finished)
-            with closing(finished):  # before the folder, into which threads may still write
-                result, scores = _collect(finished, tasks, options, on_progress, should_stop)
-            folder.write_maps(tasks, space)
-        result = replace(result, seconds=dict(clock.seconds), unread=listing.unread)
-        return _write_result(result, folder, started, scorer, scores)
+            # Closed before the folder, into which threads may still write.
+            with closing(_process(tasks, started, folder, options, scorer, find)) as done:
+                result, scores = _collect(done, tasks, options, on_progress, should_stop)
+            folder.write_maps(tasks, load_space(config.label_space))
+        result = replace(result, unread=listing.unread, doubled=listing.doubled)
+        return _write_result(result, folder, started, clock, scorer, scores)
+
+
+def _read_config(
+    pipeline: StrPath | PipelineConfig, overrides: Sequence[str], *, allow_plugins: bool
+) -> PipelineConfig:
+    """The preset; ConfigError where it is wrong, or runs code without permission."""
+    if isinstance(pipeline, PipelineConfig):
+        config = pipeline
+    else:
+        config = read_pipeline(str(pipeline), overrides)
+    if not allow_plugins:
+        refuse_plugins(config)
+    return config
 
 
 def _take_shard(tasks: list[ImageTask], shard: tuple[int, int]) -> list[ImageTask]:
@@ -221,42 +255,23 @@ def _start_engine(
     return LocalEngine(options, clock, scorer, cores=cpu_count() or 1)
 
 
-def _describe_run(
-    options: RunOptions,
-    engine: Engine,
-    inputs: Sequence[str],
-    listed: Sequence[ImageTask],
-    shard: tuple[int, int],
-) -> dict[str, Any]:
-    """What makes a run what it is; a run that goes on has the same."""
-    settings = {
-        "fuse": __version__,
-        "pipeline": options.config.to_json(),
-        **engine.nets,
-        "inputs": [given if is_url(given) else str(Path(given).resolve()) for given in inputs],
-        "shard": "{}/{}".format(*shard),
-        "predictions": options.keep_predictions,
-        "pictures": options.pictures,
-    }
-    if shard[1] > 1:
-        settings["listed"] = describe_tasks(listed)
-    return settings
-
-
 def _process(
     tasks: Sequence[ImageTask],
     engine: Engine,
     folder: RunFolder,
-    space: LabelSpace,
+    options: RunOptions,
     scorer: TruthScorer | None,
     find_finished: Callable[[ImageTask], JournalRecord | None],
 ) -> Generator[FinishedImage, None, None]:
     """The images that an earlier run finished, then the others as they are done and recorded."""
     to_do: list[ImageTask] = []
+    space = load_space(options.config.label_space)
     for task in tasks:
         record = find_finished(task)
         if record is None:
             to_do.append(task)
+        elif record.error is None and list_wanted(task, options) - record.files.keys():
+            to_do.append(replace(task, recorded_at=folder.journal.locate(task.file_name)))
         else:
             yield load_finished(task, record, folder.path, space, scorer)
     with closing(engine.process(to_do)) as images:
@@ -277,12 +292,13 @@ def _collect(
     Raises:
         RunStoppedError: should_stop said so.
     """
-    tried = 0
+    tried = differing = 0
     errors: dict[str, str] = {}
     damages: dict[str, str] = {}
     scores = ImageScores()
     for done, image in enumerate(images, start=1):
         tried += not image.was_finished_before
+        differing += image.differs
         if image.record.error is not None:
             errors[image.task.file_name] = image.record.error
         if image.record.damage is not None:
@@ -304,6 +320,7 @@ def _collect(
         *(options.out, len(tasks) - len(failed), tried, failed, {}),
         pictures=options.pictures,
         incomplete=incomplete,
+        differing=differing,
     )
     return result, scores.in_order_of(task.image_id for task in tasks)
 
@@ -312,6 +329,7 @@ def _write_result(
     result: RunResult,
     folder: RunFolder,
     engine: Engine,
+    clock: StageClock,
     scorer: TruthScorer | None,
     scores: ImageScores,
 ) -> RunResult:
@@ -322,7 +340,8 @@ def _write_result(
     """
     unknown = result.done + len(result.failed) - len(scores) if scorer else 0
     journal = folder.journal
-    result = replace(result, unknown=unknown, changed=journal.changed, damaged=journal.damaged)
+    result = replace(result, seconds=dict(clock.seconds), unknown=unknown)
+    result = replace(result, changed=journal.changed, damaged=journal.damaged)
     try:
         if scorer:
             result = replace(result, evaluation=summarize_images(scorer, scores))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import CocoFormatError, ConfigError, DataError
+from fuse.errors import CocoFormatError, ConfigError, DataError, describe_size
 from fuse.fusion import (
     METHODS,
     FusionConfig,
@@ -19,7 +19,7 @@ from fuse.fusion import (
 from fuse.inference.prediction import ImagePrediction
 from fuse.inference.prediction_file import lowest_saved_score, read_prediction
 from fuse.inference.presets import BRANCHES
-from fuse.io.coco.pairing import pair_images
+from fuse.io.coco.pairing import leave_out_turned, pair_images
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import RUN_FILE, StrPath, to_path
 from fuse.labels import find_choices, parse_targets
@@ -64,7 +64,8 @@ class SavedPredictions:
         image = self.dataset.images[image_id]
         if prediction.size != (image.height, image.width):
             raise CocoFormatError(
-                f"{path}: of an image of {prediction.size}, not {(image.height, image.width)}"
+                f"{path}: of an image {describe_size(prediction.size)}, not "
+                f"{image.width} wide, {image.height} high"
             )
         strange = prediction.find_category_ids() - {0, *self.space.by_id}
         if strange:
@@ -74,12 +75,13 @@ class SavedPredictions:
         return prediction
 
     def match_truth(self, truth: PanopticDataset) -> list[tuple[ImageId, ImageId]]:
-        """(own image_id, the ground truth's) of each image that it knows.
+        """(own image_id, the ground truth's) of each image that it knows, those turned left out.
 
         Raises:
             DataError: it knows none of them, or two are the same one.
         """
-        pairs = [(own_id, true_id) for true_id, own_id in pair_images(self.dataset, truth).items()]
+        own_ids = leave_out_turned(self.dataset, truth, pair_images(self.dataset, truth))
+        pairs = [(own_id, true_id) for true_id, own_id in own_ids.items()]
         if not pairs:
             raise DataError(f"{self.path} has no images")
         return pairs

@@ -29,12 +29,15 @@ class ImageTask:
         file_name: its relative path, with ``/``; what the JSON calls it.
         png_name: of its map, relative to the PNG folder.
         image_id: in the panoptic JSON.
+        recorded_at: where an earlier run recorded it (`Journal.locate`), of which its files stay
+            and only those that it lacks are made; None where all are.
     """
 
     path: Path | str
     file_name: str
     png_name: str
     image_id: ImageId
+    recorded_at: int | None = None
 
     @property
     def map_path(self) -> str:

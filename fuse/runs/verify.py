@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from fuse.errors import CocoFormatError
-from fuse.io.files import PANOPTIC_FILE, RUN_FILE, StrPath, hash_file, read_regular, to_path
+from fuse.io.files import (
+    JOURNAL_FILE,
+    PANOPTIC_FILE,
+    RUN_FILE,
+    StrPath,
+    hash_file,
+    read_regular,
+    to_path,
+)
 from fuse.io.json_toml import parse_object
 from fuse.runs.folder import RunFolder, read_run_file
 from fuse.runs.journal import read_records
 from fuse.threads import count_steps, map_threads
+from fuse.types.short_repr import ShortRepr
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +39,8 @@ class Damage:
     file_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification(ShortRepr):
     """What became of a run's files.
 
     Attributes:
@@ -61,7 +70,7 @@ def verify(
 
     Args:
         run: the output folder.
-        redo: forget the images of damaged files, so that the command of the run does them again.
+        redo: forget the images of damaged files, so that `fuse.api.resume` does them again.
         workers: threads; by default all cores.
         on_progress: called after each file with how many are done, of how many.
 
@@ -84,8 +93,9 @@ def verify(
             if problem
         ]
     damages.extend(_check_run_file(run))
+    damages.extend(_check_journal(run, content))
     if redo and damages:
-        _forget(run, content["settings"], damages)
+        _forget(run, content, damages)
     return Verification(len(expected), tuple(damages))
 
 
@@ -128,8 +138,17 @@ def _check_run_file(run: Path) -> list[Damage]:
     return []
 
 
-def _forget(run: Path, settings: Mapping[str, Any], damages: list[Damage]) -> None:
+def _check_journal(run: Path, content: Mapping[str, Any]) -> list[Damage]:
+    """Whether a journal lost records; images that came and went it may have beside those."""
+    done = content.get("photos", {}).get("done", 0)  # a run that was cut off does not say
+    recorded = sum(record.error is None for record in read_records(run))
+    if recorded >= done:
+        return []
+    return [Damage(JOURNAL_FILE, f"has {recorded} of the {done} images that were done", None)]
+
+
+def _forget(run: Path, content: Mapping[str, Any], damages: list[Damage]) -> None:
     """Take the images of damaged files for images that have not been tried."""
-    with RunFolder(run, settings) as folder:
+    with RunFolder(run, content["settings"], call=content.get("call")) as folder:
         for file_name in dict.fromkeys(d.file_name for d in damages if d.file_name is not None):
             folder.journal.forget(file_name)

@@ -8,21 +8,23 @@ from errno import ENAMETOOLONG
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from fuse.clock import StageClock
 from fuse.errors import CocoFormatError, ConfigError, ImageReadError
 from fuse.evaluation.image_scores import ImageScore
 from fuse.evaluation.scorer import TruthScorer
-from fuse.inference.pipeline import Pipeline, RawPrediction
-from fuse.inference.prediction import ImagePrediction
+from fuse.inference.pipeline import Pipeline
+from fuse.inference.prediction import ImagePrediction, RawPrediction
 from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import check_writable, find_name_fault, make_parent
+from fuse.io.files import check_writable, find_name_fault, hash_file, make_parent
 from fuse.io.image_source import UNREAD, ImageSource, read_source
 from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
 from fuse.labels import find_truth_map, load_space
-from fuse.runs.journal import JournalRecord
+from fuse.runs.journal import JournalRecord, read_record_at
 from fuse.runs.tasks import ImageTask
 from fuse.types import (
     LabelSpace,
@@ -75,8 +77,8 @@ class LoadedImage:
     """A task with its image; image is None where it could not be read, and error says why.
 
     The source is what the image's file was, None where nobody looked: a name that cannot be
-    written, or a file system that did not answer in time. The damage is what is missing
-    of an image although there is one.
+    written, or a file system that did not answer in time. The damage is what is missing of the
+    image although there is one.
     """
 
     task: ImageTask
@@ -95,12 +97,14 @@ class FinishedImage:
         record: what became of it.
         score: PQ counts, None where there is no ground truth that knows it.
         was_finished_before: by an earlier run.
+        differs: whether the nets now answer otherwise than when its map was made, which stays.
     """
 
     task: ImageTask
     record: JournalRecord
     score: ImageScore | None = None
     was_finished_before: bool = False
+    differs: bool = False
 
 
 def open_scorer(options: RunOptions) -> TruthScorer | None:
@@ -126,8 +130,23 @@ def score_image(
     return scorer.try_score(task.image_id, prediction)
 
 
+def list_wanted(task: ImageTask, options: RunOptions) -> set[str]:
+    """The files that an image has once it is done, by path below the output folder."""
+    wanted = {task.map_path}
+    if options.keep_predictions:
+        wanted.add(task.prediction_path)
+    if options.pictures:
+        wanted.add(task.picture_path)
+    return wanted
+
+
 def load_image(
-    task: ImageTask, reserve: Callable[[int], None], clock: StageClock, *, strict: bool = False
+    task: ImageTask,
+    reserve: Callable[[int], None],
+    clock: StageClock,
+    *,
+    strict: bool = False,
+    as_stored: bool = False,
 ) -> LoadedImage:
     """Read an image; one that cannot be read, or is damaged and must not be, says why it failed.
 
@@ -136,6 +155,7 @@ def load_image(
         reserve: called with the bytes that it takes in all, as soon as they are known.
         clock: where the seconds go.
         strict: let a damaged image fail.
+        as_stored: see `read_image`.
     """
     source = None
     with clock.time("read"):
@@ -147,7 +167,10 @@ def load_image(
             content, source = read_source(task.path, reserve)
             size = len(content)
             decoded = decode_image(
-                content, task.path, lambda pixels: reserve(size + BYTES_PER_PIXEL * pixels)
+                content,
+                task.path,
+                lambda pixels: reserve(size + BYTES_PER_PIXEL * pixels),
+                as_stored=as_stored,
             )
             if strict and decoded.damage:
                 return LoadedImage(task, error=f"{task.path}: {decoded.damage}", source=source)
@@ -182,11 +205,21 @@ def load_finished(
             panoptic_map = read_id_map(out / task.map_path)
         except CocoFormatError as err:
             raise CocoFormatError(
-                f"{err}; fuse verify {out} --redo, and the same command does it again"
+                f"{err}; fuse verify {out} --redo, and fuse run --resume {out} does it again"
             ) from err
         prediction = PanopticPrediction(panoptic_map, record.segments_info)
     score = score_image(task, prediction, scorer)
     return FinishedImage(task, record, score, was_finished_before=True)
+
+
+def _is_same(one: PanopticPrediction, other: PanopticPrediction) -> bool:
+    """Whether two maps have the same pixels, and the same category of each segment."""
+    categories = (
+        [(segment.segment_id, segment.category_id) for segment in prediction.segments_info]
+        for prediction in (one, other)
+    )
+    first, second = categories
+    return first == second and np.array_equal(one.panoptic_map, other.panoptic_map)
 
 
 class ImageWorker:
@@ -210,14 +243,22 @@ class ImageWorker:
         clock: StageClock,
         scorer: TruthScorer | None,
     ) -> None:
-        self.read = partial(load_image, clock=clock, strict=options.strict_images)
+        self.read = partial(
+            load_image,
+            clock=clock,
+            strict=options.strict_images,
+            as_stored=options.config.as_stored,
+        )
         self._pipeline = pipeline
         self._options = options
         self._clock = clock
         self._scorer = scorer
 
     def finish(self, loaded: LoadedImage, raw: RawPrediction | None) -> FinishedImage:
-        """Fuse, write and score one image; raw is None where it failed before."""
+        """Fuse, write and score one image; raw is None where it failed before.
+
+        Where an earlier run made its map, that stays, and its picture shows it.
+        """
         task = loaded.task
         if loaded.image is None or raw is None:
             return self._fail(loaded, loaded.error)
@@ -225,14 +266,20 @@ class ImageWorker:
             predicted = self._pipeline.to_target(raw)
             semantic = predicted.label()
             fused = self._pipeline.apply_rule(semantic, predicted.instances)
-        files: dict[str, str] = {}
+            earlier, files = self._read_earlier(task)
+        differs = earlier is not None and not _is_same(earlier, fused)
+        fused = earlier or fused
+        missing = list_wanted(task, self._options) - files.keys()
         try:
-            with self._clock.time("write"):
-                files[task.map_path] = write_id_map(self._place(task.map_path), fused.panoptic_map)
-                if self._options.keep_predictions:
+            if task.map_path in missing:
+                with self._clock.time("write"):
+                    path = self._place(task.map_path)
+                    files[task.map_path] = write_id_map(path, fused.panoptic_map)
+            if task.prediction_path in missing:
+                with self._clock.time("write"):
                     path = self._place(task.prediction_path)
                     files[task.prediction_path] = write_prediction(path, predicted)
-            if self._options.pictures:
+            if task.picture_path in missing:
                 with self._clock.time("pictures"):
                     picture = self._draw(task, loaded.image.pixels, semantic, predicted, fused)
                     path = self._place(task.picture_path)
@@ -249,7 +296,25 @@ class ImageWorker:
             source=loaded.source,
             damage=loaded.damage,
         )
-        return FinishedImage(task, record, self._score(task, fused))
+        return FinishedImage(task, record, self._score(task, fused), differs=differs)
+
+    def _read_earlier(self, task: ImageTask) -> tuple[PanopticPrediction | None, dict[str, str]]:
+        """The map and the files that an earlier run made of an image.
+
+        None and no files where it made none, or where its map is no longer what was written: then
+        all is made anew.
+        """
+        if task.recorded_at is None:
+            return None, {}
+        record = read_record_at(self._options.out, task.recorded_at)
+        path = self._options.out / task.map_path
+        try:
+            if hash_file(path) != record.files[task.map_path]:
+                return None, {}
+            earlier = PanopticPrediction(read_id_map(path), record.segments_info)
+        except OSError:
+            return None, {}
+        return earlier, dict(record.files)
 
     def _fail(self, loaded: LoadedImage, error: str | None) -> FinishedImage:
         """An image that has no map, and why."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.types.arrays import (
     BoolArray,
     Float16Array,
@@ -22,18 +23,21 @@ from fuse.types.arrays import (
     Int32Array,
     Int64Array,
     UInt8Array,
+    UInt64Array,
     check_array,
 )
 from fuse.types.label_space import ID_OF_ZERO, Category, LabelSpace
 from fuse.types.logits import SemanticLogits, TargetLogits
+from fuse.types.readers import InstanceReaders, SemanticReaders
+from fuse.types.short_repr import ShortRepr
 
 MAX_SEGMENT_ID = 2**24 - 1  # three bytes of a PNG pixel
 MAX_PIXELS = 2 * 89_478_485  # of an image, where Pillow itself refuses; 512 MiB of RGB
 ROUNDING = 1e-4  # by which resizing may carry a probability out of 0..1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NamedImage:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NamedImage(ShortRepr):
     """An image in memory.
 
     Attributes:
@@ -55,8 +59,8 @@ class NamedImage:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SemanticPrediction:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SemanticPrediction(ShortRepr, SemanticReaders):
     """What a semantic net says about one image.
 
     Attributes:
@@ -78,8 +82,8 @@ class SemanticPrediction:
         return height, width
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BoxMasks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BoxMasks(ShortRepr):
     """Soft masks inside their boxes, as a Mask R-CNN makes them.
 
     Attributes:
@@ -102,8 +106,8 @@ class BoxMasks:
         return len(self.probs)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RleMasks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RleMasks(ShortRepr):
     """Hard masks over the whole image in COCO's run-length form, column by column.
 
     Attributes:
@@ -121,8 +125,8 @@ class RleMasks:
         return len(self.rles)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Instances:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Instances(ShortRepr, InstanceReaders):
     """What an instance net says about one image; N instances in the net's own order.
 
     Attributes:
@@ -169,7 +173,8 @@ class Instances:
             for index, rle in enumerate(self.masks.rles):
                 if tuple(rle["size"]) != tuple(self.size):
                     raise ValueError(
-                        f"rles[{index}] has size {tuple(rle['size'])}, the image {self.size}"
+                        f"rles[{index}] is {describe_size(rle['size'])}; the image is "
+                        f"{describe_size(self.size)}"
                     )
 
     def __len__(self) -> int:
@@ -213,8 +218,8 @@ class SegmentInfo:
     score: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PanopticPrediction:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PanopticPrediction(ShortRepr):
     """A panoptic map and what its segments are; ground truth has the same form.
 
     Attributes:
@@ -259,4 +264,5 @@ __all__ = [
     "SemanticPrediction",
     "TargetLogits",
     "UInt8Array",
+    "UInt64Array",
 ]

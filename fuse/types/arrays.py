@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fuse.errors import describe_misfit
+
 BoolArray = npt.NDArray[np.bool_]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -12,6 +14,7 @@ Float16Array = npt.NDArray[np.float16]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
+UInt64Array = npt.NDArray[np.uint64]
 
 
 def check_array(name: str, array: object, dtype: type[np.generic], *, ndim: int) -> None:
@@ -21,3 +24,9 @@ def check_array(name: str, array: object, dtype: type[np.generic], *, ndim: int)
         raise TypeError(f"{name} must be a NumPy array of {np.dtype(dtype)}, got {got}")
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")
+
+
+def check_same_size(first: str, size: tuple[int, int], second: str, other: tuple[int, int]) -> None:
+    """Raise ValueError unless two things, in words, are of one (height, width)."""
+    if size != other:
+        raise ValueError(describe_misfit(first, size, second, other))

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuse.errors import LabelSpaceError
+from fuse.types.short_repr import ShortRepr
 
 ID_OF_ZERO = 2**24 - 1  # maps of category ids are counted in pairs as maps of segment ids are
 MAX_CATEGORY_ID = ID_OF_ZERO - 1  # of a file
@@ -73,8 +74,8 @@ class Category:
         return id_to_file(self.category_id)
 
 
-@dataclass(frozen=True)
-class LabelSpace:
+@dataclass(frozen=True, repr=False)
+class LabelSpace(ShortRepr):
     """A named, ordered set of categories; the order is the class_index of nets that speak it.
 
     Raises:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.types.arrays import Float16Array, Int32Array, check_array
+from fuse.types.short_repr import ShortRepr
 
 MAX_PLACE = 2**24  # logit cells; float32 counts no further
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SemanticLogits:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SemanticLogits(ShortRepr):
     """What a semantic net answers for one image, at the net's own stride.
 
     Pixel (y, x) of the image reads the logits at (y * scale_y + offset_y,
@@ -35,7 +37,9 @@ class SemanticLogits:
     def __post_init__(self) -> None:
         check_array("logits", self.logits, np.float16, ndim=3)
         if 0 in self.logits.shape or min(self.size) < 1:
-            raise ValueError(f"empty logits {self.logits.shape} for an image of {self.size}")
+            raise ValueError(
+                f"empty logits {self.logits.shape} for an image {describe_size(self.size)}"
+            )
         if not np.isfinite(self.logits).all():
             raise ValueError("logits must be finite and fit float16")
         # A kernel trusts the places that these give.
@@ -51,8 +55,8 @@ class SemanticLogits:
         return cls(logits, size, scale, (0.5 * scale[0] - 0.5, 0.5 * scale[1] - 0.5))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TargetLogits:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TargetLogits(ShortRepr):
     """Logits in the target label space.
 
     Attributes:

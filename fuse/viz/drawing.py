@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fuse.errors import describe_size
 from fuse.types import BoolArray, Int32Array, UInt8Array
 from fuse.viz.label_points import LabelPoint, find_label_points
 
@@ -25,6 +26,7 @@ MARGIN = 14  # around and between the panels of a row, pixels
 Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Picture = Image.Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +49,46 @@ class Region:
 def check_size(image: UInt8Array, segment_map: Int32Array) -> None:
     """Raise ValueError unless the image and the map have one size."""
     if image.shape[:2] != segment_map.shape:
-        raise ValueError(f"image {image.shape[:2]} and map {segment_map.shape} differ in size")
+        raise ValueError(
+            f"the image is {describe_size(image.shape[:2])}; the map is "
+            f"{describe_size(segment_map.shape)}"
+        )
+
+
+def to_picture(pixels: UInt8Array) -> Picture:
+    """Pixels as a picture of Pillow."""
+    return Image.fromarray(pixels)
 
 
 def draw_regions(
-    image: UInt8Array, segment_map: Int32Array, regions: dict[int, Region]
+    image: UInt8Array,
+    segment_map: Int32Array,
+    regions: dict[int, Region],
+    *,
+    tint: float = TINT,
+    names: bool = True,
 ) -> UInt8Array:
     """The image tinted by its regions, with borders, boxes and names.
 
     Pixels whose value in the map is no key of the regions are dimmed. Regions are named in their
     order; a name that finds no room is left out. ValueError where image and map differ in size.
+
+    Args:
+        image: uint8 (H, W, 3).
+        segment_map: int32 (H, W).
+        regions: by their value in the map.
+        tint: share of a region's colour in its pixels, 0..1.
+        names: whether regions are named.
     """
     check_size(image, segment_map)
-    canvas = Image.fromarray(_tint(image, segment_map, regions))
+    canvas = Image.fromarray(_tint(image, segment_map, regions, tint))
     draw = ImageDraw.Draw(canvas, "RGBA")
     for region in reversed(regions.values()):
         if region.box is not None:
             edges = _inner_box(region.box, image)
             draw.rectangle(edges, outline=region.color, width=_line_width(image))
-    _write_names(draw, segment_map, regions)
+    if names:
+        _write_names(draw, segment_map, regions)
     return np.array(canvas)
 
 
@@ -84,11 +107,13 @@ def side_by_side(panels: dict[str, UInt8Array]) -> UInt8Array:
     return np.array(page)
 
 
-def _tint(image: UInt8Array, segment_map: Int32Array, regions: dict[int, Region]) -> UInt8Array:
+def _tint(
+    image: UInt8Array, segment_map: Int32Array, regions: dict[int, Region], tinted_share: float
+) -> UInt8Array:
     """The image blended with the regions' colours, dimmed where there is none, with borders."""
     keys = np.array([0, *sorted(regions)], dtype=np.int32)
     colors = [(0, 0, 0), *(regions[key].color for key in keys[1:].tolist())]
-    shares = [1 - DIMMED, *[TINT] * len(regions)]
+    shares = [1 - DIMMED, *[tinted_share] * len(regions)]
     place = np.searchsorted(keys, segment_map).clip(max=len(keys) - 1)
     place[keys[place] != segment_map] = 0
     tint = Image.fromarray(np.array(colors, dtype=np.uint8)[place])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from fuse.types import Float32Array, Int32Array
@@ -66,6 +65,8 @@ def find_label_points(segment_map: Int32Array) -> dict[int, LabelPoint]:
 
 def _measure_distance(grid: Int32Array) -> Float32Array:
     """Distance of each point to the nearest point of another id or outside: float32 (h, w)."""
+    import cv2  # whoever draws no picture does without it
+
     height, width = grid.shape
     # Twice the grid and a frame, so that a border between two neighbours has a row of its own.
     inside = np.ones((2 * height + 1, 2 * width + 1), dtype=np.uint8)

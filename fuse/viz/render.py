@@ -61,6 +61,26 @@ def render_panoptic(
     return draw_regions(image, prediction.panoptic_map, panoptic_regions(prediction, space))
 
 
+def draw_panoptic(
+    image: UInt8Array,
+    prediction: PanopticPrediction,
+    space: LabelSpace,
+    *,
+    tint: float,
+    labels: bool,
+    boxes: bool,
+) -> UInt8Array:
+    """`render_panoptic` with a tint of one's own, names or none, and boxes around things."""
+    regions = panoptic_regions(prediction, space)
+    if boxes:
+        for segment in prediction.segments_info:
+            if space.by_id[segment.category_id].isthing:
+                x, y, width, height = segment.bbox
+                region = regions[segment.segment_id]
+                regions[segment.segment_id] = replace(region, box=(x, y, x + width, y + height))
+    return draw_regions(image, prediction.panoptic_map, regions, tint=tint, names=labels)
+
+
 def render_overview(
     image: UInt8Array,
     semantic: SemanticPrediction,

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from factories import panoptic_truth
+from oracle_jobs import SIZE, Job
 from panoptic_maps import SPACE, panoptic, write_dataset
+from PIL import Image
 
 from fuse import api
 from fuse.analysis.compare import RESAMPLES
+from fuse.cli import main
 from fuse.errors import DataError, LabelSpaceError
 from fuse.labels import load_space
 
@@ -111,6 +115,23 @@ def test_nets_times_and_memory_come_from_the_run(kept_run, tmp_path):
     figures = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
     assert figures["images"] == 3
     assert figures["resamples"] == RESAMPLES
+
+
+def test_images_that_changed_between_two_runs_are_told(tmp_path):
+    job = Job(tmp_path, ["a.jpg", "b.jpg"])
+    job.add("a.jpg", "b.jpg")
+    job.run()
+    Image.new("RGB", SIZE[::-1], "red").save(job.images / "b.jpg")
+    second = tmp_path / "second"
+    job.run(second)
+    comparison = api.compare([job.out, second, job.out], job.gt)
+    assert [run.changed for run in comparison.runs] == [(), ("b.jpg",), ()]
+    assert [run["changed"] for run in comparison.to_json()["runs"]] == [0, 1, 0]
+    command = ["compare", str(job.out), str(second), "--gt", str(job.gt)]
+    told = CliRunner().invoke(main, command).stdout
+    assert f"1 images changed between {job.out} and {second} (first b.jpg)" in told
+    (second / "records.jsonl").unlink()  # who does not know says nothing
+    assert api.compare([job.out, second], job.gt).runs[1].changed == ()
 
 
 def test_published_results_stand_by_where_the_classes_are_theirs(tmp_path):

@@ -44,6 +44,13 @@ def test_audit_names_what_a_map_covers():
     assert found.ceiling is None
 
 
+def test_audit_says_through_what_a_chain_leads():
+    found = audit("voc", "coco_super")
+    assert found.rows()[0] == ("through", "1", "coco_panoptic")
+    assert found.to_json()["through"] == ("coco_panoptic",)
+    assert "through" not in {what for what, _, _ in audit("voc", "coco_panoptic").rows()}
+
+
 def test_audit_names_kinds_that_change():
     found = audit_map(LabelMap(COARSE, TOY_SPACE, {1: 5, 2: 3, 3: 5, 4: 8}, {}))
     assert found.kind_changes == {"animal": "sky", "green": "cat"}

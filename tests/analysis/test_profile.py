@@ -21,9 +21,11 @@ def test_a_pair_and_its_nets_alone():
     for branch in ("semantic", "instance"):
         alone, paired = parts[f"tiny:{branch}", branch], parts["tiny", branch]
         assert (alone.parameters, alone.flops) == (paired.parameters, paired.flops)
+        assert alone.activations == paired.activations > 1e6
         assert alone.memory == pytest.approx(paired.memory, rel=0.05)
     assert total.parameters == sum(row.parameters for row in rows[:2])
     assert total.flops == sum(row.flops for row in rows[:2])
+    assert total.activations == sum(row.activations for row in rows[:2])
     assert total.memory == max(row.memory for row in rows[:2])
     assert total.seconds == pytest.approx(sum(row.seconds for row in rows[:4]))
     assert [row.ratio for row in rows] == [None] * 4 + [1.0] + [None] * 2

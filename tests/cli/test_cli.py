@@ -14,7 +14,7 @@ from dataset_folders import write_voc
 from fuse import __version__
 from fuse.cli import main
 from fuse.cli.tables.layout import print_rows
-from fuse.datasets.convert import DATASETS
+from fuse.datasets.convert import DATASETS, TOOLS
 from fuse.io.coco.categories import read_categories
 from fuse.labels import load_space
 
@@ -302,7 +302,7 @@ def test_all_images_failed_is_exit_code_1(tmp_path):
     [
         (["run", "nowhere", "-o", "out"], 1, "Error: "),
         (["run", EXAMPLES, "-o", "out", "--pipeline", "x"], 1, "Error: no pipeline 'x'"),
-        (["run", EXAMPLES], 2, "Missing option '-o'"),
+        (["run", EXAMPLES], 2, "and -o FOLDER"),
         (["run", EXAMPLES, "-o", ""], 2, "'--out': the name is empty"),
         (["run", EXAMPLES, "-o", "out", "--set", "fusion=1"], 1, "fusion is a section"),
         (["run", EXAMPLES, "-o", "out", "--gt", "nowhere.json"], 2, "does not exist"),
@@ -330,7 +330,7 @@ def test_a_folder_that_may_not_be_written_to_is_an_error_line(images, tmp_path):
 
 def test_convert_offers_every_dataset():
     (dataset,) = (p for p in main.commands["convert"].params if p.name == "dataset")
-    assert tuple(dataset.type.choices) == tuple(DATASETS)
+    assert tuple(dataset.type.choices) == (*DATASETS, *TOOLS)
 
 
 def test_convert_says_what_it_wrote(tmp_path):

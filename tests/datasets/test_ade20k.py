@@ -71,7 +71,11 @@ def test_other_and_things_without_an_object_are_void(tmp_path):
     [
         ("annotations", np.full((24, 36), 151, np.uint8), "151 is none of the 150 classes"),
         ("annotations", np.full((24, 36), 1, np.uint16), "is grey of 16 bits, should be palette"),
-        ("annotations", np.full((9, 7), 1, np.uint8), r"is 7 x 9, but .* is 36 x 24; they must"),
+        (
+            "annotations",
+            np.full((9, 7), 1, np.uint8),
+            r"is 7 wide, 9 high, but .* is 36 wide, 24 high; they must",
+        ),
         (
             "annotations_instance",
             np.full((24, 36), 1, np.uint8),

@@ -16,6 +16,8 @@ SPACES = {
     "cityscapes": "cityscapes",
     "ade20k": "ade20k_panoptic",
     "vistas": "vistas_v1",
+    "vistas-v2": "vistas_v2",
+    "bdd100k": "bdd100k",
     "voc": "voc",
 }
 
@@ -156,7 +158,7 @@ def test_a_folder_of_pngs_without_its_json_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "out", "message"),
     [
-        ("kitti", "gt.json", "no dataset 'kitti'; known are cityscapes, ade20k, vistas, voc"),
+        ("kitti", "gt.json", "no dataset or tool 'kitti'; known are cityscapes, .*labelme"),
         ("voc", "gt", r"gt: the output must end in \.json"),
     ],
 )

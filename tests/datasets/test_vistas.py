@@ -8,9 +8,11 @@ import pytest
 from dataset_folders import (
     stored_pixels,
     vistas_config,
+    vistas_v2_config,
     write_png,
     write_vistas_instances,
     write_vistas_panoptic,
+    write_vistas_v2,
 )
 
 from fuse.datasets.convert import convert
@@ -79,6 +81,12 @@ def test_panoptic_files_go_before_instances_and_v1_2_before_v2_0(tmp_path):
     assert [s for s in loaded(tmp_path / "both", tmp_path).segments_info if s.iscrowd] == crowds
 
 
+def test_v2_0_alone_is_named(tmp_path):
+    (tmp_path / "validation" / "v2.0" / "panoptic").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"validation: holds v2\.0 of Vistas and no v1\.2"):
+        convert("vistas", tmp_path, tmp_path / "gt.json")
+
+
 def without_unlabeled(config):
     return {"labels": config["labels"][:-1]}
 
@@ -132,7 +140,7 @@ def test_faults_of_panoptic_files_name_the_file(tmp_path):
     content = json.loads(path.read_text())
     content["images"][0]["width"] = 99
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"zebra\.png is 36 x 24, but .*2018\.json says 99 x 24"):
+    with pytest.raises(DataError, match=r"zebra\.png is 36 wide, 24 high, but .* 99 wide, 24"):
         convert("vistas", folder, tmp_path / "gt.json")
     png.unlink()
     with pytest.raises(DataError, match=r"zebra\.png: the file is missing that belongs to .*2018"):
@@ -141,3 +149,27 @@ def test_faults_of_panoptic_files_name_the_file(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"2018\.json: category 5 'Hedge' is not in vistas_v1"):
         convert("vistas", folder, tmp_path / "gt.json")
+
+
+def test_v2_keeps_its_own_classes_and_voids_what_is_not_scored(tmp_path):
+    folder = write_vistas_v2(tmp_path / "in")
+    path = folder / "validation" / "v2.0" / "instances" / "zebra.png"
+    # Bird 0 and 3, an ambiguous barrier, curb twice, unlabeled.
+    write_png(path, np.array([[0, 3, 2 * 256, 4 * 256, 4 * 256 + 3, 123 * 256]], np.uint16))
+    convert("vistas-v2", folder, tmp_path / "gt.json")
+    made = read_panoptic_json(tmp_path / "gt.json").load("zebra")
+    assert made.panoptic_map.tolist() == [[1, 4, 0, 1025, 1025, 0]]
+    assert [s.category_id for s in made.segments_info] == [1, 1, 5]
+
+
+def test_each_version_names_the_other(tmp_path):
+    folder = write_vistas_v2(tmp_path / "in")
+    config = folder / "config_v2.0.json"
+    config.write_text(json.dumps(vistas_config()))
+    with pytest.raises(DataError, match=r"66 classes, but Vistas v2.0 has 124; v1.2 is converted"):
+        convert("vistas-v2", folder, tmp_path / "gt.json")
+    content = vistas_v2_config()
+    content["labels"][2]["readable"] = "Curb"
+    config.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"class 2 is 'Curb', in Vistas v2.0 'one that is not"):
+        convert("vistas-v2", folder, tmp_path / "gt.json")

@@ -32,6 +32,16 @@ def test_by_hand(tmp_path):
     ]
 
 
+def test_a_missing_list_says_what_to_write(tmp_path):
+    folder = write_voc(tmp_path / "in")
+    (folder / "ImageSets/Segmentation/val.txt").unlink()
+    message = r"val\.txt: cannot be read .*; it names the images of the split: .* one a line"
+    with pytest.raises(DataError, match=message):
+        convert("voc", folder, tmp_path / "gt.json")
+    with pytest.raises(DataError, match="give the folder that holds SegmentationClass"):
+        convert("voc", tmp_path, tmp_path / "gt.json")
+
+
 def test_a_image_listed_twice_counts_once(tmp_path):
     folder = write_voc(tmp_path / "in")
     path = folder / "ImageSets/Segmentation/val.txt"
@@ -58,7 +68,7 @@ def test_classes_and_objects_come_back(seed, tmp_path):
     [
         ("Class", np.full((24, 36), 21, np.uint8), "21 is none of VOC's 20 classes"),
         ("Class", np.zeros((24, 36, 3), np.uint8), "is rgb of 8 bits, should be palette indices"),
-        ("Object", np.zeros((3, 5), np.uint8), "is 36 x 24, but .* is 5 x 3"),
+        ("Object", np.zeros((3, 5), np.uint8), "is 36 wide, 24 high, but .* is 5 wide, 3"),
     ],
 )
 def test_faults_name_the_file(name, pixels, message, tmp_path):

@@ -153,6 +153,18 @@ def renamed(*names):
     )
 
 
+def test_a_chain_of_maps_is_told(tmp_path):
+    voc = load_space("voc")
+    person = panoptic([1, 1, 1, 1], {1: 15})
+    gt = write_dataset(tmp_path, "gt", {1: person}, voc)
+    pred = write_dataset(tmp_path, "pred", {1: panoptic([1, 1, 1, 1], {1: 1})}, SUPER)
+    evaluation = evaluate(gt, pred)
+    assert evaluation.mapped == (
+        "ground truth mapped from voc (21 categories) to coco_super (27) through coco_panoptic"
+    )
+    assert evaluation.result.all.pq == 1
+
+
 @pytest.mark.parametrize(
     ("pred", "used_ids", "official", "message"),
     [
@@ -194,7 +206,9 @@ def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     evaluation = summarize_images(scorer, ImageScores([image]))
     assert len(evaluation.images) == 1
     assert repr(evaluation.result) == repr(summarize(expected, SPACE))
-    with pytest.raises(CocoFormatError, match=r"the prediction is 1x2, the true .*5\.png is 1x6"):
+    with pytest.raises(
+        CocoFormatError, match=r"prediction is 2 wide, 1 high; .*5\.png is 6 wide, 1"
+    ):
         scorer.score(5, panoptic([1, 1], {1: 1}))
 
 

@@ -65,7 +65,11 @@ FAULTS = {
         lambda c: c["annotations"][0]["segments_info"].pop(),
         "image_id 5, segment 2",
     ),
-    "truth-png-size": ("gt", lambda c: c["images"][0].update(height=9), "(1x6, not 9x6)"),
+    "truth-png-size": (
+        "gt",
+        lambda c: c["images"][0].update(height=9),
+        "(6 wide, 1 high; not 6 wide, 9 high)",
+    ),
     "pred-wrong-area": ("pred", lambda c: change_segment(c, area=99), "segment 1 (99, not 2)"),
     "pred-repeated-id": ("pred", repeat_segment, "image_id 5"),
     "pred-id-zero": (
@@ -79,7 +83,11 @@ FAULTS = {
         lambda c: c["annotations"][0]["segments_info"].pop(),
         "image_id 5, segment 2",
     ),
-    "pred-png-size": ("pred", lambda c: c["images"][0].update(width=1), "(1x6, not 1x1)"),
+    "pred-png-size": (
+        "pred",
+        lambda c: c["images"][0].update(width=1),
+        "(6 wide, 1 high; not 1 wide, 1 high)",
+    ),
     "pred-missing": ("pred", lambda c: c["annotations"].pop(0), "image_id 5"),
     "pred-extra": ("gt", lambda c: c["annotations"].pop(0), "image_id 5"),
     "pred-no-categories": ("pred", lambda c: c.pop("categories"), "pred.json"),
@@ -90,7 +98,7 @@ FAULTS = {
 # What no edit of a JSON brings about; each has a test of its own, the last two in test_job.
 OTHER_FAULTS = {
     *("truth-png-kind", "pred-png-kind", "branch-extra", "branch-missing", "branch-stuff"),
-    "cannot-score",
+    *("cannot-score", "turned", "truth-swapped", "pred-swapped"),
     *("other-photo", "run-renumbered", "pred-renumbered"),
 }
 
@@ -159,7 +167,7 @@ def test_no_predictions_at_all_are_all_missed(tmp_path):
 def test_predictions_of_another_size_are_refused(tmp_path):
     gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
     pred = write_dataset(tmp_path, "pred", {5: panoptic([1, 1], {1: 1}), 6: TRUTH})
-    with pytest.raises(DataError, match=r"1 photos .* image_id 5: the prediction is 1x2"):
+    with pytest.raises(DataError, match=r"1 photos .* image_id 5: the prediction is 2 wide, 1"):
         evaluate(gt, pred)
 
 

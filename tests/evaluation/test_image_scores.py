@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.evaluation.file_checks import Note
 from fuse.evaluation.image_scores import ImageScore, ImageScores
+from fuse.findings import Note
 from fuse.metrics.pq import PQStats, sum_stats
 
 counts = st.integers(0, 2**40)

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fuse.errors import LabelSpaceError, ModelOutputError
-from fuse.inference.pipeline import Pipeline
+from fuse.errors import FuseWarning, LabelSpaceError, ModelOutputError
+from fuse.inference.pipeline import Pipeline, choose_label_map
 from fuse.inference.prediction import ImagePrediction
+from fuse.inference.presets import ModelConfig
 from fuse.io.images import read_image
-from fuse.labels import LabelMap, map_instances, map_labels, map_logits
+from fuse.labels import LabelMap, load_space, map_instances, map_labels, map_logits
 from fuse.types import (
     BoxMasks,
     Category,
@@ -166,3 +167,10 @@ def test_a_wrong_answer_names_the_model(tiny, images, monkeypatch, branch, answe
     monkeypatch.setattr(tiny, branch, Broken(getattr(tiny, branch), answers))
     with pytest.raises(ModelOutputError, match=message):
         tiny.predict(images[:1])
+
+
+def test_labels_that_go_through_another_space_are_told():
+    model = ModelConfig("mine", {})
+    with pytest.warns(FuseWarning, match="from voc to coco_super through coco_panoptic;"):
+        label_map = choose_label_map(model, load_space("voc"), load_space("coco_super"))
+    assert label_map.through == ("coco_panoptic",)

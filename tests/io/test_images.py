@@ -373,3 +373,17 @@ def test_any_damage_is_an_image_read_error_or_a_picture(tmp_path, pixels, kind):
         except ImageReadError:
             failures += 1
     assert failures
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
+def test_pixels_as_they_are_stored(tmp_path, orientation, ending):
+    stored = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"image.{ending}"
+    Image.fromarray(stored).save(
+        path, exif=exif, **({"lossless": True} if ending == "webp" else {})
+    )
+    np.testing.assert_array_equal(read_image(path, as_stored=True), stored)
+    assert read_image(path).shape == ((7, 5, 3) if orientation > 4 else (5, 7, 3))

@@ -317,8 +317,8 @@ GOOD = encode_id_map(blocky_map(np.random.default_rng(3), (30, 40), [0, 9, 9999]
         pytest.param(
             png_of_rows(bytes(13) + b"\5" + bytes(25), 4, 3), "row 1 has a filter", id="filter 5"
         ),
-        pytest.param(png_of_rows(b"", 0, 3), "0 x 3 pixels", id="no width"),
-        pytest.param(png_of_rows(b"", 40_000, 40_000), "40000 x 40000 pixels", id="huge"),
+        pytest.param(png_of_rows(b"", 0, 3), "0 wide, 3 high;", id="no width"),
+        pytest.param(png_of_rows(b"", 40_000, 40_000), "40000 wide, 40000 high;", id="huge"),
         pytest.param(png_of_rows(b"", 4, 3, color_type=5), "no colour type 5", id="colour type"),
         pytest.param(png_of_rows(b"", 4, 3, color_type=6), "not a panoptic PNG", id="no rgba"),
     ],

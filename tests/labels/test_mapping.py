@@ -270,8 +270,10 @@ def test_choices_are_what_a_mapped_instance_may_be():
 
 
 def test_no_map_lists_the_shipped_ones():
-    with pytest.raises(LabelSpaceError, match="'voc' to 'vistas_v1'; shipped are ade20k_150 to"):
-        shipped_map(("voc", "vistas_v1"))
+    with pytest.raises(LabelSpaceError, match="'toy' to 'vistas_v1'; shipped are ade20k_150 to"):
+        find_label_map(TOY_SPACE, load_space("vistas_v1"))
+    with pytest.raises(LabelSpaceError, match="'vistas_v1' to 'voc'"):  # no map leads from Vistas
+        shipped_map(("vistas_v1", "voc"))
 
 
 @pytest.mark.parametrize(

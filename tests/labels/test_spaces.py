@@ -28,6 +28,7 @@ COUNTS = {
     "ade20k_150": (100, 50),
     "ade20k_32": (14, 17),
     "ade20k_panoptic": (100, 50),
+    "bdd100k": (10, 30),
     "cityscapes": (8, 11),
     "cityscapes_full": (10, 23),
     "coco_panoptic": (80, 53),
@@ -35,6 +36,7 @@ COUNTS = {
     "coco_super": (12, 15),
     "coco_things": (80, 0),
     "vistas_v1": (37, 28),
+    "vistas_v2": (70, 46),
     "voc": (20, 1),
 }
 
@@ -75,6 +77,16 @@ FACTS = [
     ("vistas_v1", 56, "Car", True, (0, 0, 142)),
     ("vistas_v1", 59, "On Rails", False, (0, 80, 100)),
     ("vistas_v1", 65, "Ego Vehicle", False, (120, 10, 10)),
+    ("vistas_v2", 1, "Bird", True, (165, 42, 42)),
+    ("vistas_v2", 22, "Road", False, (128, 64, 128)),
+    ("vistas_v2", 46, "Lane Marking - Crosswalk", True, None),
+    ("vistas_v2", 91, "Traffic Light - General (Single)", True, (250, 170, 30)),
+    ("vistas_v2", 109, "Car", True, (0, 0, 142)),
+    ("vistas_v2", 123, "Static", False, (111, 111, 0)),
+    ("bdd100k", 1, "dynamic", False, (111, 74, 0)),
+    ("bdd100k", 7, "road", False, (128, 64, 128)),
+    ("bdd100k", 31, "person", True, (220, 20, 60)),
+    ("bdd100k", 40, "truck", True, (0, 0, 70)),
     ("voc", 1, "aeroplane", True, (128, 0, 0)),
     ("voc", 21, "background", False, (0, 0, 0)),
     ("voc", 15, "person", True, (192, 128, 128)),
@@ -252,14 +264,25 @@ def test_a_part_of_a_space_is_identified(categories, name):
     assert (found.name if found else None) == name
 
 
+def test_whole_numbers_as_pandas_writes_them(tmp_path):
+    path = tmp_path / "pets.csv"
+    path.write_text(HEADER + "5.0,1.0,cat,1.0,pet,1.0,2.0,3.0\n7,0, sky ,False,,0,0,0\n")
+    space = load_space(str(path))
+    assert space.by_id[5] == Category(5, "cat", True, "pet", (1, 2, 3))
+    assert not space.by_id[7].isthing
+    assert load_category_ids(str(path)) == (7, 5)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (HEADER + "1.5,0,cat,1,,0,0,0\n", "line 2: category_id must be a whole number, got '1.5'"),
+        (HEADER + "inf,0,cat,1,,0,0,0\n", "line 2: category_id must be a whole number, got 'inf'"),
         ("id,name\n", "the first line must read category_id,class_index"),
         (HEADER + "1,0,cat,2,,0,0,0\n", "line 2: isthing must be 0 or 1, got '2'"),
         (HEADER + "1,0,cat,1,,0,0,256\n", r"line 2: r, g, b must lie in 0\.\.255"),
         (HEADER + "1,-1,cat,1,,0,0,0\n", "line 2: class_index must be at least 0"),
-        (HEADER + "one,0,cat,1,,0,0,0\n", "line 2: invalid literal"),
+        (HEADER + "one,0,cat,1,,0,0,0\n", "line 2: category_id must be a whole number, got 'one'"),
         (HEADER + "1,0,cat,1,,0,0,0\n2,0,dog,1,,0,0,1\n", "line 3: class_index 0 stands twice"),
         (HEADER + "-1,0,cat,1,,0,0,0\n", "line 2: category id -1 does not lie in 0..16777214"),
         (HEADER + "1,0,cat,1,,0,0,0\n1,1,dog,1,,0,0,1\n", "category id 1 stands twice"),

@@ -107,7 +107,11 @@ def babble(images):
         (None, ModelOutputError, "predict returned NoneType to 1 images"),
         (iter([]), ModelOutputError, "list_iterator to 1 images"),
         ([np.zeros(SIZE)], ModelOutputError, "answered with ndarray, not SemanticLogits or"),
-        ([logits(size=(5, 5))], ModelOutputError, r"for size \(5, 5\) to an image of \(12, 16\)"),
+        (
+            [logits(size=(5, 5))],
+            ModelOutputError,
+            "image 5 wide, 5 high to one 16 wide, 12",
+        ),
         ([logits(4)], ModelOutputError, "answered with 4 classes, but its category_ids has 3"),
         (
             [SemanticPrediction(np.full(SIZE, 7, dtype=np.int32))],
@@ -145,7 +149,7 @@ def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
     [
         ([instances()] * 2, ModelOutputError, "2 answers to 1 images"),
         ([{"boxes": []}], ModelOutputError, "answered with dict, not Instances"),
-        ([instances(size=(5, 5))], ModelOutputError, r"for size \(5, 5\)"),
+        ([instances(size=(5, 5))], ModelOutputError, "for an image 5 wide, 5 high"),
         ([instances(category_id=4)], ModelOutputError, "category_id 4, which is not in toy"),
         ([instances(category_id=5)], ModelOutputError, "5, but .sky. is stuff in toy; leave out"),
         (
@@ -164,7 +168,8 @@ def test_a_wrong_semantic_answer_names_the_model(answer, error, message):
             ModelError,
             r"failed: ValueError: probs must lie in 0\.\.1",
         ),
-        (lambda floor: [instances(category_id=0)], ModelError, "failed: ValueError: category_ids"),
+        (lambda floor: [instances(category_id=-1)], ModelError, "failed: ValueError: category_ids"),
+        (lambda floor: [instances(category_id=0)], ModelOutputError, "with category_id 0, which"),
     ],
 )
 def test_a_wrong_instance_answer_names_the_model(answer, error, message):

@@ -1,43 +1,44 @@
-"""The compile notice and the kernel cache, each in a process of its own."""
+"""Kernels, as they are before and after their first call."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
-NOTICE = "fuse: compiling kernels for this processor (first use only)\n"
-COUNT = """
 import numpy as np
-from fuse.ops.segments import run_starts
-print(run_starts(*[np.array([[4, 4, 6]], dtype=np.int32)] * 2).tolist())
-"""
+
+from fuse.ops import row_deltas
+from fuse.ops._jit import jit
 
 
-def run(code: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-        check=True,
+@jit
+def _double(values):
+    return 2 * values.sum()
+
+
+@jit
+def add_doubles(values, more=0):
+    return _double(values) + _double(values) + more
+
+
+def test_threads_that_call_first_at_once_get_the_same():
+    values = np.arange(4)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: int(add_doubles(values)), range(4))) == {24}
+
+
+def test_arguments_may_be_named_and_left_out():
+    assert add_doubles(np.arange(4), more=1) == 25
+
+
+def test_a_kernel_keeps_its_name_and_words():
+    assert row_deltas._find_deltas.__name__ == "_find_deltas"
+    assert row_deltas._find_deltas.__doc__
+
+
+def test_numba_is_loaded_with_the_first_call_only():
+    code = (
+        "import sys, numpy as np; from fuse.ops.row_deltas import RowDeltas;"
+        "assert 'numba' not in sys.modules;"
+        "RowDeltas.from_map(np.zeros((2, 2), dtype=np.int32)); assert 'numba' in sys.modules"
     )
-
-
-def test_the_first_use_says_so_once_and_later_ones_start_from_the_cache(tmp_path: Path) -> None:
-    first = run(COUNT + COUNT, tmp_path)
-    assert (first.stdout, first.stderr) == ("[0, 2]\n" * 2, NOTICE)
-    second = run(COUNT, tmp_path)
-    assert (second.stdout, second.stderr) == ("[0, 2]\n", "")
-
-
-def test_kernels_work_where_no_cache_folder_is_writable(tmp_path: Path) -> None:
-    no_folders = "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
-    result = run(no_folders + COUNT, tmp_path)
-    assert (result.stdout, result.stderr) == ("[0, 2]\n", NOTICE)
-    assert not list(tmp_path.iterdir())
-
-
-def test_other_packages_compile_without_our_notice(tmp_path: Path) -> None:
-    other = "import fuse.ops.segments, numba\nprint(numba.njit(lambda x: x + 1)(2))\n"
-    result = run(other, tmp_path)
-    assert (result.stdout, result.stderr) == ("3\n", "")
+    subprocess.run([sys.executable, "-c", code], check=True)

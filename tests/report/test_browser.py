@@ -21,7 +21,7 @@ TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 60_000  # milliseconds; a busy machine is no failure
-LAYERS = ["image", "semantic", "instances", "fused", "truth", "errors", "second"]
+LAYERS = ["image", "semantic", "instances", "fused", "truth", "errors", "run-1"]
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +158,33 @@ def test_layers_by_click_and_by_key(report, visit):
     page.wait_for_function(
         "image => document.getElementById('canvas').toDataURL() === image", arg=seen["image"]
     )
+
+
+def test_three_runs_stand_side_by_side(tmp_path, visit):
+    names = ("a.jpg", "b.jpg")
+    run = write_run(tmp_path, draw_predictions(names))
+    others = [
+        write_maps(tmp_path / f"{name}.json", draw_predictions(names, seed=seed))
+        for name, seed in (("other", 1), ("third", 2))
+    ]
+    truth = write_maps(tmp_path / "truth.json", draw_predictions(names, seed=3))
+    page = visit(api.report(run, *others, gt=truth, out=tmp_path / "report.html").path)
+    assert page.title().startswith("run, other.json and third.json")
+    results = [api.evaluate(truth, path).result for path in (run, *others)]
+    tile = page.locator("#scores .tile").first.inner_text()
+    for result in results:
+        assert f"{100 * result.all.pq:.1f}" in tile
+    headings = page.locator("#class-table th").all_inner_texts()
+    assert [h for h in headings if h.startswith("PQ")] == ["PQ", "PQ, other.json", "PQ, third.json"]
+    assert "Change" not in headings
+    show_image(page, "a.jpg")
+    seen = set()
+    for layer in ("fused", "run-1", "run-2"):
+        page.locator(f'[data-layer="{layer}"]').click()
+        wait_for_layer(page, layer)
+        seen.add(picture(page))
+    assert len(seen) == 3
+    assert "in third.json" in page.locator("#viewer-score").inner_text()
 
 
 def test_the_keyboard_moves_through_the_images(report, visit):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from oracle_jobs import SIZE, Job
+from PIL import Image
 from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
 from fuse.cli import main
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError, ConfigError, DataError
 from fuse.report.document import PAGE_DIR, SCRIPTS, make_block
 from fuse.report.extras import read_sweep
 
@@ -48,8 +50,40 @@ def test_figures_and_images_of_a_report(kept, tmp_path):
 
 def test_the_report_lies_in_the_run(tmp_path):
     run = write_run(tmp_path, draw_predictions(["a.jpg"]))
-    assert api.report(run).path == run / "report.html"
-    assert api.report(run / "panoptic.json").path == run / "report.html"
+    for _ in range(2):
+        assert api.report(run).path == run / "report.html"
+
+
+def test_a_report_of_a_json_is_put_where_it_is_told_and_in_no_other_file_s_place(tmp_path):
+    run = write_run(tmp_path, draw_predictions(["a.jpg"]))
+    before = set(run.iterdir())
+    with pytest.raises(ConfigError, match=r"panoptic\.json is no folder of a run.*-o FILE\.html"):
+        api.report(run / "panoptic.json")
+    assert set(run.iterdir()) == before
+    out = tmp_path / "a.html"
+    assert api.report(run / "panoptic.json", out=out).path == out
+    (run / "report.html").write_text("mine")
+    with pytest.raises(ConfigError, match=r"report\.html is no report of fuse"):
+        api.report(run)
+    assert (run / "report.html").read_text() == "mine"
+
+
+def test_images_that_changed_since_the_run_or_between_two_are_told(tmp_path):
+    job = Job(tmp_path, ["a.jpg", "b.jpg"])
+    job.add("a.jpg", "b.jpg")
+    job.run()
+    Image.new("RGB", SIZE[::-1], "red").save(job.images / "b.jpg")
+    job.run(tmp_path / "second")
+    result = api.report(job.out)
+    assert (result.changed, result.missing) == (1, 0)
+    blocks = read_blocks(job.out / "report.html")
+    assert [image["changed"] for image in blocks["figures"]["images"]] == [False, True]
+    assert blocks["image-0"]["jpeg"] is not None
+    assert blocks["image-1"]["jpeg"] is None
+    result = CliRunner().invoke(main, ["report", str(job.out), str(tmp_path / "second")])
+    assert "warning: 1 images changed since the run" in result.stderr
+    assert "warning: 1 images changed between the two runs" in result.stderr
+    assert "differ" not in CliRunner().invoke(main, ["report", str(tmp_path / "second")]).stderr
 
 
 def test_images_that_are_gone_are_counted(tmp_path):

@@ -89,7 +89,7 @@ def test_all_layers_of_a_kept_run(kept, tmp_path):
     image = show_image(image_id, runs, TRUTH.parent / "images" / "coffee.jpg")
     assert image.size == (400, 600)
     assert image.jpeg.startswith(b"\xff\xd8")
-    assert list(image.layers) == ["semantic", "instances", "fused", "truth", "second"]
+    assert list(image.layers) == ["semantic", "instances", "fused", "truth", "run-1"]
     for layer in image.layers.values():
         numbers = read_numbers(layer, tmp_path)
         assert numbers.shape == image.size

@@ -1,15 +1,18 @@
 """Runs opened for a report: which images they share, and where these lie."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 from run_folders import draw_predictions, write_maps, write_run
 
+from fuse.analysis.image_files import find_images
 from fuse.errors import DataError, LabelSpaceError
 from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.image_list import read_image_list
 from fuse.labels import load_space
-from fuse.report.runs import find_images, open_runs
+from fuse.report.runs import open_runs
 from fuse.types import PanopticPrediction, SegmentInfo
 
 NAMES = ("a.jpg", "b.jpg", "trip/c.jpg")
@@ -79,16 +82,15 @@ def test_two_images_that_are_one_of_the_truth(tmp_path):
 
 
 def test_images_are_found_where_the_run_found_them(run, tmp_path):
-    run_file = open_runs([run], None)[0].run_file
-    found = find_images([*NAMES, "gone.jpg"], [run_file], None)
+    found = find_images([*NAMES, "gone.jpg"], open_runs([run], None), None)
     assert found == {name: tmp_path / "images" / name for name in NAMES}
 
 
 def test_images_that_were_moved_are_found_by_images(run, tmp_path):
-    run_file = open_runs([run], None)[0].run_file
+    opened = open_runs([run], None)
     shutil.move(tmp_path / "images", tmp_path / "moved")
-    assert find_images(NAMES, [run_file], None) == {}
-    found = find_images(NAMES, [run_file], tmp_path / "moved")
+    assert find_images(NAMES, opened, None) == {}
+    found = find_images(NAMES, opened, tmp_path / "moved")
     assert found == {name: tmp_path / "moved" / name for name in NAMES}
 
 
@@ -99,8 +101,29 @@ def test_a_bare_name_is_taken_only_where_it_is_one_image(run, tmp_path):
     assert find_images(["elsewhere/a.jpg"], [], images) == {}
 
 
+def test_images_are_found_by_the_list_that_the_run_had_or_by_another(run, tmp_path):
+    listed = tmp_path / "names.txt"
+    listed.write_text("".join(f"images/{name}\n" for name in [*NAMES, "gone.jpg"]))
+    path = run / "run.json"
+    content = json.loads(path.read_text())
+    content["settings"] |= {"inputs": [], "list": {"source": str(listed), "base": str(tmp_path)}}
+    path.write_text(json.dumps(content))
+    names = [f"images/{name}" for name in [*NAMES, "gone.jpg"]]
+    found = {f"images/{name}": tmp_path / "images" / name for name in NAMES}
+    assert find_images(names, open_runs([run], None), None) == found
+    listed.rename(tmp_path / "moved.txt")
+    assert find_images(names, open_runs([run], None), None) == {}
+    image_list = read_image_list(tmp_path / "moved.txt")
+    by_bare_name = find_images(NAMES, [], None, image_list)
+    assert by_bare_name == {name: tmp_path / "images" / name for name in NAMES}
+
+
 def test_images_behind_a_url_are_found(run, tmp_path):
     inputs = [(tmp_path / "images").as_uri()]
-    found = find_images(NAMES, [{"settings": {"inputs": inputs}}], None)
+    path = run / "run.json"
+    content = json.loads(path.read_text())
+    content["settings"]["inputs"] = inputs
+    path.write_text(json.dumps(content))
+    found = find_images(NAMES, open_runs([run], None), None)
     assert found.keys() == set(NAMES)
     assert found["trip/c.jpg"] == f"{inputs[0]}/trip/c.jpg"

@@ -8,6 +8,7 @@ from run_folders import draw_predictions, write_maps, write_run
 
 from fuse import api
 from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.metrics.measures import PQ_MEASURES
 from fuse.report.runs import open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
 
@@ -23,7 +24,9 @@ def test_scores_are_those_of_evaluate(kept):
     rated = rate(runs)
     for place, path in enumerate(kept):
         expected = api.evaluate(TRUTH, path)
-        assert summarize_run(place, rated, runs[place]).to_json() == expected.result.to_json()
+        found = summarize_run(place, rated, runs[place])
+        assert found.result.to_json() == expected.result.to_json()
+        assert set(found.measured.pq) == set(PQ_MEASURES)
         by_id = {image.image_id: image for image in expected.images}
         for image in rated:
             stats = by_id[image.image_id].stats

@@ -273,9 +273,9 @@ def test_what_was_there_stays_where_the_new_input_is_wrong(
     combine(out, **files)
     before = snapshot(out)
     change(files["semantic"], segmentation={"size": [1, 1], "counts": "1"})
-    with pytest.raises(CocoFormatError, match="size"):
+    with pytest.raises(CocoFormatError, match="wide"):
         combine(out, **files, overwrite=True)
     assert snapshot(out) == before
-    with pytest.raises(CocoFormatError, match="size"):
+    with pytest.raises(CocoFormatError, match="wide"):
         combine(tmp_path / "new", **files)
     assert not (tmp_path / "new").exists()

@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
         (
             "instances",
             {"segmentation": {"size": [17, 12], "counts": "0"}},
-            r"entry 0: segmentation: the RLE has size \(17, 12\), the image \(12, 17\)",
+            "entry 0: segmentation: the RLE is 12 wide, 17 high; the image is 17 wide",
         ),
         (
             "semantic",
@@ -93,7 +93,7 @@ def test_files_that_are_no_json_are_named(
     ("picture", "message"),
     [
         (None, r"image_id 5 has no a/b\.png"),
-        (np.zeros((12, 16), np.uint8), r"b\.png: its size is \(12, 16\), the image's \(12, 17\)"),
+        (np.zeros((12, 16), np.uint8), r"b\.png is 16 wide, 12 high; the image is 17 wide"),
         (np.full(SIZE, 6, np.uint8), r"b\.png: 6 is no category_id of"),
         (
             np.zeros((*SIZE, 3), np.uint8),

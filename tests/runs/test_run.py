@@ -157,7 +157,7 @@ def test_a_map_that_is_gone_is_missed_with_what_to_do(job):
     job.add("a.jpg")
     job.run()
     (job.out / "panoptic" / "a.png").unlink()
-    with pytest.raises(CocoFormatError, match=r"fuse verify .* --redo, and the same command"):
+    with pytest.raises(CocoFormatError, match=r"fuse verify .* --redo, and fuse run --resume"):
         job.run(gt=job.gt)
     api.verify(job.out, redo=True)
     assert job.run(gt=job.gt).evaluation.result.things.pq == 1

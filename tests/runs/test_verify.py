@@ -97,6 +97,17 @@ def test_only_the_damaged_image_is_done_again(run, images):
     assert (run / "panoptic/hopper.png").stat().st_mtime_ns == before
 
 
+def test_a_journal_that_lost_records_is_damage(run, images):
+    journal = run / "records.jsonl"
+    head, first, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(head + bytes(len(first) - 1) + b"\n" + b"".join(rest))
+    (found,) = api.verify(run).damages
+    assert found.path == "records.jsonl"
+    assert found.problem == "has 2 of the 3 images that were done"
+    api.resume(run)
+    assert api.verify(run).damages == ()
+
+
 def test_a_folder_without_a_run_says_so(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
         api.verify(tmp_path)

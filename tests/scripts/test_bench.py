@@ -55,6 +55,18 @@ def test_peers_write_read_and_score_alike(bench: ModuleType, tmp_path: Path) -> 
     assert ours.ap == pytest.approx(pycocotools[0], abs=1e-12)
 
 
+def test_measures_of_peers_agree(bench: ModuleType) -> None:
+    images = [bench.scenes.generate_scene(np.random.default_rng(2), (120, 160), 9)]
+    boundary, rles = bench.measure_rows("any", images)
+    for ours, theirs in zip(*boundary.contenders.values(), strict=True):
+        stats, found = ours(), theirs().per_class()
+        assert stats.tp.sum() == sum(counts.n_tp for counts in found.values())
+        expected = sum(counts.iou_sum for counts in found.values())
+        assert stats.iou_sum.sum() == pytest.approx(expected, abs=1e-12)
+    first, second = ([task() for task in tasks] for tasks in rles.contenders.values())
+    assert first == second
+
+
 def test_upsampling_peers_agree(bench: ModuleType) -> None:
     logits = bench.scenes.generate_logits(np.random.default_rng(0), (9, 24, 32))
     theirs = bench.peers.torch_upsample_argmax(bench.torch.from_numpy(logits), (96, 128)).numpy()

@@ -32,7 +32,8 @@ from fuse.analysis.diagnose.shapley import (
 )
 from fuse.analysis.disagreement import find_regions
 from fuse.analysis.opened_run import read_truth_of
-from fuse.fusion import FusionConfig, choose_classes, least_stuff_pixels
+from fuse.errors import ConfigError
+from fuse.fusion import METHODS, FusionConfig, choose_classes, least_stuff_pixels
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import StrPath
@@ -105,9 +106,15 @@ def diagnose(
         on_progress: called with the images done and the images in all.
 
     Raises:
+        ConfigError: the run's rule takes the stuff of an instance net, of which nothing is told.
         FuseError: see `open_saved_predictions` and `read_truth_of`.
     """
     run = open_saved_predictions(predictions)
+    if METHODS[run.fusion.rule].takes_stuff:
+        raise ConfigError(
+            f"{predictions}: its rule {run.fusion.rule!r} has stuff from the instance net, whose "
+            "errors are not told apart here; fuse it again by another (fuse combine --rule overlap)"
+        )
     scorer, pairs = read_truth_of(run, gt, gt_dir)
     plan = draw_orders(SUBTYPES, ALONE, pairs=(orders + 1) // 2, seed=seed)
     context = RunContext(run.space, run.fusion, run.choices, find_vocabulary(run), plan)

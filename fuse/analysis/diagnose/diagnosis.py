@@ -11,6 +11,7 @@ from fuse.metrics.matching import SegmentMatch
 from fuse.metrics.pq import PQResult, PQStats
 from fuse.types import LabelSpace
 from fuse.types.label_space import id_to_file
+from fuse.types.short_repr import ShortRepr
 
 TITLES = {
     "order": "instance order",
@@ -143,8 +144,8 @@ class UnmatchedSegments:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Diagnosis(ShortRepr):
     """Where the missing PQ went.
 
     Attributes:

@@ -6,6 +6,8 @@ from rich.table import Table
 
 from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
 from fuse.cli.tables.layout import SHOWN, as_percent, make_table, percents, print_line, print_tables
+from fuse.metrics.measures import TITLES
+from fuse.metrics.pq import GROUPS
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -14,12 +16,18 @@ def print_comparison(comparison: Comparison) -> None:
     if any(run.seconds for run in comparison.runs):
         print()
         print_tables(_make_stage_table(comparison))
+    if comparison.runs[0].measured:
+        print()
+        print_tables(_make_measures_table(comparison))
     first = comparison.runs[0].name
     for run, difference in zip(comparison.runs[1:], comparison.differences, strict=True):
         print()
         print_line(f"{run.name} against {first}:")
         print_tables(_make_difference_table(difference))
         print_tables(_make_moved_table(difference))
+        if difference.measures:
+            print()
+            print_tables(_make_measure_differences(difference))
     images, classes = len(comparison.images), len(comparison.space.categories)
     print(
         f"over {images} images and the {classes} classes of {comparison.space.name}; in brackets "
@@ -32,6 +40,11 @@ def print_comparison(comparison: Comparison) -> None:
         if run.unknown:
             note = f"note: {run.name}: the ground truth lacks {run.unknown} images, left out"
             print_line(note)
+        if run.changed:
+            print_line(
+                f"warning: {len(run.changed)} images changed between {first} and {run.name} (first "
+                f"{run.changed[0]}); their differences are not of the nets and rules alone"
+            )
 
 
 def _make_runs_table(comparison: Comparison) -> Table:
@@ -74,6 +87,30 @@ def _make_difference_table(difference: Difference) -> Table:
         table.add_row("mIoU", _as_change(difference.miou))
     if difference.ap:
         table.add_row("mask AP", _as_change(difference.ap))
+    return table
+
+
+def _make_measures_table(comparison: Comparison) -> Table:
+    """A row per measure and run: all, things, stuff."""
+    table = make_table("measure", ("run", *GROUPS))
+    measured = [(run.name, run.measured) for run in comparison.runs if run.measured]
+    for measure in measured[0][1].pq:
+        for name, of_run in measured:
+            scores = (getattr(of_run.pq[measure].result, group).pq for group in GROUPS)
+            table.add_row(TITLES[measure], name, *map(as_percent, scores))
+    for name, of_run in measured:
+        if errors := of_run.calibration:
+            parts = (as_percent(errors.things.ece), as_percent(errors.stuff.ece))
+            table.add_row("calibration error", name, "", *parts)
+    return table
+
+
+def _make_measure_differences(difference: Difference) -> Table:
+    """The further measures against the first run, with intervals."""
+    table = make_table("measure", GROUPS)
+    for measure, groups in difference.measures.items():
+        cells = ("" if group not in groups else _as_change(groups[group]) for group in GROUPS)
+        table.add_row(TITLES.get(measure, "calibration error (less is better)"), *cells)
     return table
 
 

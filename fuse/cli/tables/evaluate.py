@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from fuse.cli.tables.layout import as_percent, make_table, open_console, percents, print_line
+from fuse.cli.tables.measures import print_measures
 from fuse.evaluation.evaluate import Evaluation
 from fuse.metrics.pq import PQResult
 
@@ -14,6 +15,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     console = open_console()
     console.print(make_summary_table(evaluation.result))
     console.print(make_class_table(evaluation.result))
+    if evaluation.measured:
+        print_measures(evaluation.measured)
     if evaluation.semantic:
         console.print(f"mIoU of the semantic branch: {as_percent(evaluation.semantic.miou)}")
     if evaluation.instances:

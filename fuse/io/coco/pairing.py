@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fuse.errors import DataError
+from fuse.errors import CocoFormatError, DataError, FuseWarning
 from fuse.io.coco.image_names import name_number
 from fuse.io.coco.panoptic import ImageId, PanopticDataset
 from fuse.io.files import is_run
+from fuse.io.png import read_png_header
 
 
 def pair_images(
@@ -72,6 +74,45 @@ def _pair_by_name(predictions: PanopticDataset, truth: PanopticDataset) -> dict[
 def _are_numbered_by_name(dataset: PanopticDataset) -> bool:
     """Whether each image_id is the number in the image's name, as is COCO's habit."""
     return all(name_number(dataset.image_name(i)) == i for i in dataset.annotations)
+
+
+def leave_out_turned(
+    predictions: PanopticDataset, truth: PanopticDataset, own_ids: Mapping[ImageId, ImageId]
+) -> dict[ImageId, ImageId]:
+    """The pairs of `pair_images` but for those turned by 90 degrees, which a `FuseWarning` tells.
+
+    That happens where only one of the two follows the EXIF orientation of the image.
+    """
+    turned = {
+        true_id: own_id
+        for true_id, own_id in own_ids.items()
+        if _is_turned(_find_size(predictions, own_id), _find_size(truth, true_id))
+    }
+    if turned:
+        first = predictions.image_name(next(iter(turned.values())))
+        warnings.warn(
+            FuseWarning(
+                f"{truth.path}: {len(turned)} images are turned by 90 degrees against the "
+                f"predictions, as where only one of the two follows the EXIF orientation, first "
+                f"{first}: left out; fuse run --as-stored does not turn images"
+            ),
+            stacklevel=2,
+        )
+    return {true_id: own_id for true_id, own_id in own_ids.items() if true_id not in turned}
+
+
+def _is_turned(size: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
+    return size is not None and other is not None and size != other and size == other[::-1]
+
+
+def _find_size(dataset: PanopticDataset, image_id: ImageId) -> tuple[int, int] | None:
+    """(height, width) of an image's map; None where there is no such PNG, which reading tells."""
+    if image_id not in dataset.annotations:
+        return None
+    try:
+        return read_png_header(dataset.png_path(image_id)).size
+    except CocoFormatError:
+        return None
 
 
 def _first_name(dataset: PanopticDataset) -> str | None:

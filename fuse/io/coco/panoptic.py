@@ -15,9 +15,10 @@ import numpy as np
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
 from fuse.io.coco.image_names import name_keys
+from fuse.io.coco.png_folder import find_png_dir
 from fuse.io.files import PANOPTIC_FILE, StrPath, leads_out, open_whole, to_path
 from fuse.io.json_toml import read_json
-from fuse.io.png import read_id_map
+from fuse.io.png import check_channels, read_id_map
 from fuse.labels import identify_space
 from fuse.ops.segments import measure_segments
 from fuse.types import (
@@ -149,7 +150,7 @@ class PanopticDataset:
 
         Raises:
             KeyError: no annotation has that image_id.
-            CocoFormatError: the PNG is missing or cannot be read.
+            CocoFormatError: the PNG is missing or cannot be read, or its red and blue are swapped.
         """
         records = self.annotations[image_id].segments_by_id()
         panoptic_map = read_id_map(self.png_path(image_id))
@@ -157,6 +158,7 @@ class PanopticDataset:
         ascending = np.argsort(listed_ids)
         areas, bboxes, unlisted = measure_segments(panoptic_map, listed_ids[ascending])
         if unlisted:
+            check_channels(self.png_path(image_id), panoptic_map, listed_ids)
             listed = np.isin(panoptic_map, listed_ids)
             panoptic_map = np.where(listed, panoptic_map, 0).astype(np.int32)
         back = np.argsort(ascending)
@@ -226,9 +228,7 @@ def read_panoptic_json(
                 "the same images, as panoptic_val2017.json"
             ) from err
         raise
-    png_dir = png_dir or path.with_suffix("")
-    if not png_dir.is_dir():
-        raise CocoFormatError(f"{path}: its folder of PNGs {png_dir} does not exist")
+    png_dir = find_png_dir(path, png_dir, content.annotations)
     records = content.categories
     if records is not None:
         own_space = make_own_space(records, path)

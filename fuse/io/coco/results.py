@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, FuseWarning, describe_misfit, describe_size
 from fuse.io.coco.categories import CategoryRecord, Flag
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.files import leads_out
@@ -111,7 +113,8 @@ class ResultsFile:
     ) -> tuple[list[int], RleMasks]:
         """Category ids and masks of an image's things or stuff in the order of the file.
 
-        Crowds are left out.
+        Crowds are left out, and void: `category_id` 0 where that is no category, as a net of stuff
+        alone answers for all things.
 
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
@@ -119,7 +122,11 @@ class ResultsFile:
         category_ids: list[int] = []
         rles: list[dict[str, Any]] = []
         for place, entry in self.entries.get(image_id, []):
-            if not entry.iscrowd and self._find_category(place, entry).isthing == isthing:
+            if (
+                entry.category_id
+                and not entry.iscrowd
+                and self._find_category(place, entry).isthing == isthing
+            ):
                 category_ids.append(entry.category_id)
                 rles.append(self._encode(place, entry, size))
         return category_ids, RleMasks(tuple(rles))
@@ -129,11 +136,15 @@ class ResultsFile:
     ) -> SemanticPrediction:
         """The label map of an image of (height, width); where masks overlap, the first counts.
 
+        Void is left out, see `load_masks`.
+
         Raises:
             CocoFormatError: a category or mask is wrong; the message names the entry.
         """
         label_map = np.zeros(size, dtype=np.int32)
         for place, entry in self.entries.get(image_id, []):
+            if not entry.category_id:
+                continue
             mask = coco_mask.decode(self._encode(place, entry, size))
             label_map[(mask > 0) & (label_map == 0)] = entry.category_id
         return SemanticPrediction(label_map)
@@ -170,15 +181,17 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     height, width = size
     if isinstance(shape, RleRecord):
         if shape.size != size:
-            raise ValueError(f"the RLE has size {shape.size}, the image {size}")
+            raise ValueError(describe_misfit("the RLE", shape.size, "the image", size))
         if isinstance(shape.counts, str):
-            counts = shape.counts.encode()
+            counts = _encode_counts(shape.counts)
             # Of a code that ends early some scorers never find the end.
             if count_rle_pixels(counts, size) != height * width:
                 raise ValueError("the RLE is cut short")
             return {"size": list(size), "counts": counts}
         if sum(shape.counts) != height * width:
-            raise ValueError(f"the counts describe {sum(shape.counts)} pixels of {size}")
+            raise ValueError(
+                f"the counts describe {sum(shape.counts)} pixels of {describe_size(size)}"
+            )
         plain = {"size": list(size), "counts": list(shape.counts)}
         return dict(coco_mask.frPyObjects(plain, height, width))
     if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
@@ -189,6 +202,28 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
         raise ValueError(f"a polygon has a point more than {reach} pixels away")
     polygons = [list(polygon) for polygon in shape]
     return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+
+
+def _encode_counts(text: str) -> bytes:
+    """The code of an RLE; one written as Python shows bytes, b'...', is read as these.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith(("b'", 'b"')):  # no code has a quotation mark
+        warnings.warn(
+            FuseWarning(
+                "counts of an RLE are written as Python shows bytes, b'...'; read all the same, "
+                "but others will not: write counts.decode()"
+            ),
+            stacklevel=2,
+        )
+        try:
+            counts = ast.literal_eval(text)
+        except (ValueError, SyntaxError) as err:
+            raise ValueError(f"counts {text[:20]!r} is no run-length code") from err
+        return bytes(counts)
+    return text.encode()
 
 
 def read_results(path: Path, space: LabelSpace) -> ResultsFile:
@@ -260,7 +295,7 @@ class LabelFolder:
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
         label_map = read_labels(path, bits=(8, 16))
         if label_map.shape != size:
-            raise CocoFormatError(f"{path}: its size is {label_map.shape}, the image's {size}")
+            raise CocoFormatError(describe_misfit(str(path), label_map.shape, "the image", size))
         space = self.space
         if space.has_zero:
             void = next(v for v in LARGEST_GREY if v not in space.by_id)

@@ -11,6 +11,7 @@ Options that several kinds have mean the same in all of them:
     align_corners            see `semantic_net.SemanticNet`
     activation               see `semantic_net.ACTIVATIONS`
     precision                see `fuse.models.runtime.autocast`
+    runtime                  what runs the dense parts, see `fuse.models.dense.plan_dense`
 
 They raise ModelError where the weights are not there or do not fit, and ConfigError where an
 option is missing or wrong. A module may make a net's random weights for `fuse.models.cost`, in

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
 from fuse.errors import ConfigError, ModelError, first_line
-from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
+from fuse.models.adapters.net_file import NetDescription, OpenNet, check_input, load_net_file
 from fuse.models.adapters.semantic_net import SemanticNet
+from fuse.models.weights.class_names import read_archived_names
 
 EXPORT_SUFFIX = ".pt2"
 
@@ -50,12 +51,14 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
             if torch.device(device).type != "cpu":  # the graph's own tensors, too
                 program = move_to_device_pass(program, device)
             net: nn.Module = program.module()
-            size = _static_size(program, channels_last=channels_last)
+            size = _read_size(path, program, channels_last=channels_last)
         else:
             with warnings.catch_warnings(action="ignore", category=FutureWarning):
                 net = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
             size = None
         net.to(device)
+    except ModelError:
+        raise
     except Exception as err:  # torch's readers raise whatever their format's reader raises
         reason = first_line(err).partition(". ")[0]
         raise ModelError(
@@ -68,16 +71,23 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
         channels_last=channels_last,
         takes_bytes=False,
         files=[path],
+        class_names=read_archived_names(path),
     )
 
 
-def _static_size(
-    program: torch.export.ExportedProgram, *, channels_last: bool
+def _read_size(
+    path: Path, program: torch.export.ExportedProgram, *, channels_last: bool
 ) -> tuple[int, int] | None:
-    """(height, width) of the input a program was exported for, None where it takes others too."""
+    """(height, width) of the input a program was exported for, None where it takes others too.
+
+    Raises:
+        ModelError: it is not one image.
+    """
     name = program.graph_signature.user_inputs[0]
     (node,) = (node for node in program.graph.nodes if node.name == name)
-    height, width = node.meta["val"].shape[1:3] if channels_last else node.meta["val"].shape[2:4]
+    shape = node.meta["val"].shape
+    check_input(path, shape[0], shape[3 if channels_last else 1])
+    height, width = shape[1:3] if channels_last else shape[2:4]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError, first_line
+from fuse.errors import ConfigError, ModelError, describe_size, first_line
 from fuse.io.files import resolve_path
 from fuse.io.json_toml import read_toml
 from fuse.labels import load_category_ids, resolve_classes
@@ -24,6 +24,7 @@ from fuse.models.options import check_options
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import check_file, hash_files
 
+CHANNELS = 3
 TRIAL_SIZE = 512  # pixels, of the first run of a net that takes any size
 
 
@@ -33,6 +34,7 @@ class NetDescription:
 
     Attributes:
         label_space, class_ids: see `fuse.labels.resolve_classes`.
+        class_names: of the classes in order; by default those in the file's metadata.
         channels: the order of the net's input.
         layout: of the input; by default as the file's shapes say.
         value_range: what white is before mean and std are taken: 1 or 255.
@@ -43,6 +45,7 @@ class NetDescription:
 
     label_space: str | None = None
     class_ids: Sequence[int] | None = None
+    class_names: Sequence[str] | None = None
     channels: Literal["rgb", "bgr"] = "rgb"
     layout: Literal["nchw", "nhwc"] | None = None
     value_range: float = 1.0
@@ -69,6 +72,7 @@ class OpenNet:
         channels_last: whether its input is (1, H, W, 3), not (1, 3, H, W).
         takes_bytes: whether its input is uint8, not float32.
         files: all that it was read from, for the hash.
+        class_names: as its metadata has them.
     """
 
     run: Callable[[Tensor], Tensor]
@@ -76,6 +80,7 @@ class OpenNet:
     channels_last: bool
     takes_bytes: bool
     files: Sequence[Path]
+    class_names: Sequence[str] | None = None
 
 
 def load_net_file(
@@ -107,7 +112,11 @@ def load_net_file(
     shape = _try_out(path, forward, image_input, device)
     classes_last = shape[1] != _expected_classes(about) == shape[3]
     space, category_ids = resolve_classes(
-        str(path), shape[3 if classes_last else 1], about.label_space, about.class_ids
+        str(path),
+        shape[3 if classes_last else 1],
+        about.label_space,
+        about.class_ids,
+        about.class_names if about.class_names is not None else net.class_names,
     )
     return SemanticNet(
         f"{kind} net {path}",
@@ -122,6 +131,26 @@ def load_net_file(
         batches=False,
         activation=about.activation,
     )
+
+
+def check_input(path: Path, batch: object, channels: object) -> None:
+    """Raise ModelError for a net whose fixed input is not one image of three channels.
+
+    Args:
+        path: of the net's file.
+        batch, channels: numbers; anything else where the net takes any.
+    """
+    if isinstance(channels, int) and channels != CHANNELS:
+        raise ModelError(
+            f"{path}: takes images of {channels} channel{'s' if channels > 1 else ''}, but images "
+            f"here have {CHANNELS}; export a net for RGB images (and set layout where its input is "
+            "channels last)"
+        )
+    if isinstance(batch, int) and batch != 1:
+        raise ModelError(
+            f"{path}: takes {batch} images at a time, but is asked for one; export it with a batch "
+            "of 1 or of any size (dynamic_axes or dynamic_shapes)"
+        )
 
 
 def _read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetDescription:
@@ -145,11 +174,15 @@ def _read_description(kind: str, path: Path, options: Mapping[str, Any]) -> NetD
 def _make_input(about: NetDescription, net: OpenNet) -> ImageInput:
     step = -1 if about.channels == "bgr" else 1
     size = tuple(about.size) if about.size is not None else net.size
-    if net.size not in (None, size):
-        raise ConfigError(f"{net.files[0]}: takes images of {net.size}, but size is {size}")
+    if net.size is not None and net.size != size:
+        raise ConfigError(
+            f"{net.files[0]}: takes images {describe_size(net.size)}, but size says "
+            f"{describe_size(size or net.size)}"
+        )
     if size and (about.min_size or about.max_size or about.divisor != 1):
         raise ConfigError(
-            f"{net.files[0]}: takes images of {size}; leave out min_size, max_size and divisor"
+            f"{net.files[0]}: takes images {describe_size(size)}; leave out min_size, "
+            "max_size and divisor"
         )
     if about.letterbox and not size:
         raise ConfigError(f"{net.files[0]}: takes any size, so letterbox needs size as well")
@@ -191,7 +224,9 @@ def _try_out(
             answer = forward(torch.zeros((1, 3, *padded), device=device))
     except Exception as err:  # whatever the runtime of the file raises
         reason = first_line(err)
-        raise ModelError(f"{path}: does not run on an image of {padded} ({reason})") from err
+        raise ModelError(
+            f"{path}: does not run on an image {describe_size(padded)} ({reason})"
+        ) from err
     if not isinstance(answer, Tensor):
         got = str(type(answer))
     elif answer.ndim != 4 or not answer.is_floating_point():

@@ -14,9 +14,16 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from fuse.errors import ConfigError, ModelError, first_line
-from fuse.models.adapters.net_file import NetDescription, OpenNet, load_net_file
+from fuse.errors import ConfigError, FuseWarning, ModelError, first_line
+from fuse.models.adapters.net_file import (
+    CHANNELS,
+    NetDescription,
+    OpenNet,
+    check_input,
+    load_net_file,
+)
 from fuse.models.adapters.semantic_net import SemanticNet
+from fuse.models.weights.class_names import find_class_names
 
 INPUT_TYPES = {
     "tensor(uint8)": np.uint8,
@@ -58,8 +65,11 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
             f"of {', '.join(INPUT_TYPES)}"
         )
     dtype = INPUT_TYPES[image.type]
-    channels_last = image.shape[3] == 3 if about.layout is None else about.layout == "nhwc"
+    channels_last = (
+        _has_channels_last(image.shape) if about.layout is None else about.layout == "nhwc"
+    )
     height, width = image.shape[1:3] if channels_last else image.shape[2:4]
+    check_input(path, image.shape[0], image.shape[3 if channels_last else 1])
 
     def run(images: Tensor) -> Tensor:
         array = images.cpu().numpy().astype(dtype, copy=False)
@@ -72,7 +82,13 @@ def _open(path: Path, device: str, about: NetDescription) -> OpenNet:
         channels_last=channels_last,
         takes_bytes=dtype is np.uint8,
         files=[path, *_find_weights_beside(path)],
+        class_names=find_class_names(session.get_modelmeta().custom_metadata_map),
     )
+
+
+def _has_channels_last(shape: Sequence[Any]) -> bool:
+    """Whether an input is (1, H, W, channels), by its fixed sizes."""
+    return shape[3] == CHANNELS or (shape[3] in (1, 4) and shape[1] not in (1, CHANNELS, 4))
 
 
 def _find_weights_beside(path: Path) -> list[Path]:
@@ -103,8 +119,10 @@ def _providers(device: str) -> list[str]:
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
         warnings.warn(
-            "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
-            "pip install onnxruntime-gpu",
+            FuseWarning(
+                "this onnxruntime has no CUDA, so the ONNX net runs on the CPU; "
+                "pip install onnxruntime-gpu"
+            ),
             stacklevel=2,
         )
     return ["CPUExecutionProvider"]

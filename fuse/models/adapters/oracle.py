@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fuse.errors import DataError
+from fuse.errors import DataError, describe_size
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.models.weights.loading import hash_files
 from fuse.ops.segments import label_segments
@@ -75,7 +75,8 @@ def _find_truth(truth: PanopticDataset, image: NamedImage) -> PanopticPrediction
     prediction = truth.load(image_id)
     if prediction.size != image.size:
         raise DataError(
-            f"{truth.png_path(image_id)}: its size is {prediction.size}, the image's {image.size}"
+            f"{truth.png_path(image_id)}: is {describe_size(prediction.size)}, the image "
+            f"{describe_size(image.size)}"
         )
     return prediction
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from fuse.errors import ConfigError, ModelOutputError
 from fuse.models import runtime
+from fuse.models.dense import DensePart, DensePlan, plan_dense, speed_up
 from fuse.types import Float16Array, Int32Array, LabelSpace, NamedImage, SemanticLogits
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -127,6 +129,7 @@ class SemanticNet:
             centres of the corner pixels (True), or with edges on edges.
         device: where forward runs; a module of torch is put there.
         precision: the number format of its dense layers, see `runtime.autocast`.
+        dense: what runs forward, where it is or was a module of torch; see `speed_up_semantic`.
         batches: whether forward takes more than one image at a time.
         activation: what the net ends in, see `ACTIVATIONS`; None where nobody said, and then what
             looks like probabilities is refused.
@@ -134,6 +137,8 @@ class SemanticNet:
     Attributes:
         net: forward, where it is a module of torch.
         activation: as given.
+        side_files: SHA-256 of the other files that decide an answer, by name.
+        dense: as given.
 
     Raises:
         ConfigError: there is no such activation.
@@ -153,6 +158,7 @@ class SemanticNet:
         align_corners: bool,
         device: str,
         precision: str,
+        dense: DensePlan | None = None,
         batches: bool = True,
         activation: str | None = None,
     ) -> None:
@@ -164,7 +170,9 @@ class SemanticNet:
         self.label_space = label_space
         self.category_ids = category_ids
         self.weights_hash = weights_hash
+        self.side_files: dict[str, str] = {}
         self.net = forward if isinstance(forward, nn.Module) else None
+        self.dense = dense
         if self.net is not None:
             runtime.cast_layers(runtime.place(self.net, device), device, precision)
         self._name = name
@@ -221,6 +229,39 @@ class SemanticNet:
         return answer
 
 
+USUAL_SIZES = ((480, 640), (640, 427))  # of images, (height, width)
+
+
+def speed_up_semantic(
+    net: nn.Module, image_input: ImageInput, device: str, precision: str, runtime_name: str
+) -> dict[str, Any]:
+    """What `SemanticNet` wants to know of a module of torch and what runs it.
+
+    Args:
+        net: from float32 (N, 3, H, W) to logits, with its weights.
+        image_input: what it wants.
+        device, precision, runtime_name: see `fuse.models.dense.plan_dense`.
+
+    Returns:
+        The arguments forward, device, precision and dense of `SemanticNet`.
+
+    Raises:
+        FuseError: see `plan_dense` and `speed_up`.
+    """
+    plan = plan_dense("semantic", device, precision, runtime_name)
+    holder = nn.ModuleDict({"net": net.eval()})
+    if plan.runtime != "torch":  # torch's own way is that of `SemanticNet`
+        padded = (image_input.padded_size(image_input.resized_size(s)) for s in USUAL_SIZES)
+        first, second = ((1, 3, *size) for size in padded)
+        plan = speed_up([DensePart(holder, "net", (first, second))], plan)
+    return {
+        "forward": holder["net"],
+        "device": device,
+        "precision": plan.precision if plan.runtime == "torch" else "float32",
+        "dense": plan,
+    }
+
+
 def look_like_sigmoids(answer: Tensor) -> bool:
     """Whether all values lie in 0..1 and differ, which logits do not."""
     if answer[:1, :, :1, :1].min() < 0:  # spares most nets the look at all values
@@ -245,7 +286,7 @@ def crop_padding(
         padded: of the input.
         align_corners: the net's convention, see `SemanticNet`.
     """
-    cells, scale, offset = [], [], []
+    scale, offset = [], []
     for axis in (0, 1):
         grid = logits.shape[1 + axis]
         ratio = resized[axis] / size[axis]  # input pixels per image pixel
@@ -256,8 +297,38 @@ def crop_padding(
         else:
             scale.append(ratio * grid / padded[axis])
             offset.append(0.5 * scale[axis] - 0.5)
+    return _crop_cells(logits, size, scale, offset)
+
+
+def place_cells(
+    logits: Float16Array,
+    size: tuple[int, int],
+    resized: tuple[int, int],
+    stride: int,
+    origin: tuple[int, int],
+) -> SemanticLogits:
+    """Logits whose cell (i, j) has its centre on pixel (i, j) * stride + origin of the input.
+
+    Args:
+        logits: float16 (C, h, w).
+        size: of the image.
+        resized: of the image inside the input, from its upper left corner on.
+        stride: input pixels from a cell to the next.
+        origin: (y, x) of the pixel under the first cell.
+    """
+    ratios = [resized[axis] / size[axis] for axis in (0, 1)]  # input pixels per image pixel
+    offset = [(0.5 * ratios[axis] - 0.5 - origin[axis]) / stride for axis in (0, 1)]
+    return _crop_cells(logits, size, [ratio / stride for ratio in ratios], offset)
+
+
+def _crop_cells(
+    logits: Float16Array, size: tuple[int, int], scale: Sequence[float], offset: Sequence[float]
+) -> SemanticLogits:
+    """Logits without the cells that no pixel of the image reads; see `SemanticLogits`."""
+    cells = []
+    for axis in (0, 1):
         last = scale[axis] * (size[axis] - 1) + offset[axis]
-        cells.append(min(grid, int(last) + 2))
+        cells.append(min(logits.shape[1 + axis], max(int(last), 0) + 2))
     return SemanticLogits(
         logits=np.ascontiguousarray(logits[:, : cells[0], : cells[1]]),
         size=(size[0], size[1]),

@@ -6,6 +6,7 @@ the net's own stride and are upsampled once, straight to the image's size.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +16,7 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import Tensor, nn
 
-from fuse.errors import CocoFormatError, ConfigError, ModelError
+from fuse.errors import CocoFormatError, ConfigError, FuseWarning, ModelError, describe_size
 from fuse.io.json_toml import parse_object
 from fuse.labels import load_category_ids, resolve_classes
 from fuse.models.adapters.semantic_net import (
@@ -23,7 +24,9 @@ from fuse.models.adapters.semantic_net import (
     IMAGENET_STD,
     ImageInput,
     SemanticNet,
+    speed_up_semantic,
 )
+from fuse.models.weights.class_names import HOLDERS, KEYS, find_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     NetHeader,
@@ -33,12 +36,16 @@ from fuse.models.weights.loading import (
     load_state,
     read_weights,
 )
+from fuse.models.weights.side_files import CONFIG, hash_side_files
 from fuse.models.weights.tiny import build_semantic_net
 
+ROOTS = ("encoder", "decoder", "segmentation_head")
 DEEPEST_STRIDE = 32  # of every convolutional encoder
 SAVED_NAMES = ("model", "pytorch_model")  # what save_pretrained calls the weights
 TIMM_PREFIX = "tu-"  # of encoders that timm has, in smp's names
 MIN_SIZE, MAX_SIZE = 512, 2048
+# What a config.json may say of the classes, which smp.create_model does not take.
+NOT_ARGUMENTS = (*(key for key in KEYS if key != "classes"), *HOLDERS)
 TRANSFORM_FILE = "albumentations_config_eval.json"  # beside the hub's checkpoints
 
 
@@ -60,6 +67,7 @@ def load_smp_semantic(
     align_corners: bool | None = None,
     activation: str | None = None,
     precision: str = "auto",
+    runtime: str = "auto",
 ) -> SemanticNet:
     """A net of segmentation-models-pytorch.
 
@@ -86,7 +94,9 @@ def load_smp_semantic(
         count,
         _first(label_space, about.label_space),
         _first(class_ids, about.category_ids),
+        about.class_names,
     )
+    size = _find_only_size(net, path) if size is None else size
     image_input = ImageInput(
         mean=_first(mean, about.mean, IMAGENET_MEAN),
         std=_first(std, about.std, IMAGENET_STD),
@@ -95,18 +105,44 @@ def load_smp_semantic(
         size=size,
         divisor=_stride(net),
     )
-    return SemanticNet(
+    _tell_size(path, about, min_size, size)
+    model = SemanticNet(
         f"segmentation-models-pytorch net {weights!r}",
-        net,
-        image_input,
+        image_input=image_input,
         label_space=space,
         category_ids=category_ids,
         weights_hash=hash_files([path]),
         align_corners=own_align_corners if align_corners is None else align_corners,
-        device=device,
-        precision=precision,
         activation=activation,
+        **speed_up_semantic(net, image_input, device, precision, runtime),
     )
+    if own_arguments:  # a folder, whose other files say how the net is built and fed
+        model.side_files = hash_side_files("smp", path.parent)
+    return model
+
+
+def _tell_size(
+    path: Path, about: NetHeader, min_size: int | None, size: Sequence[int] | None
+) -> None:
+    """Say which size counts where the preset's is not the checkpoint's, or nobody's is known."""
+    given = size or min_size
+    if given and about.min_size and given != about.min_size:
+        warnings.warn(
+            FuseWarning(
+                f"{path.parent}: its {TRANSFORM_FILE} has images of {about.min_size} pixels on the "
+                f"short side; the preset's {given} counts"
+            ),
+            stacklevel=2,
+        )
+    is_folder = (path.parent / CONFIG).is_file() and path.stem in SAVED_NAMES
+    if is_folder and given is None and about.min_size is None:
+        warnings.warn(
+            FuseWarning(
+                f"{path.parent}: nothing there says what size its images had; their short side "
+                f"becomes {MIN_SIZE} pixels (min_size)"
+            ),
+            stacklevel=2,
+        )
 
 
 def _first(*values: Any) -> Any:  # noqa: ANN401 - the type of what was given
@@ -140,11 +176,11 @@ def _read_checkpoint(
     """
     folder = find_weights("smp", {"weights": weights, "revision": revision})
     if not folder.is_dir():
-        return folder, *read_weights(folder), {}
+        return folder, *read_weights(folder, ROOTS), {}
     files = find_state_files(folder)
     path = next((file for file in files if file.stem in SAVED_NAMES), files[0])
     try:
-        config = folder / "config.json"
+        config = folder / CONFIG
         arguments = parse_object(config.read_bytes(), str(config))
         architecture = arguments.pop("_model_class")
     except (OSError, CocoFormatError, KeyError) as err:
@@ -155,9 +191,15 @@ def _read_checkpoint(
     # A classifier of whole images may hang on the net; neither it nor an activation is used.
     arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
     arguments |= {"encoder_weights": None, "activation": None, "aux_params": None}
-    state, _ = read_weights(path)
+    names = find_class_names(arguments)
+    arguments = {key: value for key, value in arguments.items() if key not in NOT_ARGUMENTS}
+    state, saved = read_weights(path, ROOTS)
     state = {key: state[key] for key in state if not key.startswith("classification_head.")}
-    about = NetHeader(architecture=architecture, **_read_transform(folder / TRANSFORM_FILE))
+    about = NetHeader(
+        architecture=architecture,
+        class_names=names or saved.class_names,
+        **_read_transform(folder / TRANSFORM_FILE),
+    )
     return path, state, about, arguments
 
 
@@ -224,6 +266,25 @@ def _take_off_upsampling(net: smp.base.SegmentationModel) -> bool:
         return True
     upsampling, head[1] = head[1], nn.Identity()
     return bool(getattr(upsampling, "align_corners", False))
+
+
+def _find_only_size(net: smp.base.SegmentationModel, path: Path) -> tuple[int, int] | None:
+    """(height, width) of the only images that a transformer of timm takes, which is told.
+
+    None where it takes any.
+    """
+    patches = getattr(getattr(net.encoder, "model", None), "patch_embed", None)
+    if patches is None or not getattr(patches, "strict_img_size", False) or not patches.img_size:
+        return None
+    height, width = patches.img_size
+    warnings.warn(
+        FuseWarning(
+            f"{path}: its encoder takes images {describe_size((height, width))} only, to which "
+            "they are stretched, as by size; one made with dynamic_img_size (arguments) takes any"
+        ),
+        stacklevel=3,
+    )
+    return int(height), int(width)
 
 
 def _stride(net: smp.base.SegmentationModel) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
@@ -20,7 +21,8 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 from fuse.errors import ConfigError, suggest
 from fuse.labels import load_space, resolve_classes
-from fuse.models import runtime
+from fuse.models.dense import DensePart, plan_dense, speed_up
+from fuse.models.runtime import place, predict_by_size, to_tensor
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     NetHeader,
@@ -37,6 +39,8 @@ TINY = "tiny_instance"
 KNOWN = [*ARCHITECTURES, TINY]
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
 COCO_SLOTS = 91
+BACKGROUND = "background"  # the first class of each, which lists of names may leave out
+ROOTS = ("backbone", "rpn", "roi_heads")
 COCO_SPACE = "coco_things"
 # These weights learned with batch norms that added nothing to the variance; torchvision sets
 # that when it loads them by name.
@@ -61,6 +65,7 @@ class TorchvisionMaskRCNN:
 
     Attributes:
         net: the module of torch.
+        dense: what runs its dense parts.
     """
 
     thread_safe = True
@@ -77,6 +82,7 @@ class TorchvisionMaskRCNN:
         max_size: int | None = None,
         norm_eps: float | None = None,
         precision: str = "auto",
+        runtime: str = "auto",
     ) -> None:
         net, about, path = _build(weights, architecture)
         if path.name == V1_FILE and norm_eps is None:
@@ -84,17 +90,23 @@ class TorchvisionMaskRCNN:
         if norm_eps is not None:
             _set_norm_eps(net, norm_eps)
         self.weights_hash = hash_files([path])
+        classes, names = net.roi_heads.box_predictor.cls_score.out_features, about.class_names
+        if names is not None and len(names) == classes - 1:
+            names = (BACKGROUND, *names)
         self.label_space, self.category_ids = resolve_classes(
             f"{path} (background included)",
-            net.roi_heads.box_predictor.cls_score.out_features,
+            classes,
             label_space or about.label_space,
             class_ids if class_ids is not None else about.category_ids,
+            names,
         )
         if min_size is not None:
             net.transform.min_size = (min_size,)
         net.transform.max_size = max_size or net.transform.max_size
         net.transform.normalize = partial(_normalize, net.transform)
-        self.net = _speed_up(runtime.place(net, device), device, precision)
+        plan = plan_dense("mask-rcnn", device, precision, runtime)
+        self.net = place(net, device)
+        self.dense = speed_up(_list_parts(self.net), plan)
         self._device = device
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
@@ -105,7 +117,7 @@ class TorchvisionMaskRCNN:
         # torchvision keeps what is above its threshold, the floor itself belongs to us.
         above = np.nextafter(np.float32(score_threshold), np.float32(-1))
         self.net.roi_heads.score_thresh = float(above)
-        return runtime.predict_by_size(images, self._predict_same_size)
+        return predict_by_size(images, self._predict_same_size)
 
     def _predict_same_size(self, images: list[NamedImage]) -> list[Instances]:
         net, size = self.net, images[0].size
@@ -113,9 +125,7 @@ class TorchvisionMaskRCNN:
             # The short side would have no pixel left in the input.
             return [_no_instances(size) for _ in images]
         with torch.inference_mode():
-            batch, _ = net.transform(
-                [runtime.to_tensor(image.pixels, self._device) for image in images]
-            )
+            batch, _ = net.transform([to_tensor(image.pixels, self._device) for image in images])
             features = net.backbone(batch.tensors.contiguous(memory_format=torch.channels_last))
             proposals, _ = net.rpn(batch, features)
             detections, _ = net.roi_heads(features, proposals, batch.image_sizes)
@@ -168,18 +178,18 @@ def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
     return state
 
 
-def _speed_up(net: MaskRCNN, device: str, precision: str) -> MaskRCNN:
-    """Run the net's dense layers in the fast number format.
+def _list_parts(net: MaskRCNN) -> list[DensePart]:
+    """What runs in a fast number format, or on another runtime.
 
     Anchors, box decoding, NMS and RoIAlign stay in float32: box corners need more than the
     eight bits of bfloat16.
     """
-    net.backbone = runtime.FastModule(net.backbone, device, precision)
-    net.rpn.head.conv = runtime.FastModule(net.rpn.head.conv, device, precision)
-    for name in ("box_head", "mask_head", "mask_predictor"):
-        module = getattr(net.roi_heads, name)
-        setattr(net.roi_heads, name, runtime.FastModule(module, device, precision))
-    return net
+    heads = ("box_head", "mask_head", "mask_predictor")
+    return [
+        DensePart(net, "backbone", ((1, 3, 320, 448), (1, 3, 448, 320))),
+        DensePart(net.rpn.head, "conv"),
+        *(DensePart(net.roi_heads, name) for name in heads),
+    ]
 
 
 def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader, Path]:
@@ -187,7 +197,7 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader,
     if architecture is not None:
         _check_architecture(architecture, weights)
     path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
-    state, about = read_weights(path)
+    state, about = read_weights(path, ROOTS)
     architecture = architecture or about.architecture
     if architecture is None:
         raise ConfigError(f"{path}: set architecture to one of {', '.join(KNOWN)}")
@@ -195,10 +205,10 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader,
     classes = count_classes(state, "roi_heads.box_predictor.cls_score.")
     net = build_instance_net() if architecture == TINY else _create(architecture, classes)
     load_state(net, state, source=str(path))
-    if about == NetHeader() and classes == COCO_SLOTS:
+    if (about.label_space, about.category_ids) == (None, None) and classes == COCO_SLOTS:
         known_ids = load_space(COCO_SPACE).by_id
         ids = [index if index in known_ids else 0 for index in range(COCO_SLOTS)]
-        about = NetHeader(label_space=COCO_SPACE, category_ids=ids)
+        about = replace(about, label_space=COCO_SPACE, category_ids=ids)
     return net, about, path
 
 

@@ -14,13 +14,14 @@ from torchvision.models import list_models, segmentation
 
 from fuse.errors import ConfigError, suggest
 from fuse.labels import load_category_ids, resolve_classes
-from fuse.models.adapters.semantic_net import ImageInput, SemanticNet
+from fuse.models.adapters.semantic_net import ImageInput, SemanticNet, speed_up_semantic
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import count_classes, hash_files, load_state, read_weights
 from fuse.models.weights.sources import list_published
 
 # All published weights know PASCAL VOC's background and 20 classes.
 VOC_SPACE = "voc"
+ROOTS = ("backbone", "classifier")
 MIN_SIZE = 520  # pixels, as torchvision evaluates them
 AUXILIARY = "aux_classifier."  # a second head that only training uses
 
@@ -52,6 +53,7 @@ def load_torchvision_semantic(
     max_size: int | None = None,
     activation: str | None = None,
     precision: str = "auto",
+    runtime: str = "auto",
 ) -> SemanticNet:
     """A semantic net of torchvision.
 
@@ -69,7 +71,7 @@ def load_torchvision_semantic(
             f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, known)}"
         )
     path = find_weights("torchvision", {"architecture": architecture, "weights": weights})
-    state, _ = read_weights(path)
+    state, about = read_weights(path, ROOTS)
     state = {key: state[key] for key in state if not key.startswith(AUXILIARY)}
     count = count_classes(state, "classifier.")
     net = _build(architecture, count)
@@ -77,18 +79,17 @@ def load_torchvision_semantic(
     published = [row.file_name for row in list_published("torchvision", architecture).values()]
     if label_space is None and path.name in published:
         label_space = VOC_SPACE
-    space, ids = resolve_classes(str(path), count, label_space, class_ids)
+    space, ids = resolve_classes(str(path), count, label_space, class_ids, about.class_names)
+    image_input = ImageInput(min_size=min_size, max_size=max_size, antialias=True)
     return SemanticNet(
         f"torchvision net {architecture}",
-        _WithoutUpsampling(net),
-        ImageInput(min_size=min_size, max_size=max_size, antialias=True),
+        image_input=image_input,
         label_space=space,
         category_ids=ids,
         weights_hash=hash_files([path]),
         align_corners=False,
-        device=device,
-        precision=precision,
         activation=activation,
+        **speed_up_semantic(_WithoutUpsampling(net), image_input, device, precision, runtime),
     )
 
 

@@ -1,9 +1,9 @@
-"""Mask-classification nets of transformers (Mask2Former and its kin) as an instance model."""
+"""Nets of transformers with masks (Mask2Former and its kin, RF-DETR) as an instance model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,17 +11,30 @@ import torch.nn.functional as F  # noqa: N812
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from fuse.errors import ModelError
-from fuse.models.adapters.transformers_net import TransformersNet
-from fuse.types import Instances, NamedImage, RleMasks
+from fuse.errors import ConfigError, ModelError
+from fuse.models.adapters.transformers_input import InputView
+from fuse.models.adapters.transformers_net import NetAnswer, NetOptions, TransformersNet
+from fuse.models.adapters.transformers_queries import (
+    Found,
+    rank_detections,
+    rank_queries,
+    rank_segments,
+)
+from fuse.types import BoxMasks, Instances, NamedImage, RleMasks
 
-MOST_INSTANCES = 100  # per image, as in COCO's evaluation
+RIM = 1  # cells around a grid, so that masks reach the image's edge
 
 
 class TransformersInstances:
-    """A mask-classification net of transformers, with its own preprocessing.
+    """A net of transformers with masks, with its own preprocessing.
 
-    Options and errors: see `fuse.models.adapters`; categories of stuff are left out.
+    Options and errors: see `fuse.models.adapters`; of them task is OneFormer's, by default
+    ``instance``. Further:
+        segments: ``things`` answers with instances; ``all`` with every mask that is something,
+            stuff too, under its best class, for the rule ``mask-classification``.
+
+    Attributes:
+        finds_stuff: whether stuff is among its answers.
     """
 
     thread_safe = True
@@ -34,71 +47,105 @@ class TransformersInstances:
         revision: str | None = None,
         label_space: str | None = None,
         class_ids: Sequence[int] | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        size: Sequence[int] | None = None,
+        task: str | None = None,
+        segments: Literal["things", "all"] = "things",
         precision: str = "auto",
     ) -> None:
-        self._net = TransformersNet(device, weights, revision, label_space, class_ids, precision)
-        if not self._net.has_queries:
+        options = NetOptions(
+            *(weights, revision, label_space, class_ids, min_size, max_size, size, task, precision)
+        )
+        self.finds_stuff = segments == "all"
+        self._net = TransformersNet(device, options, "panoptic" if self.finds_stuff else "instance")
+        if self._net.kind == "semantic":
             raise ModelError(f"{weights}: a semantic net, which finds no instances")
+        if self._net.cuts_pieces:
+            raise ModelError(
+                f"{weights}: its preprocessing cuts an image into pieces (do_split_image), over "
+                "which an object may lie; take a checkpoint for instances or panoptic maps"
+            )
+        if self.finds_stuff and self._net.kind != "queries":
+            raise ConfigError(f'{weights}: finds things only; leave segments = "all" out')
         self.net = self._net.net
         self.label_space = self._net.label_space
         self.category_ids = self._net.category_ids
         self.weights_hash = self._net.weights_hash
-        self._is_thing = np.isin(self.category_ids, self.label_space.thing_ids)
+        self.side_files = self._net.side_files
+        self._is_thing = np.isin(self.category_ids, self.label_space.thing_ids).tolist()
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
         """Instances of each image that score at least score_threshold, best class score first."""
-        return [self._predict(image, score_threshold) for image in images]
+        answers = self._net.answer(images)
+        return [
+            self._read(image, answer, score_threshold)
+            for image, answer in zip(images, answers, strict=True)
+        ]
 
-    def _predict(self, image: NamedImage, score_threshold: float) -> Instances:
-        answer, resized, padded = self._net(image)
+    def _read(self, image: NamedImage, answer: NetAnswer, score_threshold: float) -> Instances:
+        output, view = answer.output, answer.views[0]
         with torch.inference_mode():
-            classes = answer.class_queries_logits[0].float().softmax(-1)[:, :-1]
-            masks = answer.masks_queries_logits[0].float()
-            found = [
-                (index, score, _encode(masks[query], image.size, resized, padded))
-                for query, index, score in self._rank(classes, masks, score_threshold)
-            ]
-        found = [each for each in found if coco_mask.area(each[2])]
-        boxes = np.array([coco_mask.toBbox(rle) for _, _, rle in found], dtype=np.float32)
+            if self._net.kind == "detections":
+                masks = output.pred_masks[0].float()
+                ranked = rank_detections(output.logits[0].float(), self._is_thing, score_threshold)
+                return self._as_rles(image, masks, ranked, view)
+            classes = output.class_queries_logits[0].float()
+            masks = output.masks_queries_logits[0].float()
+            if self.finds_stuff:
+                ranked = rank_segments(classes, score_threshold)
+                none = self.label_space.none_id
+                ranked = [found for found in ranked if self.category_ids[found[1]] != none]
+                return self._as_soft_masks(image, masks, ranked, view)
+            ranked = rank_queries(classes, masks, self._is_thing, score_threshold)
+            return self._as_rles(image, masks, ranked, view)
+
+    def _as_rles(
+        self, image: NamedImage, masks: Tensor, ranked: Sequence[Found], view: InputView
+    ) -> Instances:
+        """Instances with hard masks, those without a pixel left out."""
+        encoded = [(each, _encode(masks[each[0]], image.size, view)) for each in ranked]
+        found = [(each, rle) for each, rle in encoded if coco_mask.area(rle)]
+        boxes = np.array([coco_mask.toBbox(rle) for _, rle in found], dtype=np.float32)
         boxes = boxes.reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return Instances(
             boxes=boxes,
-            scores=np.array([score for _, score, _ in found], dtype=np.float64),
-            category_ids=self.category_ids[[index for index, _, _ in found]],
-            masks=RleMasks(tuple(rle for _, _, rle in found)),
+            scores=np.array([score for (_, _, score), _ in found], dtype=np.float64),
+            category_ids=self.category_ids[[index for (_, index, _), _ in found]],
+            masks=RleMasks(tuple(rle for _, rle in found)),
             size=image.size,
         )
 
-    def _rank(
-        self, classes: Tensor, masks: Tensor, score_threshold: float
-    ) -> list[tuple[int, int, float]]:
-        """(query, class_index, score) of the best things.
+    def _as_soft_masks(
+        self, image: NamedImage, masks: Tensor, ranked: Sequence[Found], view: InputView
+    ) -> Instances:
+        """Instances with the net's own grid as soft masks, over one box that holds the image."""
+        rows, columns = masks.shape[1:]
+        cells = max(rows, columns) + 2 * RIM  # a soft mask is square
+        probs = masks[[query for query, _, _ in ranked]].sigmoid()
+        right, below = cells - RIM - columns, cells - RIM - rows
+        probs = F.pad(probs[None], (RIM, right, RIM, below), mode="replicate")[0]
+        # Image pixels per cell; the grid covers the input, the image a part of that.
+        step_y = view.padded[0] / rows * image.size[0] / view.resized[0]
+        step_x = view.padded[1] / columns * image.size[1] / view.resized[1]
+        box = [-RIM * step_x, -RIM * step_y, (cells - RIM) * step_x, (cells - RIM) * step_y]
+        return Instances(
+            boxes=np.array([box] * len(ranked), dtype=np.float32).reshape(-1, 4),
+            scores=np.array([score for _, _, score in ranked], dtype=np.float64),
+            category_ids=self.category_ids[[index for _, index, _ in ranked]],
+            masks=BoxMasks(probs.cpu().numpy()),
+            size=image.size,
+        )
 
-        The score is the class's probability times the mean of the mask's inside itself
-        (Mask2Former's instance inference).
-        """
-        inside = masks > 0
-        sureness = (masks.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
-        best = classes.flatten().topk(min(MOST_INSTANCES, classes.numel())).indices
-        queries, indices = best // classes.shape[1], best % classes.shape[1]
-        scores = (classes.flatten()[best] * sureness[queries]).cpu().double().tolist()
-        ranked = zip(queries.tolist(), indices.tolist(), scores, strict=True)
-        return [
-            (query, index, min(score, 1.0))
-            for query, index, score in ranked
-            if self._is_thing[index] and score >= score_threshold
-        ]
 
-
-def _encode(
-    mask_logits: Tensor, size: tuple[int, int], resized: tuple[int, int], padded: tuple[int, int]
-) -> dict[str, Any]:
+def _encode(mask_logits: Tensor, size: tuple[int, int], view: InputView) -> dict[str, Any]:
     """One mask at the net's stride (h, w) as RLE over the image: never more than one in full."""
-    whole = F.interpolate(mask_logits[None, None], padded, mode="bilinear", align_corners=False)
-    image = F.interpolate(
-        whole[..., : resized[0], : resized[1]], size, mode="bilinear", align_corners=False
+    whole = F.interpolate(
+        mask_logits[None, None], view.padded, mode="bilinear", align_corners=False
     )
+    inside = whole[..., : view.resized[0], : view.resized[1]]
+    image = F.interpolate(inside, size, mode="bilinear", align_corners=False)
     mask = (image[0, 0] > 0).cpu().numpy()
     rle: dict[str, Any] = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return rle

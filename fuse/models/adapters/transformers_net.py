@@ -1,182 +1,236 @@
-"""A segmentation net of transformers with its own preprocessing, for both branches."""
+"""A net of transformers with its own preprocessing, for one branch or both."""
 
 from __future__ import annotations
 
-import pickle  # nosec B403
-from collections.abc import Sequence
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
-from transformers import (
-    MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModelForSemanticSegmentation,
-    AutoModelForUniversalSegmentation,
-    DPTImageProcessor,
-)
-from transformers.utils import logging
 
-from fuse.errors import ModelError, first_line
-from fuse.labels import resolve_classes
+from fuse.errors import ConfigError, FuseWarning
+from fuse.labels import load_space, resolve_classes
 from fuse.models import runtime
-from fuse.models.weights.fetching import find_weights
-from fuse.models.weights.loading import (
-    check_pickles,
-    describe_misfits,
-    find_state_files,
-    hash_files,
-    refuse_pickle,
+from fuse.models.adapters.transformers_files import (
+    FIXED_SIZE_NETS,
+    NetKind,
+    find_kind,
+    load_net,
+    read_config,
+    read_processor,
+    read_task,
 )
-from fuse.models.weights.sources import list_state_files
+from fuse.models.adapters.transformers_input import (
+    ImagePreparation,
+    InputView,
+    choose_size,
+    describe_input,
+)
+from fuse.models.weights.class_names import parse_class_names
+from fuse.models.weights.fetching import find_weights
+from fuse.models.weights.loading import find_state_files, hash_files
+from fuse.models.weights.side_files import hash_side_files
 from fuse.types import NamedImage
 
-# The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
-# checkpoints of Mask2Former lack it.
-UNREAD = ".encoder.swin.layernorm."
-
-# Nets that answer an image alone with class_queries_logits and masks_queries_logits. Others of
-# transformers' universal nets want a written task (OneFormer) or a video, or answer otherwise.
-QUERY_KINDS = ("maskformer", "mask2former", "eomt", "eomt_dinov3")
+COCO_SLOTS, COCO_SPACES = 91, ("coco_things", "coco_panoptic")
+TASKS = ("semantic", "instance", "panoptic")
 
 
-class TransformersNet:
-    """A net of transformers: one score per class and cell, or per query a class and a mask.
+@dataclass(frozen=True, slots=True)
+class NetOptions:
+    """The options of both adapters, see `fuse.models.adapters`.
 
-    The arguments are the options of the adapters, and the errors, see `fuse.models.adapters`.
+    Attributes:
+        task: what OneFormer is told to do, of `TASKS`; None for other nets.
+    """
+
+    weights: str
+    revision: str | None = None
+    label_space: str | None = None
+    class_ids: Sequence[int] | None = None
+    min_size: int | None = None
+    max_size: int | None = None
+    size: Sequence[int] | None = None
+    task: str | None = None
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetAnswer:
+    """What a net said to one image.
+
+    Attributes:
+        output: of transformers, its tensors with an input each along their first axis.
+        views: what each input showed of the image.
+    """
+
+    output: Any
+    views: list[InputView]
+
+
+class _LoadedNet:
+    """A net on a device, which both branches may stand on.
 
     Attributes:
         net: the module of torch.
-        weights: as given, for messages.
-        has_queries: whether it answers per query, see QUERY_KINDS.
+        users: how many branches ask it with the same size and task, by these.
+        kept: per thread, answers that one branch left for the other, by image and settings.
+    """
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        self.net = net
+        self.users: dict[Any, int] = {}
+        self.kept = _KeptAnswers()
+
+
+class _KeptAnswers(threading.local):
+    def __init__(self) -> None:
+        self.by_image: dict[int, tuple[NamedImage, NetAnswer]] = {}
+
+
+_NETS: WeakValueDictionary[tuple[str, ...], _LoadedNet] = WeakValueDictionary()
+
+
+class TransformersNet:
+    """A net of transformers: what both adapters have in common.
+
+    Where both branches name the same net, size and task, it runs once per image: a thread keeps
+    the answers to a batch from the branch that asks first to the other, as a pipeline does.
+
+    Args:
+        device: ``cpu``, ``cuda:0``, ...
+        options: of the preset.
+        own_task: what OneFormer is told where the options do not say.
+
+    Attributes:
+        net: the module of torch.
+        kind: what it answers with.
+        cuts_pieces: whether an image goes in as several overlapping squares.
+        config: of the checkpoint.
         label_space, category_ids: what its classes are, "no object" left out.
         weights_hash: SHA-256 of the weights.
+        side_files: SHA-256 of the other files that decide an answer, by name.
+
+    Raises:
+        ModelError: the weights are not there or do not fit.
+        ConfigError: an option is wrong.
     """
 
-    def __init__(
-        self,
-        device: str,
-        weights: str,
-        revision: str | None,
-        label_space: str | None,
-        class_ids: Sequence[int] | None,
-        precision: str,
-    ) -> None:
-        folder = find_weights("transformers", {"weights": weights, "revision": revision})
-        config = _from_folder(AutoConfig, folder)  # a class of its own per architecture
-        self.weights = weights
-        self.has_queries = config.model_type in QUERY_KINDS
-        if not self.has_queries and type(config) not in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
-            raise ModelError(
-                f"{weights}: a {config.model_type} net of transformers is neither a semantic net "
-                f"nor one of {', '.join(QUERY_KINDS)}"
-            )
+    def __init__(self, device: str, options: NetOptions, own_task: str) -> None:
+        weights = options.weights
+        wanted = {"weights": weights, "revision": options.revision}
+        folder = find_weights("transformers", wanted)
+        self.config = read_config(folder)
+        self.kind: NetKind = find_kind(self.config, weights)
+        processor = read_processor(folder, self.config)
+        size = choose_size(options.min_size, options.max_size, options.size)
+        _check_size(self.config, processor, size, weights)
+        self._prepare = ImagePreparation(processor, size, weights)
+        self.cuts_pieces = self._prepare.cuts_pieces
+        self._task = _read_task(folder, self.config, options, own_task)
         self.weights_hash = hash_files(find_state_files(folder))
-        self._processor = _read_processor(folder)
-        self.net = runtime.place(_load(folder, self.has_queries), device)
-        self._device = device
+        self.side_files = hash_side_files("transformers", folder)
+        precision = options.precision
+        if self.kind == "detections" and precision == "auto" and device == "cpu":
+            precision = "float32"  # a place in 0..1 needs more than bfloat16's eight bits
         self._autocast = runtime.autocast(device, precision)
+        count = int(self.config.num_labels)
+        class_ids = options.class_ids or _find_own_ids(self.kind, count, options.label_space)
         self.label_space, self.category_ids = resolve_classes(
-            weights, int(config.num_labels), label_space, class_ids
+            weights,
+            count,
+            options.label_space,
+            class_ids,
+            parse_class_names(self.config.id2label),
         )
+        key = (self.weights_hash, *self.side_files.values(), device, precision)
+        self._loaded = _NETS.get(key) or _LoadedNet(
+            runtime.place(load_net(folder, self.kind), device)
+        )
+        _NETS[key] = self._loaded
+        self.net = self._loaded.net
+        self._device = device
+        self._settings = (str(size), None if self._task is None else str(self._task.tolist()))
+        users = self._loaded.users
+        users[self._settings] = users.get(self._settings, 0) + 1
 
-    def __call__(self, image: NamedImage) -> tuple[Any, tuple[int, int], tuple[int, int]]:
-        """Run the net on one image, inside torch.inference_mode.
+    def answer(self, images: Sequence[NamedImage]) -> list[NetAnswer]:
+        """The net's answer to each image, made now or for the other branch before."""
+        kept = self._loaded.kept
+        if self._loaded.users[self._settings] < 2:
+            return [self._run(image) for image in images]
+        answers = [kept.by_image.pop(id(image), None) for image in images]
+        if None not in answers:
+            return [answer for _, answer in filter(None, answers)]
+        made = [self._run(image) for image in images]
+        kept.by_image = {id(i): (i, answer) for i, answer in zip(images, made, strict=True)}
+        return made
 
-        Returns:
-            The net's answer, the size of the image inside the input, and that of the input.
-        """
-        inputs = self._prepare(image)
-        pixels: Tensor = inputs["pixel_values"]
-        padded = (int(pixels.shape[2]), int(pixels.shape[3]))
-        mask = inputs.get("pixel_mask")
-        resized = padded
-        if mask is not None:  # 1 on the image, 0 on the padding at its right and bottom
-            resized = (int(mask[0, :, 0].sum()), int(mask[0, 0].sum()))
-        elif getattr(self._processor, "do_pad", False):  # EoMT's pads there too, without a mask
-            resized = tuple(self._prepare(image, do_pad=False)["pixel_values"].shape[2:])
+    def _run(self, image: NamedImage) -> NetAnswer:
+        pixels, views = self._prepare(image)
+        inputs: Mapping[str, Tensor] = {"pixel_values": pixels.to(self._device)}
+        if self._task is not None:
+            inputs = {**inputs, "task_inputs": self._task.to(self._device)}
         with torch.inference_mode(), self._autocast:
-            return self.net(pixels.to(self._device)), resized, padded
-
-    def _prepare(self, image: NamedImage, **options: bool) -> Any:  # noqa: ANN401 - tensors by name
-        """The image as the net wants it.
-
-        Raises:
-            ModelError: it is so thin that no pixel of its short side would be left.
-        """
-        try:
-            return self._processor(
-                images=image.pixels,
-                return_tensors="pt",
-                input_data_format="channels_last",
-                **options,
-            )
-        except (ValueError, RuntimeError) as err:  # processors check no size themselves
-            raise ModelError(
-                f"{self.weights}: its preprocessing takes no image of {image.size} ({err})"
-            ) from err
+            return NetAnswer(self.net(**inputs), views)
 
 
-def _read_processor(folder: Path) -> Any:  # noqa: ANN401 - one class per architecture
-    """The preprocessing of a folder, made to leave the image whole.
+def _find_own_ids(kind: NetKind, count: int, label_space: str | None) -> list[int] | None:
+    """The category ids of a detector whose classes are COCO's category ids, 0 where there is none.
+
+    RF-DETR has 91 slots, of which COCO uses 80. None for any other net.
+    """
+    if kind != "detections" or count != COCO_SLOTS or label_space not in COCO_SPACES:
+        return None
+    known = load_space(label_space).by_id
+    return [slot if slot in known else 0 for slot in range(count)]
+
+
+def _check_size(
+    config: Any,  # noqa: ANN401 - a class per architecture
+    processor: Any,  # noqa: ANN401
+    size: dict[str, int] | None,
+    weights: str,
+) -> None:
+    """Say which size counts where the preset's is not the checkpoint's.
 
     Raises:
-        ModelError: it cannot be read, cuts images into pieces, or pads where it does not say.
+        ConfigError: the net takes one size only.
     """
-    processor = _from_folder(AutoImageProcessor, folder)
-    # Some cut the middle out of an image, which suits a classifier of whole images.
-    processor.do_center_crop = False
-    if getattr(processor, "do_split_image", False):
-        raise ModelError(
-            f"{folder}: its preprocessing cuts an image into pieces (do_split_image), whose "
-            "answers are not joined here; take a checkpoint for whole images"
+    own = {key: side for key, side in dict(processor.size).items() if side}
+    if size is None or size == own:
+        return
+    if config.model_type in FIXED_SIZE_NETS:
+        raise ConfigError(
+            f"{weights}: takes images of {describe_input(own)} only, for which its places are "
+            "made; leave min_size, max_size and size out"
         )
-    if isinstance(processor, DPTImageProcessor) and processor.do_pad:
-        raise ModelError(f"{folder}: pads images on all sides (do_pad), which is not undone here")
-    return processor
-
-
-def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
-    """What transformers makes of a folder; code that lies in it, or that it names, is not run.
-
-    Raises:
-        ModelError: the folder is damaged, or asks for code of its own.
-    """
-    for file in list_state_files(folder):
-        if file.suffix != ".safetensors":
-            check_pickles(file)
-    try:
-        return kind.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **options
-        )
-    except pickle.UnpicklingError as err:
-        raise refuse_pickle(find_state_files(folder)[0]) from err
-    except Exception as err:  # readers of damaged files raise almost anything
-        reason = first_line(err)
-        raise ModelError(f"{folder}: transformers cannot read it ({reason})") from err
-
-
-def _load(folder: Path, has_queries: bool) -> torch.nn.Module:
-    """The net; weights that it lacks are an error, where transformers would invent them.
-
-    Weights that the net has no use for are none: published checkpoints hold some.
-    """
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    kind = AutoModelForUniversalSegmentation if has_queries else AutoModelForSemanticSegmentation
-    net, loading = _from_folder(
-        kind,
-        folder,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-        dtype=torch.float32,
+    warnings.warn(
+        FuseWarning(
+            f"{weights}: its own preprocessing would make images {describe_input(own)}; "
+            f"the preset's {describe_input(size)} counts"
+        ),
+        stacklevel=2,
     )
-    missing = sorted(key for key in loading["missing_keys"] if UNREAD not in key)
-    unknown = sorted(loading["unexpected_keys"])
-    reshaped = sorted(loading["mismatched_keys"], key=str)
-    if missing or reshaped:
-        raise ModelError(describe_misfits(str(folder), missing, unknown, reshaped))
-    module: torch.nn.Module = net
-    return module
+
+
+def _read_task(
+    folder: Path,
+    config: Any,  # noqa: ANN401 - a class per architecture
+    options: NetOptions,
+    own_task: str,
+) -> Tensor | None:
+    """The task of a OneFormer as tokens; None for other nets, which have none."""
+    if config.model_type != "oneformer":
+        if options.task is not None:
+            raise ConfigError(f"{options.weights}: task is for OneFormer alone; leave it out")
+        return None
+    task = options.task or own_task
+    if task not in TASKS:
+        raise ConfigError(f"task {task!r} is none of {', '.join(TASKS)}")
+    return read_task(folder, task, int(config.task_seq_len))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fuse.models.adapters.semantic_net import crop_padding
-from fuse.models.adapters.transformers_net import TransformersNet
-from fuse.types import NamedImage, SemanticLogits
-
-LEAST_SCORE = 1e-6  # whose logarithm is still far from float16's smallest
+from fuse.errors import ModelError
+from fuse.models.adapters.semantic_net import crop_padding, place_cells
+from fuse.models.adapters.transformers_input import InputView
+from fuse.models.adapters.transformers_net import NetAnswer, NetOptions, TransformersNet
+from fuse.models.adapters.transformers_queries import join_pieces, sum_queries
+from fuse.types import Float16Array, NamedImage, SemanticLogits
 
 
 class TransformersSemantic:
     """A semantic or mask-classification net of transformers, with its own preprocessing.
 
-    Options and errors: see `fuse.models.adapters`.
+    Options and errors: see `fuse.models.adapters`; task is OneFormer's, by default ``semantic``.
     """
 
     thread_safe = True
@@ -30,42 +32,83 @@ class TransformersSemantic:
         revision: str | None = None,
         label_space: str | None = None,
         class_ids: Sequence[int] | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        size: Sequence[int] | None = None,
+        task: str | None = None,
         precision: str = "auto",
     ) -> None:
-        self._net = TransformersNet(device, weights, revision, label_space, class_ids, precision)
+        options = NetOptions(
+            *(weights, revision, label_space, class_ids, min_size, max_size, size, task, precision)
+        )
+        self._net = TransformersNet(device, options, "semantic")
+        if self._net.kind == "detections":
+            raise ModelError(f"{weights}: finds instances; as a semantic net it says nothing")
         self.net = self._net.net
         self.label_space = self._net.label_space
         self.category_ids = self._net.category_ids
         self.weights_hash = self._net.weights_hash
+        self.side_files = self._net.side_files
 
     def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits]:
         """Logits of each image at the net's own stride, the padding cut off."""
-        return [self._predict(image) for image in images]
+        answers = self._net.answer(images)
+        return [self._read(i, answer) for i, answer in zip(images, answers, strict=True)]
 
-    def _predict(self, image: NamedImage) -> SemanticLogits:
-        answer, resized, padded = self._net(image)
+    def _read(self, image: NamedImage, answer: NetAnswer) -> SemanticLogits:
+        output, view = answer.output, answer.views[0]
+        covered = view.padded
         with torch.inference_mode():
-            if self._net.has_queries:
-                logits = sum_queries(
-                    answer.class_queries_logits[0].float(), answer.masks_queries_logits[0].float()
-                )
+            if self._net.kind == "semantic":
+                logits = output.logits[0]
+            elif self._net.cuts_pieces:
+                classes, masks = output.class_queries_logits, output.masks_queries_logits
+                logits, covered = join_pieces(classes.float(), masks.float(), answer.views)
             else:
-                logits = answer.logits[0]
-            values = logits.to(torch.float16).contiguous().cpu().numpy()
-        return crop_padding(values, image.size, resized, padded, align_corners=False)
+                logits = sum_queries(
+                    output.class_queries_logits[0].float(), output.masks_queries_logits[0].float()
+                )
+            values = _to_float16(logits)
+        if self._net.config.model_type == "mobilenet_v2":
+            return _place_mobilenet(values, image, view, self._net.config)
+        return crop_padding(values, image.size, view.resized, covered, align_corners=False)
 
 
-def sum_queries(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
-    """Scores per class and cell from queries, as logits (C, h, w).
+def _to_float16(logits: Tensor) -> Float16Array:
+    values: Float16Array = logits.to(torch.float16).contiguous().cpu().numpy()
+    return values
 
-    The score of a class is the sum over queries of the probability that the query is of the
-    class times that of its mask (Cheng et al. 2021, *Per-Pixel Classification is Not All You
-    Need*, section 3.4). Its logarithm is the logit, so that a softmax gives back the share.
+
+def _place_mobilenet(
+    values: Float16Array,
+    image: NamedImage,
+    view: InputView,
+    config: Any,  # noqa: ANN401 - transformers has a class per architecture
+) -> SemanticLogits:
+    """Logits of a MobileNetV2, whose cells lie a stride apart and not edge to edge."""
+    stride = int(config.output_stride)
+    origin = (0, 0)
+    if config.tf_padding:
+        origin = (find_first_cell(view.padded[0], stride), find_first_cell(view.padded[1], stride))
+    return place_cells(values, image.size, view.resized, stride, origin)
+
+
+def find_first_cell(side: int, stride: int) -> int:
+    """The pixel under the first cell of a net with TensorFlow's padding.
+
+    A convolution of stride 2 starts at the first pixel of an odd side and at the second of an even
+    one, where TensorFlow pads the far end alone.
 
     Args:
-        class_logits: (Q, C + 1), the last column is "no object".
-        mask_logits: (Q, h, w).
+        side: pixels of the input.
+        stride: of the net, a power of two.
+
+    >>> find_first_cell(513, 8), find_first_cell(512, 8)
+    (0, 7)
     """
-    classes = class_logits.softmax(-1)[:, :-1]
-    scores = torch.einsum("qc,qhw->chw", classes, mask_logits.sigmoid())
-    return scores.clamp(min=LEAST_SCORE).log()
+    origin, step = 0, 1
+    while step < stride:
+        if side % 2 == 0:
+            origin += step
+        side, step = -(-side // 2), 2 * step
+    return origin

@@ -39,6 +39,7 @@ class PanopticFpnSemantic:
         min_size, max_size: the image's short side becomes min_size pixels unless its long side
             would exceed max_size; by default what the weights were made for.
         precision: see `runtime.autocast`.
+        runtime: see `fuse.models.dense.plan_dense`.
 
     Raises:
         ModelError: the weights are not there or do not fit.
@@ -55,8 +56,10 @@ class PanopticFpnSemantic:
         min_size: int | None = None,
         max_size: int | None = None,
         precision: str = "auto",
+        runtime: str = "auto",
     ) -> None:
-        self._net = share_net(weights, device, min_size, max_size, precision)
+        self._net = share_net(weights, device, min_size, max_size, precision, runtime)
+        self.dense = self._net.dense
         self._exact = exact
         self.net = self._net.net
         self.label_space = self._net.label_space
@@ -91,7 +94,7 @@ class PanopticFpnInstances:
     Args:
         device: ``cpu``, ``cuda:0``, ...
         weights: see `PanopticFpnSemantic`; as are the others.
-        min_size, max_size, precision: as there.
+        min_size, max_size, precision, runtime: as there.
 
     Raises:
         ModelError: the weights are not there or do not fit.
@@ -107,8 +110,10 @@ class PanopticFpnInstances:
         min_size: int | None = None,
         max_size: int | None = None,
         precision: str = "auto",
+        runtime: str = "auto",
     ) -> None:
-        self._net = share_net(weights, device, min_size, max_size, precision)
+        self._net = share_net(weights, device, min_size, max_size, precision, runtime)
+        self.dense = self._net.dense
         self.net = self._net.net
         self.label_space = self._net.label_space
         self.weights_hash = self._net.weights_hash

@@ -23,6 +23,11 @@ from fuse.errors import ModelError, first_line, shorten
 from fuse.models.weights.loading import NetHeader, check_file, read_weights
 from fuse.models.weights.pickle_scan import BoundedFile, scan_pickle
 
+# The first modules of detectron2's nets, and of ours.
+ROOTS = (
+    *("backbone", "proposal_generator", "roi_heads", "sem_seg_head"),
+    *("semantic_head", "rpn_head", "box_head", "box_predictor", "mask_head", "mask_predictor"),
+)
 LEVELS = (2, 3, 4, 5)  # of the pyramid; level k has stride 2**k
 # detectron2's keys to ours, which are those of torchvision's modules; replaced in this order.
 RENAMES = (
@@ -81,7 +86,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ModelError: the file is no such thing, or reading it would run code.
     """
     check_file(path)
-    state = _read_pickle(path) if path.suffix == ".pkl" else read_weights(path)[0]
+    state = _read_pickle(path) if path.suffix == ".pkl" else read_weights(path, ROOTS)[0]
     return {rename_key(key): state[key] for key in state if not key.startswith(ANCHORS)}
 
 

@@ -9,16 +9,17 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fuse.errors import ModelError
 from fuse.labels import load_space
-from fuse.models import runtime
+from fuse.models.dense import DensePart, DensePlan, plan_dense, speed_up
 from fuse.models.panoptic_fpn import boxes as box_rules
 from fuse.models.panoptic_fpn.checkpoint import read_checkpoint, read_header
 from fuse.models.panoptic_fpn.designs import DESIGNS, FpnDesign
 from fuse.models.panoptic_fpn.images import paste_masks, prepare_images, resized_size
 from fuse.models.panoptic_fpn.net import BOX_CELLS, MASK_CELLS, PanopticFpnNet
+from fuse.models.runtime import place
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import NetHeader, check_file, hash_files, load_state
 from fuse.models.weights.tiny import fold_batch_norm
@@ -53,6 +54,7 @@ class SharedNet:
         thing_ids: category_id of each class of the boxes.
         stuff_ids: category_id of each class of the semantic head; first none, for all things.
         weights_hash: SHA-256 of the checkpoint.
+        dense: what runs its wide layers.
         is_shared: whether a second branch stands on it.
     """
 
@@ -62,9 +64,8 @@ class SharedNet:
         about: NetHeader,
         path: Path,
         weights_hash: str,
-        device: str,
         sizes: tuple[int | None, int | None],
-        precision: str,
+        plan: DensePlan,
     ) -> None:
         self.weights_hash = weights_hash
         self.is_shared = False
@@ -75,7 +76,8 @@ class SharedNet:
         net = build_net(state, about, path)
         self._design = net.design
         fold_batch_norm(net.backbone)
-        self.net = _speed_up(runtime.place(net, device), device, precision)
+        self.net = place(net, plan.device)
+        self.dense = speed_up(_list_parts(self.net), plan)
         self._sizes = (
             sizes[0] or about.min_size or self._design.min_size,
             sizes[1] or about.max_size or self._design.max_size,
@@ -233,29 +235,33 @@ def build_net(state: dict[str, Tensor], about: NetHeader, path: Path) -> Panopti
     return net
 
 
-def _speed_up(net: PanopticFpnNet, device: str, precision: str) -> PanopticFpnNet:
-    """Run the net's wide layers in the fast number format.
+def _list_parts(net: PanopticFpnNet) -> list[DensePart]:
+    """The net's wide layers, which run in a fast number format or on another runtime.
 
     The layers that score pixels, anchors and regions and that move boxes stay in float32, as do
     boxes and pooling: box corners need more than the eight bits of bfloat16.
     """
-    parents: tuple[tuple[nn.Module, Sequence[str]], ...] = (
-        (net, ("backbone", "box_head", "mask_head", "mask_predictor")),
-        (net.rpn_head, ("conv",)),
-        (net.semantic_head.branches, ("0", "1", "2", "3")),
-    )
-    for parent, names in parents:
-        for name in names:
-            layers = parent.get_submodule(name)
-            setattr(parent, name, runtime.FastModule(layers, device, precision))
-    return net
+    grids = ((1, net.design.channels, 80, 112), (1, net.design.channels, 16, 8))
+    return [
+        DensePart(net, "backbone", ((1, 3, 320, 448), (1, 3, 448, 320))),
+        *(DensePart(net.semantic_head.branches, str(branch), grids) for branch in range(4)),
+        DensePart(net.rpn_head, "conv"),
+        *(DensePart(net, name) for name in ("box_head", "mask_head", "mask_predictor")),
+    ]
 
 
-_NETS: WeakValueDictionary[tuple[str | int | None, ...], SharedNet] = WeakValueDictionary()
+_NETS: WeakValueDictionary[tuple[str | int | DensePlan | None, ...], SharedNet] = (
+    WeakValueDictionary()
+)
 
 
 def share_net(
-    weights: str, device: str, min_size: int | None, max_size: int | None, precision: str
+    weights: str,
+    device: str,
+    min_size: int | None,
+    max_size: int | None,
+    precision: str,
+    runtime: str = "auto",
 ) -> SharedNet:
     """The net of these weights and settings, made unless another branch has it.
 
@@ -264,12 +270,13 @@ def share_net(
     path = find_weights("panoptic-fpn", {"weights": weights})
     check_file(path)
     weights_hash = hash_files([path])
-    key = (weights_hash, device, min_size, max_size, precision)
+    plan = plan_dense("panoptic-fpn", device, precision, runtime)
+    key = (weights_hash, min_size, max_size, plan)
     net = _NETS.get(key)
     if net is not None:
         net.is_shared = True
         return net
     state, about = read_checkpoint(path), read_header(path)
-    net = SharedNet(state, about, path, weights_hash, device, (min_size, max_size), precision)
+    net = SharedNet(state, about, path, weights_hash, (min_size, max_size), plan)
     _NETS[key] = net
     return net

@@ -14,11 +14,14 @@ from filelock import FileLock
 
 from fuse.errors import DataError
 from fuse.io.files import check_writable
+from fuse.models.weights.side_files import hash_as_git
+from fuse.version import __version__
 
 Progress = Callable[[int, int], None]  # bytes there, bytes in all
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
+USER_AGENT = f"fuse/{__version__} (panoptic-fuse)"
 # Not OSError as a whole, which a full disk is too.
 NETWORK_ERRORS = (URLError, ConnectionError, TimeoutError, SSLError, HTTPException)
 RANGE_NOT_SATISFIABLE = 416  # HTTP's answer to who has all of a file already
@@ -62,12 +65,18 @@ def download(
 
 
 def check_hash(path: Path, known_hash: str) -> None:
-    """Raise DataError unless a file has a hash, written as `fuse.models.weights.sources` says."""
+    """Raise DataError unless a file has a hash, written as `fuse.models.weights.sources` says.
+
+    ``git:`` is git's SHA-1 of a small file.
+    """
     algorithm, _, wanted = known_hash.partition(":")
     if not wanted:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if algorithm == "git":
+        found = hash_as_git(path)
+    else:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(wanted):
         more = "..." if len(wanted) < len(found) else ""
         raise DataError(f"the {algorithm} of its content is {found}, not {wanted}{more}")
@@ -98,7 +107,8 @@ def _continue(url: str, part: Path, on_progress: Progress) -> bool:
 def _append(url: str, part: Path, on_progress: Progress) -> bool:
     """Fetch the rest of a partial file; return whether it is whole."""
     there = _size(part)
-    request = Request(url, headers={"Range": f"bytes={there}-"} if there else {})
+    headers = {"User-Agent": USER_AGENT} | ({"Range": f"bytes={there}-"} if there else {})
+    request = Request(url, headers=headers)
     # The addresses are those of the catalogue that ships.
     with urlopen(request, timeout=TIMEOUT) as response:  # nosec B310
         goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")

@@ -10,35 +10,39 @@ the name of its commit, and a file's content that of its SHA-256.
 from __future__ import annotations
 
 import json
-import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from fuse.errors import CocoFormatError, DataError, ModelNotFoundError, first_line, suggest
+from fuse.errors import DataError, FuseWarning, ModelNotFoundError, first_line, suggest
 from fuse.io.files import check_writable, hash_file, write_whole
-from fuse.io.json_toml import parse_object
 from fuse.models.weights.download import check_hash, download
+from fuse.models.weights.hub import BY_GIT, BY_HUB, explain, fetch_repository
+from fuse.models.weights.side_files import (
+    COMMIT,
+    LOCK_FILE,
+    SHA1,
+    SHA256,
+    find_record_file,
+    name_side_files,
+    read_record,
+)
 from fuse.models.weights.sources import (
-    STATE_SUFFIXES,
     NeededWeights,
-    choose_state_files,
     describe_named,
+    find_restriction,
+    holds_weights,
     list_published,
     list_shipped_weights,
     list_state_files,
 )
 
 Progress = Callable[[str, int, int], None]  # name, bytes there, bytes in all
-
-LOCK_FILE = "weights.lock.json"
-BY_HUB = "the hub's SHA-256"
-SHA256 = re.compile(r"[0-9a-f]{64}")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,14 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
     """
     if not needed.is_remote or (needed.is_present and not _is_other_commit(needed)):
         return needed.path
+    if restriction := find_restriction(needed.source):
+        warnings.warn(FuseWarning(f"{needed.source}: {restriction}"), stacklevel=2)
     check_writable(needed.path)
     fetch = _fetch_file if needed.revision is None else _fetch_repository
     try:
         return fetch(needed, on_progress or (lambda _name, _there, _total: None))
     except Exception as err:  # the hub's client raises whatever its transport raises
-        raise ModelNotFoundError(_explain_absence(needed, first_line(err))) from err
+        raise ModelNotFoundError(_explain_absence(needed, err)) from err
 
 
 def check_weights(needed: NeededWeights) -> list[FetchedFile]:
@@ -105,10 +111,9 @@ def check_weights(needed: NeededWeights) -> list[FetchedFile]:
     Raises:
         DataError: a file is another than the one that was published or fetched.
     """
-    files = [needed.path] if needed.path.is_file() else list_state_files(needed.path)
     record = _read_record(needed)
     found = []
-    for file in files:
+    for file in _list_files(needed):
         entry = record.get(_name_in_record(needed, file.name), {})
         known_hash, checked_by = _find_known_hash(needed, file, entry)
         try:
@@ -117,6 +122,16 @@ def check_weights(needed: NeededWeights) -> list[FetchedFile]:
             raise DataError(f"{file}: {err}; delete it and fetch it again") from err
         found.append(_describe(needed, file, checked_by, entry.get("revision")))
     return found
+
+
+def _list_files(needed: NeededWeights) -> list[Path]:
+    """The weights, and of a repository the side files that its model reads."""
+    if needed.path.is_file():
+        return [needed.path]
+    groups = name_side_files(needed.model, needed.path) if needed.revision is not None else ()
+    names = sorted({name for group in groups for name in group.split("|")})
+    beside = (needed.path / name for name in names)
+    return [*list_state_files(needed.path), *(file for file in beside if file.is_file())]
 
 
 def _is_other_commit(needed: NeededWeights) -> bool:
@@ -142,55 +157,25 @@ def _fetch_file(needed: NeededWeights, on_progress: Progress) -> Path:
 
 
 def _fetch_repository(needed: NeededWeights, on_progress: Progress) -> Path:
-    """A repository's configuration and weights; its example pictures and other formats stay."""
-    from huggingface_hub import HfApi, snapshot_download
-
-    about = HfApi().model_info(needed.source, revision=needed.revision, files_metadata=True)
-    published = {file.rfilename: file for file in about.siblings or ()}
-    names = _choose_files(published)
-    total = sum(published[name].size or 0 for name in names)
-    on_progress(needed.source, 0, total)
-    local_dir = needed.path if _find_record(needed) else None  # None is the hub's cache
-    folder = Path(
-        snapshot_download(
-            needed.source, revision=needed.revision, allow_patterns=names, local_dir=local_dir
-        )
-    )
-    on_progress(needed.source, total, total)
-    fetched = []
-    for name in names:
-        file, content = folder / name, published[name].lfs
-        if content is None:
-            continue  # it is small, and the hub's client checks its size
-        try:
-            check_hash(file, f"sha256:{content.sha256}")
-            check_hash(file, needed.known_hash)
-        except DataError as err:
-            file.resolve().unlink()
-            raise DataError(f"{name}: {err}") from err
-        fetched.append(_describe(needed, file, BY_HUB, about.sha))
-    _write_record(needed, fetched)
+    folder, commit, files = fetch_repository(needed, on_progress)
+    fetched = [_describe(needed, file.path, file.checked_by, commit) for file in files]
+    _write_record(replace(needed, path=folder), fetched)
     return folder
-
-
-def _choose_files(names: Iterable[str]) -> list[str]:
-    """The configurations and the weights among the files of a repository."""
-    top = [name for name in names if "/" not in name]
-    weights = choose_state_files(top)
-    if not weights:
-        raise DataError(f"it holds no weights ({', '.join(STATE_SUFFIXES)})")
-    return sorted([*weights, *(name for name in top if name.endswith(".json"))])
 
 
 def _find_known_hash(needed: NeededWeights, file: Path, entry: dict[str, Any]) -> tuple[str, str]:
     """What the hash of a file must be, and who says so, in words; both empty where nobody does."""
-    if not SHA256.fullmatch(needed.known_hash.removeprefix("sha256:")):
-        if entry:
-            return f"sha256:{entry['sha256']}", f"{entry['checked_by']}, when it was fetched"
-        content = file.resolve().name  # in the hub's cache a link leads to a file of this name
-        if needed.revision is not None and SHA256.fullmatch(content):
-            return f"sha256:{content}", BY_HUB
-    return needed.known_hash, _in_words(needed.known_hash)
+    is_weights = file == needed.path or file in list_state_files(needed.path)
+    if is_weights and SHA256.fullmatch(needed.known_hash.removeprefix("sha256:")):
+        return needed.known_hash, _in_words(needed.known_hash)
+    if entry:
+        return f"sha256:{entry['sha256']}", f"{entry['checked_by']}, when it was fetched"
+    content = file.resolve().name  # in the hub's cache a link leads to a file of this name
+    if needed.revision is not None and SHA256.fullmatch(content):
+        return f"sha256:{content}", BY_HUB
+    if needed.revision is not None and SHA1.fullmatch(content):
+        return f"git:{content}", BY_GIT
+    return (needed.known_hash, _in_words(needed.known_hash)) if is_weights else ("", "")
 
 
 def _in_words(known_hash: str) -> str:
@@ -217,8 +202,7 @@ def _find_record(needed: NeededWeights) -> Path | None:
     """The record of fetched weights; None for what cannot be fetched, and in the hub's cache."""
     if needed.revision is None:
         return needed.path.with_name(LOCK_FILE) if needed.is_remote else None
-    folder = needed.path.parents[1]
-    return folder / LOCK_FILE if needed.path == folder / needed.source else None
+    return find_record_file(needed.path, needed.source)
 
 
 def _name_in_record(needed: NeededWeights, name: str) -> str:
@@ -226,17 +210,7 @@ def _name_in_record(needed: NeededWeights, name: str) -> str:
 
 
 def _read_record(needed: NeededWeights) -> dict[str, Any]:
-    path = _find_record(needed)
-    if path is None or not path.is_file():
-        return {}
-    try:
-        entries = parse_object(path.read_bytes(), str(path))
-    except CocoFormatError as err:
-        raise DataError(f"{err}; delete it") from err
-    fields = {"sha256", "checked_by"}
-    if not all(isinstance(entry, dict) and fields <= entry.keys() for entry in entries.values()):
-        raise DataError(f"{path}: not what fuse fetch writes; delete it")
-    return entries
+    return read_record(_find_record(needed))
 
 
 def _write_record(needed: NeededWeights, fetched: Iterable[FetchedFile]) -> None:
@@ -254,18 +228,33 @@ def _write_record(needed: NeededWeights, fetched: Iterable[FetchedFile]) -> None
         write_whole(path, f"{text}\n".encode())
 
 
-def _explain_absence(needed: NeededWeights, reason: str) -> str:
+def _explain_absence(needed: NeededWeights, err: Exception) -> str:
     """One line: what is missing where, why it did not come, and the ways to get it there."""
     record = _find_record(needed)
     folder = record.parent if record else needed.path.parent
+    usual = (
+        "where there is a network, run fuse fetch PIPELINE --to DIR and give --weights-dir DIR here"
+    )
     if needed.revision is None:
-        what, url, variable = needed.path.name, needed.source, "TORCH_HOME"
-        where = f"not in {folder}"
-    else:
-        what, url, variable = needed.source, f"https://huggingface.co/{needed.source}", "HF_HOME"
-        where = f"neither a folder here nor in {folder}"
+        what, reason = needed.path.name, first_line(err)
+        return (
+            f"{what} is not in {folder}, and cannot be fetched from {needed.source} ({reason}); "
+            f"{usual}; or put it into {folder}, or set TORCH_HOME to where it is"
+        )
+    from huggingface_hub import constants
+
+    reason, advice = explain(err, needed.source, needed.revision)
+    missing = f"{needed.source} is neither a folder here nor in {folder}"
+    if holds_weights(needed.path):
+        missing = f"{needed.source} in {needed.path} lacks {', '.join(needed.list_missing())}"
+        if not needed.list_missing():
+            missing = f"{needed.source} in {needed.path} is another commit than {needed.revision}"
+    ways = [advice] if advice else []
+    ways.append(
+        f"{usual}; or put the repository's files into DIR/{needed.source} yourself, or set HF_HOME "
+        "to a cache that has them"
+    )
     return (
-        f"{what} is {where}, and cannot be fetched from {url} ({reason}); where there is "
-        "a network, run fuse fetch PIPELINE --to DIR and give --weights-dir DIR here; or put it "
-        f"into {folder}, or set {variable} to where it is"
+        f"{missing}, and cannot be fetched from {constants.ENDPOINT}/{needed.source} ({reason}); "
+        f"{'; '.join(ways)}"
     )

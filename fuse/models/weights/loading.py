@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle  # nosec B403
+import textwrap
 import warnings
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zipfile import is_zipfile
@@ -15,11 +17,14 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from fuse.errors import ModelError, ModelNotFoundError, first_line
+from fuse.models.weights.checkpoints import find_state
+from fuse.models.weights.class_names import find_class_names
 from fuse.models.weights.pickle_scan import ZIP_START, check_size, scan_checkpoint
 from fuse.models.weights.sources import STATE_SUFFIXES, list_state_files
 
 ADVICE = "save the net's state_dict() alone, best as .safetensors"
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
+LONGEST_NAMES = 200  # characters of the classes that a refused file names
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
 
 
@@ -29,6 +34,7 @@ class NetHeader(msgspec.Struct, frozen=True):
     Attributes:
         architecture, label_space, mean, std, min_size, max_size: as in a preset.
         category_ids: of each class of the net, 0 = none.
+        class_names: of each class of the net, of any weights file.
     """
 
     architecture: str | None = None
@@ -38,6 +44,7 @@ class NetHeader(msgspec.Struct, frozen=True):
     std: list[float] | None = None
     min_size: int | None = None
     max_size: int | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def find_state_files(folder: Path) -> list[Path]:
@@ -81,15 +88,15 @@ def check_file(path: Path) -> None:
     raise ModelError(f"{path}: {found}; fetch it again")
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
+def read_weights(path: Path, roots: Sequence[str] = ()) -> tuple[dict[str, Tensor], NetHeader]:
     """Read a state dict and what the file says about itself; nothing in the file is run.
 
     Args:
-        path: ``.safetensors``, or a torch checkpoint that holds a state dict (itself, or
-            under ``state_dict`` or ``model``).
+        path: ``.safetensors``, or a torch checkpoint that holds a state dict, see `find_state`.
+        roots: names of the net's first modules.
 
     Returns:
-        Tensors by name, and what only a safetensors file says of its net.
+        Tensors by name, and what the file says of its net.
 
     Raises:
         ModelError: the file is no such thing.
@@ -97,9 +104,13 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
     check_file(path)
     try:
         if path.suffix == ".safetensors":
-            return _read_safetensors(path)
+            state, about = _read_safetensors(path)
+            return find_state(state, roots, str(path)), about
         check_pickles(path)
-        with warnings.catch_warnings(action="ignore"):  # an old pickle format is no news
+        with (
+            warnings.catch_warnings(action="ignore"),  # an old pickle format is no news
+            torch.serialization.safe_globals([Namespace]),  # the options of torchvision's trainers
+        ):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         raise refuse_pickle(path) from err
@@ -109,15 +120,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
         raise ModelError(
             f"{path}: not a weights file that can be read ({first_line(err)})"
         ) from err
-    for key in ("state_dict", "model"):
-        if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
-            checkpoint = checkpoint[key]
-    if not isinstance(checkpoint, dict) or not all(
-        isinstance(value, Tensor) for value in checkpoint.values()
-    ):
-        raise ModelError(f"{path}: holds no state dict (tensors by name)")
-    _check_tensors(path, checkpoint)
-    return checkpoint, NetHeader()
+    about = NetHeader(class_names=find_class_names(checkpoint))
+    state = find_state(checkpoint, roots, str(path))
+    _check_tensors(path, state)
+    return state, about
 
 
 def check_pickles(path: Path) -> None:
@@ -138,12 +144,15 @@ def _check_tensors(path: Path, state: dict[str, Tensor]) -> None:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
     with safe_open(path, framework="pt") as file:
-        header = (file.metadata() or {}).get(METADATA_KEY, "{}")
+        metadata = file.metadata() or {}
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
-        return state, msgspec.json.decode(header, type=NetHeader)
+        about = msgspec.json.decode(metadata.get(METADATA_KEY, "{}"), type=NetHeader)
     except (msgspec.DecodeError, RecursionError) as err:
         raise ModelError(f"{path}: what its header says of the net is wrong ({err})") from err
+    if about.class_names is None:
+        about = msgspec.structs.replace(about, class_names=find_class_names(metadata))
+    return state, about
 
 
 def count_classes(state: dict[str, Tensor], head: str) -> int:
@@ -204,7 +213,13 @@ def describe_misfits(
 
 def refuse_pickle(path: Path) -> ModelError:
     """The error for a file that is more than tensors by name."""
+    try:
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # noqa: BLE001 - no archive of torch
+        named = []
+    shown = textwrap.shorten(", ".join(sorted(named)), LONGEST_NAMES, placeholder=" ...")
+    why = f" ({shown})" if named else ""
     return ModelError(
-        f"{path}: refused, since reading it would run code that it holds or it is no "
+        f"{path}: refused, since reading it would run code that it holds{why} or it is no "
         f"checkpoint at all; {ADVICE}"
     )

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse.io.files import StrPath, to_path
+from fuse.models.weights.side_files import COMMIT, find_missing
 
 WEIGHTS_DIR = Path(__file__).parents[2] / "weights"
 CATALOG = WEIGHTS_DIR / "published.csv"
@@ -40,12 +41,14 @@ class NeededWeights:
         path: the file or folder they lie in, or will lie in once fetched.
         revision: branch, tag or commit of a repository of the hub; None for what is none.
         known_hash: of the weights file; empty where unknown.
+        model: that reads a repository.
     """
 
     source: str
     path: Path
     revision: str | None = None
     known_hash: str = ""
+    model: str = ""
 
     @property
     def is_remote(self) -> bool:
@@ -55,7 +58,13 @@ class NeededWeights:
     @property
     def is_present(self) -> bool:
         """Whether they are on this machine."""
-        return self.path.is_file() or holds_weights(self.path)
+        return self.path.is_file() or (holds_weights(self.path) and not self.list_missing())
+
+    def list_missing(self) -> list[str]:
+        """Files beside the weights of a repository that are not there or damaged."""
+        if self.revision is None:
+            return []
+        return find_missing(self.model, self.path, self.source)
 
     def move_to(self, folder: Path | None) -> NeededWeights:
         """The same in a weights folder, where there is one and they can be fetched to it."""
@@ -100,7 +109,7 @@ class PublishedWeights:
     def describe(self, revision: str | None = None) -> NeededWeights:
         """Where they lie, a repository at a revision, by default its ``main``."""
         if "://" not in self.source:
-            return describe_repository(self.source, revision)
+            return describe_repository(self.source, revision, self.model)
         path = torch_home() / "checkpoints" / self.file_name
         return NeededWeights(self.source, path, known_hash=self.known_hash)
 
@@ -130,6 +139,12 @@ def list_published(model: str, architecture: str | None = None) -> dict[str, Pub
     return named
 
 
+def find_restriction(source: str) -> str:
+    """The licence of published weights where it forbids some uses; empty where it does not."""
+    licences = (row.licence for row in read_catalog() if row.source == source)
+    return next((licence for licence in licences if "not for commercial" in licence), "")
+
+
 def find_in_catalog(model: str, options: Mapping[str, Any]) -> PublishedWeights | None:
     """What is known of the weights that a preset's section names; None where nothing is."""
     return list_published(model, options.get("architecture")).get(str(options.get("weights")))
@@ -142,24 +157,44 @@ def describe_named(model: str, options: Mapping[str, Any]) -> NeededWeights:
     if row is not None:
         return row.describe(revision)
     if model in HUB_MODELS and (is_hub_name(weights) or Path(weights).expanduser().is_dir()):
-        return describe_repository(weights, revision)
+        return describe_repository(weights, revision, model)
     return describe_file(weights)
 
 
-def describe_repository(name: str, revision: str | None = None) -> NeededWeights:
-    """Where a repository of the hub, by default its ``main``, or a local folder lies."""
+def describe_repository(name: str, revision: str | None = None, model: str = "") -> NeededWeights:
+    """Where a repository of the hub, by default its ``main``, or a local folder lies.
+
+    A branch is what it was when it was first fetched here.
+    """
     if not is_hub_name(name):
         return NeededWeights(name, Path(name).expanduser())
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
 
     revision = revision or "main"
     known = (r.known_hash for r in read_catalog() if (r.source, r.revision) == (name, revision))
-    # Which files a repository has is not known here, but each has this one.
-    config = try_to_load_from_cache(name, "config.json", revision=revision)
     path = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
-    if isinstance(config, str):
-        path = Path(config).parent
-    return NeededWeights(name, path, revision, next(known, ""))
+    commit = _resolve(path, revision)
+    if commit and (path / "snapshots" / commit).is_dir():
+        path = path / "snapshots" / commit
+    return NeededWeights(name, path, revision, next(known, ""), model)
+
+
+def _resolve(cached: Path, revision: str) -> str | None:
+    """The commit that a revision was when it was fetched into the hub's cache; None if never."""
+    if COMMIT.fullmatch(revision):
+        return revision
+    for ref in (own_ref(cached, revision), cached / "refs" / revision):
+        if ref.is_file():
+            return ref.read_text(encoding="utf-8").strip()
+    return None
+
+
+def own_ref(cached: Path, revision: str) -> Path:
+    """Where it is noted which commit a branch was when it was first fetched here.
+
+    The hub's own note of a branch moves with whatever another tool fetches.
+    """
+    return cached / "refs" / f"fuse-{revision.replace('/', '-')}"
 
 
 def describe_file(weights: str) -> NeededWeights:
@@ -225,7 +260,8 @@ def _list_parts(index: Path) -> set[str]:
 
 def list_state_files(folder: Path) -> list[Path]:
     """The weights in a folder that ``save_pretrained`` made, one file or several in order."""
-    return [folder / name for name in choose_state_files(path.name for path in folder.glob("*"))]
+    there = (path.name for path in folder.glob("*") if path.is_file())  # links may dangle
+    return [folder / name for name in choose_state_files(there)]
 
 
 def choose_state_files(names: Iterable[str]) -> list[str]:

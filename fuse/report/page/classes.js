@@ -5,17 +5,18 @@ const classOrder = { key: isScored ? "pq" : "name", descending: isScored };
 
 /** A row per class that occurs; without ground truth those of the shown images. */
 function listClasses() {
-  const otherIds = secondRun
-    ? new Map(Object.entries(secondRun.classes).map(([id, c]) => [`${c.isthing} ${c.name}`, id]))
-    : null;
+  const otherIds = otherRuns.map((run) =>
+    new Map(Object.entries(run.classes).map(([id, c]) => [`${c.isthing} ${c.name}`, id])));
   const images = new Map();
   for (const image of figures.images) {
     for (const id of image.classes) images.set(id, (images.get(id) ?? 0) + 1);
   }
   return Object.entries(firstRun.classes).map(([id, c]) => {
     const score = firstRun.scores?.per_class[id];
-    const otherId = otherIds?.get(`${c.isthing} ${c.name}`);
-    const other = secondRun?.scores && otherId ? secondRun.scores.per_class[otherId].pq : null;
+    const others = otherRuns.map((run, place) => {
+      const otherId = otherIds[place].get(`${c.isthing} ${c.name}`);
+      return run.scores && otherId ? run.scores.per_class[otherId].pq : null;
+    });
     return {
       id: Number(id),
       name: shortName(c.name),
@@ -27,11 +28,12 @@ function listClasses() {
       tp: score?.tp ?? 0,
       fp: score?.fp ?? 0,
       fn: score?.fn ?? 0,
-      other,
-      change: other !== null && score?.pq != null ? other - score.pq : null,
+      others,
+      ...Object.fromEntries(others.map((pq, place) => [`other-${place}`, pq])),
+      change: onlyOther && others[0] !== null && score?.pq != null ? others[0] - score.pq : null,
       images: images.get(Number(id)) ?? 0,
     };
-  }).filter((c) => c.pq !== null || c.other !== null || c.images);
+  }).filter((c) => c.pq !== null || c.others.some((pq) => pq !== null) || c.images);
 }
 
 const COLUMNS = [
@@ -47,11 +49,11 @@ const COLUMNS = [
         { key: "fn", title: "FN" },
       ]
     : []),
-  ...(isScored && secondRun
-    ? [
-        { key: "other", title: `PQ, ${secondRun.name}`, text: percent },
-        { key: "change", title: "Change", text: (value) => (value === null ? "" : points(value)) },
-      ]
+  ...(isScored
+    ? otherRuns.map((run, place) => ({ key: `other-${place}`, title: `PQ, ${run.name}`, text: percent }))
+    : []),
+  ...(isScored && onlyOther
+    ? [{ key: "change", title: "Change", text: (value) => (value === null ? "" : points(value)) }]
     : []),
   { key: "images", title: "Images shown" },
 ];

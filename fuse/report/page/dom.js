@@ -1,7 +1,8 @@
 // Elements, numbers and words that every part of the page uses.
 
 const figures = JSON.parse(document.getElementById("figures").textContent);
-const [firstRun, secondRun] = figures.runs;
+const [firstRun, ...otherRuns] = figures.runs;
+const onlyOther = otherRuns.length === 1 ? otherRuns[0] : null; // what gained is told of two runs
 const isScored = firstRun.scores !== null;
 
 const byId = (id) => document.getElementById(id);
@@ -25,6 +26,10 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** The colour of a run beside the first: two of the style, then around the circle. */
+const runColor = (place) =>
+  place < 3 ? ["var(--accent)", "var(--second)", "var(--third)"][place] : `hsl(${(place * 137) % 360} 55% 50%)`;
+
 const swatch = (color) => make("span", { class: "swatch", "--color": color, "aria-hidden": "true" });
 
 /** A fraction times 100 with one decimal; n/a where there is none. */
@@ -44,6 +49,10 @@ const tendency = (difference) =>
 const shortName = (name) => name.replace(/-merged$/, "").replace(/-other$/, "");
 
 const className = (run, categoryId) => shortName(run.classes[categoryId].name);
+
+/** "a", "a and b", "a, b and c". */
+const joinWords = (words) =>
+  words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
 const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 

@@ -4,7 +4,7 @@ const THUMBNAIL_WIDTH = 360;
 const THUMBNAIL_OPACITY = 0.5;
 
 const hasPq = (image) => image.pq[0] !== null;
-const gain = (image) => (secondRun && image.pq.every((pq) => pq !== null) ? image.pq[1] - image.pq[0] : 0);
+const gain = (image) => (onlyOther && image.pq.every((pq) => pq !== null) ? image.pq[1] - image.pq[0] : 0);
 const byName = (a, b) => (a.name < b.name ? -1 : Number(a.name > b.name));
 
 const ORDERS = {
@@ -14,8 +14,8 @@ const ORDERS = {
         best: { title: "best PQ first", compare: (a, b) => hasPq(b) - hasPq(a) || b.pq[0] - a.pq[0] },
       }
     : {}),
-  ...(secondRun ? { changed: { title: "most changed first", compare: (a, b) => b.changed - a.changed } } : {}),
-  ...(secondRun && isScored
+  ...(otherRuns.length ? { changed: { title: "most changed first", compare: (a, b) => b.changed - a.changed } } : {}),
+  ...(onlyOther && isScored
     ? {
         gained: { title: "gained most first", compare: (a, b) => gain(b) - gain(a) },
         lost: { title: "lost most first", compare: (a, b) => gain(a) - gain(b) },

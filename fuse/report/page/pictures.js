@@ -7,7 +7,7 @@ const LAYERS = [
   { name: "fused", title: "Fused" },
   { name: "truth", title: "Truth" },
   { name: "errors", title: "Errors" },
-  { name: "second", title: secondRun ? secondRun.name : "Second run" },
+  ...otherRuns.map((run, place) => ({ name: `run-${place + 1}`, title: run.name })),
 ];
 
 // The errors of a pixel; the place in this list is its number in an error map.

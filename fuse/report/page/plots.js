@@ -6,6 +6,8 @@ function showPlots() {
   const cards = [
     isScored ? plotClasses() : null,
     isScored ? plotImages() : null,
+    isScored ? plotMeasures() : null,
+    ...figures.runs.map((run) => (run.calibration ? plotReliability(run) : null)),
     ...(figures.sweep ? plotSweep(figures.sweep) : []),
     figures.error_types ? plotErrorTypes(figures.error_types) : null,
   ].filter(Boolean);
@@ -30,12 +32,12 @@ function makeKeys(colors) {
 function plotClasses() {
   const scored = classes.filter((c) => c.pq !== null).sort((a, b) => b.pq - a.pq || a.name.localeCompare(b.name));
   const rows = scored.map((c) => {
-    const bars = [{ share: c.pq, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: Boolean(secondRun) }];
-    if (secondRun) bars.push({ share: c.other ?? 0, color: "var(--second)", thin: true });
+    const bars = [{ share: c.pq, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: otherRuns.length > 0 }];
+    c.others.forEach((pq, place) => bars.push({ share: pq ?? 0, color: runColor(place + 1), thin: true }));
     return barRow(c.name, bars, percent(c.pq));
   });
   const colors = { things: "var(--things)", stuff: "var(--stuff)" };
-  if (secondRun) colors[secondRun.name] = "var(--second)";
+  otherRuns.forEach((run, place) => { colors[run.name] = runColor(place + 1); });
   const card = makeCard("PQ per class", `${scored.length} classes that occur, best first`,
     makeKeys(colors), make("ol", { class: "bars columns" }, ...rows));
   card.classList.add("wide");
@@ -45,7 +47,7 @@ function plotClasses() {
 function plotImages() {
   const runs = figures.runs.map((run, place) => ({
     name: run.name,
-    color: place ? "var(--second)" : "var(--accent)",
+    color: runColor(place),
     counts: countSteps(figures.all_pq.map((pq) => pq[place]).filter((pq) => pq !== null)),
   }));
   const most = Math.max(1, ...runs.flatMap((run) => run.counts));
@@ -57,7 +59,7 @@ function plotImages() {
   const values = figures.all_pq.map(([pq]) => pq).filter((pq) => pq !== null).sort((a, b) => a - b);
   const median = values[Math.floor((values.length - 1) / 2)];
   const note = `half of the images reach ${percent(median)}; the highest bar is ${plural(most, "image")}`;
-  const keys = secondRun ? makeKeys(Object.fromEntries(runs.map((run) => [run.name, run.color]))) : null;
+  const keys = otherRuns.length ? makeKeys(Object.fromEntries(runs.map((run) => [run.name, run.color]))) : null;
   return makeCard("PQ per image", note, ...[keys].filter(Boolean),
     make("div", { class: "histogram", role: "img", "aria-label": `Histogram of PQ per image: ${note}` }, ...columns),
     makeRuler(["0", "25", "50", "75", "100"]));
@@ -70,6 +72,48 @@ function countSteps(values) {
   const counts = new Array(STEPS).fill(0);
   for (const value of values) counts[Math.min(STEPS - 1, Math.floor(value * STEPS))] += 1;
   return counts;
+}
+
+/** PQ and its relatives, all classes, with 95 % intervals in words. */
+function plotMeasures() {
+  const rows = firstRun.measures.map((measure, place) => {
+    const bars = [{ share: measure.pq.all ?? 0, color: "var(--all)", thin: otherRuns.length > 0 }];
+    otherRuns.forEach((run, other) => {
+      bars.push({ share: run.measures[place].pq.all ?? 0, color: runColor(other + 1), thin: true });
+    });
+    const [low, high] = measure.interval.all ?? [null, null];
+    const groups = ["things", "stuff"].map((group) => `${group} ${percent(measure.pq[group])}`).join(", ");
+    const title = low === null ? groups : `${percent(low)} to ${percent(high)} (95 % of resampled sets of images); ${groups}`;
+    return barRow(measure.title, bars, percent(measure.pq.all), { title });
+  });
+  if (!rows.length) return null;
+  const colors = figures.runs.map((run, place) => [run.name, place ? runColor(place) : "var(--all)"]);
+  const keys = otherRuns.length ? makeKeys(Object.fromEntries(colors)) : null;
+  return makeCard("Measures", "PQ with another IoU, other thresholds or one size of segments; intervals, things and stuff under the pointer",
+    ...[keys].filter(Boolean), make("ol", { class: "bars wordy" }, ...rows));
+}
+
+/** How often segments are right, over their score: on the diagonal where the score says so. */
+function plotReliability(run) {
+  const groups = Object.entries(run.calibration);
+  const svg = make("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img",
+    "aria-label": "Share of segments that are right, over their score" });
+  for (const height of [0, 50, 100]) {
+    svg.append(make("line", { class: "grid", x1: 0, x2: 100, y1: height, y2: height }));
+  }
+  svg.append(make("line", { class: "grid", x1: 0, x2: 100, y1: 100, y2: 0 }));
+  for (const [group, { bins }] of groups) {
+    const spots = bins.map((bin) => `${100 * bin.score} ${100 - 100 * bin.correct}`);
+    const color = { "--color": `var(--${group})` };
+    svg.append(make("path", { d: `M${spots.join("L")}`, ...color }));
+    svg.append(make("path", { class: "dot", d: spots.map((spot) => `M${spot}h0`).join(""), ...color }));
+  }
+  const errors = groups.map(([group, { ece, n }]) => `${group} ${percent(ece)} over ${plural(n, "segment")}`).join(", ");
+  const title = otherRuns.length ? `Reliability of scores, ${run.name}` : "Reliability of scores";
+  const ticks = ["100", "50", "0"].map((text) => make("span", {}, text));
+  return makeCard(title, `share of right segments over their score, in 15 bins; expected calibration error: ${errors}`,
+    makeKeys(Object.fromEntries(groups.map(([group]) => [group, `var(--${group})`]))),
+    make("div", { class: "chart" }, make("div", { class: "scale" }, ...ticks), svg, makeRuler(["0", "50", "100"])));
 }
 
 /** For each axis of a sweep, the best setting at each of its values. */

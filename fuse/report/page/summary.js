@@ -3,13 +3,13 @@
 const GROUPS = { all: "All classes", things: "Things", stuff: "Stuff" };
 
 function showHead() {
-  const names = figures.runs.map((run) => run.name);
-  document.title = `${names.join(" and ")} \u2013 fuse report`;
-  byId("title").textContent = names.join(" and ");
+  const names = joinWords(figures.runs.map((run) => run.name));
+  document.title = `${names} \u2013 fuse report`;
+  byId("title").textContent = names;
   const total = figures.all_pq.length;
   const shown = figures.images.length;
   const images = shown < total
-    ? `${plural(total, "image")}, ${shown} of them shown: the worst, the best${secondRun ? ", the most changed" : ""}`
+    ? `${plural(total, "image")}, ${shown} of them shown: the worst, the best${otherRuns.length ? ", the most changed" : ""}`
     : plural(total, "image");
   byId("subtitle").textContent = `${images}; label space ${firstRun.label_space}`;
   byId("footer").textContent = `fuse ${figures.fuse}`;
@@ -24,7 +24,6 @@ function showScores() {
   }
   for (const [group, title] of Object.entries(GROUPS)) {
     const score = firstRun.scores.pq[group];
-    const other = secondRun ? secondRun.scores.pq[group] : null;
     byId("scores").append(
       make(
         "div",
@@ -33,20 +32,21 @@ function showScores() {
         make("p", { class: "figure" }, percent(score.pq), make("small", {}, " PQ")),
         make("p", { class: "soft number" },
           `SQ ${percent(score.sq)} \u00b7 RQ ${percent(score.rq)} \u00b7 ${score.n} classes`),
-        other ? makeComparison(score, other) : null,
+        ...otherRuns.map((run, place) => makeComparison(score, run, group, place + 1)),
       ),
     );
   }
 }
 
-/** What the second run has instead. */
-function makeComparison(score, other) {
-  const line = make("p", { class: "number" }, swatch("var(--second)"), ` ${percent(other.pq)} `);
+/** What another run has instead. */
+function makeComparison(score, run, group, place) {
+  const other = run.scores.pq[group];
+  const line = make("p", { class: "number" }, swatch(runColor(place)), ` ${percent(other.pq)} `);
   if (score.pq !== null && other.pq !== null) {
     const difference = other.pq - score.pq;
     line.append(make("span", { class: tendency(difference) }, points(difference)));
   }
-  line.append(make("span", { class: "soft" }, ` in ${secondRun.name}`));
+  line.append(make("span", { class: "soft" }, ` in ${run.name}`));
   return line;
 }
 
@@ -89,7 +89,7 @@ function makeStages(run) {
   return make(
     "div",
     { class: "card" },
-    make("h3", {}, secondRun ? `Seconds, ${run.name}` : "Seconds"),
+    make("h3", {}, otherRuns.length ? `Seconds, ${run.name}` : "Seconds"),
     make("p", { class: "soft" },
       [
         `${total?.toFixed(1) ?? "?"} s in all`,
@@ -112,7 +112,8 @@ function showNotes() {
   }
   if (figures.runs.some((run) => run.images_here > figures.compared)) {
     const others = figures.runs.map((run) => `${run.name} has ${run.images_here - figures.compared} more`);
-    notes.push(`What is said of both runs is of the ${plural(figures.compared, "image")} that both have; ${others.join(", ")}.`);
+    const whole = onlyOther ? "both" : "all";
+    notes.push(`What is said of ${whole} runs is of the ${plural(figures.compared, "image")} that ${whole} have; ${others.join(", ")}.`);
   }
   for (const run of figures.runs) {
     if (run.lacking) {
@@ -120,6 +121,9 @@ function showNotes() {
     }
   }
   const missing = figures.images.filter((image) => image.missing).length;
+  const changed = figures.images.filter((image) => image.changed).length;
+  if (changed) notes.push(`${plural(changed, "image")} changed since the run; their maps are shown without them.`);
+  if (figures.differing) notes.push(`${plural(figures.differing, "image")} changed between the two runs; there not only their nets and rules differ.`);
   if (missing) notes.push(`${plural(missing, "image")} not found; their maps are shown without them. Name their folder with --images.`);
   byId("notes").append(...notes.map((note) => make("li", {}, note)));
 }

@@ -66,7 +66,6 @@ function showImage(place) {
   for (const button of layerButtons) {
     const { layer } = button.dataset;
     button.disabled = !image.has(layer);
-    button.hidden = layer === "second" && !secondRun;
   }
   if (!byId("viewer").open) byId("viewer").showModal();
   chooseLayer(image.has(viewer.layer) ? viewer.layer : "fused");
@@ -75,7 +74,7 @@ function showImage(place) {
 function describeScore({ pq, counts, changed }) {
   const words = [];
   if (counts) words.push(`PQ ${percent(pq[0])}`, `${counts.tp} TP, ${counts.fp} FP, ${counts.fn} FN`);
-  if (counts && secondRun) words.push(`PQ ${percent(pq[1])} in ${secondRun.name}`);
+  if (counts) words.push(...otherRuns.map((run, place) => `PQ ${percent(pq[place + 1])} in ${run.name}`));
   if (changed !== null) words.push(`${percent(changed)} % of the pixels changed class`);
   return words.join(" \u00b7 ");
 }
@@ -105,7 +104,7 @@ async function drawStage() {
 /** The layer that a pointer on the chosen one reads: errors and images have no segments. */
 const readLayer = () => (["image", "errors"].includes(viewer.layer) ? "fused" : viewer.layer);
 
-const ownRun = (layer) => (layer === "second" ? secondRun : firstRun);
+const ownRun = (layer) => (layer.startsWith("run-") ? figures.runs[Number(layer.slice(4))] : firstRun);
 
 /** Beside the image: the segments of the layer, or how much each kind of error covers. */
 async function listSegments() {

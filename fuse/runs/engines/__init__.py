@@ -26,11 +26,26 @@ class Engine(Protocol):
 
 
 def describe_nets(pipeline: Pipeline) -> dict[str, Any]:
-    """What the maps of a run depend on besides its preset, in plain values."""
+    """What the maps of a run depend on besides its preset, in plain values.
+
+    Dense parts that another runtime than torch has count: each rounds in its own way.
+    """
+    runtimes = describe_runtimes(pipeline)
+    others = {branch: run for branch, run in runtimes.items() if run["runtime"] != "torch"}
+    beside = {branch: dict(files) for branch, files in pipeline.side_files.items()}
     return {
         "weights": dict(pipeline.weights),
+        **({"side_files": beside} if beside else {}),
         "label_maps": {
             branch: name_targets(label_map) for branch, label_map in pipeline.label_maps.items()
         },
         "device": pipeline.device.partition(":")[0],
+        **({"runtimes": others} if others else {}),
     }
+
+
+def describe_runtimes(pipeline: Pipeline) -> dict[str, dict[str, str]]:
+    """By branch what runs the dense parts of its net: runtime, precision and version."""
+    models = {"semantic": pipeline.semantic_model, "instance": pipeline.instance_model}
+    plans = {branch: getattr(model, "dense", None) for branch, model in models.items()}
+    return {branch: plan.describe() for branch, plan in plans.items() if plan}

@@ -10,10 +10,11 @@ from typing import Any
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.batches import BatchPredictor, plan_lanes
-from fuse.inference.pipeline import Pipeline, RawPrediction
+from fuse.inference.pipeline import Pipeline
+from fuse.inference.prediction import RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import limit_threads, peak_device_memory
-from fuse.runs.engines import describe_nets
+from fuse.runs.engines import describe_nets, describe_runtimes
 from fuse.runs.engines.memory import MemoryBudget
 from fuse.runs.engines.reading import read_ahead
 from fuse.runs.tasks import ImageTask
@@ -41,6 +42,7 @@ class LocalEngine:
     ) -> None:
         pipeline = Pipeline(options.config, options.device, weights_dir=options.weights_dir)
         self.nets = describe_nets(pipeline)
+        self._runtimes = describe_runtimes(pipeline)
         self._device = pipeline.device
         lanes, self._threads_per_lane = plan_lanes(
             pipeline.device, is_thread_safe=pipeline.is_thread_safe
@@ -67,7 +69,12 @@ class LocalEngine:
     def describe(self) -> dict[str, Any]:
         """How images are done, for run.json."""
         peak = to_mebibytes(self.peak_memory())
-        return {"engine": "local", "device": self._device, "peak_memory_mib": peak}
+        return {
+            "engine": "local",
+            "device": self._device,
+            "runtimes": self._runtimes,
+            "peak_memory_mib": peak,
+        }
 
     def peak_memory(self) -> dict[str, int | None]:
         """Most bytes so far of this process, and of tensors on its device."""

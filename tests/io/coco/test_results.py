@@ -9,7 +9,7 @@ from factories import TOY_SPACE, full_masks
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, FuseWarning
 from fuse.io.coco.results import RleRecord, encode_shape, open_semantic, read_results
 from fuse.ops.masks import paste_mask
 
@@ -78,13 +78,31 @@ def test_forms_of_segmentation(tmp_path, segmentation, wrapped):
     assert instances.boxes.tolist() == [[1, 0, 3, 3]]
 
 
+def test_counts_written_as_python_shows_bytes_are_read(tmp_path):
+    rle = text_rle(np.pad(np.ones((3, 2)), ((0, 6), (1, 11))))
+    shown = rle | {"counts": str(rle["counts"].encode())}
+    assert shown["counts"].startswith("b'")
+    results = read_results(write(tmp_path, [entry(segmentation=shown)]), TOY_SPACE)
+    with pytest.warns(FuseWarning, match=r"as Python shows bytes, .* write counts\.decode\(\)"):
+        instances = results.load_instances(5, SIZE)
+    assert np.argwhere(frame(instances, 0)).tolist() == [[y, x] for y in range(3) for x in (1, 2)]
+
+
+@pytest.mark.parametrize("counts", ["b'", "b'ab", "b'a' + 1", "b'\\x00'"])
+def test_counts_that_only_look_so_are_named(tmp_path, counts):
+    entries = [entry(segmentation={"size": [9, 14], "counts": counts})]
+    results = read_results(write(tmp_path, entries), TOY_SPACE)
+    with pytest.raises(CocoFormatError, match="entry 0: segm"), pytest.warns(FuseWarning):
+        results.load_instances(5, SIZE)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"score": 1.5}, r"entry 1: score 1\.5 must lie in 0\.\.1"),
         ({"score": None}, "entry 1: score None must lie"),
         ({"category_id": 4}, "entry 1: category_id 4 is not in toy"),
-        ({"segmentation": BOX | {"size": [14, 9]}}, r"the RLE has size \(14, 9\), the image \(9"),
+        ({"segmentation": BOX | {"size": [14, 9]}}, "the RLE is 9 wide, 14 high; the image"),
         ({"segmentation": {"size": [9, 14], "counts": [9, 3]}}, "the counts describe 12 pixels"),
         ({"segmentation": {"size": [9, 14], "counts": "aaaaaaaaaaa"}}, "RLE is cut short or"),
         ({"segmentation": [[1, 0, 3, 0]]}, "at least three points"),
@@ -169,7 +187,7 @@ def test_a_palette_gives_its_indices(tmp_path):
     ("pixels", "message"),
     [
         (None, "image_id 5 has no b.png"),
-        (LABELS.T, r"its size is \(3, 2\), the image's \(2, 3\)"),
+        (LABELS.T, "is 2 wide, 3 high; the image is 3 wide, 2 high"),
         (np.full((2, 3), 255, np.uint8), "255 is no category_id of toy"),
         (
             np.zeros((2, 3, 3), np.uint8),

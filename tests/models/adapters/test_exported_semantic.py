@@ -92,7 +92,7 @@ def test_an_export_of_any_size_with_a_toml_beside_it(tmp_path):
     path = save_export(Net(), tmp_path / "net.pt2", dynamic=True)
     (tmp_path / "net.toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\ndivisor = 4")
     image = make_image(60, 40)
-    with pytest.raises(ModelError, match=r"does not run on an image of \(512, 512\)"):
+    with pytest.raises(ModelError, match="does not run on an image 512 wide, 512 high"):
         load(path)
     (semantic,) = load(path, min_size=40).predict([image])
     np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
@@ -106,11 +106,24 @@ def test_torchscript(tmp_path):
     np.testing.assert_allclose(semantic.logits, answer_by_hand(image), atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((2, 3, 8, 8), "takes 2 images at a time"), ((1, 4, 8, 8), "takes images of 4 channels")],
+)
+def test_an_input_that_is_not_one_colour_image_is_named(tmp_path, shape, message):
+    program = torch.export.export(torch.nn.Identity(), (torch.zeros(shape),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    with pytest.raises(ModelError, match=f"net.pt2: {message}"):
+        load(str(tmp_path / "net.pt2"))
+
+
 def test_what_does_not_fit_is_named(tmp_path):
     path = save_export(Net(), tmp_path / "net.pt2")
     with pytest.raises(ConfigError, match="has 4 classes, but class_ids has 1"):
         load(path, class_ids=[0])
-    with pytest.raises(ConfigError, match=r"takes images of \(32, 48\), but size is \(64, 64\)"):
+    with pytest.raises(
+        ConfigError, match="images 48 wide, 32 high, but size says 64 wide, 64 high"
+    ):
         load(path, size=[64, 64])
     argmax = save_export(Net(lambda x: x.argmax(1)), tmp_path / "argmax.pt2")
     with pytest.raises(ModelError, match=r"got \(1, 8, 12\) torch.int64; .* cut before it"):

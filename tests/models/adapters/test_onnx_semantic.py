@@ -1,5 +1,7 @@
 """ONNX files as semantic nets: layouts, number formats, normalisation, and the TOML beside them."""
 
+import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from real_data import REAL_NETS, needs_real_data
 from fuse.errors import ConfigError, LabelSpaceError, ModelError, ModelNotFoundError
 from fuse.inference.pipeline import Pipeline
 from fuse.io.images import read_image
+from fuse.labels import load_space
 from fuse.models.registry import create_semantic_model
 from fuse.types import NamedImage
 
@@ -155,6 +158,44 @@ def test_a_toml_beside_the_file_and_a_preset_on_top(tmp_path):
     assert model.category_ids.tolist() == IDS
 
 
+def name_classes(path, names):
+    model = onnx.load(path)
+    helper.set_model_props(model, {"names": str(dict(enumerate(names)))})
+    onnx.save(model, path)
+
+
+def test_names_in_the_metadata_or_beside_the_file_are_believed(tmp_path):
+    net = write_net(tmp_path / "net.onnx")
+    named = [load_space("coco_super").by_id[i].name if i else "nothing" for i in IDS]
+    for place in ("metadata", "toml"):
+        for order in ([0, 1, 2, 3], [0, 3, 1, 2]):
+            names = [named[row] for row in order]
+            if place == "metadata":
+                name_classes(net, names)
+            else:
+                (tmp_path / "net.toml").write_text(f"class_names = {json.dumps(names)}")
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                model = load(net, **SPACE)
+            assert model.category_ids.tolist() == [IDS[row] for row in order]
+            assert len(said) == (order != [0, 1, 2, 3])
+
+
+def test_other_names_are_refused(tmp_path):
+    net = write_net(tmp_path / "net.onnx")
+    write_space = "category_id,class_index,name,isthing,supercategory,r,g,b\n" + "".join(
+        f"{row + 1},{row},{name},0,,0,0,0\n" for row, name in enumerate("abcd")
+    )
+    (tmp_path / "letters.csv").write_text(write_space)
+    name_classes(net, ["a", "b", "c", "e"])
+    with pytest.raises(
+        ConfigError, match=r"net\.onnx: its classes are not.*class 3 is 'e', not 'd'"
+    ):
+        create_semantic_model(
+            "onnx", "cpu", {"weights": net, "label_space": str(tmp_path / "letters.csv")}
+        )
+
+
 def test_each_image_of_a_batch_is_answered_alone(tmp_path):
     model = load(write_net(tmp_path / "net.onnx"))
     images = [make_image(seed=1), make_image(40, 20, seed=2), make_image(seed=3)]
@@ -196,15 +237,41 @@ def test_the_hash_covers_weights_beside_the_graph(tmp_path, location):
         ({"layout": "hwc"}, ConfigError, "layout must be 'nchw' or 'nhwc', got 'hwc'"),
         ({"value_range": 0}, ConfigError, "value_range must be above 0"),
         ({"mean": "imagenet"}, ConfigError, "mean must be a list, each a number, got 'imagenet'"),
-        ({"size": [64, 64]}, ConfigError, r"takes images of \(32, 48\), but size is \(64, 64\)"),
-        ({"min_size": 64}, ConfigError, r"takes images of \(32, 48\); leave out min_size"),
+        ({"size": [64, 64]}, ConfigError, "takes images 48 wide, 32 high, but size says 64"),
+        ({"min_size": 64}, ConfigError, "takes images 48 wide, 32 high; leave out min_size"),
         ({"output": "mask"}, ConfigError, "set output to one of logits"),
-        ({"layout": "nhwc"}, ModelError, "does not run on an image of"),
+        ({"layout": "nhwc"}, ModelError, "takes images of 48 channels, .* set layout"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, options, error, message):
     with pytest.raises(error, match=message):
         load(write_net(tmp_path / "net.onnx"), **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            [1, 1, 32, 48],
+            "takes images of 1 channel, but images here have 3; export a net",
+        ),
+        ([1, 4, 32, 48], "takes images of 4 channels"),
+        ([1, 32, 48, 1], "takes images of 1 channel,"),
+        ([1, 32, 48, 4], "takes images of 4 channels"),
+        ([8, 3, 32, 48], "takes 8 images at a time, .* export it with a batch of 1 or of any size"),
+    ],
+)
+def test_an_input_that_is_not_one_colour_image_is_named(tmp_path, shape, message):
+    net = write_net(tmp_path / "net.onnx")
+    model = onnx.load(net)
+    for dim, value in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
+        dim.dim_value = value
+    model.graph.node.remove(model.graph.node[1])  # a cast is left, which any shape goes through
+    model.graph.node[0].output[0] = "logits"
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    onnx.save(model, net)
+    with pytest.raises(ModelError, match=f"net.onnx: {message}"):
+        load(net)
 
 
 def test_a_file_that_is_no_net_is_named(tmp_path):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 
-from fuse.errors import ConfigError, ModelError
+from fuse.errors import ConfigError, FuseWarning, ModelError
 from fuse.models.adapters.semantic_net import IMAGENET_MEAN, IMAGENET_STD
 from fuse.models.adapters.smp_semantic import load_smp_semantic
 from fuse.models.weights.sources import describe_named
@@ -250,6 +250,20 @@ def test_a_folder_that_is_none_of_smp_is_named(folder):
 def test_what_does_not_fit_is_named(fpn_file, options, error, message):
     with pytest.raises(error, match=message):
         load_fpn(fpn_file, **options)
+
+
+def test_a_transformer_of_one_size_is_given_that(tmp_path):
+    architecture, encoder, arguments = NETS["DPT"]
+    arguments = {k: v for k, v in arguments.items() if k != "dynamic_img_size"}
+    net = smp.create_model(
+        architecture, encoder_name=encoder, encoder_weights=None, classes=CLASSES, **arguments
+    )
+    save_file(net.state_dict(), tmp_path / "dpt.safetensors")
+    options = {"architecture": architecture, "encoder": encoder, "arguments": arguments, **SPACE}
+    with pytest.warns(FuseWarning, match="takes images 224 wide, 224 high only, .* stretched"):
+        model = load_smp_semantic("cpu", weights=str(tmp_path / "dpt.safetensors"), **options)
+    (semantic,) = model.predict([make_image(50, 80)])
+    assert semantic.size == (50, 80)
 
 
 def test_the_shipped_weights_load():

@@ -50,7 +50,7 @@ def needed_file(server, tmp_path, known_hash=f"sha256:{SHA256[:8]}"):
 
 
 def test_shipped_weights_are_found_by_name():
-    assert set(list_shipped_weights()) == {"tiny_instance", "tiny_semantic"}
+    assert set(list_shipped_weights()) == {"tiny_instance", "tiny_panoptic", "tiny_semantic"}
     assert find_weights("smp", {"weights": "tiny_semantic"}).is_file()
     message = r"no weights 'tiny_semantik': .* did you mean 'tiny_semantic'\? Known are tiny_i"
     with pytest.raises(ModelNotFoundError, match=message):
@@ -203,7 +203,8 @@ def test_a_pinned_hash_is_held_too(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("owner/none", "holds no weights"), ("owner/readme", "holds no weights")]
+    ("name", "reason"),
+    [("owner/none", "401: Repository not found"), ("owner/readme", "holds no weights")],
 )
 def test_a_repository_without_weights_is_named(hub, tmp_path, name, reason):
     hub.add_repository("owner/readme", {"config.json": b"{}"})

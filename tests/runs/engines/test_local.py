@@ -207,7 +207,8 @@ def test_a_reader_holds_no_net(tmp_path):
         pass
 
     nets = Nets()
-    read = ImageWorker(nets, SimpleNamespace(strict_images=False), StageClock(), None).read
+    options = SimpleNamespace(strict_images=False, config=SimpleNamespace(as_stored=False))
+    read = ImageWorker(nets, options, StageClock(), None).read
     alive = weakref.ref(nets)
     del nets
     gc.collect()

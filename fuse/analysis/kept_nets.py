@@ -1,0 +1,101 @@
+"""`fuse.evaluate`: of a run that kept what its nets said it scores the two nets as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import wraps
+from typing import ParamSpec
+
+import numpy as np
+
+from fuse.analysis.opened_run import OpenedRun, open_run
+from fuse.evaluation import evaluate as files
+from fuse.evaluation.evaluate import Evaluation
+from fuse.evaluation.scorer import TruthScorer
+from fuse.io.coco.panoptic import ImageId, read_panoptic_json
+from fuse.io.files import RUN_FILE, StrPath, to_path
+from fuse.metrics.instances import mask_ap
+from fuse.metrics.semantic import count_semantic, sum_semantic_stats, summarize_semantic
+from fuse.runs.saved_predictions import SavedPredictions
+from fuse.threads import map_threads
+from fuse.types import (
+    Instances,
+    PanopticPrediction,
+    RleMasks,
+    SemanticPrediction,
+)
+
+Options = ParamSpec("Options")
+Loaded = tuple[PanopticPrediction, SemanticPrediction, Instances]
+
+
+def _with_nets(score_files: Callable[Options, Evaluation]) -> Callable[Options, Evaluation]:
+    """The same, which also scores the nets of a run with kept predictions."""
+
+    @wraps(score_files)
+    def score(*args: Options.args, **options: Options.kwargs) -> Evaluation:
+        evaluation = score_files(*args, **options)
+        given = dict(zip(("gt", "pred"), args, strict=False)) | options
+        if given.get("semantic") or given.get("instances"):
+            return evaluation  # the caller names the branches' predictions
+        return _add_nets(
+            evaluation,
+            given["gt"],  # type: ignore[arg-type]
+            given["pred"],  # type: ignore[arg-type]
+            given.get("gt_dir"),  # type: ignore[arg-type]
+            given.get("workers"),  # type: ignore[arg-type]
+        )
+
+    return score
+
+
+evaluate = _with_nets(files.evaluate)
+
+
+def _add_nets(
+    evaluation: Evaluation,
+    gt: StrPath,
+    pred: StrPath,
+    gt_dir: StrPath | None,
+    workers: int | None,
+) -> Evaluation:
+    """The evaluation with mIoU and mask AP of the nets, where the run kept what they said."""
+    path = to_path(pred)
+    if not (path / RUN_FILE).is_file():
+        return evaluation
+    run = open_run(path, truth=read_panoptic_json(gt, gt_dir))
+    if run.saved is None or run.scorer is None:
+        return evaluation
+    saved, scorer, stats = run.saved, run.scorer, []
+    with map_threads(
+        lambda image_id: _load(image_id, run, saved, scorer), scorer.truth.annotations, workers
+    ) as loaded:
+
+        def split() -> Iterator[tuple[PanopticPrediction, Instances]]:
+            for truth, semantic, instances in loaded:
+                stats.append(count_semantic(truth, semantic))
+                yield truth, instances
+
+        ap = mask_ap(split(), scorer.space)
+    miou = summarize_semantic(sum_semantic_stats(stats), scorer.space)
+    return replace(evaluation, semantic=miou, instances=ap)
+
+
+def _load(
+    image_id: ImageId, run: OpenedRun, saved: SavedPredictions, scorer: TruthScorer
+) -> Loaded:
+    """Truth and what the nets said of an image; nothing where the run lacks the image."""
+    if image_id in run.own_ids:
+        prediction = saved.load(run.own_ids[image_id])
+        truth = scorer.load(image_id, prediction.size)
+        return truth, prediction.label(), prediction.instances
+    truth = scorer.load(image_id)
+    nothing = Instances(
+        np.zeros((0, 4), dtype=np.float32),
+        np.zeros(0),
+        np.zeros(0, dtype=np.int32),
+        RleMasks(()),
+        truth.size,
+    )
+    return truth, SemanticPrediction(np.zeros(truth.size, dtype=np.int32)), nothing

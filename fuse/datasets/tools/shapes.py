@@ -1,0 +1,223 @@
+"""What tools draw, as masks of one kind; and how these become the segments of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from fuse.datasets.truth import NotedTruth, SegmentKind, make_truth
+from fuse.findings import Fault, Note
+from fuse.io.coco.panoptic import ImageId
+from fuse.types import BoolArray, Int32Array, LabelSpace
+
+FAULTS = {
+    "kinds-assumed": Fault(
+        "classes that nobody calls things or stuff",
+        "taken as things; say otherwise by --things, --stuff or --label-space",
+    ),
+    "stuff-assumed": Fault(
+        "classes of label PNGs that nobody calls things or stuff",
+        "taken as stuff; say otherwise by --things or --label-space",
+    ),
+    "overlap-by-order": Fault(
+        "pixels that several labels claim", "the label on top in the tool keeps them"
+    ),
+    "overlap-by-size": Fault(
+        "pixels that several labels claim", "the smaller label keeps them, as if it lay on top"
+    ),
+    "label-outside": Fault("labels that reach out of their image", "cut at its border"),
+    "label-empty": Fault("labels without a pixel in their image", "left out"),
+    "label-no-area": Fault(
+        "points, lines, boxes and other marks without a mask", "left out, as they have no area"
+    ),
+    "label-filled": Fault("rectangles, circles and ellipses", "taken as filled regions"),
+    "polygon-short": Fault("polygons of fewer than three points", "left out"),
+    "color-unknown": Fault("pixels of colours that are in no map", "read as void"),
+    "zero-as-void": Fault("pixels of value 0, which is no class", "read as void"),
+    "thing-without-object": Fault(
+        "semantic pixels of things", "left to the instances, void where there is none"
+    ),
+    "semantic-missing": Fault("images without semantic labels", "of instances alone"),
+    "image-unlabelled": Fault("images that nobody has labelled", "left out"),
+    "several-annotations": Fault(
+        "images with annotations by several people", "the first that was not cancelled is taken"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """One region that somebody drew.
+
+    Attributes:
+        label: name of its class.
+        crop: bool (h, w), its pixels inside the image.
+        corner: (y, x) of the crop's first pixel.
+        z: place in a stack that the tool keeps, higher is on top; None where it keeps none.
+        group: shapes of one label and group are one object; None for an object of its own.
+        iscrowd: whether it is a group of objects.
+    """
+
+    label: str
+    crop: BoolArray
+    corner: tuple[int, int]
+    z: float | None = None
+    group: int | str | None = None
+    iscrowd: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolImage:
+    """One labelled image.
+
+    Attributes:
+        image_id: the tool's, or the name without its ending.
+        file_name: of the image, with ``/``.
+        size: (height, width).
+        read: its shapes from the bottom up, and what is to be known of them.
+        base: category ids below all shapes, int32 (H, W), 0 = void; for tools with label maps.
+    """
+
+    image_id: ImageId
+    file_name: str
+    size: tuple[int, int]
+    read: Callable[[], tuple[list[Shape], list[Note]]]
+    base: Callable[[LabelSpace], tuple[Int32Array, list[Note]]] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolLabels:
+    """A project of a tool, ready to be converted image by image.
+
+    Attributes:
+        space: its classes.
+        images: in the order of their names.
+        notes: on the project as a whole.
+    """
+
+    space: LabelSpace
+    images: tuple[ToolImage, ...]
+    notes: tuple[Note, ...] = ()
+
+
+def crop_mask(
+    label: str,
+    mask: np.ndarray[Any, Any],
+    where: str,
+    *,
+    z: float | None = None,
+    group: int | str | None = None,
+    iscrowd: bool = False,
+) -> tuple[list[Shape], list[Note]]:
+    """The shape of a mask over the whole image; a note instead where it is empty."""
+    found = np.asarray(mask, dtype=np.bool_)
+    rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
+    if not len(rows):
+        return [], [Note("label-empty", where)]
+    top, left = int(rows[0]), int(columns[0])
+    crop = np.ascontiguousarray(found[top : rows[-1] + 1, left : columns[-1] + 1])
+    return [Shape(label, crop, (top, left), z, group, iscrowd)], []
+
+
+def place_crop(
+    crop: BoolArray, corner: tuple[int, int], size: tuple[int, int]
+) -> tuple[BoolArray, bool]:
+    """A crop at its (y, x) in a mask of (height, width), and whether a part of it lies outside."""
+    (top, left), (height, width) = corner, crop.shape
+    mask = np.zeros(size, dtype=np.bool_)
+    y1, x1 = max(top, 0), max(left, 0)
+    y2, x2 = min(top + height, size[0]), min(left + width, size[1])
+    if y2 > y1 and x2 > x1:
+        mask[y1:y2, x1:x2] = crop[y1 - top : y2 - top, x1 - left : x2 - left]
+    return mask, (y1, x1, y2, x2) != (top, left, top + height, left + width)
+
+
+def decode_mask(rle: dict[str, Any]) -> BoolArray:
+    """The mask of a compressed RLE: bool (H, W)."""
+    mask: BoolArray = coco_mask.decode(rle).astype(np.bool_)
+    return mask
+
+
+def paint_shapes(image: ToolImage, space: LabelSpace) -> NotedTruth:
+    """The ground truth of an image: shapes painted one over the other, then made segments.
+
+    Where the tool keeps a stack, that is the order; else crowds come first, then large before
+    small. All shapes of a stuff class are one segment, and so are the crowds of a class.
+    """
+    shapes, notes = image.read()
+    notes = list(notes)
+    codes = np.zeros(image.size, dtype=np.int32)
+    kinds: dict[int, SegmentKind] = {}
+    if image.base:
+        label_map, more = image.base(space)
+        notes += more
+        codes, kinds = _number_classes(label_map)
+    claimed = np.zeros(image.size, dtype=np.bool_)
+    overlap = 0
+    objects = _group_objects(shapes, space)
+    for number, (category_id, iscrowd, parts) in enumerate(objects, start=len(kinds) + 1):
+        is_joined = iscrowd or not space.by_id[category_id].isthing
+        code = _find_code(kinds, category_id, iscrowd, number) if is_joined else number
+        kinds[code] = SegmentKind(code, category_id, iscrowd)
+        overlap += _paint(codes, claimed, code, parts)
+    if overlap:
+        ordered = any(shape.z is not None for shape in shapes)
+        fault = "overlap-by-order" if ordered else "overlap-by-size"
+        notes.append(Note(fault, image.file_name, overlap))
+    return NotedTruth(make_truth(codes, kinds.get), tuple(notes))
+
+
+def _number_classes(label_map: Int32Array) -> tuple[Int32Array, dict[int, SegmentKind]]:
+    """A label map as codes from 1 on, 0 = void, and what each code is."""
+    ids = np.union1d(np.unique(label_map), [0]).astype(np.int32)
+    codes = np.searchsorted(ids, label_map).astype(np.int32)
+    return codes, {n: SegmentKind(n, int(i)) for n, i in enumerate(ids.tolist()) if i}
+
+
+def _paint(codes: Int32Array, claimed: BoolArray, code: int, parts: Sequence[Shape]) -> int:
+    """Paint an object over what is there; returns the pixels that others had claimed."""
+    overlap = 0
+    for part in parts:
+        (top, left), (height, width) = part.corner, part.crop.shape
+        window = (slice(top, top + height), slice(left, left + width))
+        taken = claimed[window] & part.crop & (codes[window] != code)
+        overlap += int(np.count_nonzero(taken))
+        claimed[window] |= part.crop
+        codes[window][part.crop] = code
+    return overlap
+
+
+def _find_code(
+    kinds: dict[int, SegmentKind], category_id: int, iscrowd: bool, new_code: int
+) -> int:
+    """The code of the one segment that a stuff class, or a class's crowds, have; else a new one."""
+    for code, kind in kinds.items():
+        if (kind.category_id, kind.iscrowd) == (category_id, iscrowd):
+            return code
+    return new_code
+
+
+def _group_objects(
+    shapes: Sequence[Shape], space: LabelSpace
+) -> list[tuple[int, bool, list[Shape]]]:
+    """(category_id, iscrowd, shapes) of each object, in the order of painting."""
+    objects: dict[tuple[str, bool, Any], list[tuple[int, Shape]]] = {}
+    for place, shape in enumerate(shapes):
+        group = ("own", place) if shape.group is None else ("group", shape.group)
+        objects.setdefault((shape.label, shape.iscrowd, group), []).append((place, shape))
+
+    def order(parts: list[tuple[int, Shape]]) -> tuple[Any, ...]:
+        place, shape = parts[0]
+        if any(other.z is not None for other in shapes):
+            return (max(part.z or 0 for _, part in parts), place)
+        area = sum(int(part.crop.sum()) for _, part in parts)
+        return (not shape.iscrowd, -area, place)
+
+    return [
+        (space.by_name[label].category_id, iscrowd, [shape for _, shape in parts])
+        for (label, iscrowd, _), parts in sorted(objects.items(), key=lambda pair: order(pair[1]))
+    ]

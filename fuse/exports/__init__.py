@@ -1,0 +1,1 @@
+"""Panoptic maps in the forms of labelling tools, trainers and other scorers."""

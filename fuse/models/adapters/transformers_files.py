@@ -1,0 +1,171 @@
+"""What lies in a folder of transformers: configuration, preprocessing, net; no code is run."""
+
+from __future__ import annotations
+
+import pickle  # nosec B403
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    AutoModelForUniversalSegmentation,
+    AutoTokenizer,
+    DPTImageProcessor,
+)
+from transformers.utils import logging
+
+from fuse.errors import ModelError, first_line
+from fuse.models.weights.loading import (
+    check_pickles,
+    describe_misfits,
+    find_state_files,
+    refuse_pickle,
+)
+from fuse.models.weights.sources import list_state_files
+
+# The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
+# checkpoints of Mask2Former and OneFormer lack it.
+UNREAD = (".encoder.swin.layernorm.", "pixel_level_module.encoder.layernorm.")
+
+# What a net answers with: a score per class and cell; per query a class and a mask; or per query
+# classes that do not exclude each other, a box and a mask.
+NetKind = Literal["semantic", "queries", "detections"]
+QUERY_NETS = ("maskformer", "mask2former", "eomt", "eomt_dinov3", "oneformer")
+DETECTION_NETS = ("rf_detr",)
+FIXED_SIZE_NETS = ("eomt", "eomt_dinov3")  # have a place for each patch of one input size
+
+
+def read_config(folder: Path) -> Any:  # noqa: ANN401 - a class of its own per architecture
+    """The configuration of a folder.
+
+    Raises:
+        ModelError: it is damaged, or the net needs a compiled package.
+    """
+    config = _from_folder(AutoConfig, folder)
+    backbone = getattr(getattr(config, "backbone_config", None), "model_type", None)
+    if backbone == "dinat":
+        raise ModelError(
+            f"{folder}: its backbone is DiNAT, which needs natten, a package compiled for one "
+            "version of torch and CUDA, and is not supported; take a checkpoint with Swin, as "
+            "shi-labs/oneformer_coco_swin_large"
+        )
+    return config
+
+
+def find_kind(config: Any, weights: str) -> NetKind:  # noqa: ANN401 - as above
+    """What a net of that configuration answers with.
+
+    Raises:
+        ModelError: it is no net that segments images.
+    """
+    if config.model_type in QUERY_NETS:
+        return "queries"
+    if config.model_type in DETECTION_NETS:
+        named = (getattr(config, "architectures", None) or [""])[0]
+        if "ObjectDetection" in named:
+            raise ModelError(f"{weights}: finds boxes without masks; take a checkpoint with -seg-")
+        return "detections"
+    if type(config) in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
+        return "semantic"
+    raise ModelError(
+        f"{weights}: a {config.model_type} net of transformers is neither a semantic net "
+        f"nor one of {', '.join((*QUERY_NETS, *DETECTION_NETS))}"
+    )
+
+
+def read_processor(folder: Path, config: Any) -> Any:  # noqa: ANN401 - one class per architecture
+    """The preprocessing of a folder, made to leave the image whole.
+
+    Raises:
+        ModelError: it cannot be read, or pads where it does not say.
+    """
+    names = ("preprocessor_config.json", "processor_config.json")
+    if not any((folder / name).is_file() for name in names):
+        raise ModelError(
+            f"{folder}: holds no {names[0]}, which says what images the net wants; take that of "
+            "the checkpoint that it comes from"
+        )
+    # OneFormer's would fetch names of classes from another repository, which only training reads.
+    options = {"class_info_file": None} if config.model_type == "oneformer" else {}
+    processor = _from_folder(AutoImageProcessor, folder, **options)
+    # Some cut the middle out of an image, which suits a classifier of whole images.
+    processor.do_center_crop = False
+    if isinstance(processor, DPTImageProcessor) and processor.do_pad:
+        raise ModelError(f"{folder}: pads images on all sides (do_pad), which is not undone here")
+    return processor
+
+
+def read_task(folder: Path, task: str, length: int) -> torch.Tensor:
+    """OneFormer's task as tokens (1, length) of the folder's tokenizer, 0 where nothing stands."""
+    tokenizer = _from_folder(AutoTokenizer, folder)
+    tokens = tokenizer(
+        [f"the task is {task}"],
+        padding="max_length",
+        max_length=length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    task_tokens: torch.Tensor = tokens["input_ids"] * tokens["attention_mask"]
+    return task_tokens
+
+
+def load_net(folder: Path, kind: NetKind) -> torch.nn.Module:
+    """The net; weights that it lacks are an error, where transformers would invent them.
+
+    Weights that the net has no use for are none: published checkpoints hold some.
+
+    Raises:
+        ModelError: they are of another net, or a pickle that would run code.
+    """
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    net, loading = _from_folder(
+        _find_class(kind),
+        folder,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
+    )
+    missing = sorted(
+        key for key in loading["missing_keys"] if not any(part in key for part in UNREAD)
+    )
+    unknown = sorted(loading["unexpected_keys"])
+    reshaped = sorted(loading["mismatched_keys"], key=str)
+    if missing or reshaped:
+        raise ModelError(describe_misfits(str(folder), missing, unknown, reshaped))
+    module: torch.nn.Module = net
+    return module
+
+
+def _find_class(kind: NetKind) -> Any:  # noqa: ANN401 - classes without types
+    if kind == "detections":
+        from transformers import RfDetrForInstanceSegmentation
+
+        return RfDetrForInstanceSegmentation
+    return (
+        AutoModelForUniversalSegmentation if kind == "queries" else AutoModelForSemanticSegmentation
+    )
+
+
+def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
+    """What transformers makes of a folder; code that lies in it, or that it names, is not run.
+
+    Raises:
+        ModelError: the folder is damaged, or asks for code of its own.
+    """
+    for file in list_state_files(folder):
+        if file.suffix != ".safetensors":
+            check_pickles(file)
+    try:
+        return kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except pickle.UnpicklingError as err:
+        raise refuse_pickle(find_state_files(folder)[0]) from err
+    except Exception as err:  # readers of damaged files raise almost anything
+        reason = first_line(err)
+        raise ModelError(f"{folder}: transformers cannot read it ({reason})") from err

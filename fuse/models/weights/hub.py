@@ -1,0 +1,238 @@
+"""Repositories of the Hugging Face hub: fetching what a net needs, and the hub's reasons."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fuse.errors import DataError, FuseWarning, first_line
+from fuse.models.weights.download import check_hash
+from fuse.models.weights.side_files import (
+    COMMIT,
+    OPTIONAL,
+    find_record_file,
+    hash_as_git,
+    is_intact,
+    mark_absent,
+    name_side_files,
+    read_record,
+)
+from fuse.models.weights.sources import (
+    STATE_SUFFIXES,
+    NeededWeights,
+    choose_state_files,
+    holds_weights,
+    own_ref,
+)
+from fuse.version import __version__
+
+BY_HUB = "the hub's SHA-256"
+BY_GIT = "git's SHA-1 on the hub"
+SIDE_SUFFIXES = (".json", ".txt")  # configurations, and what a tokenizer reads
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a repository as it was fetched.
+
+    Attributes:
+        path: where it lies.
+        checked_by: what its content was compared with, in words.
+    """
+
+    path: Path
+    checked_by: str
+
+
+def fetch_repository(
+    needed: NeededWeights, on_progress: Callable[[str, int, int], None]
+) -> tuple[Path, str, list[HubFile]]:
+    """Fetch a repository's weights and what lies beside them; example pictures stay.
+
+    What is there already and whole stays. Where the weights are, what is missing comes from the
+    same commit, however far the branch has moved.
+
+    Returns:
+        The folder, its commit, and the files.
+
+    Raises:
+        DataError: there are no weights in it, or a file's content is another than the hub says.
+        Exception: whatever the hub's client raises, see `explain`.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    about = HfApi(library_name="fuse", library_version=__version__).model_info(
+        needed.source, revision=_find_commit(needed), files_metadata=True
+    )
+    if about.id and about.id != needed.source:
+        warnings.warn(
+            FuseWarning(f"{needed.source} is now called {about.id} on the hub; name it so"),
+            stacklevel=2,
+        )
+    published = {file.rfilename: file for file in about.siblings or ()}
+    names = _choose_files(published)
+    total = sum(published[name].size or 0 for name in names)
+    on_progress(needed.source, 0, total)
+    in_weights_dir = find_record_file(needed.path, needed.source) is not None
+    _drop_damaged(needed, names)
+    fetch = partial(
+        snapshot_download,
+        allow_patterns=names,
+        local_dir=needed.path if in_weights_dir else None,
+        library_name="fuse",
+        library_version=__version__,
+    )
+    folder = Path(fetch(needed.source, revision=about.sha))
+    files = [_check(folder / name, published[name], needed.known_hash) for name in names]
+    on_progress(needed.source, total, total)
+    mark_absent(folder, [name for name in OPTIONAL if name not in published])
+    _require_side_files(needed, folder, published)
+    commit = str(about.sha)
+    if not in_weights_dir:
+        _note_commit(folder.parents[1], needed.revision or "main", commit)
+    return folder, commit, files
+
+
+def _note_commit(cached: Path, revision: str, commit: str) -> None:
+    """Note in the hub's cache which commit a branch or tag was, for us and where nobody has yet."""
+    if COMMIT.fullmatch(revision):
+        return
+    own, usual = own_ref(cached, revision), cached / "refs" / revision
+    for ref in (own, usual):
+        if ref == own or not ref.exists():
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(commit, encoding="utf-8")
+
+
+def _find_commit(needed: NeededWeights) -> str | None:
+    """The commit of weights that are there and lack something else; else the revision asked for."""
+    if not holds_weights(needed.path):
+        return needed.revision
+    record = read_record(find_record_file(needed.path, needed.source))
+    recorded = {
+        str(entry.get("revision"))
+        for name, entry in record.items()
+        if name.startswith(f"{needed.source}/")
+    }
+    held = recorded.pop() if len(recorded) == 1 else needed.path.name
+    asked = needed.revision or ""
+    if COMMIT.fullmatch(asked):
+        return asked
+    return held if COMMIT.fullmatch(held) else asked
+
+
+def _choose_files(names: Iterable[str]) -> list[str]:
+    """The weights and what lies beside them among the files of a repository."""
+    top = [name for name in names if "/" not in name]
+    weights = choose_state_files(top)
+    if not weights:
+        raise DataError(f"it holds no weights ({', '.join(STATE_SUFFIXES)})")
+    beside = (name for name in top if name.endswith(SIDE_SUFFIXES) and name not in weights)
+    return sorted([*weights, *beside])
+
+
+def _drop_damaged(needed: NeededWeights, names: Iterable[str]) -> None:
+    """Remove links to nothing and damaged side files, which the hub's client takes for whole."""
+    record = read_record(find_record_file(needed.path, needed.source))
+    for name in names:
+        file = needed.path / name
+        if file.is_symlink() and not file.exists():
+            file.unlink()
+        elif (
+            file.is_file()
+            and name.endswith(SIDE_SUFFIXES)
+            and not is_intact(file, record, needed.source)
+        ):
+            remove_with_blob(file)
+
+
+def remove_with_blob(file: Path) -> None:
+    """Remove a file, in the hub's cache the link and the content that it leads to."""
+    content = file.resolve()
+    content.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
+
+
+def _check(file: Path, about: Any, known_hash: str) -> HubFile:  # noqa: ANN401 - the hub's RepoSibling
+    """A fetched file, compared with what the hub says of it.
+
+    Raises:
+        DataError: it is another, or did not come; it is not kept.
+    """
+    try:
+        if not file.is_file():
+            raise DataError("it did not come")
+        if about.lfs is not None:
+            check_hash(file, f"sha256:{about.lfs.sha256}")
+            check_hash(file, known_hash)
+            return HubFile(file, BY_HUB)
+        if about.size is not None and file.stat().st_size != about.size:
+            raise DataError(f"it has {file.stat().st_size} bytes, not {about.size}")
+        if not about.blob_id or set(about.blob_id) == {"0"}:
+            return HubFile(file, "its size on the hub")
+        if hash_as_git(file) != about.blob_id:
+            raise DataError(f"git's SHA-1 of its content is not {about.blob_id}")
+        return HubFile(file, BY_GIT)
+    except DataError as err:
+        remove_with_blob(file)
+        raise DataError(f"{file.name}: {err}") from err
+
+
+def _require_side_files(needed: NeededWeights, folder: Path, published: Iterable[str]) -> None:
+    """Raise DataError where a repository lacks a file without which its net cannot be run."""
+    there = set(published)
+    for group in name_side_files(needed.model, folder):
+        names = group.split("|")
+        if not there.intersection(names) and not set(names).intersection(OPTIONAL):
+            raise DataError(f"it holds no {' or '.join(names)}, without which it cannot be run")
+
+
+def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str]:
+    """Why a repository did not come, in the hub's own words, and what to do about it.
+
+    Args:
+        err: what the hub's client raised.
+        source: ``owner/name``.
+        revision: that was asked for.
+
+    Returns:
+        The reason, and the advice; empty where only the usual one helps.
+    """
+    from huggingface_hub import constants, errors
+
+    said = str(getattr(err, "server_message", None) or "").strip()
+    status = getattr(getattr(err, "response", None), "status_code", None)
+    page = f"{constants.ENDPOINT}/{source}"
+    token = "set HF_TOKEN to a token that may read it (or run hf auth login)"
+    reason = f"{status}: {said}" if status and said else first_line(err)
+    if isinstance(err, errors.OfflineModeIsEnabled):
+        names = [name for name in OFFLINE_VARIABLES if os.environ.get(name)] or OFFLINE_VARIABLES
+        return f"{names[0]} forbids it", f"unset {names[0]} where there is a network"
+    if isinstance(err, errors.GatedRepoError):
+        return reason, f"agree to its terms on {page}, then {token}"
+    if isinstance(err, errors.RevisionNotFoundError):
+        return reason, f"name a branch, tag or commit of {page} as revision, not {revision!r}"
+    if isinstance(err, errors.RepositoryNotFoundError):
+        return reason, f"check the name on {page}; if it is private, {token}"
+    if status == 403:
+        return reason, f"the token in use may not read it; {token}"
+    if status is not None:
+        return reason, "try again later" if status >= 500 or status == 429 else ""
+    return first_line(err) or type(err).__name__, _advise_on_proxy()
+
+
+def _advise_on_proxy() -> str:
+    """What to look at where the hub is not reached through a proxy."""
+    found = next((name for name in PROXY_VARIABLES if os.environ.get(name)), None)
+    if found is None:
+        return ""
+    shown = re.sub(r"//[^/@]*@", "//", os.environ[found])  # without a password
+    return f"the way leads through the proxy {shown} of {found}"

@@ -1,0 +1,57 @@
+"""How `fuse.ops._jit` has numba compile, cache and announce kernels."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import numba
+from numba.core import event
+
+from fuse.ops.kernel_cache import announce, use_temporary_cache
+
+Function = Callable[..., Any]
+
+# No kernel is called from C, so what would do that need not be compiled.
+OPTIONS: Any = {"nogil": True, "no_cfunc_wrapper": True}
+PACKAGE = __name__.split(".")[0] + "."
+
+
+def build_kernel(function: Function) -> Function:
+    """What compiles a function on its first call; it releases the GIL and is cached on disk.
+
+    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache folder,
+    else below the temporary folder. Where none of them is writable the kernel is compiled anew in
+    each process.
+    """
+    try:
+        return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
+    except RuntimeError:  # numba found no folder that it may write to
+        folder = use_temporary_cache()
+    try:
+        kernel = numba.njit(cache=folder is not None, **OPTIONS)(function)
+    except RuntimeError:
+        return cast(Function, numba.njit(**OPTIONS)(function))
+    announce(folder)
+    return cast(Function, kernel)
+
+
+class _CompileNotice(event.Listener):
+    """Says once per process, on stderr, that kernels are being compiled."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def on_start(self, compile_event: event.Event) -> None:
+        kernel = compile_event.data["dispatcher"].py_func
+        if not self._said and kernel.__module__.startswith(PACKAGE):
+            self._said = True
+            print("fuse: compiling kernels for this processor (first use only)", file=sys.stderr)
+
+    def on_end(self, compile_event: event.Event) -> None:
+        """Nothing to do: numba asks for this method."""
+
+
+# Kernels that come from the cache raise no such event.
+event.register("numba:compile", _CompileNotice())  # type: ignore[no-untyped-call]

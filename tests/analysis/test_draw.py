@@ -1,0 +1,54 @@
+"""`fuse draw`: a picture per image, of its size; what cannot be drawn is said."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from run_folders import draw_predictions, write_run
+
+from fuse.analysis.draw import draw
+from fuse.cli import main
+from fuse.errors import DataError
+from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.images import read_image
+from fuse.viz.render import render_panoptic
+
+NAMES = ("a.jpg", "trip/b.jpg")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path, draw_predictions(NAMES))
+
+
+def test_each_image_is_drawn_at_its_size(run, tmp_path):
+    result = draw(run, tmp_path / "out")
+    assert (result.images, result.findings) == (2, ())
+    dataset = read_panoptic_json(run)
+    for image_id in dataset.annotations:
+        name = dataset.image_name(image_id)
+        drawn = np.asarray(Image.open(tmp_path / "out" / name)).astype(int)
+        image = read_image(tmp_path / "images" / name)
+        expected = render_panoptic(image, dataset.load(image_id), dataset.space)
+        assert drawn.shape == expected.shape
+        assert np.abs(drawn - expected).mean() < 12  # JPEG
+
+
+def test_what_cannot_be_drawn_is_counted(run, tmp_path):
+    (tmp_path / "images" / "a.jpg").unlink()
+    Image.new("RGB", (5, 5)).save(tmp_path / "images" / "trip" / "b.jpg")
+    with pytest.raises(DataError, match=r"images are not where it found them"):
+        draw(run / "panoptic.json", tmp_path / "gone")  # a JSON alone knows no folder
+    result = draw(run, tmp_path / "out")
+    assert result.images == 0
+    assert [finding.code for finding in result.findings] == ["image-missing", "image-other"]
+
+
+def test_the_command(run, tmp_path):
+    command = ["draw", str(run), "-o", str(tmp_path / "out")]
+    shown = CliRunner().invoke(main, command)
+    assert shown.exit_code == 0, shown.output
+    assert "2 images ->" in shown.stdout
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 1
+    assert "exists; give another name" in again.stderr

@@ -1,0 +1,63 @@
+"""Nets of a run with kept predictions are scored by `fuse evaluate` as by `fuse compare`."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fuse import api
+from fuse.analysis.sweep import sweep
+from fuse.cli import main
+from fuse.errors import ConfigError
+from fuse.evaluation import evaluate as files
+from fuse.metrics.measures import PQ_MEASURES
+from fuse.runs.saved_predictions import open_saved_predictions
+
+TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
+
+
+def test_nets_score_as_compare_has_it(kept_run):
+    own_maps = kept_run / "panoptic.json"  # as ground truth of the very images
+    run = api.compare([kept_run, kept_run], own_maps).runs[0]
+    evaluation = api.evaluate(own_maps, kept_run)
+    assert evaluation.semantic.miou == pytest.approx(run.miou)
+    assert evaluation.instances.ap == pytest.approx(run.ap)
+
+
+def test_images_that_the_run_lacks_are_missed(kept_run):
+    evaluation = api.evaluate(TRUTH, kept_run)
+    assert {finding.code for finding in evaluation.findings} >= {"pred-missing"}
+    run = api.compare([kept_run, kept_run], TRUTH).runs[0]
+    assert 0 < evaluation.semantic.miou < run.miou
+
+
+def test_it_is_the_function_of_files_otherwise(kept_run):
+    assert inspect.signature(api.evaluate) == inspect.signature(files.evaluate)
+    plain = api.evaluate(TRUTH, kept_run / "panoptic.json")
+    assert plain.semantic is None
+    assert plain.instances is None
+    assert plain.result.to_json() == api.evaluate(TRUTH, kept_run).result.to_json()
+
+
+def test_the_command_shows_them(kept_run):
+    shown = CliRunner().invoke(main, ["evaluate", "--gt", str(TRUTH), "--pred", str(kept_run)])
+    assert "mIoU of the semantic branch" in shown.stdout
+    assert "mask AP of the instances" in shown.stdout
+
+
+@pytest.mark.parametrize("objective", PQ_MEASURES)
+def test_a_sweep_chooses_by_any_measure(kept_run, objective):
+    own_area = open_saved_predictions(kept_run).fusion.stuff_area
+    result = sweep(kept_run, TRUTH, [f"stuff_area={own_area},0"], objective=objective)
+    assert result.best.pq == max(setting.pq for setting in result.settings)
+    assert result.to_json().get("objective", "pq") == objective
+    maps = kept_run / "panoptic.json"
+    measured = api.compare([maps, maps], TRUTH, measures=["all"]).runs[0].measured
+    expected = measured.pq[objective].result
+    assert result.settings[0].result.to_json() == expected.to_json()
+
+
+def test_an_unknown_objective_is_refused(kept_run):
+    with pytest.raises(ConfigError, match="no objective 'ece'; known are pq, boundary"):
+        sweep(kept_run, TRUTH, ["score_threshold=0.5"], objective="ece")

@@ -1,0 +1,163 @@
+"""Dense parts on other runtimes answer as torch does, or are not taken."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fuse import NamedImage, Pipeline, read_image
+from fuse.errors import ModelError
+from fuse.models.dense import DensePart, DensePlan, speed_up
+from fuse.models.dense.parts import ConvertedModule
+from fuse.models.runtime import FastModule
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
+SHAPES = ((1, 3, 32, 48), (2, 3, 64, 32))
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
+RUNTIMES = sorted(PACKAGES)
+
+
+@pytest.fixture(autouse=True)
+def cache_home(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+def plan(runtime, *, is_asked=True):
+    pytest.importorskip(PACKAGES[runtime])
+    return DensePlan("cpu", runtime, "float32", is_asked)
+
+
+class Levels(nn.Module):
+    """Answers with tensors by name, as a backbone."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+
+    def forward(self, images):
+        fine = self.first(images).relu()
+        coarse = self.second(fine)
+        top = nn.functional.interpolate(coarse, size=fine.shape[-2:])
+        return {"0": fine + top, "pool": coarse}
+
+
+class Baked(nn.Module):
+    """Has the size of its first input in it for good, once it is traced."""
+
+    def forward(self, images):
+        return images * float(images.shape[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_converted_part_answers_as_torch_in_any_size(runtime):
+    torch.manual_seed(0)
+    net = Levels().eval().requires_grad_(False)
+    converted = ConvertedModule(net, SHAPES, plan(runtime))
+    for shape in (*SHAPES, (3, 3, 20, 28)):
+        images = torch.randn(shape)
+        answer, wanted = converted(images), net(images)
+        assert list(answer) == list(wanted)
+        for name, tensor in wanted.items():
+            torch.testing.assert_close(answer[name], tensor, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_input_without_items_has_an_answer_without(runtime):
+    converted = ConvertedModule(nn.Conv2d(3, 4, 1).eval(), SHAPES, plan(runtime))
+    assert converted(torch.zeros(0, 3, 8, 8)).shape == (0, 4, 8, 8)
+
+
+@pytest.mark.slow
+def test_a_part_whose_sizes_do_not_stay_open_is_refused_by_name():
+    owner = nn.ModuleDict({"net": Baked()})
+    parts = [DensePart(owner, "net", SHAPES)]
+    with pytest.raises(ModelError, match=r"cannot take Baked \(answers .*; take runtime torch"):
+        speed_up(parts, plan("openvino"))
+
+
+@pytest.mark.slow
+def test_by_itself_torch_stands_in_and_says_so(capsys):
+    owner = nn.ModuleDict({"good": nn.Conv2d(3, 4, 1), "net": Baked()})
+    parts = [DensePart(owner, "good", SHAPES), DensePart(owner, "net", SHAPES)]
+    assert speed_up(parts, plan("openvino", is_asked=False)).runtime == "torch"
+    assert all(type(owner[name]) is FastModule for name in owner)
+    assert capsys.readouterr().err.count("torch runs the net") == 1
+
+
+def test_an_operator_that_openvino_lacks_is_named():
+    class Odd(nn.Module):
+        def forward(self, images):
+            return torch.special.bessel_j0(images)
+
+    with pytest.raises(ModelError, match=r"it has no .*special_bessel_j0.*; take runtime torch"):
+        speed_up([DensePart(nn.ModuleDict({"net": Odd()}), "net", SHAPES)], plan("openvino"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runtimes", "precision", "share"),
+    [
+        (("openvino", "openvino"), "float32", 0.9999),
+        (("openvino", "openvino"), "bfloat16", 0.995),
+        (("torch", "onnx"), "float32", 0.9999),
+    ],
+)
+def test_the_nets_of_tiny_agree_with_torch_float32(runtimes, precision, share):
+    def load(runtimes, precision):
+        settings = [f"{branch}.precision={precision}" for branch in ("semantic", "instance")]
+        settings += map("{}.runtime={}".format, ("semantic", "instance"), runtimes)
+        return Pipeline.load("tiny", settings, "cpu")
+
+    for runtime in {*runtimes} - {"torch"}:
+        pytest.importorskip(PACKAGES[runtime])
+    pipelines = [load(("torch", "torch"), "float32"), load(runtimes, precision)]
+    same = pixels = 0
+    for path in sorted(EXAMPLES.iterdir()):
+        raws = [each.predict([NamedImage(read_image(path))])[0] for each in pipelines]
+        maps = [p.to_target(raw).label().label_map for p, raw in zip(pipelines, raws, strict=True)]
+        same += (maps[0] == maps[1]).sum()
+        pixels += maps[0].size
+        wanted, found = (raw.instances for raw in raws)
+        sure = wanted.scores > 0.7
+        assert len(found) >= sure.sum()
+        if precision == "float32":
+            np.testing.assert_allclose(found.boxes[: sure.sum()], wanted.boxes[sure], atol=0.1)
+    assert same / pixels > share, same / pixels
+
+
+@pytest.mark.slow
+def test_pooling_that_onnx_lacks_is_named():
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ModelError, match=r"it has no adaptive_avg_pool2d.*; take runtime torch"):
+        Pipeline.load("tiny", ["semantic.runtime=onnx"], "cpu")
+
+
+@pytest.mark.slow
+def test_openvino_is_loaded_without_a_socket(tmp_path):
+    """Its converter reports usage as soon as it is imported, unless that is off."""
+    pytest.importorskip("openvino")
+    code = (
+        "import socket, sys\n"
+        "def refuse(*args, **named): raise AssertionError('a socket was asked for')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "import threading, urllib.request\n"
+        "urllib.request.urlopen = refuse\n"
+        "threading.excepthook = lambda args: (print('FAILED', args), sys.stdout.flush())\n"
+        "import torch\n"
+        "from fuse.models.dense.openvino_net import open_net, write_net\n"
+        "from pathlib import Path\n"
+        "write_net(torch.nn.Conv2d(3, 4, 1).eval(), torch.zeros(1, 3, 8, 8), Path(sys.argv[1]))\n"
+        "open_net(Path(sys.argv[1]), 'float32', 1, 1)\n"
+        "loaded = [m for m in sys.modules if m.startswith('openvino_telemetry')]\n"
+        "assert [m for m in loaded if sys.modules[m] is not None] == [], loaded\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "FAILED" not in done.stdout

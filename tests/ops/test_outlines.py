@@ -1,0 +1,91 @@
+"""Polygons drawn back give the mask they were traced from."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageDraw
+
+from fuse.ops.outlines import (
+    draw_centres,
+    draw_edges,
+    join_loops,
+    signed_area,
+    simplify,
+    trace_centres,
+    trace_edges,
+)
+
+MASKS = hnp.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
+
+
+@settings(max_examples=300)
+@given(MASKS)
+def test_edges_cover_the_mask(mask):
+    outer, holes = trace_edges(mask)
+    assert sum(map(signed_area, outer + holes)) == mask.sum()
+    assert all(signed_area(loop) > 0 for loop in outer)
+    for loop in outer + holes:  # corners only, along pixels' edges
+        sides = np.diff(np.vstack((loop, loop[:1])), axis=0)
+        assert ((sides == 0).sum(axis=1) == 1).all()
+        assert (np.abs(sides).argmax(axis=1) != np.roll(np.abs(sides).argmax(axis=1), 1)).all()
+
+
+@settings(max_examples=300)
+@given(MASKS)
+def test_one_path_along_edges_gives_the_mask_back(mask):
+    outer, holes = trace_edges(mask)
+    if outer:
+        np.testing.assert_array_equal(draw_edges([join_loops(outer + holes)], mask.shape), mask)
+
+
+@given(MASKS)
+def test_parts_and_their_holes_give_the_mask_back(mask):
+    drawn = np.zeros(mask.shape, bool)
+    for outer, holes in trace_centres(mask):
+        inside = draw_centres([outer], mask.shape)
+        for hole in holes:
+            inside &= ~draw_centres([hole], mask.shape) | draw_outline(hole, mask.shape)
+        drawn |= inside
+    np.testing.assert_array_equal(drawn & mask, mask)
+
+
+def draw_outline(loop, size):
+    canvas = Image.new("1", size[::-1])
+    ImageDraw.Draw(canvas).line([tuple(p) for p in [*loop.tolist(), loop[0].tolist()]], fill=1)
+    return np.asarray(canvas)
+
+
+@pytest.fixture
+def ring():
+    y, x = np.mgrid[:120, :160]
+    radius = np.hypot(y - 60, x - 80)
+    return (radius < 50) & (radius > 20)
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_a_ring_through_centres_is_drawn_by_opencv_and_pillow(ring):
+    [(outer, holes)] = trace_centres(ring)
+    path = join_loops([outer, *holes])
+    assert iou(draw_centres([path], ring.shape), ring) > 0.99
+    canvas = Image.new("1", ring.shape[::-1])
+    ImageDraw.Draw(canvas).polygon([tuple(p) for p in path.tolist()], outline=1, fill=1)
+    assert iou(np.asarray(canvas), ring) > 0.99
+
+
+def test_few_corners_keep_most_of_the_mask(ring):
+    outer, holes = trace_edges(ring)
+    fewer = [simplify(loop, 1.0) for loop in outer + holes]
+    assert sum(map(len, fewer)) < 60 < sum(map(len, outer + holes))
+    assert iou(draw_edges([join_loops(fewer)], ring.shape), ring) > 0.97
+
+
+def test_an_empty_mask_has_no_outline():
+    empty = np.zeros((3, 4), bool)
+    assert trace_edges(empty) == ([], [])
+    assert trace_centres(empty) == []
+    assert not draw_edges([], (3, 4)).any()
