@@ -148,12 +148,13 @@ def _choose_path(run: Path, out: Path | None) -> Path:
         ConfigError: nobody said where, and it might be a dataset's folder or another's file.
         DataError: nothing can be written there.
     """
-    check_writable(out or run / REPORT_FILE)
     if out is not None:
+        check_writable(out)
         return out
     if not is_run(run):
         raise ConfigError(f"{run} is no folder of a run, so name the report with -o FILE.html")
     path = run / REPORT_FILE
     if path.exists() and not is_report(path):
         raise ConfigError(f"{path} is no report of fuse; give another name with -o FILE.html")
+    check_writable(path)
     return path
