@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check test bench clean
+.PHONY: demo check test bench site clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fuse demo --overwrite
@@ -17,6 +17,9 @@ test: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python scripts/bench.py
+
+site: $(VENV)/.installed-test
+	$(BIN)/python scripts/build_site.py
 
 clean:
 	rm -rf $(VENV) fuse-demo build dist

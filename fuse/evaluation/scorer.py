@@ -203,10 +203,11 @@ def read_map(dataset: PanopticDataset, image_id: ImageId, side: str) -> ReadMap:
     listed = dataset.annotations[image_id].segments_info
     segments = tuple(dataset.annotations[image_id].segments_by_id().values())
     table = make_table(segments)
-    deltas, png = read_row_deltas(dataset.png_path(image_id))
+    path = dataset.png_path(image_id)
+    deltas, png = read_row_deltas(path)
     notes = (
         *check_segments(where, side, listed, segments, table),
-        *check_png(side, dataset.png_path(image_id), png, dataset.images.get(image_id)),
+        *check_png(side, path, png, dataset.images.get(image_id)),
     )
     return ReadMap(deltas, table, list_scores(segments), notes)
 

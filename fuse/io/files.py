@@ -209,7 +209,7 @@ def read_regular(path: Path) -> bytes:
 
 def refuse_special(path: Path) -> None:
     """Raise OSError for what is there and no regular file, such as a pipe or a folder."""
-    if path.exists() and not path.is_file():
+    if not path.is_file() and path.exists():  # in this order a file is looked at once
         raise OSError(EINVAL, "not a regular file", str(path))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fuse.errors import LabelSpaceError
 from fuse.interop.arrays import to_numpy
 from fuse.interop.panoptic import read_detectron2, read_tensor, read_transformers
+from fuse.metrics.boundary import match_boundaries
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.types import Category, Int64Array, LabelSpace, PanopticPrediction
@@ -33,6 +34,7 @@ class PanopticQuality:
             ``model.config.id2label`` or detectron2's metadata, where their segments have no names
             of their own. With things and stuffs the numbers are category ids.
         official: match as COCO's panopticapi does; see `fuse.match_segments`.
+        boundary: Boundary PQ instead of PQ; see docs/measures.md.
 
     Attributes:
         space: the categories that are scored.
@@ -57,11 +59,13 @@ class PanopticQuality:
         stuffs: Collection[int] | None = None,
         names: Any = None,  # noqa: ANN401 - names, or detectron2's metadata
         official: bool = False,
+        boundary: bool = False,
     ) -> None:
         if (space is None) == (things is None and stuffs is None):
             raise ValueError("give either space, or things and stuffs")
         self.space = space or _make_space(things or (), stuffs or ())
         self.official = official
+        self.boundary = boundary
         own = {category.file_id: category.name for category in self.space.categories}
         self._names = own if space is None else names
         self._kinds = self.space.thing_ids, self.space.stuff_ids
@@ -94,7 +98,8 @@ class PanopticQuality:
         if len(predicted) != len(true):
             raise ValueError(f"{len(predicted)} predictions for {len(true)} targets")
         pairs = zip(true, predicted, strict=True)
-        counted = [match_segments(*pair, official=self.official) for pair in pairs]
+        match = match_boundaries if self.boundary else match_segments
+        counted = [match(*pair, official=self.official) for pair in pairs]
         rows = [[self._find_row(i) for i in stats.category_ids.tolist()] for stats in counted]
         for stats, places in zip(counted, rows, strict=True):
             self._iou_sum[places] += stats.iou_sum
@@ -120,7 +125,7 @@ class PanopticQuality:
         """
         if not isinstance(other, PanopticQuality):
             raise TypeError(f"PanopticQuality is expected, got {type(other).__name__}")
-        if (self.space, self.official) != (other.space, other.official):
+        if self._kind != other._kind:
             raise ValueError(f"{self!r} and {other!r} do not add up: they score differently")
         self._iou_sum += other._iou_sum
         self._tp += other._tp
@@ -129,7 +134,9 @@ class PanopticQuality:
         self.images += other.images
 
     def __add__(self, other: PanopticQuality) -> PanopticQuality:
-        total = PanopticQuality(space=self.space, official=self.official, names=self._names)
+        total = PanopticQuality(
+            space=self.space, official=self.official, boundary=self.boundary, names=self._names
+        )
         total.merge_state(self)
         total.merge_state(other)
         return total
@@ -138,8 +145,13 @@ class PanopticQuality:
         return self if other == 0 else NotImplemented  # for sum()
 
     def __repr__(self) -> str:
-        mode = ", official" if self.official else ""
+        mode = (", official" if self.official else "") + (", boundary" if self.boundary else "")
         return f"PanopticQuality({self.space.name}, {self.images} images{mode})"
+
+    @property
+    def _kind(self) -> tuple[LabelSpace, bool, bool]:
+        """What two must share to add up."""
+        return self.space, self.official, self.boundary
 
     @property
     def _counts(self) -> Counts:

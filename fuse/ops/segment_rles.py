@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fuse.errors import describe_size
 from fuse.ops._jit import jit
 from fuse.types import Int32Array, Int64Array, UInt8Array
 
@@ -159,7 +160,7 @@ def decode_brush(code: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     found = _unpack_brush(np.ascontiguousarray(code), values, alpha)
     if found != values:
         fault = "is cut short or damaged" if found < 0 else f"has {found} values"
-        raise ValueError(f"the brush code {fault}, an image of {width} x {height} has {values}")
+        raise ValueError(f"the brush code {fault}; the image, {describe_size(size)}, has {values}")
     return alpha.reshape(height, width)
 
 

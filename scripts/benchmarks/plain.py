@@ -30,7 +30,7 @@ SCORE_THRESHOLD, OVERLAP_THRESHOLD, STUFF_AREA = 0.5, 0.5, 0.04
 
 
 class PlainScript:
-    """The two nets, loaded."""
+    """The two nets, loaded; `device` is where they lie."""
 
     def __init__(self) -> None:
         pipeline = Pipeline.load("tiny", FLOAT32, "cpu")
@@ -39,6 +39,7 @@ class PlainScript:
         self.instance_net.roi_heads.score_thresh = SCORE_THRESHOLD
         self.stuff_ids = pipeline.semantic_model.category_ids
         self.thing_ids = pipeline.instance_model.category_ids
+        self.device = "cpu"
 
     def run(self, images: list[Path], out: Path) -> None:
         """Write a PNG per image, and panoptic.json."""
@@ -57,19 +58,21 @@ class PlainScript:
     def fuse(self, path: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """One image: its panoptic map int32 (H, W), and its segments."""
         pixels = np.array(Image.open(path).convert("RGB"))
-        image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
-        labels = self.label(image).numpy()
+        image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1).float() / 255
+        labels = self.label(image).cpu().numpy()
         (found,) = self.instance_net([image])
-        masks = (found["masks"][:, 0] > 0.5).numpy()
+        masks = (found["masks"][:, 0] > 0.5).cpu().numpy()
         labels = self.stuff_ids[labels]
-        return combine(labels, masks, self.thing_ids[found["labels"].numpy()])
+        return combine(labels, masks, self.thing_ids[found["labels"].cpu().numpy()])
 
     def label(self, image: Tensor) -> Tensor:
         """The class of each pixel (H, W)."""
         height, width = image.shape[1:]
         scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
         size = (int(height * scale), int(width * scale))
-        mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+        mean, std = (
+            torch.tensor(values, device=self.device)[:, None, None] for values in (MEAN, STD)
+        )
         resized = F.interpolate(((image - mean) / std)[None], size, mode="bilinear")
         padding = (0, -size[1] % STRIDE, 0, -size[0] % STRIDE)
         logits = self.semantic_net(F.pad(resized, padding))

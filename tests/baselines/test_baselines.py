@@ -127,11 +127,11 @@ def test_what_fails_is_a_line_and_the_others_go_on(job, tmp_path, monkeypatch):
     crooked = tmp_path / "crooked.toml"
     crooked.write_text("label_space = 3")
     elsewhere = write_noise(tmp_path / "elsewhere.json", ["x.jpg"])
-    result = run(job, "tinny", crooked, "coco-mask2former", job.preset, runs=[elsewhere])
+    result = run(job, "tinny", crooked, "coco", job.preset, runs=[elsewhere])
     wrong, bad, absent, good, other = result.baselines
     assert "did you mean 'tiny'" in wrong.error
     assert "label_space is missing" in bad.error
-    assert "run fuse fetch coco-mask2former --to DIR" in absent.error
+    assert "run fuse fetch coco --to DIR" in absent.error
     assert "none of its images" in other.error
     assert good.error is None
     assert [r.name for r in result.comparison.runs] == [str(job.out / "runs/oracle")]

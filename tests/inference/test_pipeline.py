@@ -159,7 +159,7 @@ class Broken:
         (
             "semantic_model",
             lambda right: [SemanticLogits.half_pixel(right[0].logits, (5, 5))],
-            r"size \(5, 5\) to an image of \(300, 451\)",
+            "image 5 wide, 5 high to one 451 wide, 300 high",
         ),
     ],
 )

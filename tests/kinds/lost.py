@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from dataset_folders import write_voc
-from kinds.cells import cell, open_yet, tested
+from kinds.cells import awaited, cell, open_yet, tested
 from kinds.world import RUN
 from PIL import Image
 
@@ -370,8 +370,26 @@ for flag in ("", "--strict-images"):
 
 # -- not done yet --------------------------------------------------------------------------
 
-open_yet("D25", "run", "bounds on what a pickle or ONNX file may make a reader do")
-open_yet("D28", "run", "the time of a suspended machine counts as reading")
-open_yet("D30", "Pipeline()", "other threads than fuse run, so other last bits")
-open_yet("D31", "run", "bounds on bytes in flight")
+awaited(
+    *("D25", "run", "refused", "bounds on what weights may make their reader do"),
+    "tests/models/weights/test_pickle_scan.py::"
+    "test_a_hostile_pickle_is_refused_at_once_and_in_a_short_line",
+)
+awaited(
+    *("D25", "combine, sweep", "refused", "bounds on what kept predictions unpack to"),
+    "tests/inference/test_prediction.py::test_masks_of_gigabytes_of_zeros_are_not_unpacked",
+)
+awaited(
+    *("D28", "run", "right", "time in which the process is stopped does not count"),
+    "tests/runs/engines/test_reading.py::test_time_in_which_the_process_is_stopped_does_not_count",
+)
+awaited(
+    *("D31", "run", "right", "what is in flight is bounded by bytes"),
+    "tests/runs/engines/test_memory.py::test_a_folder_of_large_images_takes_the_memory_of_one",
+)
+tested(
+    *("D30", "Pipeline()", "right", "the bytes of a run"),
+    "tests/inference/test_stream.py::"
+    "test_one_image_a_list_a_generator_and_a_run_give_the_same_bytes",
+)
 open_yet("D32", "evaluate", "bounds on categories and on lines of failures")

@@ -18,6 +18,7 @@ from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.metrics.boundary import match_boundaries
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import sum_stats, summarize
+from fuse.metrics.quality import PanopticQuality
 from fuse.ops.boundaries import band_width, keep_bands
 from fuse.ops.row_deltas import RowDeltas
 
@@ -140,3 +141,19 @@ def test_a_ragged_border_costs_what_the_mask_does_not_show():
     assert match_segments(truth, pred).iou_sum[0] > 0.98
     assert match_boundaries(truth, pred).iou_sum[0] < 0.9
     assert band_width((100, 100)) == 3
+
+
+@settings(max_examples=30)
+@given(st.lists(pairs(), min_size=1, max_size=3))
+def test_a_loop_adds_up_to_the_same(images):
+    metric = PanopticQuality(space=SPACE, boundary=True)
+    halves = [PanopticQuality(space=SPACE, boundary=True) for _ in range(2)]
+    for place, (truth, pred) in enumerate(images):
+        metric.update(pred, truth)
+        halves[place % 2].update(pred, truth)
+    expected = summarize(sum_stats(match_boundaries(*pair) for pair in images), SPACE)
+    for found in (metric, sum(halves)):
+        assert found.compute().all.n == expected.all.n
+        assert found.compute().all.pq == pytest.approx(expected.all.pq, nan_ok=True)
+    with pytest.raises(ValueError, match="do not add up"):
+        metric.merge_state(PanopticQuality(space=SPACE))

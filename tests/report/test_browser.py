@@ -12,6 +12,7 @@ from run_folders import draw_predictions, write_maps, write_run
 from fuse import api
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.metrics.matching import list_matches
+from fuse.metrics.measures import TITLES
 from fuse.report.runs import open_runs
 from fuse.types import Category, LabelSpace
 
@@ -96,6 +97,19 @@ def test_summary_says_what_evaluate_says(report, kept, visit):
         assert f" {100 * scores[1].pq:.1f} " in tile
     assert page.title() == "run and other \u2013 fuse report"
     assert "tiny" in page.locator("#runs").inner_text()
+
+
+def test_measures_and_reliability_are_drawn(report, kept, visit):
+    page = visit(report)
+    cards = page.locator("#plot-cards .card")
+    measures = cards.filter(has_text="PQ with another IoU")
+    names = measures.locator("li .name").all_inner_texts()
+    assert names == list(TITLES.values())
+    evaluation = api.evaluate(TRUTH, kept[0] / "panoptic.json", measures=["all"])
+    shown = measures.locator("li .value").all_inner_texts()
+    expected = [m.result.all.pq for m in evaluation.measured.pq.values()]
+    assert [float(text) for text in shown] == [round(100 * pq, 1) for pq in expected]
+    assert cards.filter(has_text="Reliability of scores").count() >= 1
 
 
 def test_classes_are_sorted_and_filtered(report, visit):

@@ -25,5 +25,16 @@ def test_each_kind_has_a_row_with_all_its_commands(table, capsys):
 def test_a_cell_that_does_not_hold_is_named(table, tried):
     (good, *_) = (cell for cell in CELLS if cell.instance == "endings without a decoder")
     bad = dataclasses.replace(good, verdict="right", tried=tried)
-    assert table.try_cell(bad, quick=True).startswith("A6, run, endings without a decoder: ")
-    assert table.try_cell(dataclasses.replace(bad, verdict="open"), quick=True) is None
+    assert table.try_here(bad).startswith("A6, run, endings without a decoder: ")
+    assert table.try_here(good) is None
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_or_is_not_there_is_named(table):
+    here = "tests/scripts/test_kinds_table.py"
+    gone = dataclasses.replace(CELLS[0], tried=f"{here}::test_gone")
+    assert table.try_elsewhere([gone]) == [f"{gone}: {here}::test_gone fails"]
+    held = dataclasses.replace(
+        gone, tried=f"{here}::test_each_kind_has_a_row_with_all_its_commands"
+    )
+    assert table.try_elsewhere([held]) == []

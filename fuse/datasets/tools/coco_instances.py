@@ -21,7 +21,7 @@ from fuse.datasets.tools.shapes import (
     crop_mask,
     decode_mask,
 )
-from fuse.errors import ConfigError, DataError
+from fuse.errors import ConfigError, DataError, describe_misfit
 from fuse.findings import Note
 from fuse.io.coco.categories import GREY, CategoryRecord, Flag, make_space
 from fuse.io.coco.panoptic import ImageId, ImageRecord
@@ -228,7 +228,7 @@ def _read_pngs(
         return np.zeros(size, dtype=np.int32), [Note("semantic-missing", file_name)]
     found = read_png_header(path).size
     if found != size:
-        raise DataError(f"{path} is {found[1]} x {found[0]}, its image {size[1]} x {size[0]}")
+        raise DataError(describe_misfit(str(path), found, "its image", size))
     label_map, notes = read_classes(path, space, values)
     return drop_things(label_map, space, notes, file_name)
 

@@ -18,7 +18,7 @@ import numpy as np
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
 from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside, parse_points
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, place_crop
-from fuse.errors import DataError
+from fuse.errors import DataError, describe_size
 from fuse.findings import Note
 from fuse.io.files import refuse_special
 from fuse.labels.colors import Color
@@ -28,7 +28,7 @@ from fuse.types import BoolArray
 HINT = "give annotations.xml of an export as 'CVAT for images 1.1'"
 VERSIONS = ("1.0", "1.1")  # the first lacks z_order only
 CHUNK = 2**20
-LARGEST_BOX = 64  # of a mask, in areas of its image
+LARGEST_BOX = 4  # of a mask, in areas of its image
 AREAS = ("polygon", "mask", "ellipse")
 NO_AREA = ("box", "polyline", "points", "cuboid", "skeleton", "tag")
 
@@ -153,7 +153,7 @@ def _open_image(path: Path, place: int, image: _Image, known: Any) -> ToolImage:
     except (KeyError, ValueError) as err:
         raise DataError(f"{where}: name, width or height is missing or no number ({err})") from err
     if min(size) < 1:
-        raise DataError(f"{where}: its size is {size[1]} x {size[0]}")
+        raise DataError(f"{where}: it is {describe_size(size)}")
     stem = PurePosixPath(name).with_suffix("").as_posix()
     read = partial(_read_shapes, f"{path}, image {name!r}", image, size)
     return ToolImage(stem, name, size, read)

@@ -10,9 +10,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from fuse.datasets.truth import NotedTruth, SegmentKind, make_truth
+from fuse.errors import DataError, describe_size
 from fuse.findings import Fault, Note
 from fuse.io.coco.panoptic import ImageId
-from fuse.types import BoolArray, Int32Array, LabelSpace
+from fuse.types import MAX_PIXELS, BoolArray, Int32Array, LabelSpace
 
 FAULTS = {
     "kinds-assumed": Fault(
@@ -77,7 +78,7 @@ class ToolImage:
     Attributes:
         image_id: the tool's, or the name without its ending.
         file_name: of the image, with ``/``.
-        size: (height, width).
+        size: (height, width); no larger than images that can be read.
         read: its shapes from the bottom up, and what is to be known of them.
         base: category ids below all shapes, int32 (H, W), 0 = void; for tools with label maps.
     """
@@ -87,6 +88,14 @@ class ToolImage:
     size: tuple[int, int]
     read: Callable[[], tuple[list[Shape], list[Note]]]
     base: Callable[[LabelSpace], tuple[Int32Array, list[Note]]] | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if not 0 < height * width <= MAX_PIXELS or height < 1:
+            raise DataError(
+                f"image {self.file_name!r} is said to be {describe_size(self.size)}; between 1 and "
+                f"{MAX_PIXELS:,} pixels can be read"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

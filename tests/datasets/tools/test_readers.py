@@ -81,6 +81,13 @@ def test_wrong_labelme_shapes_are_named(labelme, tmp_path, change, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
+def test_images_too_large_to_be_read_are_refused(labelme, tmp_path):
+    content = tool_files.LABELME | {"imageHeight": 10**6, "imageWidth": 10**6}
+    write_json(labelme / "2011_000003.json", content)
+    with pytest.raises(DataError, match=r"2011_000003.jpg' is said to be 1000000 wide"):
+        api.convert("labelme", labelme, tmp_path / "gt.json", things=["sofa"])
+
+
 def test_an_unknown_version_and_short_polygons(labelme, tmp_path):
     content = copy.deepcopy(tool_files.LABELME)
     content["shapes"][0]["points"] = [[1, 1], [2, 2]]

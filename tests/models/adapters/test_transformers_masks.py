@@ -1,5 +1,8 @@
 """EoMT, OneFormer and RF-DETR-Seg against transformers' own preprocessing and answers."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -246,3 +249,17 @@ def test_both_branches_of_one_net_run_it_once(tmp_path, monkeypatch):
     assert [one.logits.tolist() for one in both] == [one.logits.tolist() for one in alone]
     again = instances.predict(images, score_threshold=0.05)  # asked out of order: made again
     assert [one.scores.tolist() for one in again] == [one.scores.tolist() for one in found]
+
+
+def test_rf_detr_may_name_its_slots(rf_detr, tmp_path):
+    """As converters write COCO's names, and N/A for slots that COCO does not use."""
+    folder = shutil.copytree(rf_detr[0], tmp_path / "named")
+    known = load_space("coco_things").by_id
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {i: known[i].name if i in known else "N/A" for i in range(91)}
+    (folder / "config.json").write_text(json.dumps(config))
+    options = {"label_space": "coco_things", "precision": "float32"}
+    named = TransformersInstances("cpu", weights=str(folder), **options)
+    plain = TransformersInstances("cpu", weights=rf_detr[0], **options)
+    assert named.category_ids.tolist() == plain.category_ids.tolist()
+    assert sorted(set(named.category_ids.tolist())) == [0, *sorted(known)]

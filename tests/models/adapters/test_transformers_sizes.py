@@ -66,6 +66,7 @@ def test_a_preset_may_give_the_size_that_the_paper_evaluated_with(mask2former):
     np.testing.assert_allclose(np.exp(semantic.logits), scores, rtol=2e-2, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore::fuse.errors.FuseWarning")
 def test_a_large_image_has_a_large_grid(mask2former):
     folder, _ = mask2former
     model = TransformersSemantic("cpu", weights=folder, min_size=800, max_size=1333, **SPACE)
@@ -84,6 +85,7 @@ def test_without_a_size_the_files_own_counts_and_nothing_is_said(mask2former):
     assert same.predict([make_image(120, 160)])[0].logits.tolist() == semantic.logits.tolist()
 
 
+@pytest.mark.filterwarnings("ignore::fuse.errors.FuseWarning")
 @pytest.mark.parametrize("make", [make_upernet, make_oneformer], ids=["upernet", "oneformer"])
 def test_other_nets_take_sizes_too(tmp_path, make):
     torch.manual_seed(0)

@@ -101,34 +101,45 @@ def test_an_operator_that_openvino_lacks_is_named():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("runtimes", "precision", "share"),
+    ("runtimes", "precision"),
     [
-        (("openvino", "openvino"), "float32", 0.9999),
-        (("openvino", "openvino"), "bfloat16", 0.995),
-        (("torch", "onnx"), "float32", 0.9999),
+        (("openvino", "openvino"), "float32"),
+        (("openvino", "openvino"), "bfloat16"),
+        (("torch", "onnx"), "float32"),
     ],
 )
-def test_the_nets_of_tiny_agree_with_torch_float32(runtimes, precision, share):
+def test_the_nets_of_tiny_agree_with_torch_float32(runtimes, precision):
+    """As nearly as torch itself does in the same number format: in bfloat16 1 % of labels turn."""
+
     def load(runtimes, precision):
         settings = [f"{branch}.precision={precision}" for branch in ("semantic", "instance")]
         settings += map("{}.runtime={}".format, ("semantic", "instance"), runtimes)
         return Pipeline.load("tiny", settings, "cpu")
 
+    def label(pipeline, raw):
+        return pipeline.to_target(raw).label().label_map
+
     for runtime in {*runtimes} - {"torch"}:
         pytest.importorskip(PACKAGES[runtime])
-    pipelines = [load(("torch", "torch"), "float32"), load(runtimes, precision)]
-    same = pixels = 0
-    for path in sorted(EXAMPLES.iterdir()):
-        raws = [each.predict([NamedImage(read_image(path))])[0] for each in pipelines]
-        maps = [p.to_target(raw).label().label_map for p, raw in zip(pipelines, raws, strict=True)]
-        same += (maps[0] == maps[1]).sum()
-        pixels += maps[0].size
-        wanted, found = (raw.instances for raw in raws)
-        sure = wanted.scores > 0.7
-        assert len(found) >= sure.sum()
+    exact, rounded, other = (
+        load(("torch", "torch"), "float32"),
+        load(("torch", "torch"), precision),
+        load(runtimes, precision),
+    )
+    turned = allowed = pixels = 0
+    for path in sorted(EXAMPLES.iterdir())[:4]:
+        image = NamedImage(read_image(path))
+        wanted, by_torch, found = (p.predict([image])[0] for p in (exact, rounded, other))
+        labels = label(exact, wanted)
+        turned += (label(other, found) != labels).sum()
+        allowed += (label(rounded, by_torch) != labels).sum()
+        pixels += labels.size
+        sure = wanted.instances.scores > 0.7
+        assert len(found.instances) >= sure.sum()
         if precision == "float32":
-            np.testing.assert_allclose(found.boxes[: sure.sum()], wanted.boxes[sure], atol=0.1)
-    assert same / pixels > share, same / pixels
+            boxes = found.instances.boxes[: sure.sum()]
+            np.testing.assert_allclose(boxes, wanted.instances.boxes[sure], atol=0.1)
+    assert turned <= 1.5 * allowed + 1e-4 * pixels, (turned / pixels, allowed / pixels)
 
 
 @pytest.mark.slow
