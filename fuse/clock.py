@@ -1,4 +1,4 @@
-"""Seconds per stage, added up over threads, and the memory of the process."""
+"""Seconds per stage, seconds to wait, and the memory of the process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+LONGEST_WAIT = 1.0  # seconds
 
 
 class StageClock:
@@ -46,6 +48,21 @@ class StageClock:
         with self._lock:
             for stage, spent in seconds.items():
                 self.seconds[stage] += spent
+
+
+def count_down(seconds: float) -> Iterator[float]:
+    """Short waits that add up to so many seconds in which this process ran.
+
+    Each counts as what it should have taken. So a process that was stopped (Ctrl-Z) or a machine
+    that slept loses one of them, and not all its time.
+
+    >>> list(count_down(0.5))[:2], sum(1 for _ in count_down(60))
+    ([0.05, 0.05], 60)
+    """
+    part, passed = min(LONGEST_WAIT, seconds / 10), 0.0
+    while passed < seconds:
+        yield part
+        passed += part
 
 
 def peak_memory() -> int | None:

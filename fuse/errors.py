@@ -21,6 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from errno import ENOMEM
+
+MEMORY_SIGNS = (
+    *("failed to map segment", "annot allocate memory", "an't allocate memory", "bad_alloc"),
+    *("can't start new thread", "bad allocation", "Unable to allocate"),
+)
+LONGEST = 500  # characters of what a file gave, in a message
 
 
 class FuseError(Exception):
@@ -96,7 +103,33 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no such key\\nTraceback ...")), first_line(KeyboardInterrupt())
     ('no such key', 'KeyboardInterrupt')
     """
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return shorten(str(error).strip().partition("\n")[0]) or type(error).__name__
+
+
+def shorten(text: str, limit: int = LONGEST) -> str:
+    """A text of somebody else's for a message, without its middle where it is very long.
+
+    >>> shorten("x" * 1000, 20)
+    'xxxxxxxx ... xxxxxxx'
+    """
+    if len(text) <= limit:
+        return text
+    start = (limit - 4) // 2
+    return f"{text[:start]} ... {text[len(text) - (limit - 5 - start) :]}"
+
+
+def is_memory_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that the process has no more memory.
+
+    Libraries say so in their own words, also where they are loaded or start a thread.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM:
+            return True
+        if any(sign in str(error) for sign in MEMORY_SIGNS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

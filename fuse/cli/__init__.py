@@ -42,9 +42,10 @@ from fuse.cli.report import report
 from fuse.cli.run import run
 from fuse.cli.sweep import sweep
 from fuse.cli.verify import verify
-from fuse.errors import FuseError, FuseWarning, RunStoppedError
+from fuse.errors import FuseError, FuseWarning, RunStoppedError, is_memory_full, shorten
 from fuse.version import __version__
 
+LONGEST_ERROR = 2000  # characters; a file may give names of megabytes
 EXIT_INTERRUPTED = 130  # the shells' own number for Ctrl-C
 
 # What a report of a bug must name besides fuse itself: the packages that do the work.
@@ -80,17 +81,21 @@ class Group(click.Group):
         except KeyboardInterrupt:
             exit_code, message = EXIT_INTERRUPTED, "stopped"
         except FuseError as err:
-            exit_code, message = EXIT_FAILED, f"Error: {err}"
-        except OSError as err:  # a full disk, a folder that may not be written to
-            message = f"Error: {err}; what is done stays done, so try again"
-            exit_code = EXIT_FAILED
-        except MemoryError:
-            message = "Error: memory is full; use a machine with more, or smaller images"
-            exit_code = EXIT_FAILED
-        except Exception:  # noqa: BLE001 - whatever comes here is a bug of ours
-            exit_code, message = EXIT_FAILED, describe_bug()
+            exit_code, message = EXIT_FAILED, f"Error: {shorten(str(err), LONGEST_ERROR)}"
+        except Exception as err:  # noqa: BLE001 - of other packages, of the system, or a bug of ours
+            exit_code, message = EXIT_FAILED, describe_failure(err)
         click.echo(printable(message, keep="\n"), err=True)
         return ctx.exit(exit_code)
+
+
+def describe_failure(err: Exception) -> str:
+    """What to say of an exception that is no `FuseError`."""
+    if is_memory_full(err):
+        return "Error: memory is full; use a machine with more, or smaller images"
+    if isinstance(err, OSError) and err.strerror:  # a full disk, a folder that is gone
+        what = f"{err.filename}: {err.strerror}" if err.filename else err.strerror
+        return f"Error: {what}; what is done stays done, so try again"
+    return describe_bug()
 
 
 def show_warning(

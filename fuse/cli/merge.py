@@ -25,4 +25,4 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
 
     joined = api.merge(runs, out)
     click.echo(f"{joined.done} images -> {printable(str(out / 'panoptic.json'))}")
-    exit_where_failed(joined.failed, joined.done)
+    exit_where_failed(joined.failed, joined.done, out)

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 from click import Context, Parameter
 
+from fuse.io.files import check_writable
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -30,6 +32,9 @@ class OutFile(click.Path):
         path = Path(str(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"there is no folder {path.parent}; make it first", param, ctx)
+        # Stdout, or a pipe as shells have it for >(...), is written as it is.
+        if str(path) != "-" and (path.is_file() or not path.exists()):
+            check_writable(path)
         return path
 
 
@@ -45,7 +50,9 @@ class OutFolder(click.Path):
             self.fail("the name is empty", param, ctx)
         if "://" in str(value):
             self.fail(f"{value} is a URL; the output is a folder, copy it there", param, ctx)
-        return Path(str(super().convert(value, param, ctx)))
+        path = Path(str(super().convert(value, param, ctx)))
+        check_writable(path)
+        return path
 
 
 EXISTING = click.Path(exists=True, path_type=Path)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fuse.io.files import write_whole
+from fuse.errors import shorten
+from fuse.io.files import RUN_FILE, write_whole
 
 if TYPE_CHECKING:
     from fuse.api import RunResult
     from fuse.findings import Finding
 
+FAILURES_NAMED = 10  # images, a line each
 NAMED = 3  # images, in a note of one line
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
@@ -44,15 +46,20 @@ def printable(text: str, *, keep: str = "") -> str:
 def print_run(result: RunResult, json_file: Path | None) -> None:
     """Print what a run did; exit with 3 where images failed."""
     print_figures(result.to_json(), json_file, lambda: _print_run(result))
-    exit_where_failed(result.failed, result.done)
+    exit_where_failed(result.failed, result.done, result.out)
 
 
-def exit_where_failed(failed: Iterable[tuple[str, str]], done: int) -> None:
-    """Name (image, reason) of what failed on stderr, and exit if there is any."""
+def exit_where_failed(
+    failed: Iterable[tuple[str, str]], done: int, out: Path | None = None
+) -> None:
+    """Name (image, reason) of the first that failed on stderr, and exit if there is any."""
     failures = list(failed)
-    for file_name, reason in failures:
+    for file_name, reason in failures[:FAILURES_NAMED]:
         named = reason if reason.startswith(f"{file_name}: ") else f"{file_name}: {reason}"
-        click.echo(printable(f"failed: {named}"), err=True)
+        click.echo(printable(f"failed: {shorten(named)}"), err=True)
+    if (more := len(failures) - FAILURES_NAMED) > 0:
+        where = f"; all stand in {out / RUN_FILE} below 'failed'" if out else ""
+        click.echo(printable(f"failed: {more:,} more{where}"), err=True)
     if failures:
         sys.exit(EXIT_SOME_FAILED if done else EXIT_FAILED)
 

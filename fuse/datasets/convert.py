@@ -29,6 +29,7 @@ from fuse.io.coco.panoptic import (
 )
 from fuse.io.files import (
     StrPath,
+    check_writable,
     find_name_fault,
     make_parent,
     mend_pair,
@@ -203,6 +204,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix != ".json":
         raise ConfigError(f"{out}: the output must end in .json; its PNGs go to a folder beside it")
+    check_writable(out)
     png_dir = out.with_suffix("")
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists; give another name, or --overwrite")

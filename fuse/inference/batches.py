@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import Field, replace
-from itertools import chain
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from fuse.clock import StageClock
@@ -103,20 +102,32 @@ class BatchPredictor(Generic[Loaded, Answer]):
         self.lanes = lanes
 
     def predict_all(
-        self, images: Iterable[Loaded]
-    ) -> Generator[tuple[Loaded, Answer | None], None, None]:
-        """Each image with what the nets predict for it, in order."""
+        self, images: Iterable[Loaded | None]
+    ) -> Generator[tuple[Loaded, Answer | None] | None, None, None]:
+        """Each image with what the nets predict for it, in order.
+
+        None among the images asks for those before it, as `read_ahead` says, and comes out again.
+        """
         # A lane alone is waited for, as the size of the next batch depends on this one; several
         # have batches at hand while the oldest is not done.
         limit = 2 * self.lanes - 1
         batches = map_ahead(self.predict, self._cut(images), self.lanes, lambda: limit)
         with closing(batches):
-            yield from chain.from_iterable(batches)
+            for batch in batches:
+                if not batch:
+                    yield None
+                yield from batch
 
-    def _cut(self, images: Iterable[Loaded]) -> Iterator[list[Loaded]]:
-        """The images in batches."""
+    def _cut(self, images: Iterable[Loaded | None]) -> Iterator[list[Loaded]]:
+        """The images in batches; a batch ends at None, for which an empty one follows."""
         batch: list[Loaded] = []
         for image in images:
+            if image is None:
+                if batch:
+                    yield batch
+                batch = []
+                yield []
+                continue
             batch.append(image)
             if len(batch) >= self.batch_size:
                 yield batch

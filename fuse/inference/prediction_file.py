@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fuse.errors import CocoFormatError, describe_size
+from fuse.errors import CocoFormatError, describe_size, shorten
 from fuse.fusion import REACH, FusionConfig
 from fuse.inference.prediction import ImagePrediction
 from fuse.io.files import read_regular, write_whole
@@ -33,7 +33,14 @@ from fuse.types import (
 
 Arrays = dict[str, npt.NDArray[Any]]
 NEAR = REACH  # logits this far below a cell's largest are kept: all that a rule looks at
-MAX_UNPACKED = 2**31  # bytes of all arrays of an image; a label map of MAX_PIXELS takes a third
+# The arrays of a file and most bytes of each: a label map of MAX_PIXELS, logits of a large grid.
+LARGE = {"label_map": 4 * MAX_PIXELS, "logits": 2**30, "kept": 2**27}
+SMALL = 2**26  # of any other, as the masks of 42,000 instances
+NAMES = {
+    *("size", "boxes", "scores", "category_ids", "masks", "rle_lengths", "rle_counts"),
+    *("class_category_ids", "grid", "scale", "offset", *LARGE),
+}
+MAX_GRID = 2**31  # bytes of logits once those that were not kept are filled in
 DROPPED = np.finfo(np.float16).min  # stands for a logit that was not kept
 LOWEST_SAVED_SCORE = (
     0.05  # down to which instances are kept; what detectors are customarily scored down to
@@ -74,14 +81,17 @@ def read_prediction(path: Path) -> ImagePrediction:
 
 
 def _read_arrays(content: bytes) -> Arrays:
-    """The arrays of an ``.npz``; ValueError where they need more room than any image's."""
+    """The arrays of an ``.npz``; ValueError where one is strange or needs more room than it may."""
+    arrays: Arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED:
-            raise ValueError(f"more than {MAX_UNPACKED} bytes unpacked")
-        return {
-            name.removesuffix(".npy"): _read_array(archive.read(name))
-            for name in archive.namelist()
-        }
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name not in NAMES or name in arrays:
+                raise ValueError(f"no array {shorten(name)!r} belongs in it")
+            if member.file_size > (most := LARGE.get(name, SMALL)):
+                raise ValueError(f"{name} has {member.file_size:,} bytes, at most {most:,}")
+            arrays[name] = _read_array(archive.read(member))
+    return arrays
 
 
 def _read_array(content: bytes) -> npt.NDArray[Any]:
@@ -148,8 +158,8 @@ def _unpack_semantic(arrays: Arrays) -> TargetLogits | SemanticPrediction:
     classes, rows, columns = grid = tuple(map(int, arrays["grid"]))
     if min(grid) < 1 or -(-classes * rows * columns // 8) != len(arrays["kept"]):
         raise ValueError(f"a grid of {grid} has other bits than {len(arrays['kept'])} bytes")
-    if classes * rows * columns * DROPPED.itemsize > MAX_UNPACKED:
-        raise ValueError(f"a grid of {grid} takes more than {MAX_UNPACKED} bytes")
+    if classes * rows * columns * DROPPED.itemsize > MAX_GRID:
+        raise ValueError(f"a grid of {grid} takes more than {MAX_GRID} bytes")
     bits = np.unpackbits(arrays["kept"], count=classes * rows * columns)
     kept = bits.view(np.bool_).reshape(grid)
     values = np.full(grid, DROPPED, dtype=np.float16)

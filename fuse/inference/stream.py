@@ -127,7 +127,7 @@ def stream(
         keep_threads(),
         closing(map_ahead(read, _draw(given, as_stored=as_stored), threads, ahead)) as images,
         closing(predictor.predict_all(images)) as predicted,
-        closing(map_ahead(complete, predicted, threads, ahead)) as finished,
+        closing(map_ahead(complete, filter(None, predicted), threads, ahead)) as finished,
     ):
         yield from finished
 

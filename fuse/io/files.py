@@ -13,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EINVAL
 from pathlib import Path
 from typing import BinaryIO, overload
@@ -221,12 +221,40 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     """
     part = _name_part(path)
     try:
-        with part.open("wb") as file:
+        with name_as_asked(part, path), part.open("wb") as file:
             yield file
-        part.replace(path)
+        with name_as_asked(part, path):
+            part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def name_as_asked(part: Path, path: Path) -> Iterator[None]:
+    """Errors of the block that name what is written aside, or nothing, name what was asked for.
+
+    Args:
+        part: the file or folder aside.
+        path: where it is going.
+    """
+    try:
+        yield
+    except OSError as err:
+        name = path if err.filename is None else str(err.filename).replace(str(part), str(path))
+        raise OSError(err.errno, err.strerror or str(err), str(name)) from err
+
+
+def check_writable(path: Path) -> None:
+    """Raise DataError where no file or folder can be made at a path; before any work is done."""
+    folder = next((p for p in (path, *path.parents) if os.path.lexists(p)), Path())
+    if folder == path and not path.is_dir():
+        folder = path.parent  # what is there is replaced
+    if not folder.is_dir():
+        raise DataError(f"{path} cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"{path} cannot be written: this user may not write into {folder}")
 
 
 @contextmanager
@@ -238,10 +266,12 @@ def write_pair_aside(path: Path) -> Iterator[Path]:
     cleared by the next that comes to its end.
     """
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART_ENDING}")
-    part.mkdir()
+    with name_as_asked(part, path):
+        part.mkdir()
     try:
-        yield part / path.name
-        _swap_in(part, path)
+        with name_as_asked(part, path.parent):
+            yield part / path.name
+            _swap_in(part, path)
         for left in _find_pair_parts(path):
             shutil.rmtree(left, ignore_errors=True)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +53,23 @@ class ImageSource:
 UNREAD = ImageSource(0, "", "")  # of a file that is missing, empty, or may not be read
 
 
-def read_source(path: StrPath) -> tuple[bytes, ImageSource]:
+def read_source(
+    path: StrPath, on_size: Callable[[int], None] = lambda _: None
+) -> tuple[bytes, ImageSource]:
     """The content of an image file, and what the file was.
+
+    Args:
+        path: of the file, or its URL.
+        on_size: called with its bytes before it is read, where anybody can say.
 
     Raises:
         ImageReadError: see `read_content`.
     """
     try:
-        _, written = _stat(path)  # before the content: a change in between shows next time
+        size, written = _stat(path)  # before the content: a change in between shows next time
     except Exception:  # noqa: BLE001 - as above; reading says why
-        written = ""
+        size, written = None, ""
+    on_size(size or 0)
     content = read_content(path)
     return content, ImageSource(len(content), written, hashlib.sha256(content).hexdigest())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -33,6 +34,10 @@ _ENDINGS = {
     "HEIF": (".heic", ".heif"),
 }
 
+STRIP_PIXELS = 1 << 20
+# Pillow takes the memory of a large image in blocks. From blocks of its own 16 MiB the C library
+# keeps much when they are free; larger ones it gives back.
+Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined] # documented, but not in stubs
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
 
@@ -114,21 +119,37 @@ def read_image_size(path: Path, content: bytes | None = None) -> tuple[int, int]
     return (width, height) if turned else (height, width)
 
 
-def decode_image(content: bytes, path: StrPath, *, as_stored: bool = False) -> DecodedImage:
-    """`read_image` of a file's content, and what is wrong with it; the path is for messages.
+def decode_image(
+    content: bytes,
+    path: StrPath,
+    on_size: Callable[[int], None] = lambda _: None,
+    *,
+    as_stored: bool = False,
+) -> DecodedImage:
+    """`read_image` of a file's content, and what is wrong with it.
+
+    Args:
+        content: of the file.
+        path: for messages.
+        on_size: called with the number of pixels before there is room for them.
+        as_stored: see there.
 
     Raises:
         ImageReadError: as there, but for a file that is missing.
     """
     with collect_warnings() as found:
-        pixels = _decode(content, path, as_stored=as_stored)
+        pixels = _decode(content, path, on_size, as_stored=as_stored)
     found += filter(None, [find_damage(content)])
     return DecodedImage(pixels, "; ".join(dict.fromkeys(found)) or None)
 
 
-def _decode(content: bytes, path: StrPath, *, as_stored: bool) -> UInt8Array:
+def _decode(
+    content: bytes, path: StrPath, on_size: Callable[[int], None], *, as_stored: bool
+) -> UInt8Array:
     try:
-        with Image.open(BytesIO(content), formats=list_formats()) as image:
+        # Closed, as Pillow may keep an image's pixels until Python looks for cycles.
+        with closing(Image.open(BytesIO(content), formats=list_formats())) as image:
+            on_size(image.width * image.height)
             return stored_rgb(image) if as_stored else upright_rgb(image)
     except ImageReadError:
         raise
@@ -219,13 +240,27 @@ def _turn_back(pixels: UInt8Array, orientation: int) -> UInt8Array:
 
 
 def _to_rgb(image: Image.Image) -> UInt8Array:
-    """The pixels of a loaded image of any mode as writable uint8 (H, W, 3)."""
-    sixteen_bit_grey = image.mode.startswith("I;16") or (
+    """The pixels of a loaded image of any mode as writable uint8 (H, W, 3).
+
+    Strip by strip, as the steps between take several times the room of the pixels.
+    """
+    is_grey16 = image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in ("PNG", "PPM")
     )
-    if sixteen_bit_grey:
+    bits = _bits_per_sample(image) if is_grey16 else None
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    rows = max(STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels[top : top + rows] = _strip_to_rgb(strip, bits)
+    return pixels
+
+
+def _strip_to_rgb(image: Image.Image, grey_bits: int | None) -> UInt8Array:
+    """`_to_rgb` of a strip; grey_bits are those of a value of more than 8 bits."""
+    if grey_bits is not None:
         values = np.asarray(image)
-        grey = (values >> (_bits_per_sample(image) - 8)).astype(np.uint8)
+        grey = (values >> (grey_bits - 8)).astype(np.uint8)
         if "transparency" in image.info:  # one value of a PNG, of as many bits
             grey[values == image.info["transparency"]] = 255
         return np.repeat(grey[..., None], 3, axis=2)
@@ -237,7 +272,7 @@ def _to_rgb(image: Image.Image) -> UInt8Array:
         image = Image.alpha_composite(white, rgba)
     if image.mode == "LAB":
         image = _lab_to_rgb(image)
-    return np.array(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _bits_per_sample(image: Image.Image) -> int:

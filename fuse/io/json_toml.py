@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import mmap
 import re
 import tomllib
 from math import isfinite
@@ -14,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fuse.errors import CocoFormatError, ConfigError
-from fuse.io.files import refuse_special
+from fuse.io.files import read_regular
 
 TOO_DEEP = "nested too deeply to be read"
 COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
@@ -26,28 +25,28 @@ BYTE_ORDER_MARKS = {
 
 
 def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
-    """Parse a JSON straight into records of that form, without a copy of the file in memory.
+    """Parse a JSON straight into records of that form.
+
+    The file is read whole: one that is mapped into memory and cut short by somebody else meanwhile
+    would end the process.
 
     Args:
         path: the file.
         form: a type that msgspec decodes into; its ``msgspec.Raw`` fields stay views of the
-            file until they are decoded, so the file must not be changed as long as they live.
+            file's content until they are decoded.
         what: what the file should be, for messages.
 
     Raises:
         CocoFormatError: the file is missing, or no such thing; the message names the field.
     """
     try:
-        refuse_special(path)
-        if not path.stat().st_size:
-            raise CocoFormatError(f"{path}: the file is empty")
-        with path.open("rb") as file:
-            # Not closed here: it lives as long as the last view of it.
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        content = read_regular(path)
     except OSError as err:
         raise CocoFormatError(f"{path}: cannot be read ({err.strerror})") from err
     except ValueError as err:  # a name with a zero in it
         raise CocoFormatError(f"{str(path)!r}: cannot be read ({err})") from err
+    if not content:
+        raise CocoFormatError(f"{path}: the file is empty")
     try:
         return msgspec.json.decode(content, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
@@ -100,7 +99,7 @@ def _to_finite(text: str) -> float:
     return number
 
 
-def _name_encoding(content: mmap.mmap) -> str | None:
+def _name_encoding(content: bytes) -> str | None:
     """What is wrong with a text that begins with a mark of its byte order."""
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if content[: len(mark)] == mark:
@@ -108,7 +107,7 @@ def _name_encoding(content: mmap.mmap) -> str | None:
     return None
 
 
-def _name_bad_number(content: mmap.mmap, message: str, form: Any) -> str | None:  # noqa: ANN401
+def _name_bad_number(content: bytes, message: str, form: Any) -> str | None:  # noqa: ANN401
     """Entry and field of a NaN or Infinity; Python writes them into JSON, which has none.
 
     None where something else is wrong.
@@ -125,7 +124,7 @@ def _name_bad_number(content: mmap.mmap, message: str, form: Any) -> str | None:
     return f"{entry}{field} is {number[0].decode()}, no number of JSON"
 
 
-def _name_path(content: mmap.mmap, position: int, length: int, form: Any) -> str | None:  # noqa: ANN401
+def _name_path(content: bytes, position: int, length: int, form: Any) -> str | None:  # noqa: ANN401
     """Where in the records a bad number stands, as msgspec says it of a text in its place."""
     if len(content) > COPIED_BYTES:
         return None
@@ -138,7 +137,7 @@ def _name_path(content: mmap.mmap, position: int, length: int, form: Any) -> str
     return None
 
 
-def _name_entry(content: mmap.mmap, position: int) -> str:
+def _name_entry(content: bytes, position: int) -> str:
     """``entry 3, `` for a position inside the fourth object of a list, else nothing."""
     start = position
     while (start := content.rfind(b"{", 0, start)) >= 0:

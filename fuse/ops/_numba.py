@@ -9,6 +9,8 @@ from typing import Any, cast
 import numba
 from numba.core import event
 
+from fuse.ops.kernel_cache import announce, use_temporary_cache
+
 Function = Callable[..., Any]
 
 # No kernel is called from C, so what would do that need not be compiled.
@@ -19,13 +21,20 @@ PACKAGE = __name__.split(".")[0] + "."
 def build_kernel(function: Function) -> Function:
     """What compiles a function on its first call; it releases the GIL and is cached on disk.
 
-    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache
-    folder. Where none of them is writable the kernel is compiled anew in each process.
+    The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache folder,
+    else below the temporary folder. Where none of them is writable the kernel is compiled anew in
+    each process.
     """
     try:
         return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
     except RuntimeError:  # numba found no folder that it may write to
+        folder = use_temporary_cache()
+    try:
+        kernel = numba.njit(cache=folder is not None, **OPTIONS)(function)
+    except RuntimeError:
         return cast(Function, numba.njit(**OPTIONS)(function))
+    announce(folder)
+    return cast(Function, kernel)
 
 
 class _CompileNotice(event.Listener):

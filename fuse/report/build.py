@@ -10,7 +10,7 @@ from fuse.analysis.image_files import find_images, find_stale
 from fuse.analysis.opened_run import OpenedRun, find_changed_images, read_image_sources
 from fuse.errors import ConfigError, DataError
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import StrPath, is_run, to_path
+from fuse.io.files import StrPath, check_writable, is_run, to_path
 from fuse.io.image_list import ImageList
 from fuse.report.document import is_report, write_document
 from fuse.report.extras import read_error_types, read_sweep
@@ -146,12 +146,15 @@ def _choose_path(run: Path, out: Path | None) -> Path:
 
     Raises:
         ConfigError: nobody said where, and it might be a dataset's folder or another's file.
+        DataError: nothing can be written there.
     """
     if out is not None:
+        check_writable(out)
         return out
     if not is_run(run):
         raise ConfigError(f"{run} is no folder of a run, so name the report with -o FILE.html")
     path = run / REPORT_FILE
     if path.exists() and not is_report(path):
         raise ConfigError(f"{path} is no report of fuse; give another name with -o FILE.html")
+    check_writable(path)
     return path

@@ -28,6 +28,7 @@ from fuse.io.files import (
     RUN_FILE,
     StrPath,
     check_links,
+    check_writable,
     make_parent,
     mend_pair,
     to_path,
@@ -130,6 +131,7 @@ def combine(
         LabelSpaceError: there are no such categories.
     """
     out = to_path(out)
+    check_writable(out)
     given = {
         "rule": rule,
         "score_threshold": score_threshold,

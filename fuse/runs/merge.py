@@ -10,7 +10,15 @@ from typing import Any
 
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import RUN_FILE, StrPath, check_links, copy_whole, make_parent, to_path
+from fuse.io.files import (
+    RUN_FILE,
+    StrPath,
+    check_links,
+    check_writable,
+    copy_whole,
+    make_parent,
+    to_path,
+)
 from fuse.runs.folder import (
     RunFolder,
     list_differences,
@@ -51,6 +59,7 @@ def merge(runs: Sequence[StrPath], out: StrPath) -> MergeResult:
         CocoFormatError: a file that a shard says of itself is damaged.
     """
     shards, out = [to_path(run) for run in runs], to_path(out)
+    check_writable(out)
     settings, call = _join_settings(shards), read_run_file(shards[0]).get("call")
     if out.resolve() in (shard.resolve() for shard in shards):
         raise DataError(f"{out} is one of the shards; give a new folder")

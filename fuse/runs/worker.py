@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from errno import ENAMETOOLONG
 from functools import partial
@@ -18,7 +19,7 @@ from fuse.inference.prediction import ImagePrediction, RawPrediction
 from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
 from fuse.io.coco.panoptic import read_panoptic_json
-from fuse.io.files import find_name_fault, hash_file, make_parent
+from fuse.io.files import check_writable, find_name_fault, hash_file, make_parent
 from fuse.io.image_source import UNREAD, ImageSource, read_source
 from fuse.io.images import decode_image
 from fuse.io.png import read_id_map, write_id_map
@@ -35,6 +36,10 @@ from fuse.types import (
 from fuse.types.label_space import list_file_ids
 from fuse.viz.render import render_overview, save_picture
 
+# Most that an image takes at a time beside its file: its pixels and a float32 copy of them for the
+# nets, or later its label map, its panoptic map and their PNG.
+BYTES_PER_PIXEL = 24
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -46,6 +51,7 @@ class RunOptions:
 
     Raises:
         ConfigError: the timeout is not above 0.
+        DataError: nothing can be written at the output folder's path.
     """
 
     config: PipelineConfig
@@ -63,6 +69,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not self.timeout > 0:
             raise ConfigError(f"timeout must be above 0 seconds, is {self.timeout}")
+        check_writable(self.out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,9 +141,22 @@ def list_wanted(task: ImageTask, options: RunOptions) -> set[str]:
 
 
 def load_image(
-    task: ImageTask, clock: StageClock, *, strict: bool = False, as_stored: bool = False
+    task: ImageTask,
+    reserve: Callable[[int], None],
+    clock: StageClock,
+    *,
+    strict: bool = False,
+    as_stored: bool = False,
 ) -> LoadedImage:
-    """Read an image; one that cannot be read, or is damaged and must not be, says why it failed."""
+    """Read an image; one that cannot be read, or is damaged and must not be, says why it failed.
+
+    Args:
+        task: the image.
+        reserve: called with the bytes that it takes in all, as soon as they are known.
+        clock: where the seconds go.
+        strict: let a damaged image fail.
+        as_stored: see `read_image`.
+    """
     source = None
     with clock.time("read"):
         try:
@@ -144,8 +164,14 @@ def load_image(
                 if fault := find_name_fault(name):
                     return LoadedImage(task, error=f"{task.path}: {fault}; rename it")
             source = UNREAD
-            content, source = read_source(task.path)
-            decoded = decode_image(content, task.path, as_stored=as_stored)
+            content, source = read_source(task.path, reserve)
+            size = len(content)
+            decoded = decode_image(
+                content,
+                task.path,
+                lambda pixels: reserve(size + BYTES_PER_PIXEL * pixels),
+                as_stored=as_stored,
+            )
             if strict and decoded.damage:
                 return LoadedImage(task, error=f"{task.path}: {decoded.damage}", source=source)
             image = NamedImage(decoded.pixels, task.file_name)

@@ -1,5 +1,8 @@
 """Kept predictions: small, exact, and all that a fusion rule asks for."""
 
+import io
+import warnings
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 from fuse.errors import CocoFormatError, ConfigError
 from fuse.fusion import METHODS, FusionConfig, compute_class_logits, find_pairs, fuse_image
 from fuse.inference.prediction import ImagePrediction
-from fuse.inference.prediction_file import read_prediction, write_prediction
+from fuse.inference.prediction_file import LARGE, read_prediction, write_prediction
 from fuse.labels import find_label_map, load_space
 from fuse.ops.argmax import find_possible_winners, upsample_argmax
 from fuse.types import BoxMasks, Instances, SemanticPrediction
@@ -175,11 +178,32 @@ def test_arrays_that_no_image_has_are_refused(tmp_path, array, value, message):
         read_prediction(path)
 
 
+def test_masks_of_gigabytes_of_zeros_are_not_unpacked(tmp_path):
+    """2 MB that became 4.4 GiB: there is no image with so many instances."""
+    path = tmp_path / "image.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("masks.npy", bytes(2**26 + 1))
+    with pytest.raises(CocoFormatError, match=r"masks has 67,108,865 bytes, at most 67,108,864"):
+        read_prediction(path)
+
+
+@pytest.mark.parametrize("names", [["own.npy"], ["size.npy", "size.npy"]])
+def test_strange_and_repeated_arrays_are_refused(tmp_path, names):
+    path = tmp_path / "image.npz"
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            content = io.BytesIO()
+            np.save(content, np.zeros(2, np.int32))
+            archive.writestr(name, content.getvalue())
+    with pytest.raises(CocoFormatError, match=r"no array '(own|size)' belongs in it"):
+        read_prediction(path)
+
+
 def test_an_array_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "image.npz"
     np.savez_compressed(path, label_map=np.zeros((2000, 2000), dtype=np.int32))
-    monkeypatch.setattr("fuse.inference.prediction_file.MAX_UNPACKED", 2**23)
-    with pytest.raises(CocoFormatError, match="more than 8388608 bytes unpacked"):
+    monkeypatch.setitem(LARGE, "label_map", 2**23)
+    with pytest.raises(CocoFormatError, match="label_map has 16,000,128 bytes, at most 8,388,608"):
         read_prediction(path)
 
 
@@ -187,7 +211,7 @@ def test_a_grid_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monke
     """Its bits are packed eight to a byte, its logits take two bytes each."""
     path = tmp_path / "image.npz"
     write_prediction(path, PREDICTIONS["logits and soft masks"](np.random.default_rng(1)))
-    monkeypatch.setattr("fuse.inference.prediction_file.MAX_UNPACKED", 6 * 9 * 13 * 2 - 1)
+    monkeypatch.setattr("fuse.inference.prediction_file.MAX_GRID", 6 * 9 * 13 * 2 - 1)
     monkeypatch.setattr(
         "fuse.inference.prediction_file._read_arrays", lambda _: dict(np.load(path))
     )

@@ -6,7 +6,6 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,9 @@ INPUT_TYPES = {
 }
 ERRORS_ONLY = 3  # onnxruntime's log level
 # In a graph, the entry "location" of weights that lie in a file beside it (external_data of
-# onnx.proto), up to the length of the file's name as protobuf's variable-length number.
-LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
+# onnx.proto), up to the length of the file's name as protobuf's variable-length number: a path of
+# more than two bytes of length, 16 kB, no system has.
+LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])", re.DOTALL)
 
 
 def load_onnx_semantic(device: str, *, weights: str, **options: Any) -> SemanticNet:  # noqa: ANN401 - checked against NetDescription
@@ -93,11 +93,12 @@ def _has_channels_last(shape: Sequence[Any]) -> bool:
 
 def _find_weights_beside(path: Path) -> list[Path]:
     """The files in which a large net keeps its weights, as its graph names them."""
-    names = set()
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as graph:
-        for entry in LOCATION.finditer(graph):
-            length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(entry[1]))
-            names.add(graph[entry.end() : entry.end() + length])
+    graph = path.read_bytes()
+    names, end = set(), 0
+    while entry := LOCATION.search(graph, end):
+        length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(entry[1]))
+        end = entry.end() + length
+        names.add(graph[entry.end() : end])
     beside = (path.parent / os.fsdecode(name) for name in sorted(names) if b"\0" not in name)
     return [file for file in beside if file.is_file()]
 

@@ -19,7 +19,13 @@ from transformers import (
 from transformers.utils import logging
 
 from fuse.errors import ModelError, first_line
-from fuse.models.weights.loading import describe_misfits, find_state_files, refuse_pickle
+from fuse.models.weights.loading import (
+    check_pickles,
+    describe_misfits,
+    find_state_files,
+    refuse_pickle,
+)
+from fuse.models.weights.sources import list_state_files
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
 # checkpoints of Mask2Former and OneFormer lack it.
@@ -151,6 +157,9 @@ def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN40
     Raises:
         ModelError: the folder is damaged, or asks for code of its own.
     """
+    for file in list_state_files(folder):
+        if file.suffix != ".safetensors":
+            check_pickles(file)
     try:
         return kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fuse.errors import ModelError
+from fuse.errors import ModelError, first_line, shorten
 from fuse.models.weights.loading import NetHeader, check_file, read_weights
+from fuse.models.weights.pickle_scan import BoundedFile, scan_pickle
 
 # The first modules of detectron2's nets, and of ours.
 ROOTS = (
@@ -57,6 +58,7 @@ RENAMES = (
 # Older files hold the anchors of each level too; they follow from the configuration.
 ANCHORS = "proposal_generator.anchor_generator.cell_anchors."
 
+MAX_SIDES = 32
 NUMBER_KINDS = "biuf"  # truth values, integers, floats
 UNPICKLING_ERRORS = (
     EOFError,
@@ -114,13 +116,13 @@ class ArrayUnpickler(pickle.Unpickler):
         # NumPy 2 moved its core to numpy._core.
         stand_in = STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
         if stand_in is None:
-            raise pickle.UnpicklingError(f"it would call {module}.{name}")
+            raise pickle.UnpicklingError(f"it would call {shorten(f'{module}.{name}')}")
         # A new function each time: a pickle may set attributes of what it is given.
         return lambda *arguments: stand_in(*arguments)
 
     def persistent_load(self, pid: Any) -> NoReturn:  # noqa: ANN401 - as the base class has it
         """Refuse a reference to something outside the file."""
-        raise pickle.UnpicklingError(f"it refers to {pid!r} outside the file")
+        raise pickle.UnpicklingError("it refers to something outside the file")
 
 
 class PickledType:
@@ -129,7 +131,7 @@ class PickledType:
     def __init__(self, code: str, *_: object) -> None:
         self.dtype = np.dtype(_plain(code, str))
         if self.dtype.kind not in NUMBER_KINDS or self.dtype.itemsize > 8:
-            raise pickle.UnpicklingError(f"it holds an array of {code!r}, not of numbers")
+            raise pickle.UnpicklingError(f"it holds an array of {shorten(code)!r}, not of numbers")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Take the byte order from (version, byte order, ...); the rest describes no number."""
@@ -163,10 +165,11 @@ class PickledArray:
         if isinstance(content, str):
             content = content.encode("latin1")  # a string of Python 2
         dtype = _plain(item_type, PickledType).dtype
-        sides = [_plain(side, int) for side in _plain(shape, tuple)]
+        sides = [_plain(side, int) for side in _plain(shape, tuple)[: MAX_SIDES + 1]]
         numbers = np.frombuffer(_plain(content, bytes, bytearray), dtype)
-        if len(numbers) != math.prod(sides) or any(side < 0 for side in sides):
-            raise pickle.UnpicklingError(f"an array of shape {shape} has {len(numbers)} items")
+        is_small = len(sides) <= MAX_SIDES and all(0 <= side < 2**63 for side in sides)
+        if not is_small or len(numbers) != math.prod(sides):
+            raise pickle.UnpicklingError(f"an array of other sides has {len(numbers)} items")
         ordered = numbers.reshape(sides, order="F" if order == "F" else "C")
         self.array = np.ascontiguousarray(ordered, dtype.newbyteorder("=")).copy()
 
@@ -186,7 +189,7 @@ def _start_array(*_: object) -> PickledArray:
 def _encode(text: str, encoding: str) -> bytes:
     """Stands in for ``codecs.encode``, by which protocol 2 writes bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it holds bytes encoded as {encoding!r}")
+        raise pickle.UnpicklingError("it holds bytes that are not encoded as Latin-1")
     return text.encode(encoding)
 
 
@@ -217,6 +220,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     """The arrays of a ``.pkl`` checkpoint by name, as tensors."""
     try:
         with path.open("rb") as file:
+            scan_pickle(BoundedFile(file, path.stat().st_size))
+            file.seek(0)
             checkpoint = ArrayUnpickler(file).load()
     except pickle.UnpicklingError as err:
         raise ModelError(
@@ -224,7 +229,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             "state_dict() as .safetensors or .pth instead"
         ) from err
     except UNPICKLING_ERRORS as err:
-        raise ModelError(f"{path}: not a checkpoint that can be read ({err})") from err
+        raise ModelError(f"{path}: not a checkpoint that can be read ({first_line(err)})") from err
     arrays = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(arrays, dict) or not all(
         isinstance(array, PickledArray) for array in arrays.values()

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from fuse.errors import DataError
+from fuse.io.files import check_writable
 from fuse.models.weights.side_files import hash_as_git
 from fuse.version import __version__
 
@@ -47,6 +48,7 @@ def download(
         OSError: no network, no such file there, or the disk is full.
         DataError: the file is another than it should be; it is not kept.
     """
+    check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         if path.is_file():

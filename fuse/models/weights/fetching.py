@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from fuse.errors import DataError, FuseWarning, ModelNotFoundError, first_line, suggest
-from fuse.io.files import hash_file, write_whole
+from fuse.io.files import check_writable, hash_file, write_whole
 from fuse.models.weights.download import check_hash, download
 from fuse.models.weights.hub import BY_GIT, BY_HUB, explain, fetch_repository
 from fuse.models.weights.side_files import (
@@ -97,6 +97,7 @@ def fetch_weights(needed: NeededWeights, on_progress: Progress | None = None) ->
         return needed.path
     if restriction := find_restriction(needed.source):
         warnings.warn(FuseWarning(f"{needed.source}: {restriction}"), stacklevel=2)
+    check_writable(needed.path)
     fetch = _fetch_file if needed.revision is None else _fetch_repository
     try:
         return fetch(needed, on_progress or (lambda _name, _there, _total: None))

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from fuse.errors import ModelError, ModelNotFoundError, first_line
 from fuse.models.weights.checkpoints import find_state
 from fuse.models.weights.class_names import find_class_names
+from fuse.models.weights.pickle_scan import ZIP_START, check_size, scan_checkpoint
 from fuse.models.weights.sources import STATE_SUFFIXES, list_state_files
 
+ADVICE = "save the net's state_dict() alone, best as .safetensors"
 METADATA_KEY = "fuse"  # entry of a safetensors header that tells how to use the file
-ZIP_START = b"PK\x03\x04"
 LONGEST_NAMES = 200  # characters of the classes that a refused file names
 COUNTER = ".num_batches_tracked"  # a batch norm's count of training steps, no matter here
 
@@ -105,6 +106,7 @@ def read_weights(path: Path, roots: Sequence[str] = ()) -> tuple[dict[str, Tenso
         if path.suffix == ".safetensors":
             state, about = _read_safetensors(path)
             return find_state(state, roots, str(path)), about
+        check_pickles(path)
         with (
             warnings.catch_warnings(action="ignore"),  # an old pickle format is no news
             torch.serialization.safe_globals([Namespace]),  # the options of torchvision's trainers
@@ -119,7 +121,25 @@ def read_weights(path: Path, roots: Sequence[str] = ()) -> tuple[dict[str, Tenso
             f"{path}: not a weights file that can be read ({first_line(err)})"
         ) from err
     about = NetHeader(class_names=find_class_names(checkpoint))
-    return find_state(checkpoint, roots, str(path)), about
+    state = find_state(checkpoint, roots, str(path))
+    _check_tensors(path, state)
+    return state, about
+
+
+def check_pickles(path: Path) -> None:
+    """Raise ModelError where reading a torch checkpoint would take far more than its size."""
+    try:
+        scan_checkpoint(path)
+    except pickle.UnpicklingError as err:
+        raise ModelError(f"{path}: refused, since {err}; {ADVICE}") from err
+
+
+def _check_tensors(path: Path, state: dict[str, Tensor]) -> None:
+    """Raise ModelError for tensors that share their numbers and are huge once they do not."""
+    try:
+        check_size(sum(value.numel() * value.element_size() for value in state.values()), path)
+    except pickle.UnpicklingError as err:
+        raise ModelError(f"{path}: refused, since {err}; {ADVICE}") from err
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetHeader]:
@@ -201,5 +221,5 @@ def refuse_pickle(path: Path) -> ModelError:
     why = f" ({shown})" if named else ""
     return ModelError(
         f"{path}: refused, since reading it would run code that it holds{why} or it is no "
-        "checkpoint at all; save the net's state_dict() alone, best as .safetensors"
+        f"checkpoint at all; {ADVICE}"
     )

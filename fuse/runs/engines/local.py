@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
@@ -14,6 +15,7 @@ from fuse.inference.prediction import RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import limit_threads, peak_device_memory
 from fuse.runs.engines import describe_nets, describe_runtimes
+from fuse.runs.engines.memory import MemoryBudget
 from fuse.runs.engines.reading import read_ahead
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage, RunOptions
@@ -90,7 +92,8 @@ def run_local(
     """Do the images in order.
 
     While the nets have a few batches, threads read the next images and finish the last ones.
-    A few batches are in memory at any time, however many images there are.
+    A few batches are in memory at any time, however many images there are, and fewer where these
+    are large: see `MemoryBudget`.
 
     Args:
         tasks: what to do.
@@ -99,18 +102,23 @@ def run_local(
         threads: for reading, and as many for finishing.
         timeout: seconds after which an image that is still being read has failed.
     """
+    budget = MemoryBudget()
+    read = partial(read_ahead, worker.read, tasks, threads=threads, timeout=timeout, budget=budget)
 
     def ahead() -> int:
         return 2 * predictor.batch_size * predictor.lanes + threads
 
-    def finish(predicted: tuple[LoadedImage, RawPrediction | None]) -> FinishedImage:
-        return worker.finish(*predicted)
+    def finish(predicted: tuple[LoadedImage, RawPrediction | None] | None) -> FinishedImage | None:
+        if predicted is None:
+            return None
+        try:
+            return worker.finish(*predicted)
+        finally:
+            budget.leave(predicted[0].task)
 
     with (
-        closing(
-            read_ahead(worker.read, tasks, ahead=ahead, threads=threads, timeout=timeout)
-        ) as loaded,
+        closing(read(ahead=ahead)) as loaded,
         closing(predictor.predict_all(loaded)) as predicted,
         closing(map_ahead(finish, predicted, threads, ahead)) as finished,
     ):
-        yield from finished
+        yield from (image for image in finished if image is not None)

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from fuse import Pipeline, api
 from fuse.clock import StageClock
 from fuse.inference.batches import BatchPredictor
 from fuse.runs.engines.local import run_local
+from fuse.runs.engines.memory import IN_FLIGHT_BYTES
 from fuse.runs.journal import JournalRecord
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage
@@ -41,11 +43,13 @@ class Worker:
     def __init__(self, unreadable=(), poisoned=()):
         self.unreadable = unreadable
         self.poisoned = poisoned
+        self.size = 1  # bytes of an image
         self.in_memory = 0
         self.most_in_memory = 0
         self.lock = threading.Lock()
 
-    def read(self, task):
+    def read(self, task, reserve):
+        reserve(self.size)
         with self.lock:
             self.in_memory += 1
             self.most_in_memory = max(self.most_in_memory, self.in_memory)
@@ -85,6 +89,50 @@ def test_memory_does_not_grow_with_the_number_of_images():
     assert worker.most_in_memory <= 2 * (2 * 2 + 2) + 2
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 64, None])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("share", "most"), [(0.3, 3), (0.6, 1), (5, 1)])
+def test_large_images_are_fewer_at_a_time_and_none_is_left_waiting(
+    batch_size, threads, share, most
+):
+    """Also where a batch wants more images than there is room for, or one alone is too large."""
+    worker = Worker(unreadable={"7.jpg"}, poisoned={"9.jpg"})
+    worker.size = int(share * IN_FLIGHT_BYTES)
+    done = list(do(make_tasks(30), Nets(), worker, batch_size=batch_size, threads=threads))
+    assert [image.task.image_id for image in done] == list(range(30))
+    assert worker.most_in_memory <= most
+
+
+def test_an_image_that_hangs_leaves_its_room_to_the_others():
+    release = threading.Event()
+
+    class Hanging(Worker):
+        def read(self, task, reserve):
+            if task.image_id == 2:
+                release.wait(30)
+            return super().read(task, reserve)
+
+    worker = Hanging()
+    worker.size = int(0.6 * IN_FLIGHT_BYTES)
+    done = list(do(make_tasks(9), Nets(), worker, batch_size=2, threads=2, timeout=1.0))
+    release.set()
+    assert [image.record.error is None for image in done] == [n != 2 for n in range(9)]
+
+
+def test_a_run_that_is_stopped_leaves_no_reader_waiting_for_room():
+    worker = Worker()
+    worker.size = IN_FLIGHT_BYTES
+    before = threading.active_count()
+    images = do(make_tasks(9), Nets(), worker, batch_size=1, threads=3)
+    next(images)
+    images.close()
+    for _ in range(100):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
 def test_a_image_that_cannot_be_read_fails_alone():
     worker = Worker(unreadable={"1.jpg", "3.jpg"})
     done = list(do(make_tasks(5), Nets(), worker, batch_size=2, threads=2))
@@ -110,10 +158,10 @@ def test_a_image_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
     release = threading.Event()
 
     class Hanging(Worker):
-        def read(self, task):
+        def read(self, task, reserve):
             if task.image_id in (2, 5):
                 release.wait(30)
-            return super().read(task)
+            return super().read(task, reserve)
 
     tasks = [ImageTask(f"{n}.jpg", f"{n}.jpg", f"{n}.png", n) for n in range(20)]
     done = list(do(tasks, Nets(), Hanging(), batch_size=2, threads=1, timeout=1.0))
@@ -126,7 +174,7 @@ def test_a_image_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
 
 def test_an_error_of_a_reader_is_not_taken_for_a_timeout():
     class Broken(Worker):
-        def read(self, task):
+        def read(self, task, reserve):
             raise TimeoutError("the reader's own")
 
     with pytest.raises(TimeoutError, match="the reader's own"):
@@ -159,11 +207,11 @@ def test_a_reader_holds_no_net(tmp_path):
         pass
 
     nets = Nets()
-    options = SimpleNamespace(config=SimpleNamespace(as_stored=False), strict_images=False)
+    options = SimpleNamespace(strict_images=False, config=SimpleNamespace(as_stored=False))
     read = ImageWorker(nets, options, StageClock(), None).read
     alive = weakref.ref(nets)
     del nets
     gc.collect()
     assert alive() is None
     path = tmp_path / "none.jpg"
-    assert "none.jpg" in read(ImageTask(path, "none.jpg", "none.png", 1)).error
+    assert "none.jpg" in read(ImageTask(path, "none.jpg", "none.png", 1), lambda _: None).error

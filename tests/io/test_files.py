@@ -1,0 +1,53 @@
+"""Files that appear whole: what errors name, and what cannot be written at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fuse.errors import DataError
+from fuse.io.files import check_writable, open_whole, write_pair_aside, write_whole
+
+
+def test_an_error_names_the_file_asked_for(tmp_path):
+    path = tmp_path / "none" / "a.json"
+    with pytest.raises(FileNotFoundError) as failure:
+        write_whole(path, b"")
+    assert failure.value.filename == str(path)
+
+
+def test_a_full_disk_names_the_file_too(tmp_path):
+    with pytest.raises(OSError, match="No space") as failure, open_whole(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write has it, without a name
+    assert failure.value.filename == str(tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_inside_a_pair_aside_names_its_place_in_the_end(tmp_path):
+    with pytest.raises(FileNotFoundError) as failure, write_pair_aside(tmp_path / "a.json") as part:
+        write_whole(part.parent / "none" / "b.png", b"")
+    assert failure.value.filename == str(tmp_path / "none" / "b.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["new", "new/below/it", "there.json", "folder"])
+def test_what_can_be_written_passes(tmp_path, name):
+    (tmp_path / "there.json").touch()
+    (tmp_path / "folder").mkdir()
+    check_writable(tmp_path / name)
+    check_writable(Path("relative"))
+
+
+def test_a_path_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/out cannot be written: .*file is no folder"):
+        check_writable(tmp_path / "file" / "out")
+
+
+def test_a_folder_without_the_right_to_write_is_named(tmp_path, monkeypatch):
+    """root may write everywhere: the system is asked, and here it says no."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(DataError, match="this user may not write into") as failure:
+        check_writable(tmp_path / "a" / "b.json")
+    assert str(failure.value).startswith(f"{tmp_path}/a/b.json cannot be written")
