@@ -12,14 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import lazy_loader
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from fuse.ops._jit import jit
 from fuse.types import BoolArray, Float64Array, Int32Array
-
-cv2 = lazy_loader.load("cv2")  # whoever converts no polygons does without it
 
 Loops = list[Int32Array]
 
@@ -51,6 +48,8 @@ def trace_centres(mask: BoolArray) -> list[tuple[Int32Array, Loops]]:
 
     Parts are 8-connected; a loop around a hole runs through pixels of the mask.
     """
+    import cv2  # converting without polygons does without it
+
     found, links = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     loops = [contour.reshape(-1, 2).astype(np.int32) for contour in found]
     parents = links[0, :, 3].tolist() if links is not None else []
@@ -69,12 +68,16 @@ def signed_area(loop: Int32Array) -> float:
 
 def is_around(loop: Int32Array, point: Int32Array) -> bool:
     """Whether a point lies inside a loop or on it."""
+    import cv2
+
     x, y = point.tolist()
     return bool(cv2.pointPolygonTest(loop.reshape(-1, 1, 2), (float(x), float(y)), False) >= 0)
 
 
 def simplify(loop: Int32Array, tolerance: float) -> Int32Array:
     """The loop with the fewest corners that keeps it within that many pixels; at least three."""
+    import cv2
+
     if tolerance <= 0 or len(loop) < 5:
         return loop
     fewer = cv2.approxPolyDP(loop.reshape(-1, 1, 2), tolerance, True).reshape(-1, 2)
@@ -132,6 +135,8 @@ def _squared_distances(path: Int32Array, point: Int32Array) -> Float64Array:
 
 def draw_centres(paths: Sequence[Float64Array | Int32Array], size: tuple[int, int]) -> BoolArray:
     """What OpenCV draws of polygons through pixel centres: bool (H, W); parts are cut to pixels."""
+    import cv2
+
     canvas = np.zeros(size, dtype=np.uint8)
     for path in paths:
         whole = np.floor(path).astype(np.int32)
