@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fuse.findings import Finding
 
 FAILURES_NAMED = 10  # images, a line each
+LONGEST_NAME = 200  # characters of an image's name there
 NAMED = 3  # images, in a note of one line
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
@@ -55,8 +56,8 @@ def exit_where_failed(
     """Name (image, reason) of the first that failed on stderr, and exit if there is any."""
     failures = list(failed)
     for file_name, reason in failures[:FAILURES_NAMED]:
-        named = reason if reason.startswith(f"{file_name}: ") else f"{file_name}: {reason}"
-        click.echo(printable(f"failed: {shorten(named)}"), err=True)
+        told = shorten(reason.removeprefix(f"{file_name}: "))
+        click.echo(printable(f"failed: {shorten(file_name, LONGEST_NAME)}: {told}"), err=True)
     if (more := len(failures) - FAILURES_NAMED) > 0:
         where = f"; all stand in {out / RUN_FILE} below 'failed'" if out else ""
         click.echo(printable(f"failed: {more:,} more{where}"), err=True)
