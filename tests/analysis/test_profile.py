@@ -13,6 +13,7 @@ from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 IMAGE = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
 
 
+@pytest.mark.slow
 def test_a_pair_and_its_nets_alone():
     rows = profile(["tiny", "tiny:semantic", "tiny:instance"], images=[IMAGE], device="cpu")
     parts = {(row.pipeline, row.part): row for row in rows}
@@ -38,6 +39,7 @@ def test_saved_predictions_are_found_by_the_images_name(real_files, monkeypatch)
     assert [row.part for row in rows].count("total") == 2
 
 
+@pytest.mark.slow
 def test_one_net_for_both_branches_counts_once(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSE_WEIGHTS", str(tmp_path))  # where nothing is
     rows = profile(
@@ -115,6 +117,7 @@ weights = "tiny_instance"
         profile([str(tmp_path / "pair.toml")], images=[IMAGE])
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_or_json():
     arguments = ["models", "profile", "tiny:semantic", "--images", IMAGE, "--device", "cpu"]
     result = CliRunner().invoke(main, arguments)

@@ -84,6 +84,7 @@ def test_a_map_is_drafted_once_and_can_be_audited(tmp_path):
     assert (again.exit_code, "is there already" in again.output) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_a_command_without_a_word():
     """As in ``fuse labels | head -1``."""
     command = [sys.executable, "-m", "fuse", "labels"]
@@ -195,6 +196,7 @@ def test_diagnose_and_disagree_print_tables(images, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
+@pytest.mark.slow
 def test_the_demo_scores_and_draws_the_examples(tmp_path):
     result = call("demo", "-o", tmp_path / "demo")
     assert result.exit_code == 0, result.output
@@ -275,6 +277,7 @@ def test_a_negative_seed_is_wrong_usage(command):
     assert "-1 is not in the range x>=0" in result.stderr
 
 
+@pytest.mark.slow
 def test_json_goes_into_a_pipe_alone(images, tmp_path):
     command = [sys.executable, "-m", "fuse", "run", images, "-o", tmp_path / "out"]
     done = subprocess.run(

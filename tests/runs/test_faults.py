@@ -81,6 +81,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(images, undisturb
     assert api.verify(out).damages == ()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals there end a process at once")
 @pytest.mark.parametrize(
     ("engine", "number"),

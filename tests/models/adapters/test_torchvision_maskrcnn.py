@@ -93,6 +93,7 @@ def answers(v1_model, images):
     return v1_model.predict(images, score_threshold=0.05)
 
 
+@pytest.mark.slow
 def test_v1_answers_as_torchvision_does(v1_net, answers, images):
     check_equal(answers[0], answer_by_hand(v1_net, images[0]), CLASSES["class_ids"])
 
@@ -149,6 +150,7 @@ def test_images_thinner_than_a_pixel_of_the_input(v1_model, size):
         assert len(instances) == 0
 
 
+@pytest.mark.slow
 def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     """The published file of the first version: frozen batch norms without eps or counters."""
     checkpoints = tmp_path / "hub" / "checkpoints"

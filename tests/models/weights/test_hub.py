@@ -1,7 +1,9 @@
 """Repositories of the hub as users meet them: half there, damaged, moved, refused."""
 
 import hashlib
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,7 +52,15 @@ def test_side_files_are_fetched_checked_and_told(needed):
 
 
 @pytest.mark.parametrize("status", [500, 503, 404])
-def test_a_side_file_that_did_not_come_is_an_error_and_comes_the_next_time(hub, needed, status):  # noqa: F811
+def test_a_side_file_that_did_not_come_is_an_error_and_comes_the_next_time(
+    hub,  # noqa: F811
+    needed,
+    status,
+    monkeypatch,
+):
+    # The hub's client waits up to 8 seconds between its tries; that is not what is tried here.
+    without_waits = SimpleNamespace(time=time.time, sleep=lambda seconds: None)
+    monkeypatch.setattr("huggingface_hub.utils._http.time", without_waits)
     hub.faults["/albumentations_config_eval.json"] = [status] * 20
     with pytest.raises(ModelNotFoundError, match="owner/net"):
         fetch_weights(needed())
