@@ -54,7 +54,8 @@ def try_elsewhere(cells: list[Cell]) -> list[str]:
 
 def try_here(cell: Cell) -> str | None:
     """Try a cell in a folder of its own."""
-    assert callable(cell.tried)
+    if not callable(cell.tried):
+        raise TypeError(f"{cell} names a test, which pytest runs")
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         stack.callback(os.chdir, here)

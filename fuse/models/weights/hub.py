@@ -211,19 +211,19 @@ def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str
     said = str(getattr(err, "server_message", None) or "").strip()
     status = getattr(getattr(err, "response", None), "status_code", None)
     page = f"{constants.ENDPOINT}/{source}"
-    token = "set HF_TOKEN to a token that may read it (or run hf auth login)"
+    advice = "set HF_TOKEN to a token that may read it (or run hf auth login)"
     reason = f"{status}: {said}" if status and said else first_line(err)
     if isinstance(err, errors.OfflineModeIsEnabled):
         names = [name for name in OFFLINE_VARIABLES if os.environ.get(name)] or OFFLINE_VARIABLES
         return f"{names[0]} forbids it", f"unset {names[0]} where there is a network"
     if isinstance(err, errors.GatedRepoError):
-        return reason, f"agree to its terms on {page}, then {token}"
+        return reason, f"agree to its terms on {page}, then {advice}"
     if isinstance(err, errors.RevisionNotFoundError):
         return reason, f"name a branch, tag or commit of {page} as revision, not {revision!r}"
     if isinstance(err, errors.RepositoryNotFoundError):
-        return reason, f"check the name on {page}; if it is private, {token}"
+        return reason, f"check the name on {page}; if it is private, {advice}"
     if status == 403:
-        return reason, f"the token in use may not read it; {token}"
+        return reason, f"the token in use may not read it; {advice}"
     if status is not None:
         return reason, "try again later" if status >= 500 or status == 429 else ""
     return first_line(err) or type(err).__name__, _advise_on_proxy()

@@ -9,7 +9,7 @@ size is kept, as if nothing in it were shared.
 from __future__ import annotations
 
 import pickle  # nosec B403 - for its error
-import pickletools
+import pickletools  # nosec B403 - looks at opcodes, runs none
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
