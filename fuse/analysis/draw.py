@@ -12,7 +12,14 @@ from fuse.analysis.opened_run import OpenedRun, open_run, read_image_sources
 from fuse.errors import DataError, ImageReadError
 from fuse.findings import Fault, Finding, Note, sum_notes
 from fuse.io.coco.panoptic import ImageId
-from fuse.io.files import StrPath, find_name_fault, make_parent, to_path
+from fuse.io.files import (
+    StrPath,
+    check_writable,
+    find_name_fault,
+    make_parent,
+    to_path,
+    write_folder_aside,
+)
 from fuse.io.image_list import ImageList
 from fuse.io.images import read_image
 from fuse.io.listing import png_names
@@ -68,6 +75,7 @@ def draw(
     out, folder = to_path(out), to_path(images)
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(f"{out} exists; give another name, or remove it")
+    check_writable(out)
     run = open_run(to_path(source))
     names = {i: run.dataset.image_name(i).replace("\\", "/") for i in run.dataset.annotations}
     for name in names.values():
@@ -78,16 +86,18 @@ def draw(
         raise DataError(f"{source}: its images are not where it found them; give --images DIR")
     changed = find_stale(names, paths, read_image_sources(run))
     pictures = dict(zip(names, png_names(list(names.values())), strict=True))
-    out.mkdir(parents=True, exist_ok=True)
 
     def draw_one(image_id: ImageId) -> Note | None:
         if names[image_id] in changed:
             return Note("image-changed", names[image_id])
-        path = make_parent(out, pictures[image_id].removesuffix(".png") + ".jpg")
+        path = make_parent(part, pictures[image_id].removesuffix(".png") + ".jpg")
         return _draw_image(image_id, names[image_id], paths.get(names[image_id]), run, path)
 
     step = count_steps(on_progress, len(names))
-    with map_threads(draw_one, list(names), workers, on_result=step) as drawn:
+    with (
+        write_folder_aside(out) as part,
+        map_threads(draw_one, list(names), workers, on_result=step) as drawn,
+    ):
         notes = [note for note in drawn if note]
     return DrawResult(out, len(names) - len(notes), sum_notes(notes, FAULTS))
 

@@ -265,14 +265,36 @@ def write_pair_aside(path: Path) -> Iterator[Path]:
     then; where it comes to no end, they stay as they are. What a killed process left aside is
     cleared by the next that comes to its end.
     """
+    with _open_folder_aside(path, path.parent) as part:
+        yield part / path.name
+        _swap_in(part, path)
+
+
+@contextmanager
+def write_folder_aside(path: Path) -> Iterator[Path]:
+    """An empty folder aside, which is at ``path`` once it is whole; there is none or an empty one.
+
+    Where it comes to no end nothing is left, and what a killed process left is cleared by the next
+    that comes to its end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _open_folder_aside(path, path) as part:
+        yield part
+        with suppress(FileNotFoundError):
+            path.rmdir()
+        part.rename(path)
+
+
+@contextmanager
+def _open_folder_aside(path: Path, stands_for: Path) -> Iterator[Path]:
+    """A folder beside ``path``, gone at the end; errors in it name where it stands for."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART_ENDING}")
     with name_as_asked(part, path):
         part.mkdir()
     try:
-        with name_as_asked(part, path.parent):
-            yield part / path.name
-            _swap_in(part, path)
-        for left in _find_pair_parts(path):
+        with name_as_asked(part, stands_for):
+            yield part
+        for left in _find_folders_aside(path):
             shutil.rmtree(left, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -284,7 +306,7 @@ def mend_pair(path: Path) -> None:
     Only where the JSON is missing: then it lies aside, the old one or the new one.
     """
     folder = path.with_suffix("")
-    for part in _find_pair_parts(path):
+    for part in _find_folders_aside(path):
         old, old_folder = part / OLD_DIR / path.name, part / OLD_DIR / path.stem
         if os.path.lexists(path) or not old.is_file():
             continue
@@ -296,8 +318,8 @@ def mend_pair(path: Path) -> None:
         old.replace(path)
 
 
-def _find_pair_parts(path: Path) -> list[Path]:
-    """What `write_pair_aside` put aside for a JSON, in this process or one that was killed."""
+def _find_folders_aside(path: Path) -> list[Path]:
+    """What this process, or one that was killed, put aside for a JSON or a folder."""
     name = f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{PART_ENDING}"
     return list(path.parent.glob(name))
 

@@ -8,7 +8,7 @@ from run_folders import draw_predictions, write_run
 
 from fuse.analysis.draw import draw
 from fuse.cli import main
-from fuse.errors import DataError
+from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.images import read_image
 from fuse.viz.render import render_panoptic
@@ -42,6 +42,14 @@ def test_what_cannot_be_drawn_is_counted(run, tmp_path):
     result = draw(run, tmp_path / "out")
     assert result.images == 0
     assert [finding.code for finding in result.findings] == ["image-missing", "image-other"]
+
+
+def test_a_damaged_map_leaves_no_picture(run, tmp_path):
+    (run / "panoptic" / "trip" / "b.png").write_bytes(b"no PNG")
+    with pytest.raises(CocoFormatError, match=r"trip/b\.png"):
+        draw(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not [*tmp_path.glob("**/*.part")]
 
 
 def test_the_command(run, tmp_path):

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from fuse.errors import DataError
-from fuse.io.files import check_writable, open_whole, write_pair_aside, write_whole
+from fuse.io.files import (
+    PART_ENDING,
+    check_writable,
+    open_whole,
+    write_folder_aside,
+    write_pair_aside,
+    write_whole,
+)
 
 
 def test_an_error_names_the_file_asked_for(tmp_path):
@@ -29,6 +36,21 @@ def test_an_error_inside_a_pair_aside_names_its_place_in_the_end(tmp_path):
         write_whole(part.parent / "none" / "b.png", b"")
     assert failure.value.filename == str(tmp_path / "none" / "b.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_aside_is_there_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "below" / "out"
+    with pytest.raises(FileNotFoundError) as failure, write_folder_aside(out) as part:
+        write_whole(part / "none" / "b.png", b"")
+    assert failure.value.filename == str(out / "none" / "b.png")
+    assert list(out.parent.iterdir()) == []
+    killed = out.with_name(f".out.{'0' * 32}{PART_ENDING}")
+    for folder in (killed, out):  # what a killed process left, and an empty folder in place
+        folder.mkdir()
+    with write_folder_aside(out) as part:
+        (part / "a.png").touch()
+        assert list(out.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [out.parent, out, out / "a.png"]
 
 
 @pytest.mark.parametrize("name", ["new", "new/below/it", "there.json", "folder"])
