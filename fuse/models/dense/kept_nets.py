@@ -9,15 +9,15 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from torch import nn
 
+from fuse.errors import FuseWarning
 from fuse.io.files import hash_file
 
 SUMS_FILE = "sha256.json"
@@ -48,7 +48,9 @@ def keep(key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = Path(tempfile.mkdtemp(prefix=f"{key[:16]}.", dir=root))
     except OSError as err:
-        _say_once(f"converted nets cannot be kept in {root} ({err.strerror})")
+        warnings.warn(
+            FuseWarning(f"converted nets cannot be kept in {root} ({err.strerror})"), stacklevel=2
+        )
         part = Path(tempfile.mkdtemp(prefix="fuse-"))
         make(part)
         return part, False
@@ -57,7 +59,8 @@ def keep(key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
         sums = {file.name: hash_file(file) for file in sorted(part.iterdir())}
         (part / SUMS_FILE).write_text(json.dumps(sums))
         if folder.exists():
-            _say_once(f"the converted net {folder} is damaged; it is made again")
+            told = f"the converted net {folder} is damaged; it is made again"
+            warnings.warn(FuseWarning(told), stacklevel=2)
             shutil.rmtree(folder)
         with suppress(OSError):  # another process was first
             part.rename(folder)
@@ -87,8 +90,3 @@ def make_key(module: nn.Module, *more: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-@cache
-def _say_once(text: str) -> None:
-    print(f"fuse: {text}", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fuse.errors import ModelError, first_line
+from fuse.errors import FuseWarning, ModelError, first_line
 from fuse.models.dense.kept_nets import keep, make_key
 from fuse.models.dense.plan import DensePlan
 from fuse.models.runtime import FastModule, count_threads
@@ -81,7 +80,7 @@ def speed_up(parts: Sequence[DensePart], plan: DensePlan) -> DensePlan:
     except NotConvertedError as err:
         if plan.is_asked:
             raise ModelError(f"{err}; take runtime torch") from err
-        print(f"fuse: {err}; torch runs the net", file=sys.stderr)
+        warnings.warn(FuseWarning(f"{err}; torch runs the net"), stacklevel=2)
         plan = replace(plan, runtime="torch")
         fast = [_make_fast(part, plan) for part in parts]
     for part, module in zip(parts, fast, strict=True):
