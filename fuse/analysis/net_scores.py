@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import ParamSpec
 
 import numpy as np
 
@@ -26,31 +24,45 @@ from fuse.types import (
     SemanticPrediction,
 )
 
-Options = ParamSpec("Options")
 Loaded = tuple[PanopticPrediction, SemanticPrediction, Instances]
 
 
-def _with_nets(score_files: Callable[Options, Evaluation]) -> Callable[Options, Evaluation]:
-    """The same, which also scores the nets of a run with kept predictions."""
+def evaluate(
+    gt: StrPath,
+    pred: StrPath,
+    *,
+    gt_dir: StrPath | None = None,
+    pred_dir: StrPath | None = None,
+    official: bool = False,
+    strict: bool = False,
+    semantic: StrPath | None = None,
+    instances: StrPath | None = None,
+    measures: Sequence[str] = (),
+    seed: int = 0,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """`fuse.evaluation.evaluate.evaluate`, which has the contract, and for a run its nets' scores.
 
-    @wraps(score_files)
-    def score(*args: Options.args, **options: Options.kwargs) -> Evaluation:
-        evaluation = score_files(*args, **options)
-        given = dict(zip(("gt", "pred"), args, strict=False)) | options
-        if given.get("semantic") or given.get("instances"):
-            return evaluation  # the caller names the branches' predictions
-        return _add_nets(
-            evaluation,
-            given["gt"],  # type: ignore[arg-type]
-            given["pred"],  # type: ignore[arg-type]
-            given.get("gt_dir"),  # type: ignore[arg-type]
-            given.get("workers"),  # type: ignore[arg-type]
-        )
-
-    return score
-
-
-evaluate = _with_nets(files.evaluate)
+    A run that kept its predictions has mIoU and mask AP of its two nets as well, unless `semantic`
+    or `instances` name others.
+    """
+    evaluation = files.evaluate(
+        *(gt, pred),
+        gt_dir=gt_dir,
+        pred_dir=pred_dir,
+        official=official,
+        strict=strict,
+        semantic=semantic,
+        instances=instances,
+        measures=measures,
+        seed=seed,
+        workers=workers,
+        on_progress=on_progress,
+    )
+    if semantic or instances:
+        return evaluation
+    return _add_nets(evaluation, gt, pred, gt_dir, workers)
 
 
 def _add_nets(
