@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr  # nosec B406 - writes text, pars
 import numpy as np
 
 from fuse.exports.image import Encoded, ExportImage
-from fuse.exports.polygons import fit_polygons, note_losses
+from fuse.exports.polygons import fit_segments
 from fuse.findings import Note
 from fuse.io.files import open_whole
 from fuse.types import BoolArray, LabelSpace, SegmentInfo
@@ -35,10 +35,8 @@ class Cvat:
     def encode(self, image: ExportImage) -> Encoded:
         """The image's element without its number."""
         segments, notes = image.choose(self.stuff)
-        notes += image.note_crowds(segments)
         if self.polygons:
-            fitted = [(s, fit_polygons(image, s, "edges")) for s in segments]
-            notes += note_losses(image, fitted)
+            fitted = fit_segments(image, segments, "edges", notes)
             lines = [
                 _write_polygon(image.category(s).name, path, s.segment_id)
                 for s, polygons in fitted

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fuse.errors import ConfigError, DataError
 from fuse.exports.cvat import Cvat
@@ -20,25 +18,70 @@ from fuse.exports.label_pngs import Cityscapes, ColouredPng, LabelPng, Voc
 from fuse.findings import Finding, sum_notes
 from fuse.io.coco.categories import GREY
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
-from fuse.io.files import PART_ENDING, StrPath, find_name_fault, to_path
+from fuse.io.files import (
+    StrPath,
+    check_writable,
+    find_name_fault,
+    to_path,
+    write_folder_aside,
+)
 from fuse.io.listing import png_names
 from fuse.threads import count_steps, map_threads
 from fuse.types import LabelSpace
 
-# Name of each form, the ending of its one file (None: a folder), and whether it holds stuff.
-FORMS: dict[str, tuple[str | None, bool]] = {
-    "coco-instances": (".json", False),
-    "label-png": (None, True),
-    "coloured-png": (None, True),
-    "yolo-seg": (None, False),
-    "cvat": (".xml", True),
-    "labelme": (None, True),
-    "label-studio": (".json", True),
-    "voc": (None, True),
-    "cityscapes": (None, True),
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a user may choose of a form, see `export`."""
+
+    shapes: str
+    stuff: bool
+    image_prefix: str
+
+
+class FormKind(NamedTuple):
+    """A form by name.
+
+    Attributes:
+        make: the form of categories and choices.
+        ending: of its one file; None where it is a folder.
+        stuff: whether it has stuff, if nobody says.
+        has_shapes: whether it has both masks and polygons.
+    """
+
+    make: Callable[[LabelSpace, Choices], Form]
+    ending: str | None = None
+    stuff: bool = True
+    has_shapes: bool = False
+
+
+FORMS = {
+    "coco-instances": FormKind(
+        lambda space, chosen: CocoInstances(space, chosen.stuff), ".json", stuff=False
+    ),
+    "label-png": FormKind(lambda space, _: LabelPng(space)),
+    "coloured-png": FormKind(lambda space, _: ColouredPng(space)),
+    "yolo-seg": FormKind(lambda space, chosen: YoloSeg(space, chosen.stuff), stuff=False),
+    "cvat": FormKind(
+        lambda space, chosen: Cvat(space, chosen.stuff, chosen.shapes == "polygons"),
+        ".xml",
+        has_shapes=True,
+    ),
+    "labelme": FormKind(
+        lambda space, chosen: Labelme(space, chosen.stuff, chosen.shapes != "masks"),
+        has_shapes=True,
+    ),
+    "label-studio": FormKind(
+        lambda space, chosen: LabelStudio(
+            space, chosen.stuff, chosen.shapes == "polygons", chosen.image_prefix
+        ),
+        ".json",
+        has_shapes=True,
+    ),
+    "voc": FormKind(lambda space, _: Voc(space)),
+    "cityscapes": FormKind(lambda space, _: Cityscapes(space)),
 }
 SHAPES = ("auto", "masks", "polygons")
-HAS_SHAPES = ("cvat", "labelme", "label-studio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +139,8 @@ def export(
     _check_options(to, out, shapes)
     dataset = read_panoptic_json(source, png_dir)
     space = _find_space(dataset)
-    form = _make_form(to, space, shapes, FORMS[to][1] if stuff is None else stuff, image_prefix)
+    kind = FORMS[to]
+    form = kind.make(space, Choices(shapes, kind.stuff if stuff is None else stuff, image_prefix))
     notes = form.check(dataset.space)
     stems = _name_stems(dataset)
     images, segments = 0, 0
@@ -109,7 +153,7 @@ def export(
 
     step = count_steps(on_progress, len(stems))
     with (
-        _write_aside(out, is_folder=FORMS[to][0] is None) as part,
+        nullcontext(out) if kind.ending else write_folder_aside(out) as part,
         map_threads(encode, list(stems), workers, on_result=step) as encoded,
     ):
 
@@ -127,31 +171,17 @@ def export(
 def _check_options(to: str, out: Path, shapes: str) -> None:
     if to not in FORMS:
         raise ConfigError(f"no form {to!r}; known are {', '.join(FORMS)}")
-    if shapes not in SHAPES or (shapes != "auto" and to not in HAS_SHAPES):
+    ending, has_shapes = FORMS[to].ending, FORMS[to].has_shapes
+    if shapes not in SHAPES or (shapes != "auto" and not has_shapes):
+        choice = ", ".join(name for name, kind in FORMS.items() if kind.has_shapes)
         raise ConfigError(
-            f"shapes {shapes!r}: must be auto, masks or polygons, and only {', '.join(HAS_SHAPES)} "
-            "have a choice"
+            f"shapes {shapes!r}: must be auto, masks or polygons, and only {choice} have a choice"
         )
-    ending = FORMS[to][0]
     if ending and out.suffix != ending:
         raise DataError(f"{out}: {to} is one file, whose name must end in {ending}")
     if os.path.lexists(out):
         raise DataError(f"{out} exists; give another name, or remove it")
-
-
-def _make_form(to: str, space: LabelSpace, shapes: str, stuff: bool, prefix: str) -> Form:
-    forms: dict[str, Callable[[], Form]] = {
-        "coco-instances": lambda: CocoInstances(space, stuff),
-        "label-png": lambda: LabelPng(space),
-        "coloured-png": lambda: ColouredPng(space),
-        "yolo-seg": lambda: YoloSeg(space, stuff),
-        "cvat": lambda: Cvat(space, stuff, shapes == "polygons"),
-        "labelme": lambda: Labelme(space, stuff, shapes != "masks"),
-        "label-studio": lambda: LabelStudio(space, stuff, shapes == "polygons", prefix),
-        "voc": lambda: Voc(space),
-        "cityscapes": lambda: Cityscapes(space),
-    }
-    return forms[to]()
+    check_writable(out)
 
 
 def _find_space(dataset: PanopticDataset) -> LabelSpace:
@@ -178,18 +208,3 @@ def _name_stems(dataset: PanopticDataset) -> dict[ImageId, str]:
             raise DataError(f"{dataset.path}: image {name!r}: {fault}")
     pngs = png_names(list(names.values()))
     return {i: png.removesuffix(".png") for i, png in zip(names, pngs, strict=True)}
-
-
-@contextmanager
-def _write_aside(out: Path, *, is_folder: bool) -> Iterator[Path]:
-    """Where to write what takes the place of a file or folder once it is whole."""
-    if not is_folder:
-        yield out  # the forms of one file write it aside themselves
-        return
-    part = out.with_name(f".{out.name}.{uuid.uuid4().hex}{PART_ENDING}")
-    part.mkdir(parents=True)
-    try:
-        yield part
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

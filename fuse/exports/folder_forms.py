@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from fuse.exports.image import Encoded, ExportImage
-from fuse.exports.polygons import fit_polygons, note_losses
+from fuse.exports.polygons import fit_segments
 from fuse.findings import Note
 from fuse.io.files import make_parent
 from fuse.io.png import encode_labels
@@ -43,10 +43,8 @@ class Labelme:
     def encode(self, image: ExportImage) -> Encoded:
         """One JSON."""
         segments, notes = image.choose(self.stuff)
-        notes += image.note_crowds(segments)
         if self.polygons:
-            fitted = [(s, fit_polygons(image, s, "centres")) for s in segments]
-            notes += note_losses(image, fitted)
+            fitted = fit_segments(image, segments, "centres", notes)
             shapes = [
                 self._describe(image, s, "polygon", path.tolist())
                 for s, polygons in fitted
@@ -111,9 +109,7 @@ class YoloSeg:
     def encode(self, image: ExportImage) -> Encoded:
         """The lines of an image."""
         segments, notes = image.choose(self.stuff)
-        notes += image.note_crowds(segments)
-        fitted = [(s, fit_polygons(image, s, "one path")) for s in segments]
-        notes += note_losses(image, fitted)
+        fitted = fit_segments(image, segments, "one path", notes)
         numbers = {category_id: n for n, category_id in enumerate(self._list_ids())}
         scale = np.array(image.prediction.size[::-1], dtype=np.float64)
         lines = [

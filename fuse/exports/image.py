@@ -60,14 +60,19 @@ class ExportImage:
         )
         return found
 
-    def choose(self, stuff: bool) -> tuple[list[SegmentInfo], list[Note]]:
-        """The segments to export, and a note on those that are not."""
-        segments = list(self.prediction.segments_info)
-        if stuff:
-            return segments, []
-        things = [s for s in segments if self.category(s).isthing]
-        left = len(segments) - len(things)
-        return things, [Note("stuff-left-out", self.file_name, left)] if left else []
+    def choose(
+        self, stuff: bool, *, has_crowds: bool = False
+    ) -> tuple[list[SegmentInfo], list[Note]]:
+        """The segments to export, and notes on those that are not or not as what they are.
+
+        Args:
+            stuff: whether stuff is exported.
+            has_crowds: whether the form can say that a segment is a crowd.
+        """
+        chosen = [s for s in self.prediction.segments_info if stuff or self.category(s).isthing]
+        left = len(self.prediction.segments_info) - len(chosen)
+        notes = [Note("stuff-left-out", self.file_name, left)] if left else []
+        return chosen, notes if has_crowds else notes + self.note_crowds(chosen)
 
     def note_crowds(self, segments: Iterable[SegmentInfo]) -> list[Note]:
         """A note where a form cannot say that segments are crowds."""

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from fuse.exports.image import Encoded, ExportImage
-from fuse.exports.polygons import fit_polygons, note_losses
+from fuse.exports.polygons import fit_segments
 from fuse.findings import Note
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.files import open_whole
@@ -44,7 +44,7 @@ class CocoInstances:
 
     def encode(self, image: ExportImage) -> Encoded:
         """The image's entry and its annotations, which have no id yet."""
-        segments, notes = image.choose(self.stuff)
+        segments, notes = image.choose(self.stuff, has_crowds=True)
         codes = encode_segments(image.prediction.panoptic_map, list_ids(segments))
         height, width = image.prediction.size
         annotations = []
@@ -100,11 +100,9 @@ class LabelStudio:
     def encode(self, image: ExportImage) -> Encoded:
         """A task."""
         segments, notes = image.choose(self.stuff)
-        notes += image.note_crowds(segments)
         results = []
         if self.polygons:
-            fitted = [(s, fit_polygons(image, s, "edges")) for s in segments]
-            notes += note_losses(image, fitted)
+            fitted = fit_segments(image, segments, "edges", notes)
             for segment, polygons in fitted:
                 scale = PERCENT / np.array(image.prediction.size[::-1], dtype=np.float64)
                 results += [

@@ -16,6 +16,7 @@ from fuse.errors import LabelSpaceError
 from fuse.exports.folder_forms import write_files
 from fuse.exports.image import Encoded, ExportImage
 from fuse.findings import Note
+from fuse.io.csv_files import write_table
 from fuse.io.png import encode_id_map, encode_labels
 from fuse.labels.colors import Color, voc_color
 from fuse.labels.spaces import COLUMNS, is_shipped
@@ -65,13 +66,11 @@ class LabelPng:
     def write(self, out: Path, contents: Iterable[Any]) -> None:
         """A PNG per image, and the classes."""
         write_files(out, contents)
-        rows: list[tuple[str, ...]] = [COLUMNS]
-        for index, c in enumerate(self.space.categories):
-            name = f'"{c.name}"' if "," in c.name else c.name
-            cells = (c.file_id, index, name, int(c.isthing), c.supercategory, *c.color)
-            rows.append(tuple(map(str, cells)))
-        text = "".join(",".join(row) + "\n" for row in rows)
-        (out / "labels.csv").write_text(text, encoding="utf-8")
+        rows = (
+            (c.file_id, index, c.name, int(c.isthing), c.supercategory, *c.color)
+            for index, c in enumerate(self.space.categories)
+        )
+        write_table(out / "labels.csv", COLUMNS, rows)
 
 
 def find_colors(space: LabelSpace) -> dict[int, Color]:
@@ -119,8 +118,8 @@ def note_colors(space: LabelSpace) -> list[Note]:
 
 
 @dataclass(frozen=True)
-class ColouredPng:
-    """``<image>.png`` in the colours of the classes, and ``labelmap.txt`` that names them."""
+class _Coloured:
+    """A form whose PNGs have the colours of the classes."""
 
     space: LabelSpace
 
@@ -133,11 +132,20 @@ class ColouredPng:
         """A note on colours that two classes share."""
         return note_colors(self.space)
 
+    def paint(self, image: ExportImage) -> bytes:
+        """The PNG of an image."""
+        codes = [self.codes[s.category_id] for s in image.prediction.segments_info]
+        return encode_id_map(paint_classes(image, codes))
+
+
+@dataclass(frozen=True)
+class ColouredPng(_Coloured):
+    """``<image>.png`` in the colours of the classes, and ``labelmap.txt`` that names them."""
+
     def encode(self, image: ExportImage) -> Encoded:
         """One PNG."""
-        segments = image.prediction.segments_info
-        painted = paint_classes(image, [self.codes[s.category_id] for s in segments])
-        return Encoded([(f"{image.stem}.png", encode_id_map(painted))], len(segments))
+        files = [(f"{image.stem}.png", self.paint(image))]
+        return Encoded(files, len(image.prediction.segments_info))
 
     def write(self, out: Path, contents: Iterable[Any]) -> None:
         """A PNG per image, and the names of the colours."""
@@ -146,29 +154,17 @@ class ColouredPng:
 
 
 @dataclass(frozen=True)
-class Voc:
+class Voc(_Coloured):
     """CVAT's "segmentation mask 1.1" and Datumaro's VOC: colours of classes and of objects."""
-
-    space: LabelSpace
-
-    @cached_property
-    def codes(self) -> dict[int, int]:
-        """The colour of each category as a code."""
-        return {i: encode_color(color) for i, color in find_colors(self.space).items()}
-
-    def check(self, space: LabelSpace) -> list[Note]:
-        """A note on colours that two classes share."""
-        return note_colors(self.space)
 
     def encode(self, image: ExportImage) -> Encoded:
         """The two PNGs of an image, and its line in the list."""
         segments = image.prediction.segments_info
-        classes = paint_classes(image, [self.codes[s.category_id] for s in segments])
         objects = paint_classes(
             image, [encode_color(voc_color(n)) for n in range(1, len(segments) + 1)]
         )
         files = [
-            (f"SegmentationClass/{image.stem}.png", encode_id_map(classes)),
+            (f"SegmentationClass/{image.stem}.png", self.paint(image)),
             (f"SegmentationObject/{image.stem}.png", encode_id_map(objects)),
         ]
         return Encoded((image.stem, files), len(segments), image.note_crowds(segments))

@@ -43,6 +43,15 @@ class Polygons:
     iou: float
 
 
+def fit_segments(
+    image: ExportImage, segments: Sequence[SegmentInfo], style: Style, notes: list[Note]
+) -> list[tuple[SegmentInfo, Polygons]]:
+    """Each segment with its polygons; what these lose of the masks is added to the notes."""
+    fitted = [(segment, fit_polygons(image, segment, style)) for segment in segments]
+    notes += note_losses(image, fitted)
+    return fitted
+
+
 def fit_polygons(image: ExportImage, segment: SegmentInfo, style: Style) -> Polygons:
     """The polygons of a segment with few corners.
 

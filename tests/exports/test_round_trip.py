@@ -62,7 +62,7 @@ def scenes(tmp_path):
 @pytest.mark.parametrize("trip", TRIPS)
 def test_out_and_in_again(scenes, tmp_path, trip):
     form, shapes, tool, is_exact = TRIPS[trip]
-    ending = FORMS[form][0] or ""
+    ending = FORMS[form].ending or ""
     out = tmp_path / f"out{ending}"
     result = export(scenes, out, to=form, shapes=shapes, stuff=True)
     assert result.images == 3
@@ -94,7 +94,7 @@ def match_by_name(truth, true_space, found, found_space):
 def test_the_same_input_gives_the_same_bytes_with_any_threads(scenes, tmp_path, form):
     if form == "cityscapes":
         pytest.skip("has categories of its own")
-    names = [tmp_path / f"{n}{FORMS[form][0] or ''}" for n in ("a", "b")]
+    names = [tmp_path / f"{n}{FORMS[form].ending or ''}" for n in ("a", "b")]
     for name, workers in zip(names, (1, 3), strict=True):
         export(scenes, name, to=form, workers=workers)
     first, second = (
@@ -149,7 +149,7 @@ def test_cityscapes_needs_its_own_categories(scenes, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["cvat", "labelme", "label-studio"])
 def test_polygons_of_real_images_keep_their_masks(tmp_path, form):
-    out = tmp_path / f"out{FORMS[form][0] or ''}"
+    out = tmp_path / f"out{FORMS[form].ending or ''}"
     result = export(COCO_ANNOTATIONS / "panoptic_val2017.json", out, to=form, shapes="polygons")
     assert "polygon-poor" not in {finding.code for finding in result.findings}
     assert "polygon-loss" in {finding.code for finding in result.findings}
