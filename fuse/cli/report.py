@@ -58,7 +58,7 @@ def report(
         note = f"warning: {result.changed} images changed since the run and are shown without a"
         click.echo(f"{note} picture", err=True)
     if result.differing:
-        note = f"warning: {result.differing} images changed between the two runs"
+        note = f"warning: {result.differing} images changed between the runs"
         click.echo(f"{note}; there not only their nets and rules differ", err=True)
     if result.missing:
         given_where = image_list or given["images"]

@@ -36,7 +36,7 @@ class Report(ShortRepr):
         shown: how many of them it shows.
         missing: how many of these without their picture, as it is not found.
         changed: how many of these without it, as the file is no longer what the run read.
-        differing: how many images changed between the two runs.
+        differing: how many images changed between the runs.
         size: of the file, in bytes.
     """
 
@@ -114,7 +114,7 @@ def report(
         "compared": len(common),
         "all_pq": [list(image.pq) for image in rated],
         "images": [
-            image.to_json() | {"missing": name not in found, "changed": name in changed}
+            image.to_json() | {"missing": name not in found, "stale": name in changed}
             for image, name in zip(shown, names.values(), strict=True)
         ],
         "differing": differing,

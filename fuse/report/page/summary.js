@@ -121,9 +121,9 @@ function showNotes() {
     }
   }
   const missing = figures.images.filter((image) => image.missing).length;
-  const changed = figures.images.filter((image) => image.changed).length;
-  if (changed) notes.push(`${plural(changed, "image")} changed since the run; their maps are shown without them.`);
-  if (figures.differing) notes.push(`${plural(figures.differing, "image")} changed between the two runs; there not only their nets and rules differ.`);
+  const stale = figures.images.filter((image) => image.stale).length;
+  if (stale) notes.push(`${plural(stale, "image")} changed since the run; their maps are shown without them.`);
+  if (figures.differing) notes.push(`${plural(figures.differing, "image")} changed between the runs; there not only their nets and rules differ.`);
   if (missing) notes.push(`${plural(missing, "image")} not found; their maps are shown without them. Name their folder with --images.`);
   byId("notes").append(...notes.map((note) => make("li", {}, note)));
 }
