@@ -8,6 +8,8 @@ from transformers import (
     EomtConfig,
     EomtForUniversalSegmentation,
     EomtImageProcessor,
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
     MaskFormerConfig,
     MaskFormerForInstanceSegmentation,
     MaskFormerImageProcessor,
@@ -79,6 +81,24 @@ def make_maskformer():
     net.class_predictor.weight.data *= 20
     size = {"shortest_edge": 64, "longest_edge": 128}
     return net, MaskFormerImageProcessor(size=size, size_divisor=32)
+
+
+def make_mask2former():
+    """A small Mask2Former; its preprocessing is the test's."""
+    config = Mask2FormerConfig(
+        backbone_config=make_swin(),
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=16,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        dim_feedforward=16,
+        num_queries=10,
+        num_labels=5,
+    )
+    return Mask2FormerForUniversalSegmentation(config).eval()
 
 
 def make_eomt(side=64, **options):

@@ -10,8 +10,6 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 from transformers import (
     DPTImageProcessor,
-    Mask2FormerConfig,
-    Mask2FormerForUniversalSegmentation,
     Mask2FormerImageProcessor,
     SegformerConfig,
     SegformerForSemanticSegmentation,
@@ -23,8 +21,8 @@ from transformers.models.mask2former.modeling_mask2former import (
 from transformers_nets import (
     make_eomt,
     make_image,
+    make_mask2former,
     make_maskformer,
-    make_swin,
     make_upernet,
     save,
 )
@@ -62,21 +60,8 @@ def segformer(tmp_path_factory):
 @pytest.fixture(scope="module")
 def mask2former(tmp_path_factory):
     torch.manual_seed(0)
-    config = Mask2FormerConfig(
-        backbone_config=make_swin(),
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=32,
-        encoder_feedforward_dim=16,
-        encoder_layers=1,
-        decoder_layers=2,
-        num_attention_heads=2,
-        dim_feedforward=16,
-        num_queries=10,
-        num_labels=5,
-    )
     folder = tmp_path_factory.mktemp("mask2former")
-    net = Mask2FormerForUniversalSegmentation(config).eval()
+    net = make_mask2former()
     net.class_predictor.weight.data *= 20
     net.save_pretrained(folder)
     processor = Mask2FormerImageProcessor(

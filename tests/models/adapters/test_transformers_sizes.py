@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
-    Mask2FormerConfig,
-    Mask2FormerForUniversalSegmentation,
     Mask2FormerImageProcessor,
     MobileNetV2Config,
     MobileNetV2ForSemanticSegmentation,
     MobileNetV2ImageProcessor,
 )
-from transformers_nets import make_eomt, make_image, make_oneformer, make_swin, make_upernet, save
+from transformers_nets import (
+    make_eomt,
+    make_image,
+    make_mask2former,
+    make_oneformer,
+    make_upernet,
+    save,
+)
 
 from fuse.errors import ConfigError, FuseWarning
 from fuse.models.adapters.transformers_input import choose_size
@@ -27,20 +32,7 @@ PUBLISHED = {"size": {"height": 384, "width": 384}, "size_divisor": 32}  # Mask2
 def mask2former(tmp_path_factory):
     """A small Mask2Former with the preprocessing that the published ones have."""
     torch.manual_seed(0)
-    config = Mask2FormerConfig(
-        backbone_config=make_swin(),
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=32,
-        encoder_feedforward_dim=16,
-        encoder_layers=1,
-        decoder_layers=2,
-        num_attention_heads=2,
-        dim_feedforward=16,
-        num_queries=10,
-        num_labels=5,
-    )
-    net = Mask2FormerForUniversalSegmentation(config).eval()
+    net = make_mask2former()
     folder = tmp_path_factory.mktemp("mask2former")
     return save(folder, net, Mask2FormerImageProcessor(**PUBLISHED)), net
 
