@@ -18,7 +18,7 @@ from fuse.exports.image import Encoded, ExportImage
 from fuse.findings import Note
 from fuse.io.csv_files import write_table
 from fuse.io.png import encode_id_map, encode_labels
-from fuse.labels.colors import Color, voc_color
+from fuse.labels.colors import Color, encode_color, voc_color
 from fuse.labels.spaces import COLUMNS, is_shipped
 from fuse.ops.segments import label_segments
 from fuse.types import Int32Array, LabelSpace, SegmentInfo
@@ -87,16 +87,6 @@ def find_colors(space: LabelSpace) -> dict[int, Color]:
         color = category.color if is_own else next(free)
         colors[category.category_id] = BLACK if category.name == BACKGROUND else color
     return colors
-
-
-def encode_color(color: Color) -> int:
-    """As panoptic PNGs code it: R + 256 G + 65536 B."""
-    return color[0] + 256 * color[1] + 65536 * color[2]
-
-
-def decode_color(code: int) -> Color:
-    """The colour of a code."""
-    return code & 255, code >> 8 & 255, code >> 16
 
 
 def write_labelmap(space: LabelSpace) -> bytes:

@@ -1,4 +1,4 @@
-"""Colours for classes that have none."""
+"""Colours for classes that have none, and colours as numbers."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def voc_color(number: int) -> Color:
         for channel in range(3):
             channels[channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
     return channels[0], channels[1], channels[2]
+
+
+def encode_color(color: Color) -> int:
+    """R + 256 G + 65536 B, as panoptic PNGs code their ids.
+
+    >>> encode_color((1, 2, 0))
+    513
+    """
+    red, green, blue = color
+    return red + 256 * green + 65536 * blue

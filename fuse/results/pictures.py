@@ -11,7 +11,7 @@ from fuse.errors import DataError
 from fuse.io.files import StrPath, to_path
 from fuse.types import LabelSpace, PanopticPrediction, UInt8Array
 from fuse.viz.drawing import TINT, Picture, to_picture
-from fuse.viz.render import draw_panoptic, save_picture
+from fuse.viz.render import render_panoptic, save_picture
 
 
 def plot(
@@ -30,7 +30,7 @@ def plot(
     if image is None:
         image = np.full((*prediction.size, 3), 128, dtype=np.uint8)
     return to_picture(
-        draw_panoptic(image, prediction, space, tint=tint, labels=labels, boxes=boxes)
+        render_panoptic(image, prediction, space, tint=tint, labels=labels, boxes=boxes)
     )
 
 

@@ -26,7 +26,7 @@ from fuse.types import (
     SemanticPrediction,
     UInt8Array,
 )
-from fuse.viz.drawing import Color, Region, check_size, draw_regions, side_by_side
+from fuse.viz.drawing import TINT, Color, Region, check_size, draw_regions, side_by_side
 
 PANEL_SIDE = 480  # longest side of an image in an overview, pixels
 # The tones of things of one class in turn: steps of hue (in turns) and of lightness. Steps
@@ -55,22 +55,24 @@ def render_instances(
 
 
 def render_panoptic(
-    image: UInt8Array, prediction: PanopticPrediction, space: LabelSpace
-) -> UInt8Array:
-    """The image tinted by the segments of a panoptic map; works for ground truth as well."""
-    return draw_regions(image, prediction.panoptic_map, panoptic_regions(prediction, space))
-
-
-def draw_panoptic(
     image: UInt8Array,
     prediction: PanopticPrediction,
     space: LabelSpace,
     *,
-    tint: float,
-    labels: bool,
-    boxes: bool,
+    tint: float = TINT,
+    labels: bool = True,
+    boxes: bool = False,
 ) -> UInt8Array:
-    """`render_panoptic` with a tint of one's own, names or none, and boxes around things."""
+    """The image tinted by the segments of a panoptic map; works for ground truth as well.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        prediction: the map.
+        space: its categories, which have the colours.
+        tint: share of the colour in a segment, 0..1.
+        labels: whether segments are named.
+        boxes: whether things have their boxes drawn.
+    """
     regions = panoptic_regions(prediction, space)
     if boxes:
         for segment in prediction.segments_info:

@@ -19,7 +19,7 @@ from fuse.datasets.truth import list_folder
 from fuse.errors import DataError
 from fuse.findings import Note
 from fuse.io.png import read_id_map, read_png_header
-from fuse.labels.colors import Color
+from fuse.labels.colors import Color, encode_color
 from fuse.types import Int32Array, LabelSpace
 
 HINT = "give the folder that holds labelmap.txt and SegmentationClass"
@@ -79,17 +79,13 @@ def read_labelmap(path: Path) -> dict[str, Color]:
     return colors
 
 
-def _code(color: Color) -> int:
-    return color[0] + 256 * color[1] + 65536 * color[2]
-
-
 def _find_classes(
     path: Path, colors: dict[str, Color], space: LabelSpace
 ) -> tuple[Int32Array, list[Note]]:
     """Category ids of the pixels, 0 = void, and a note on colours that are in no map."""
     codes = read_id_map(path)
-    void = {_code(BORDER), 0}
-    by_code = {_code(color): name for name, color in colors.items()}
+    void = {encode_color(BORDER), 0}
+    by_code = {encode_color(color): name for name, color in colors.items()}
     label_map = np.zeros(codes.shape, dtype=np.int32)
     notes: list[Note] = []
     for code in np.unique(codes).tolist():
@@ -130,5 +126,5 @@ def _read_shapes(
         crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         corner = (int(rows[0]), int(columns[0]))
         name = space.by_id[category_id].name
-        shapes.append(Shape(name, crop, corner, iscrowd=code in (0, _code(BORDER))))
+        shapes.append(Shape(name, crop, corner, iscrowd=code in (0, encode_color(BORDER))))
     return shapes, []
