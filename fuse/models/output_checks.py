@@ -26,7 +26,7 @@ from fuse.types import (
     SemanticLogits,
     SemanticPrediction,
 )
-from fuse.types.label_space import list_file_ids
+from fuse.types.label_space import id_to_file, list_file_ids
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -218,6 +218,6 @@ def _check_things(who: str, answer: Instances, space: LabelSpace) -> None:
     if stuff:
         name = space.by_id[stuff[0]].name
         raise ModelOutputError(
-            f"{who}: answered with category_id {stuff[0]}, but {name!r} is stuff in {space.name}; "
-            "leave out what is no thing"
+            f"{who}: answered with category_id {id_to_file(stuff[0])}, but {name!r} is stuff in "
+            f"{space.name}; leave out what is no thing"
         )
