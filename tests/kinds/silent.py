@@ -65,7 +65,7 @@ def changed_report(world):
     world.run(out="second")
     answer = world.call("report out second")
     answer.says(r"1 images changed since the run")
-    return answer.says(r"1 images changed between the two runs")
+    return answer.says(r"1 images changed between the runs")
 
 
 @cell("A1", "draw", "said", "other content since the run")
