@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fuse.errors import ConfigError
+from fuse.models.fast_layers import ReLU6Conv2d
 from fuse.types import NamedImage, UInt8Array
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -18,7 +19,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 Answer = TypeVar("Answer")
 
 
-DENSE_LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+DENSE_LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, ReLU6Conv2d)
 # How CUDA's libraries and other devices say that memory is full, in a plain RuntimeError.
 MEMORY_SIGNS = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+from segmentation_models_pytorch.decoders.fpn.decoder import MergeBlock
 from torch import Tensor, nn
 
 from fuse.errors import CocoFormatError, ConfigError, FuseWarning, ModelError, describe_size
@@ -26,6 +27,7 @@ from fuse.models.adapters.semantic_net import (
     SemanticNet,
     speed_up_semantic,
 )
+from fuse.models.fast_layers import AddedLevels
 from fuse.models.weights.class_names import HOLDERS, KEYS, find_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
@@ -237,7 +239,16 @@ def _build(
         except Exception as err:  # anything, depending on what an argument should have been
             raise ConfigError(_explain(architecture, arguments["encoder_name"], err)) from err
     load_state(net, state, source=str(path))
+    _add_levels_faster(net)
     return net
+
+
+def _add_levels_faster(net: nn.Module) -> None:
+    """Have an FPN add its levels without a copy of them; the sum is the same."""
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, MergeBlock) and child.policy == "add":
+                setattr(module, name, AddedLevels())
 
 
 def _explain(architecture: str, encoder: str, err: Exception) -> str:

@@ -23,6 +23,8 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from fuse.models.fast_layers import ReLU6Conv2d
+
 LABEL_SPACE = "coco_super"
 THING_IDS = tuple(range(1, 13))
 STUFF_IDS = tuple(range(13, 28))
@@ -157,12 +159,12 @@ def fold_batch_norm(module: nn.Module) -> None:
     """Fold every batch norm that follows a convolution into it, in place.
 
     The outputs stay equal, as in eval mode, up to rounding. A batch norm is replaced by its
-    activation (timm's `BatchNormAct2d`) or by nothing.
+    activation (timm's `BatchNormAct2d`) or by nothing; a ReLU6 goes into the convolution, too.
 
     Raises:
         ValueError: a batch norm has no running statistics.
     """
-    previous: nn.Module | None = None
+    before, previous = "", None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
             mean, variance = child.running_mean, child.running_var
@@ -172,7 +174,11 @@ def fold_batch_norm(module: nn.Module) -> None:
                 previous.weight, previous.bias, mean, variance, child.eps, child.weight, child.bias
             )
             previous.weight, previous.bias = nn.Parameter(weight), nn.Parameter(bias)
-            setattr(module, name, getattr(child, "act", nn.Identity()))
+            activation: nn.Module = getattr(child, "act", nn.Identity())
+            if isinstance(activation, nn.ReLU6) and type(previous) is nn.Conv2d:
+                setattr(module, before, ReLU6Conv2d.from_conv(previous))
+                activation = nn.Identity()
+            setattr(module, name, activation)
         else:
             fold_batch_norm(child)
-        previous = child
+        before, previous = name, child
