@@ -10,6 +10,7 @@ import click
 from fuse.cli import options
 from fuse.cli.printing import print_figures
 from fuse.cli.progress import count_progress
+from fuse.runs.first_use import compile_ahead
 
 
 @click.command(short_help="Score predictions with PQ, SQ and RQ, and check the files.")
@@ -50,6 +51,7 @@ def evaluate(json_file: Path | None, per_image: Path | None, **given: Any) -> No
     fuse evaluate --gt panoptic_val2017.json --pred out
     fuse evaluate --gt panoptic_val2017.json --pred out --measure boundary --measure size
     """
+    compile_ahead(("match",))  # reading comes first, and is compiled here
     from fuse import api
     from fuse.cli.tables.evaluate import print_evaluation
 

@@ -84,7 +84,7 @@ def fuse_in_order(
     """`fuse_by_overlap` of the instances in an order, int64 (K,), the first painted first."""
     check_image(semantic, instances, space)
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
-    things = _paint_things(panoptic_map, instances, order, overlap_threshold)
+    things = paint_things(panoptic_map, instances, order, overlap_threshold)
     return add_stuff(panoptic_map, things, semantic.label_map, space, stuff_area)
 
 
@@ -168,7 +168,7 @@ def fuse_stuff_masks(
         raise ValueError(f"a stuff mask is not of the image, {describe_size(instances.size)}")
     panoptic_map = np.zeros(instances.size, dtype=np.int32)
     order = order_by_score(instances, score_threshold)
-    things = _paint_things(panoptic_map, instances, order, overlap_threshold)
+    things = paint_things(panoptic_map, instances, order, overlap_threshold)
     codes = [rle["counts"] for rle in stuff_masks.rles]
     blocks = (
         decode_rles(codes[first : first + BLOCK], instances.size)
@@ -204,7 +204,7 @@ def _join_categories(panoptic_map: Int32Array, stuff: list[SegmentInfo]) -> list
     ]
 
 
-def _paint_things(
+def paint_things(
     panoptic_map: Int32Array, instances: Instances, order: Int64Array, overlap_threshold: float
 ) -> list[SegmentInfo]:
     """Paint the instances that count into a void map and say what was painted."""

@@ -6,14 +6,28 @@ pixels do without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import update_wrapper
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache, update_wrapper
+from subprocess import Popen  # nosec B404
 from threading import Lock
 from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _building = Lock()
+_compilers: list[tuple[Popen[bytes], frozenset[str]]] = []
+
+
+@cache
+def announce_compiling() -> None:
+    """Say once per process, on stderr, that kernels are being compiled."""
+    print("fuse: compiling kernels for this processor (first use only)", file=sys.stderr)
+
+
+def expect(compiler: Popen[bytes], modules: Iterable[str]) -> None:
+    """Have the first call of a kernel of these modules wait for a process that compiles them."""
+    _compilers.append((compiler, frozenset(modules)))
 
 
 def jit(function: Function) -> Function:
@@ -41,6 +55,9 @@ class _Kernel:
         """Hand all kernels of the module to numba, which looks up by name those that one calls."""
         from fuse.ops._numba import build_kernel
 
+        for compiler, modules in _compilers:
+            if self._function.__module__ in modules:
+                compiler.wait()
         names = self._function.__globals__
         with _building:
             kernels = {

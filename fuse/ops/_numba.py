@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, cast
 
 import numba
 from numba.core import event
 
+from fuse.ops._jit import announce_compiling
 from fuse.ops.kernel_cache import announce, use_temporary_cache
 
 Function = Callable[..., Any]
@@ -38,16 +38,11 @@ def build_kernel(function: Function) -> Function:
 
 
 class _CompileNotice(event.Listener):
-    """Says once per process, on stderr, that kernels are being compiled."""
-
-    def __init__(self) -> None:
-        self._said = False
+    """Says that kernels are being compiled."""
 
     def on_start(self, compile_event: event.Event) -> None:
-        kernel = compile_event.data["dispatcher"].py_func
-        if not self._said and kernel.__module__.startswith(PACKAGE):
-            self._said = True
-            print("fuse: compiling kernels for this processor (first use only)", file=sys.stderr)
+        if compile_event.data["dispatcher"].py_func.__module__.startswith(PACKAGE):
+            announce_compiling()
 
     def on_end(self, compile_event: event.Event) -> None:
         """Nothing to do: numba asks for this method."""

@@ -169,7 +169,7 @@ def _find_starts(
     count = int(np.int64(0))  # a plain 0 has a type of its own to compile for
     for y in range(height):
         if count + len(flags) >= len(starts):
-            starts = np.concatenate((starts, np.empty_like(starts)))
+            starts = _double(starts, count)
         first, second = first_map[y], second_map[y]
         flags[0] = 1
         for x in range(1, width):
@@ -181,6 +181,18 @@ def _find_starts(
                 starts[count] = y * width + x
                 count += np.int64(flags[x])  # type: ignore[assignment]
     return starts[:count].copy()
+
+
+@jit
+def _double(values: Int32Array, count: int) -> Int32Array:
+    """The first so many values in an array of twice the length.
+
+    np.concatenate takes half a second to compile.
+    """
+    longer = np.empty(2 * len(values), np.int32)
+    for index in range(count):
+        longer[index] = values[index]
+    return longer
 
 
 @jit
@@ -199,7 +211,13 @@ def _measure_runs(
                 x += 1
             if segment_id == 0:
                 continue
-            index = np.searchsorted(segment_ids, segment_id)
+            index, beyond = 0, len(segment_ids)
+            while index < beyond:  # by halves; np.searchsorted takes as long to compile as all this
+                middle = (index + beyond) // 2
+                if segment_ids[middle] < segment_id:
+                    index = middle + 1
+                else:
+                    beyond = middle
             if index == len(segment_ids) or segment_ids[index] != segment_id:
                 unlisted += x - start
                 continue
