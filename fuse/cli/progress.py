@@ -44,6 +44,9 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
     On a terminal it moves a bar with images/s and the time left; in a log it writes a line
     every half minute.
     """
+    if not sys.stderr.isatty():
+        yield log_images()
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -53,7 +56,6 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -61,21 +63,33 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=None, rate="-/s", failed=0)
-        last_line = time.monotonic()
 
         def on_progress(total: int, failed: int) -> None:
-            nonlocal last_line
-            task = progress.tasks[bar]
-            rate = f"{task.speed:.1f}/s" if task.speed else "-/s"
+            speed = progress.tasks[bar].speed
+            rate = f"{speed:.1f}/s" if speed else "-/s"
             progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
-            if not console.is_terminal and time.monotonic() - last_line > SECONDS_PER_LINE:
-                last_line = time.monotonic()
-                line = f"{task.completed:.0f} of {total} images, {rate}, {failed} failed"
-                print(line, file=sys.stderr)
 
         yield on_progress
+
+
+def log_images() -> Callable[[int, int], None]:
+    """A function to call as that of `image_progress`; writes a line each half minute."""
+    start = last_line = time.monotonic()
+    done = 0
+
+    def on_progress(total: int, failed: int) -> None:
+        nonlocal done, last_line
+        done += 1
+        now = time.monotonic()
+        if now - last_line > SECONDS_PER_LINE:
+            last_line = now
+            rate = done / (now - start)
+            line = f"{done} of {total} images, {rate:.1f}/s, {failed} failed"
+            print(line, file=sys.stderr)
+
+    return on_progress
 
 
 @contextmanager

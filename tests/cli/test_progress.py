@@ -1,0 +1,32 @@
+"""What a long job says of how far it is."""
+
+import pytest
+
+from fuse.cli import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand: clock[0], in seconds."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_log_gets_a_line_each_half_minute(clock, capsys):
+    with progress.image_progress() as on_progress:
+        for _image in range(45):
+            clock[0] += 2.0
+            on_progress(60, 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["16 of 60 images, 0.5/s, 1 failed", "32 of 60 images, 0.5/s, 1 failed"]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress.count_progress() as on_progress:
+        for done in range(3):
+            on_progress(done + 1, 3)
+    assert "3/3 images" in capsys.readouterr().err
