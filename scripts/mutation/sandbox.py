@@ -6,6 +6,7 @@ is never written anywhere: the child that tests it compiles the changed module i
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -35,7 +36,8 @@ PRELOADED = (
 # Besides what git ignores: what no test of these packages reads.
 NOT_COPIED = (".*", "__pycache__", "build", "dist", "*.egg-info", "fuse-demo")
 LEFT_OUT = "not (slow or weights or gpu or browser or ray or shared_data)"
-PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-m", LEFT_OUT)
+# No plug-ins (they are imported anew each time), no rewriting of every test module.
+PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-m", LEFT_OUT)
 WARNINGS = (
     # Compiled kernels wrap round in silence where NumPy's scalars warn.
     *("-W", "ignore:overflow encountered:RuntimeWarning"),
@@ -71,6 +73,7 @@ class Sandbox:
         for name in PRELOADED:
             if importlib.util.find_spec(name.partition(".")[0]):
                 importlib.import_module(name)
+        gc.freeze()  # pytest collects garbage twice; what is here is none
         return box
 
     def record(self, paths: Sequence[str], name: str, *, plain: bool) -> dict[str, object]:
@@ -151,7 +154,9 @@ class Sandbox:
             "PYTHONPATH": str(self.root),
             "NUMBA_CACHE_DIR": str(self.reports.parent / "kernels"),
             "NUMBA_DISABLE_JIT": str(int(plain)),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         }
+        sys.dont_write_bytecode = False  # of the copy, for the next child
         import numba
 
         numba.config.DISABLE_JIT = int(plain)
