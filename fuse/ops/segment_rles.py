@@ -169,7 +169,7 @@ def _read_bits(code: UInt8Array, position: int, bits: int) -> int:
     """A number, highest bit first; the caller sees to it that the bits are there."""
     value = 0
     for index in range(position, position + bits):
-        value = value << 1 | (np.int64(code[index >> 3]) >> (7 - (index & 7)) & 1)
+        value = value << 1 | (int(code[index >> 3]) >> (7 - (index & 7)) & 1)
     return value
 
 
