@@ -32,6 +32,7 @@ PRELOADED = (
     *("cv2", "faster_coco_eval", "hotcoco", "matplotlib.figure", "msgspec", "numba", "numpy"),
     *("PIL.Image", "pycocotools.cocoeval", "rich.table", "safetensors.torch", "torch"),
     *("torch.nn.functional", "torchvision.models.detection", "hypothesis.strategies", "click"),
+    "torchmetrics.functional.detection",
 )
 # Besides what git ignores: what no test of these packages reads.
 NOT_COPIED = (".*", "__pycache__", "build", "dist", "*.egg-info", "fuse-demo")
