@@ -34,6 +34,7 @@ Int8Array = npt.NDArray[np.int8]
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AT_50, AT_75 = 0, 5
 RECALL_LEVELS = np.linspace(0, 1, 101)
+_NO_CURVES = np.empty((0, len(IOU_THRESHOLDS), len(RECALL_LEVELS)))
 MOST_DETECTIONS = 100  # per image and category
 # Pixels of all instances, small, medium and large ones; both ends are inside.
 SIZES = np.array([[0, np.inf], [0, 32**2], [32**2, 96**2], [96**2, np.inf]])
@@ -101,12 +102,8 @@ def mask_ap(images: Iterable[tuple[PanopticPrediction, Instances]], space: Label
         space: the label space of both.
     """
     detections = match_detections(images, space)
-    everyone = np.ones(len(detections.true_counts))
     # Means are of (IoU thresholds, recall levels, categories), as COCO's tools take them.
-    precision = [
-        np.moveaxis(_trace_curves(detections, everyone, size)[1], 0, -1)
-        for size in range(len(SIZES))
-    ]
+    precision = [np.moveaxis(_trace_curves(detections, size), 0, -1) for size in range(len(SIZES))]
     return MaskAP(
         ap=_mean(precision[ALL]),
         ap50=_mean(precision[ALL][AT_50]),
@@ -124,7 +121,7 @@ def mask_ap(images: Iterable[tuple[PanopticPrediction, Instances]], space: Label
 def mean_ap(detections: Detections, category_ids: Sequence[int]) -> float:
     """Mask AP over some of the things, in 0..1; NaN where there is no true instance of them."""
     everyone = np.ones(len(detections.true_counts))
-    ap, _ = _trace_curves(detections, everyone, ALL)
+    ap = _trace_ap(detections, everyone, ALL, _NO_CURVES)
     return _mean(ap[np.isin(detections.category_ids, category_ids)])
 
 
@@ -141,20 +138,29 @@ def weighted_ap(detections: Detections, weights: Float32Array) -> Float64Array:
     """
     ap = np.empty((len(weights), len(detections.category_ids)))
     for row, of_image in zip(ap, weights.astype(np.float64), strict=True):
-        row[:], _ = _trace_curves(detections, of_image, ALL)
+        row[:] = _trace_ap(detections, of_image, ALL, _NO_CURVES)
     return ap
 
 
-def _trace_curves(
-    detections: Detections, weights: Float64Array, size: int
-) -> tuple[Float64Array, Float64Array]:
-    """AP (K,) and precision (K, 10, 101) of instances of a size, in images of some weight (P,)."""
+def _trace_curves(detections: Detections, size: int) -> Float64Array:
+    """Precision (K, 10, 101) of instances of a size, as `_trace` has it; NaN where none is true."""
+    everyone = np.ones(len(detections.true_counts))
+    curves = np.full((len(detections.category_ids), *_NO_CURVES.shape[1:]), np.nan)
+    _trace_ap(detections, everyone, size, curves)
+    return curves
+
+
+def _trace_ap(
+    detections: Detections, weights: Float64Array, size: int, curves: Float64Array
+) -> Float64Array:
+    """AP (K,) of instances of a size, in images of some weight (P,); fills curves if there are."""
     return _trace(
         detections.first,
         detections.images,
         detections.outcome[size],
         weights @ detections.true_counts[:, size],
         weights,
+        curves,
     )
 
 
@@ -283,16 +289,21 @@ def _trace(
     outcome: Int8Array,
     true_counts: Float64Array,
     weights: Float64Array,
-) -> tuple[Float64Array, Float64Array]:
-    """AP (K,), and the largest precision at each recall level or beyond (K, 10, 101)."""
+    curves: Float64Array,
+) -> Float64Array:
+    """AP (K,).
+
+    Curves (K or 0, 10, 101), unless there are none of them, become the largest precision at each
+    recall level or beyond, for each thing that has true instances.
+    """
     thresholds, levels = outcome.shape[1], len(RECALL_LEVELS)
     ap = np.full(len(true_counts), np.nan)
-    curves = np.full((len(ap), thresholds, levels), np.nan)
     recall, precision = np.empty(len(images)), np.empty(len(images))
     for k in range(len(ap)):
         if true_counts[k] == 0:
             continue
-        curves[k] = 0
+        if len(curves):
+            curves[k] = 0
         total = 0.0
         for t in range(thresholds):
             right, wrong, count = 0.0, 0.0, 0
@@ -314,7 +325,8 @@ def _trace(
                     d += 1
                 if d == count:
                     break
-                curves[k, t, level] = precision[d]
+                if len(curves):
+                    curves[k, t, level] = precision[d]
                 total += precision[d]
         ap[k] = total / (thresholds * levels)
-    return ap, curves
+    return ap

@@ -251,6 +251,7 @@ def _find_errors(
     return void_areas, missed, wrong
 
 
+@jit
 def count_matches(
     pairs: SegmentPairs,
     truth: SegmentTable,
@@ -265,25 +266,7 @@ def count_matches(
         category_ids int32 (K,), ascending, each with a count; iou_sum float64 (K,); tp, fp
         and fn, int64 (K,) each.
     """
-    category_ids = np.unique(np.concatenate((truth.category_ids, pred.category_ids)))
-    iou_sum, counts = _count_matches(pairs, truth, pred, category_ids, official, threshold, limits)
-    kept = counts.any(axis=0)
-    if not kept.all():
-        category_ids, iou_sum, counts = category_ids[kept], iou_sum[kept], counts[:, kept]
-    return category_ids, iou_sum, counts[0], counts[1], counts[2]
-
-
-@jit
-def _count_matches(
-    pairs: SegmentPairs,
-    truth: SegmentTable,
-    pred: SegmentTable,
-    category_ids: Int32Array,
-    official: bool,
-    threshold: float,
-    limits: Float64Array,
-) -> tuple[Float64Array, Int64Array]:
-    """Sums of IoU (K,), and int64 (3, K): tp, fp and fn of each of the categories."""
+    category_ids = _list_distinct(truth.category_ids, pred.category_ids)
     t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official, threshold, limits)
     true_class = find_rows(truth.category_ids, category_ids)
     pred_class = find_rows(pred.category_ids, category_ids)
@@ -297,7 +280,27 @@ def _count_matches(
         counts[1, row] += wrong[segment]
     for segment, row in enumerate(true_class):
         counts[2, row] += missed[segment]
-    return iou_sum, counts
+    kept = np.flatnonzero(counts[0] + counts[1] + counts[2])
+    tp, fp, fn = counts[0][kept], counts[1][kept], counts[2][kept]
+    return category_ids[kept], iou_sum[kept], tp, fp, fn
+
+
+@jit
+def _list_distinct(first: Int32Array, second: Int32Array) -> Int32Array:
+    """What stands in either, ascending and once: few values, each put where it belongs."""
+    distinct, length = np.empty(len(first) + len(second), np.int32), 0
+    for values in (first, second):
+        for value in values:
+            place = length
+            while place > 0 and distinct[place - 1] > value:
+                place -= 1
+            if place > 0 and distinct[place - 1] == value:
+                continue
+            for later in range(length, place, -1):
+                distinct[later] = distinct[later - 1]
+            distinct[place] = value
+            length += 1
+    return distinct[:length]
 
 
 @jit
