@@ -67,7 +67,7 @@ def match_pairs(
     truth: SegmentTable,
     pred: SegmentTable,
     *,
-    official: bool = False,
+    official: bool,
     threshold: float = MATCH_IOU,
     limits: Float64Array | None = None,
 ) -> PQStats:

@@ -56,7 +56,7 @@ def _find_deltas(id_map: Int32Array) -> tuple[Int32Array, Int64Array]:
     height, width = id_map.shape
     above = np.zeros(width, np.int32)
     deltas = np.empty((FIRST_ROWS * width, 2), np.int32)
-    row_ends = np.zeros(height, np.int64)
+    row_ends = np.empty(height, np.int64)
     count = 0
     for y in range(height):
         if count + width > len(deltas):

@@ -65,4 +65,5 @@ def test_resamples_are_sets_of_images():
     np.testing.assert_array_equal(drawn[0], drawn[1])
     picks = np.random.default_rng(3).integers(0, 30, (40, 30))
     total = counts[picks[5]].sum(axis=0)
+    assert bootstrap_ece([counts]).shape == (1, 1000)
     assert drawn[0, 5] == pytest.approx(np.abs(total[1] - total[2]).sum() / total[0].sum())

@@ -102,3 +102,11 @@ def test_draws_are_those_of_pq(images):
     expected = np.nanmean(weighted_ap(detections, weights), axis=1)
     np.testing.assert_allclose(drawn, expected)
     assert drawn.min() < mean_ap(detections, things) < drawn.max()
+
+
+def test_a_detection_that_covers_two_alike_takes_the_one_that_counts():
+    """Half of it lies on a true instance, half on a crowd, which comes later: both at IoU 0.5."""
+    truth = panoptic(np.kron([[1, 2, 0, 0]], np.ones((40, 40))), {1: 1, 2: 1}, crowds={2})
+    both = detect([np.isin(truth.panoptic_map, (1, 2))], [1], [1], truth.size)
+    detections = match_detections([(truth, both)], SPACE)
+    assert detections.outcome[0, 0].tolist() == [1] + [0] * 9

@@ -49,6 +49,12 @@ def test_each_segment_says_what_it_met():
     ]
 
 
+def test_what_covers_less_than_half_gives_no_other_name():
+    truth = panoptic([[1, 1, 1, 1]], {1: 1})
+    pred = panoptic([[4, 4, 5, 5]], {4: 2, 5: 7})
+    assert [m.other_category_id for m in list_matches(truth, pred)] == [None, None, None]
+
+
 def test_maps_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match=r"wide, .* high"):
         list_matches(panoptic([[1]], {1: 1}), panoptic(np.zeros((1, 2), np.int32), {}))

@@ -18,7 +18,9 @@ from fuse.metrics.measures import (
     PQ_MEASURES,
     SIZES,
     ComparedMaps,
+    ScoredSegments,
     average_results,
+    choose_categories,
     count_measures,
     expand_measures,
     list_scored,
@@ -161,3 +163,17 @@ def test_choices_are_those_of_the_command_line():
     assert expand_measures(()) == ()
     with pytest.raises(ValueError, match="no measure 'border'; known are boundary, dagger"):
         expand_measures(["border"])
+
+
+def test_segments_of_chosen_categories_have_other_ids():
+    segments = ScoredSegments(
+        np.array([7, 1, 2, 7], np.int32),
+        np.array([0.1, 0.2, 0.3, 0.4]),
+        np.array([True, False, True, False]),
+        unscored=5,
+    )
+    chosen = choose_categories(segments, {7: 30, 2: 10})
+    assert chosen.category_ids.tolist() == [30, 10, 30]
+    assert chosen.scores.tolist() == [0.1, 0.3, 0.4]
+    assert chosen.correct.tolist() == [True, True, False]
+    assert chosen.unscored == 5

@@ -6,7 +6,7 @@ from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
 from reference.pq import slow_counts
 
 from fuse.metrics.matching import match_segments
-from fuse.metrics.pq import PQStats, sum_stats, summarize
+from fuse.metrics.pq import PQStats, rename_categories, sum_stats, summarize
 from fuse.types import PanopticPrediction, SegmentInfo
 
 
@@ -287,3 +287,9 @@ def test_nothing_scored():
 def test_summarize_refuses_unknown_categories():
     with pytest.raises(ValueError, match=r"\[4\] are not in toy"):
         summarize(make_stats({4: [0, 0, 1, 0]}), SPACE)
+
+
+def test_renamed_categories_are_in_the_order_of_their_new_ids():
+    stats = make_stats({1: (0.9, 1, 2, 3), 2: (0.0, 0, 4, 0), 7: (1.5, 2, 0, 5)})
+    renamed = rename_categories(stats, {7: 10, 1: 20, 3: 30})
+    assert_equal_stats(renamed, as_dict(make_stats({10: (1.5, 2, 0, 5), 20: (0.9, 1, 2, 3)})))

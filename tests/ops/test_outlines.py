@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from fuse.ops.outlines import (
     draw_centres,
@@ -38,6 +39,16 @@ def test_one_path_along_edges_gives_the_mask_back(mask):
     outer, holes = trace_edges(mask)
     if outer:
         np.testing.assert_array_equal(draw_edges([join_loops(outer + holes)], mask.shape), mask)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=2, unique=True))
+def test_bridges_are_a_shortest_tree(points):
+    """Of single points each bridge is walked twice, and the nearest of all is always next."""
+    path = join_loops([np.array([point], dtype=np.int32) for point in points])
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
+    places = np.array(points)
+    lengths = np.linalg.norm(places[:, None] - places, axis=-1)
+    assert steps == pytest.approx(2 * minimum_spanning_tree(lengths).sum())
 
 
 @given(MASKS)

@@ -53,6 +53,7 @@ def slow_decode(code):
         values += (
             [reader.read(word)] * count if is_run else [reader.read(word) for _ in range(count)]
         )
+    assert len(reader.bits) < 8, "more bytes than the values take"
     return np.array(values)
 
 
