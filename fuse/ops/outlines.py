@@ -146,7 +146,7 @@ def draw_centres(paths: Sequence[Float64Array | Int32Array], size: tuple[int, in
 
 def draw_edges(paths: Sequence[Float64Array | Int32Array], size: tuple[int, int]) -> BoolArray:
     """What pycocotools makes of polygons along pixel edges: bool (H, W)."""
-    flat = [np.asarray(path, dtype=np.float64).reshape(-1).tolist() for path in paths]
+    flat = [np.ravel(path).astype(np.float64).tolist() for path in paths]
     if not flat:
         return np.zeros(size, dtype=np.bool_)
     rle = coco_mask.merge(coco_mask.frPyObjects(flat, *size))

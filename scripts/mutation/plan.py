@@ -60,17 +60,31 @@ class Plan:
         return limits
 
     def _reaching(self, mutant: Mutant) -> set[str]:
-        """The tests that enter a mutant's function; for a constant, those that enter its module."""
+        """The tests that enter a mutant's function.
+
+        A constant or a default is read by others as well: there also those that enter its module,
+        and all of the package's own folder.
+        """
         inside = self.by_function.get((mutant.file, mutant.function))
-        if inside:
+        if inside and not mutant.before.startswith("def "):
             return inside
-        keys = [key for key in self.by_function if key[0] == mutant.file]
-        return set().union(*(self.by_function[key] for key in keys))
+        module = [tests for key, tests in self.by_function.items() if key[0] == mutant.file]
+        return self._own_tests(mutant).union(*module)
+
+    def _own_tests(self, mutant: Mutant) -> set[str]:
+        """The tests of the package's folder that pass."""
+        return {
+            name for name, test in self.tests.items() if test["passed"] and _is_own(name, mutant)
+        }
 
     def _rank(self, name: str, mutant: Mutant) -> tuple[bool, float, str]:
-        package = mutant.file.split("/")[1]
-        own = name.startswith((f"tests/{package}/", f"fuse/{package}/"))
-        return not own, self.tests[name]["seconds"], name
+        return not _is_own(name, mutant), self.tests[name]["seconds"], name
+
+
+def _is_own(test: str, mutant: Mutant) -> bool:
+    """Whether a test stands in the folder of a mutant's package."""
+    package = mutant.file.split("/")[1]
+    return test.startswith((f"tests/{package}/", f"fuse/{package}/"))
 
 
 def make_plans(box: Sandbox, packages: Iterable[str], out: Path) -> dict[str, Plan]:

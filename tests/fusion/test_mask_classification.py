@@ -114,3 +114,13 @@ def test_only_a_net_that_says_so_may_answer_with_stuff(finds_stuff):
     else:
         with pytest.raises(ModelOutputError, match="'sky' is stuff in coco_super"):
             predict_instances("net", net, [image], 0.1)
+
+
+def test_each_mask_lies_in_its_own_box():
+    rows = masks((PERSON, 0.9, np.full(16, 0.9)), (SKY, 0.95, np.full(16, 0.9)))
+    boxes = np.array([[5, 3, 20, 30], [30, 10, 50, 25]], dtype=np.float32)
+    fused = fuse(Instances(boxes, rows.scores, rows.category_ids, rows.masks, SIZE))
+    assert {(s.category_id, s.bbox, s.area) for s in fused.segments_info} == {
+        (PERSON, (5, 3, 15, 27), 15 * 27),
+        (SKY, (30, 10, 20, 15), 20 * 15),
+    }

@@ -17,8 +17,8 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.errors import CocoFormatError, ConfigError
-from fuse.fusion import METHODS, FusionConfig, compute_class_logits, find_pairs, fuse_image
+from fuse.errors import CocoFormatError
+from fuse.fusion import METHODS, FusionConfig, compute_class_logits, fuse_image
 from fuse.inference.prediction import ImagePrediction
 from fuse.inference.prediction_file import LARGE, read_prediction, write_prediction
 from fuse.labels import find_label_map, load_space
@@ -138,19 +138,6 @@ def test_evidence_at_hand_changes_nothing():
     image = (semantic, prediction.instances, TOY_SPACE, fusion, {})
     first, second = fuse_image(*image), fuse_image(*image, class_logits=class_logits)
     assert (first.panoptic_map == second.panoptic_map).all()
-
-
-@pytest.mark.parametrize(
-    ("pairs", "message"),
-    [
-        ((), "the rule 'pairs' needs fusion.pairs"),
-        ((("cot", "dog"),), "names 'cot', which is not in toy; did you mean 'cat'"),
-        ((("cat", "zebra"),), r"names 'zebra', which is not in toy$"),
-    ],
-)
-def test_pairs_must_be_there_and_known(pairs, message):
-    with pytest.raises(ConfigError, match=message):
-        find_pairs(FusionConfig(rule="pairs", pairs=pairs), TOY_SPACE)
 
 
 @pytest.mark.parametrize(

@@ -177,31 +177,6 @@ def test_a_config_survives_its_own_json():
     assert again == config
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"rule": "adaptive", "vote_among": "things"}, "rule 'adaptive' has no key 'vote_among'"),
-        ({"rule": "adaptive", "temprature": 2}, "did you mean 'temperature'"),
-        ({"rule": "adaptive", "temperature": 0}, "must be above 0, got 0"),
-        ({"rule": "adaptive", "temperature": float("nan")}, "must be above 0, got nan"),
-        ({"rule": "adaptive", "temperature": "hot"}, "must be a number, got 'hot'"),
-        ({"rule": "vote", "vote_among": "stuff"}, "'stuff' is none of things, supercategory"),
-        ({"rule": "pairs", "pairs": [["tie"]]}, "a CSV file or a list of"),
-        ({"rule": "pairs", "pairs": 3}, "a CSV file or a list of"),
-    ],
-)
-def test_a_rule_takes_its_own_parameters_only(changes, message):
-    with pytest.raises(ConfigError, match=message):
-        change_fusion(FusionConfig(), changes)
-
-
-def test_a_rule_known_by_its_thresholds_brings_them():
-    tuned = FusionConfig(stuff_area=0.02)
-    fusion = change_fusion(tuned, {"rule": "upsnet-combined", "score_threshold": 0.7})
-    assert (fusion.score_threshold, fusion.overlap_threshold, fusion.stuff_area) == (0.7, 0.3, 4096)
-    assert change_fusion(tuned, {"rule": "area-first"}).stuff_area == 0.02
-
-
 def test_a_config_says_what_its_rule_looks_at_and_reads_it_again(tmp_path):
     (tmp_path / "pairs.csv").write_text("above,below\ntie,person\n")
     changes = parse_fusion_overrides(["rule=pairs", f"pairs={tmp_path / 'pairs.csv'}"])

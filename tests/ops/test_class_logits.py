@@ -5,7 +5,13 @@ from factories import target_logits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse.ops.class_logits import image_axes, relative_logits, upsample_best, upsample_window
+from fuse.ops.class_logits import (
+    image_axes,
+    relative_logits,
+    sum_to_one,
+    upsample_best,
+    upsample_window,
+)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 9))
@@ -37,3 +43,14 @@ def test_the_best_plane_is_that_of_all_windows(seed, grid, size):
     np.testing.assert_allclose(np.take_along_axis(each, best[None], 0)[0], values, atol=1e-6)
     part = (slice(size[0] // 2, size[0]), slice(size[1] // 3, size[1]))
     assert (upsample_window(planes[0], image_axes(logits), part) == each[0][part]).all()
+
+
+def test_values_that_sum_to_one_lie_in_0_to_1():
+    one_hot = np.eye(3, dtype=np.float16)[[[0, 1], [2, 0]]].transpose(2, 0, 1)
+    assert sum_to_one(one_hot)
+    assert sum_to_one(np.full((4, 2, 2), 0.25, np.float16))
+    assert not sum_to_one(np.full((4, 2, 2), 0.3, np.float16))
+    assert not sum_to_one(one_hot[:1])  # of one class nothing is known
+    outside = one_hot.copy()
+    outside[:, 1, 1] = (1.5, -0.5, 0)  # sums to 1 as well
+    assert not sum_to_one(outside)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -42,3 +43,13 @@ def test_numba_is_loaded_with_the_first_call_only():
         "RowDeltas.from_map(np.zeros((2, 2), dtype=np.int32)); assert 'numba' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_compiling_is_said_once(capsys):
+    from fuse.ops._numba import _CompileNotice
+
+    notice = _CompileNotice()
+    for _ in range(2):
+        kernel = SimpleNamespace(py_func=row_deltas.RowDeltas.from_map)
+        notice.on_start(SimpleNamespace(data={"dispatcher": kernel}))
+    assert capsys.readouterr().err.count("compiling kernels") == 1

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fuse.ops.kernel_cache import make_private_folder
+from fuse.ops.kernel_cache import announce, make_private_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users of POSIX")
 
@@ -16,6 +16,15 @@ def test_the_folder_is_the_users_own_and_the_same_each_time(tmp_path):
     folder = make_private_folder(tmp_path)
     assert folder == make_private_folder(tmp_path) == tmp_path / f"fuse-kernels-{os.geteuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_where_kernels_are_kept_is_said_while_there_are_none(tmp_path, capsys):
+    announce.__wrapped__(tmp_path)
+    assert f"kernels are kept in {tmp_path}" in capsys.readouterr().err
+    (tmp_path / "kernel.nbi").touch()
+    announce.__wrapped__(tmp_path)
+    announce.__wrapped__(None)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("trap", ["link", "file", "open to others"])

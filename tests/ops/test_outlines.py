@@ -100,3 +100,11 @@ def test_an_empty_mask_has_no_outline():
     assert trace_edges(empty) == ([], [])
     assert trace_centres(empty) == []
     assert not draw_edges([], (3, 4)).any()
+
+
+def test_what_cannot_have_fewer_corners_stays():
+    square = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], dtype=np.int32)
+    assert simplify(square, 20) is square
+    stairs = np.array([[0, 0], [9, 0], [9, 9], [5, 9], [5, 8], [0, 8]], dtype=np.int32)
+    assert simplify(stairs, 0) is stairs
+    assert len(simplify(stairs, 2)) == 4

@@ -1,11 +1,13 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from reference.png_rows import FILTERS, filter_row, ids_to_rgb
+from reference.png_rows import FILTERS, filter_row, ids_to_rgb, paeth
 
-from fuse.ops.png_filters import BLOCK, filter_rows, unfilter_rows
+from fuse.ops.png_filters import BLOCK, _paeth, filter_rows, unfilter_rows
 
 
 @st.composite
@@ -71,3 +73,12 @@ def test_noise_makes_the_room_for_changes_grow():
     rows, _ = filter_rows(panoptic_map)
     unfiltered, _ = unfilter_rows(rows)
     np.testing.assert_array_equal(unfiltered.to_map(), panoptic_map)
+
+
+def test_ties_of_paeth_go_to_the_neighbour_named_first():
+    values = range(7)
+    for left, above, above_left in product(values, values, values):
+        expected = paeth(left, above, above_left)
+        every_channel = 0x010101
+        found = _paeth(*(value * every_channel for value in (left, above, above_left)))
+        assert found == expected * every_channel, (left, above, above_left)
