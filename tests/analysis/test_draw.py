@@ -1,5 +1,7 @@
 """`fuse draw`: a picture per image, of its size; what cannot be drawn is said."""
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -7,6 +9,7 @@ from PIL import Image
 from run_folders import draw_predictions, write_run
 
 from fuse.analysis.draw import draw
+from fuse.analysis.opened_run import open_run
 from fuse.cli import main
 from fuse.errors import CocoFormatError, DataError
 from fuse.io.coco.panoptic import read_panoptic_json
@@ -42,6 +45,20 @@ def test_what_cannot_be_drawn_is_counted(run, tmp_path):
     result = draw(run, tmp_path / "out")
     assert result.images == 0
     assert [finding.code for finding in result.findings] == ["image-missing", "image-other"]
+
+
+def test_names_that_lead_out_of_the_folder_and_runs_without_images_are_refused(run, tmp_path):
+    path = run / "panoptic.json"
+    listed = json.loads(path.read_text())
+    listed["images"][0]["file_name"] = "../a.jpg"
+    path.write_text(json.dumps(listed))
+    with pytest.raises(DataError, match=r"image '\.\./a\.jpg': "):
+        draw(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    path.write_text(json.dumps(listed | {"images": [], "annotations": []}))
+    known = read_panoptic_json(path, default_space=None)
+    with pytest.raises(DataError, match="has no images"):
+        open_run(path, known=known)
 
 
 def test_a_damaged_map_leaves_no_picture(run, tmp_path):

@@ -75,6 +75,15 @@ def test_a_part_that_changes_nothing_has_no_share_and_costs_no_time():
     assert len(asked) == len(set(asked)) == 4
 
 
+def test_where_nothing_occurs_nothing_is_missing():
+    plan = draw_orders(PARTS, {"a": frozenset("a")}, pairs=1, seed=0)
+    counts = evaluate_swaps(plan, frozenset("ab"), lambda _: np.zeros((3, 1)))
+    found = attribute_gap(counts, plan, ONE_THING)
+    assert (found.before == 1).all()
+    assert not found.shares.any()
+    assert not found.rest.any()
+
+
 def test_counts_of_images_add_up():
     plan = draw_orders(PARTS, {"a": frozenset("a")}, pairs=2, seed=1)
     counts = [np.array([[0.5 * n], [n], [1.0]]) for n in (1, 2)]
