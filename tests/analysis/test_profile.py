@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch as smp
+import torch
 from click.testing import CliRunner
 
 from fuse.analysis.profile import profile
 from fuse.cli import main
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
+from fuse.labels import load_space
 
 IMAGE = str(Path(__file__).parents[2] / "examples" / "images" / "chelsea.jpg")
 
@@ -93,8 +96,14 @@ weights = "tiny_instance"
     asked = f"{tmp_path / 'pair.toml'}:semantic"
     (row,) = profile([asked], images=[IMAGE], device="cpu", random_weights=True)
     assert row.parameters == pytest.approx(14.3e6, rel=0.01)
+    assert row.has_random_weights
     with pytest.raises(ModelNotFoundError, match=r"later\.pth"):
         profile([asked], images=[IMAGE], device="cpu")
+    classes = len(load_space("coco_super").categories)
+    net = smp.Unet("resnet18", encoder_weights=None, classes=classes)
+    torch.save(net.state_dict(), tmp_path / "later.pth")
+    (row,) = profile([asked], images=[IMAGE], device="cpu", random_weights=True)
+    assert not row.has_random_weights  # its own are there
 
 
 @pytest.mark.parametrize("asked", ["tiny:semantics", "tiny:"])

@@ -231,13 +231,14 @@ def test_a_right_mask_still_covers_what_is_in_front_of_it():
         ([0, 0, SKY, SKY], EVERYTHING, "false/no-context"),
         ([0, 0, SKY, SKY], Vocabulary(frozenset([CAT]), frozenset([SKY])), "false/other"),
         ([DOG, DOG, DOG, SKY], EVERYTHING, "false/no-context"),
+        ([CAT] * 19 + [SKY] * 20, EVERYTHING, "false/no-context"),  # just below half
     ],
 )
 def test_context_is_the_label_map_below_a_false_instance(labels, vocabulary, subtype):
     errors = classify(
         SemanticPrediction(np.array([labels], dtype=np.int32)),
-        instances_of([[[1, 1, 1, 1]]], [CAT], [0.9]),
-        panoptic([[1, 1, 1, 1]], {1: SKY}),
+        instances_of([[[1] * len(labels)]], [CAT], [0.9]),
+        panoptic([[1] * len(labels)], {1: SKY}),
         vocabulary,
     )
     assert errors.detections == {0: subtype}
