@@ -13,9 +13,12 @@ from PIL import Image
 
 from fuse import api
 from fuse.analysis.compare import RESAMPLES
+from fuse.analysis.compared_runs import scorer_of
+from fuse.analysis.opened_run import open_run
 from fuse.cli import main
 from fuse.errors import DataError, LabelSpaceError
 from fuse.labels import load_space
+from fuse.metrics.measures import expand_measures
 
 ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
@@ -62,6 +65,22 @@ def test_a_run_does_not_differ_from_itself(toys):
     interval = difference.pq["all"]["pq"]
     assert (interval.difference, interval.low, interval.high) == (0, 0, 0)
     assert not interval.is_clear
+
+
+def test_all_measures_are_compared(toys):
+    gt, noise, half = toys
+    measures = api.compare([noise, half], gt, measures=["all"]).differences[0].measures
+    assert measures.keys() == set(expand_measures(["all"]))
+    assert api.compare([noise, half], gt).differences[0].measures == {}
+
+
+def test_a_damaged_map_stops_and_a_run_without_truth_has_no_scorer(toys):
+    gt, noise, half = toys
+    with pytest.raises(ValueError, match="was opened without ground truth"):
+        scorer_of(open_run(half))
+    next(half.with_suffix("").glob("*.png")).write_bytes(b"no PNG")
+    with pytest.raises(DataError, match="cannot be scored"):
+        api.compare([noise, half], gt)
 
 
 def test_other_images_are_an_error_that_names_them(toys, tmp_path):

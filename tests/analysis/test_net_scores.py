@@ -40,6 +40,13 @@ def test_it_is_the_function_of_files_otherwise(kept_run):
     assert plain.result.to_json() == api.evaluate(TRUTH, kept_run).result.to_json()
 
 
+def test_files_that_are_named_take_the_place_of_the_nets(kept_run, tmp_path):
+    (tmp_path / "none.json").write_text("[]")
+    evaluation = api.evaluate(TRUTH, kept_run, instances=tmp_path / "none.json")
+    assert evaluation.instances.ap == 0
+    assert evaluation.semantic is None
+
+
 def test_the_command_shows_them(kept_run):
     shown = CliRunner().invoke(main, ["evaluate", "--gt", str(TRUTH), "--pred", str(kept_run)])
     assert "mIoU of the semantic branch" in shown.stdout

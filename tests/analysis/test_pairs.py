@@ -97,6 +97,12 @@ def test_rare_pairs_are_left_out_and_classes_are_mapped(tmp_path):
     ]
 
 
+def test_classes_that_the_label_space_lacks_are_in_no_pair(tmp_path):
+    gt, instances = write_truth(tmp_path, IMAGES)  # of these Cityscapes knows persons only
+    with pytest.raises(DataError, match="no instances of two classes overlap"):
+        api.pairs(gt, instances, tmp_path / "pairs.csv", label_space="cityscapes")
+
+
 def test_the_command_prints_what_it_found(tmp_path):
     gt, instances = write_truth(tmp_path, IMAGES)
     arguments = ["pairs", "--gt", gt, "--instances", instances, "-o", tmp_path / "pairs.csv"]

@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from fuse import api
+from fuse.analysis.opened_run import read_truth_of
 from fuse.analysis.sweep import list_points, parse_grid
 from fuse.cli import main
 from fuse.errors import ConfigError, DataError
 from fuse.fusion import METHODS
 from fuse.labels import load_space
 from fuse.metrics.pq import sum_stats, summarize
+from fuse.runs.saved_predictions import open_saved_predictions
 
 ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
@@ -121,7 +123,20 @@ def test_the_command_warns_of_flattering_and_draws(kept_run, tmp_path):
 def test_a_holdout_reports_on_other_images(kept_run):
     result = api.sweep(kept_run, TRUTH, ["score_threshold=0.3,0.6"], holdout=0.34)
     assert result.images == 2
-    assert result.held_out is not None
+    # The best setting's score is that of two images, and what is reported that of the third.
+    run = open_saved_predictions(kept_run)
+    scorer, pairs = read_truth_of(run, TRUTH, None)
+    stats = [
+        scorer.score(true_id, next(run.fuse_by_rules(own_id, [result.best.fusion]))).stats
+        for own_id, true_id in pairs
+    ]
+    expected = [
+        tuple(summarize(sum_stats(part), run.space).all.pq for part in (rest, [stats[n]]))
+        for n in range(3)
+        for rest in [stats[:n] + stats[n + 1 :]]
+    ]
+    found = (result.best.result.all.pq, result.held_out.all.pq)
+    assert any(found == pytest.approx(one) for one in expected)
     with pytest.raises(DataError, match="leaves"):
         api.sweep(kept_run, TRUTH, ["score_threshold=0.3"], holdout=0.01)
 

@@ -15,7 +15,7 @@ from fuse import api
 from fuse.analysis.diagnose.diagnose import ALONE, RunContext, diagnose_image, sum_up
 from fuse.analysis.diagnose.error_types import ERROR_TYPES, SUBTYPES, Vocabulary
 from fuse.analysis.diagnose.shapley import draw_orders
-from fuse.errors import DataError
+from fuse.errors import ConfigError, DataError
 from fuse.evaluation.scorer import TruthScorer
 from fuse.fusion import FusionConfig, fuse_image
 from fuse.inference.prediction import ImagePrediction
@@ -242,6 +242,11 @@ def test_counts_say_how_near_a_miss_was_and_what_it_was_taken_for():
     assert sum(shifted.counts.missed) == sum(c.fn for c in shifted.result.per_category.values())
     assert sum(shifted.counts.false) == sum(c.fp for c in shifted.result.per_category.values())
     assert sum(shifted.counts.missed[1:]) > 0
+    written = shifted.counts.to_json()
+    assert (written["missed_by_iou"], written["false_by_iou"]) == (
+        list(shifted.counts.missed),
+        list(shifted.counts.false),
+    )
 
 
 def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
@@ -262,13 +267,18 @@ def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
     assert api.diagnose(kept_run, TRUTH, orders=3, workers=1).to_json() == diagnosis.to_json()
 
 
+def copy_with_rule(run, copy, rule):
+    """A run that says it was fused by another rule."""
+    shutil.copytree(run, copy)
+    content = json.loads((copy / "run.json").read_text())
+    content["settings"]["pipeline"]["fusion"]["rule"] = rule
+    (copy / "run.json").write_text(json.dumps(content))
+    return copy
+
+
 @pytest.mark.parametrize("rule", ["adaptive", "upsnet-logits", "mask-argmax"])
 def test_the_shares_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rule):
-    run = tmp_path / "run"
-    shutil.copytree(kept_run, run)
-    content = json.loads((run / "run.json").read_text())
-    content["settings"]["pipeline"]["fusion"]["rule"] = rule
-    (run / "run.json").write_text(json.dumps(content))
+    run = copy_with_rule(kept_run, tmp_path / "run", rule)
     diagnosis = api.diagnose(run, TRUTH, orders=1)
     kept = open_saved_predictions(run)
     fused = {i: next(kept.fuse_by_rules(i, [kept.fusion])) for i in kept.dataset.images}
@@ -281,6 +291,12 @@ def test_the_shares_of_a_rule_that_weighs_logits_adds_up(kept_run, tmp_path, rul
     assert diagnosis.result.all.pq == pq
     shares = sum(cost.share for cost in diagnosis.errors)
     assert shares + diagnosis.rest == pytest.approx(1 - pq, abs=1e-12)
+
+
+def test_a_rule_that_takes_stuff_of_the_instance_net_is_refused(kept_run, tmp_path):
+    run = copy_with_rule(kept_run, tmp_path / "run", "mask-classification")
+    with pytest.raises(ConfigError, match="'mask-classification' has stuff from the instance net"):
+        api.diagnose(run, TRUTH, orders=1)
 
 
 def test_images_left_out_are_counted(kept_run):
