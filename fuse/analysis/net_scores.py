@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fuse.analysis.compared_runs import scorer_of
 from fuse.analysis.opened_run import OpenedRun, open_run
 from fuse.evaluation import evaluate as files
 from fuse.evaluation.evaluate import Evaluation
@@ -77,9 +78,9 @@ def _add_nets(
     if not (path / RUN_FILE).is_file():
         return evaluation
     run = open_run(path, truth=read_panoptic_json(gt, gt_dir))
-    if run.saved is None or run.scorer is None:
+    if run.saved is None:
         return evaluation
-    saved, scorer, stats = run.saved, run.scorer, []
+    saved, scorer, stats = run.saved, scorer_of(run), []
     with map_threads(
         lambda image_id: _load(image_id, run, saved, scorer), scorer.truth.annotations, workers
     ) as loaded:

@@ -61,6 +61,12 @@ def test_names_that_lead_out_of_the_folder_and_runs_without_images_are_refused(r
         open_run(path, known=known)
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(run, tmp_path):
+    (run / "panoptic.json").write_text("no JSON")
+    with pytest.raises(DataError, match=r"cannot be written: .*run\.json is no folder"):
+        draw(run, run / "run.json" / "out")
+
+
 def test_a_damaged_map_leaves_no_picture(run, tmp_path):
     (run / "panoptic" / "trip" / "b.png").write_bytes(b"no PNG")
     with pytest.raises(CocoFormatError, match=r"trip/b\.png"):

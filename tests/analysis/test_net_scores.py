@@ -1,6 +1,7 @@
 """Nets of a run with kept predictions are scored by `fuse evaluate` as by `fuse compare`."""
 
 import inspect
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_it_is_the_function_of_files_otherwise(kept_run):
     assert plain.semantic is None
     assert plain.instances is None
     assert plain.result.to_json() == api.evaluate(TRUTH, kept_run).result.to_json()
+
+
+def test_a_run_that_kept_nothing_has_none(kept_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(kept_run, run, ignore=shutil.ignore_patterns("predictions"))
+    evaluation = api.evaluate(TRUTH, run)
+    assert (evaluation.semantic, evaluation.instances) == (None, None)
 
 
 def test_files_that_are_named_take_the_place_of_the_nets(kept_run, tmp_path):
