@@ -36,6 +36,7 @@ def test_a_pair_and_its_nets_alone():
     assert not any(row.has_random_weights for row in rows)
 
 
+@pytest.mark.slow
 def test_saved_predictions_are_found_by_the_images_name(real_files, monkeypatch):
     monkeypatch.chdir(real_files)
     rows = profile(["saved.toml", "oracle.toml"], images=["images/astronaut.jpg"], device="cpu")
@@ -79,6 +80,7 @@ def test_random_weights_come_only_where_a_layout_is_known(tmp_path, monkeypatch)
         profile(["coco:semantic"], images=[IMAGE], device="cpu", random_weights=True)
 
 
+@pytest.mark.slow
 def test_a_net_of_ones_own_design_can_be_tried_before_it_is_trained(tmp_path):
     (tmp_path / "pair.toml").write_text("""
 label_space = "coco_super"

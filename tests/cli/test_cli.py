@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,26 @@ def images(tmp_path):
     folder.mkdir()
     shutil.copy(EXAMPLES / "chelsea.jpg", folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of one image with kept predictions, what it printed and its figures."""
+
+    out: Path
+    printed: str
+    figures: dict
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("ran")
+    out, figures = folder / "out", folder / "figures.json"
+    options = ("--gt", TRUTH, "--device", "cpu", "--keep-predictions", "--json", figures)
+    result = call("run", EXAMPLES / "chelsea.jpg", "-o", out, *options)
+    assert result.exit_code == 0, result.output
+    return Ran(out, result.stdout, json.loads(figures.read_text()))
 
 
 def test_the_list_of_commands_is_not_cut_off():
@@ -107,15 +128,13 @@ def test_every_command_shows_an_example_of_itself(command):
     assert f"fuse {command}" in result.output.split("Options:")[0].replace("Usage: main", "", 1)
 
 
-def test_run_prints_a_table_and_where_the_maps_are(images, tmp_path):
-    result = call("run", images, "-o", tmp_path / "out", "--gt", TRUTH, "--device", "cpu")
-    assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()
+def test_run_prints_a_table_and_where_the_maps_are(ran):
+    lines = ran.printed.splitlines()
     assert lines[0].split() == ["PQ", "SQ", "RQ", "classes"]
     assert [line.split()[0] for line in lines[1:4]] == ["all", "things", "stuff"]
     assert any(line.startswith("animal") for line in lines)
     assert "1 images in" in lines[-1]
-    assert str(tmp_path / "out" / "panoptic.json") in lines[-1]
+    assert str(ran.out / "panoptic.json") in lines[-1]
 
 
 def test_json_replaces_the_table(images, tmp_path):
@@ -132,11 +151,9 @@ def test_json_replaces_the_table(images, tmp_path):
     assert json.loads(again.stdout)["pq"]["all"]["pq"] == 1
 
 
-def test_evaluate_writes_what_is_asked_for(images, tmp_path):
-    out = tmp_path / "out"
-    call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu")
+def test_evaluate_writes_what_is_asked_for(ran, tmp_path):
     result = call(
-        *("evaluate", "--gt", TRUTH, "--pred", out),
+        *("evaluate", "--gt", TRUTH, "--pred", ran.out),
         *("--json", tmp_path / "pq.json", "--per-image", tmp_path / "images.csv"),
     )
     assert result.exit_code == 0, result.output
@@ -146,16 +163,15 @@ def test_evaluate_writes_what_is_asked_for(images, tmp_path):
     assert len((tmp_path / "images.csv").read_text().splitlines()) == 1 + 8
 
 
-def test_evaluate_says_where_a_run_has_image_ids_of_its_own(images, tmp_path):
+def test_evaluate_says_where_a_run_has_image_ids_of_its_own(ran, images, tmp_path):
     out = tmp_path / "out"
-    with_truth = call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu", "--json", "-")
-    call("run", images, "-o", out, "--device", "cpu", "--overwrite")  # its one image is 1
+    call("run", images, "-o", out, "--device", "cpu")  # its one image is 1
     result = call("evaluate", "--gt", TRUTH, "--pred", out, "--per-image", tmp_path / "images.csv")
     assert result.exit_code == 0, result.output
     assert "1 photos that the run numbered otherwise than the ground truth" in result.stdout
     with (tmp_path / "images.csv").open(newline="") as file:
         found = {row["file_name"]: int(row["tp"]) for row in csv.DictReader(file)}
-    right = sum(c["tp"] for c in json.loads(with_truth.stdout)["per_class"].values())
+    right = sum(c["tp"] for c in ran.figures["per_class"].values())
     assert {name: tp for name, tp in found.items() if tp} == {"chelsea.jpg": right}
 
 
@@ -167,9 +183,8 @@ def test_a_file_for_figures_needs_its_folder_before_the_work(images, tmp_path):
     assert not out.exists()
 
 
-def test_compare_prints_runs_and_differences(images, tmp_path):
-    out = tmp_path / "out"
-    call("run", images, "-o", out, "--gt", TRUTH, "--device", "cpu")
+def test_compare_prints_runs_and_differences(ran, tmp_path):
+    out = ran.out
     result = call("compare", out, out, "--gt", TRUTH, "--json", tmp_path / "compared.json")
     assert result.exit_code == 0, result.output
     assert f"{out} against {out}:" in result.stdout
@@ -178,9 +193,8 @@ def test_compare_prints_runs_and_differences(images, tmp_path):
     assert json.loads((tmp_path / "compared.json").read_text())["images"] == 1
 
 
-def test_diagnose_and_disagree_print_tables(images, tmp_path):
-    out = tmp_path / "out"
-    call("run", images, "-o", out, "--keep-predictions", "--device", "cpu")
+def test_diagnose_and_disagree_print_tables(ran, images, tmp_path):
+    out = ran.out
     result = call("diagnose", "--predictions", out, "--gt", TRUTH, "--orders", 2)
     assert result.exit_code == 0, result.output
     assert "Where the missing" in result.stdout
@@ -209,6 +223,7 @@ def test_the_demo_scores_and_draws_the_examples(tmp_path):
     assert call("demo", "-o", tmp_path / "demo", "--overwrite").exit_code == 0
 
 
+@pytest.mark.slow
 def test_merged_shards_are_the_run_in_one_piece(images, tmp_path):
     for name in ("astronaut", "hopper"):
         shutil.copy(EXAMPLES / f"{name}.jpg", images)
@@ -231,9 +246,8 @@ def test_merged_shards_are_the_run_in_one_piece(images, tmp_path):
     assert call("merge", tmp_path / "part1", "-o", tmp_path / "half").exit_code == 1
 
 
-def test_kept_predictions_are_fused_again(images, tmp_path):
-    out, again = tmp_path / "out", tmp_path / "again"
-    call("run", images, "-o", out, "--device", "cpu", "--keep-predictions")
+def test_kept_predictions_are_fused_again(ran, tmp_path):
+    out, again = ran.out, tmp_path / "again"
     result = call("combine", "--predictions", out, "-o", again)
     assert result.exit_code == 0, result.output
     assert result.stdout == f"1 images, 1 segments -> {again}\n"
@@ -245,6 +259,7 @@ def test_kept_predictions_are_fused_again(images, tmp_path):
     assert (again / map_name).read_bytes() != (out / map_name).read_bytes()
 
 
+@pytest.mark.slow
 def test_verify_tells_damage_by_its_exit_code_and_mends_it(images, tmp_path):
     run = ("run", images, "-o", tmp_path / "out", "--device", "cpu")
     call(*run)

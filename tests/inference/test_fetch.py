@@ -100,6 +100,7 @@ def check_it_runs_without_a_network(preset, folder, tmp_path, monkeypatch):
     return pipeline.weights["semantic"]
 
 
+@pytest.mark.slow
 def test_a_file_of_torchvisions_is_fetched_and_run(lraspp, server, tmp_path, monkeypatch):
     sha256 = hashlib.sha256(lraspp).hexdigest()
     name = f"{LRASPP}-{sha256[:8]}.pth"
@@ -134,6 +135,7 @@ def test_a_file_of_torchvisions_is_fetched_and_run(lraspp, server, tmp_path, mon
     assert check_it_runs_without_a_network(preset, folder, tmp_path, monkeypatch) == sha256
 
 
+@pytest.mark.slow
 def test_a_repository_of_the_hub_is_fetched_and_run(segformer, server, tmp_path, monkeypatch):
     server.add_repository("smp-hub/stand-in", segformer)
     preset, folder = tmp_path / "pair.toml", tmp_path / "weights"

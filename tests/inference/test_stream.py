@@ -200,6 +200,7 @@ def test_nothing_to_iterate_over_gives_nothing(tiny):
     assert list(tiny(iter(()))) == []
 
 
+@pytest.mark.slow
 def test_no_thread_outlives_a_generator_that_is_closed(tiny, paths):
     def count():
         return len(list(Path("/proc/self/task").glob("*")))  # none where there is no such folder

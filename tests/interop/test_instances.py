@@ -63,6 +63,7 @@ def test_masks_of_every_kind(masks):
     check(Instances.from_masks(masks, torch.from_numpy(SCORES), ["cat", "dog", "cat"], TOY_SPACE))
 
 
+@pytest.mark.slow
 def test_a_mask_rcnn_of_torchvision():
     torch.manual_seed(0)
     net = maskrcnn_resnet50_fpn(

@@ -113,6 +113,7 @@ def test_kept_predictions_can_be_diagnosed(finished):
     assert diagnosis.to_json()["label_space"] == "mine"
 
 
+@pytest.mark.slow
 def test_shards_are_joined_without_the_csv_files(finished, tmp_path):
     preset = write_preset(tmp_path / "preset")
     shards = [
@@ -124,6 +125,7 @@ def test_shards_are_joined_without_the_csv_files(finished, tmp_path):
     assert joined == (finished / "panoptic.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_map_that_changed_is_another_run(tmp_path):
     preset = write_preset(tmp_path / "preset")
     run(preset, tmp_path / "out")

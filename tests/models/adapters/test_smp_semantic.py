@@ -79,7 +79,10 @@ def check_equal(semantic, by_hand):
     assert (label_map == ids[by_hand.argmax(0)])[clear].all()
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "Unet" else pytest.param(name, marks=pytest.mark.slow) for name in NETS],
+)
 def test_answers_as_the_library_does(name, tmp_path):
     net, image = make_net(name), make_image(72, 90)
     architecture, encoder, arguments = NETS[name]
@@ -118,6 +121,7 @@ def load_fpn(fpn_file, **options):
     return load_smp_semantic("cpu", weights=fpn_file, **given | options)
 
 
+@pytest.mark.slow
 def test_a_batch_of_mixed_sizes_answers_as_one_by_one(fpn_file):
     model = load_fpn(fpn_file, min_size=64)
     images = [make_image(72, 90, 1), make_image(100, 64, 2), make_image(72, 90, 3)]
@@ -189,6 +193,7 @@ def folder(tmp_path):
     return tmp_path, net
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_hub_names_its_net_and_preprocessing(folder):
     path, net = folder
     model = load_smp_semantic("cpu", weights=str(path), precision="float32", **SPACE)
@@ -252,6 +257,7 @@ def test_what_does_not_fit_is_named(fpn_file, options, error, message):
         load_fpn(fpn_file, **options)
 
 
+@pytest.mark.slow
 def test_a_transformer_of_one_size_is_given_that(tmp_path):
     architecture, encoder, arguments = NETS["DPT"]
     arguments = {k: v for k, v in arguments.items() if k != "dynamic_img_size"}

@@ -98,6 +98,7 @@ def test_v1_answers_as_torchvision_does(v1_net, answers, images):
     check_equal(answers[0], answer_by_hand(v1_net, images[0]), CLASSES["class_ids"])
 
 
+@pytest.mark.slow
 def test_v2_answers_as_torchvision_does(tmp_path):
     net, image = make_net(V2), make_image(64, 80)
     torch.save(net.state_dict(), tmp_path / "v2.pth")

@@ -37,6 +37,7 @@ def mask2former(tmp_path_factory):
     return save(folder, net, Mask2FormerImageProcessor(**PUBLISHED)), net
 
 
+@pytest.mark.slow
 def test_a_preset_may_give_the_size_that_the_paper_evaluated_with(mask2former):
     folder, net = mask2former
     image = make_image(120, 160)
@@ -58,6 +59,7 @@ def test_a_preset_may_give_the_size_that_the_paper_evaluated_with(mask2former):
     np.testing.assert_allclose(np.exp(semantic.logits), scores, rtol=2e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fuse.errors.FuseWarning")
 def test_a_large_image_has_a_large_grid(mask2former):
     folder, _ = mask2former
@@ -111,6 +113,7 @@ def test_sizes_that_cannot_be_are_refused(options, message):
         choose_size(*options)
 
 
+@pytest.mark.slow
 def test_a_perfect_mobilenet_is_read_where_its_cells_lie(tmp_path):
     """A net that answers what it sees under each cell: its label map must lie on the image."""
     torch.manual_seed(0)

@@ -15,7 +15,10 @@ from fuse.models.panoptic_fpn.net import PanopticFpnNet
 HEADER = {"label_space": "coco_super", "min_size": 64, "max_size": 96}
 
 
-@pytest.fixture(scope="module", params=["tiny_panoptic", "tiny_panoptic_large"])
+@pytest.fixture(
+    scope="module",
+    params=["tiny_panoptic", pytest.param("tiny_panoptic_large", marks=pytest.mark.slow)],
+)
 def weights(request, tmp_path_factory):
     torch.manual_seed(0)
     net = PanopticFpnNet(DESIGNS[request.param], stuff_classes=16, thing_classes=12)

@@ -79,6 +79,7 @@ def count_backbone_runs():
         handle.remove()
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_labels_are_those_of_the_plain_functions(state, semantic, images):
     batch, resized = make_input(images[1])
@@ -97,6 +98,7 @@ def every_instance(instance, images):
     return every
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_instances_are_those_of_the_plain_functions(state, every_instance, images):
     """Float noise may turn a tie: nearly all must have their twin."""
@@ -122,6 +124,7 @@ def test_instances_are_those_of_the_plain_functions(state, every_instance, image
     assert wrong < 0.03 * pixels
 
 
+@pytest.mark.slow
 def test_a_score_floor_cuts_and_changes_nothing_else(instance, every_instance, images):
     every, count = every_instance, len(every_instance) // 5
     floor = float(every.scores[count - 1 : count + 1].mean())
@@ -145,6 +148,7 @@ def test_logits_leave_at_stride_4_without_the_padding(state, weights, images):
     np.testing.assert_allclose(found.logits, expected[:, :, :21], rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_bfloat16_answers_nearly_the_same(weights, images):
     float32, bfloat16 = (
         PanopticFpnSemantic("cpu", weights=weights, precision=precision, **SIZES)
