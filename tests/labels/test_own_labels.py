@@ -85,6 +85,7 @@ def segments(out, category_id=int):
     }
 
 
+@pytest.mark.slow
 def test_the_maps_are_tinys_under_other_names(finished, tmp_path):
     tiny = run("tiny", tmp_path / "tiny").out
     assert segments(finished) == segments(tiny, my_id)

@@ -49,6 +49,7 @@ def test_both_nets_run_as_a_pipeline(folder):
     assert names[int(prediction.panoptic_map[120, 150])] == "person"
 
 
+@pytest.mark.slow
 def test_the_preset_runs_as_it_stands(folder):
     pipeline = Pipeline.load("sky.toml", device="cpu")
     prediction = pipeline(np.zeros((200, 300, 3), dtype=np.uint8))

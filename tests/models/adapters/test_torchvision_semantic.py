@@ -50,6 +50,7 @@ def check_equal(semantic, by_hand, ids):
     assert (label_map == ids[by_hand.argmax(0)])[clear].all()
 
 
+@pytest.mark.slow
 def test_a_file_answers_as_torchvision_does(tmp_path):
     """Published files hold an auxiliary head; it is read over."""
     net, image = make_net("deeplabv3_resnet50", 5, aux_loss=True), make_image(48, 70)
@@ -73,6 +74,7 @@ def torch_home(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_weights_by_name_come_from_torch_home_and_speak_voc(torch_home):
     checkpoints = torch_home / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)

@@ -200,6 +200,7 @@ def test_the_softmax_of_summed_queries_is_each_class_share():
         )
 
 
+@pytest.mark.slow
 def test_instances_are_the_things_among_the_queries(mask2former):
     folder, net, processor = mask2former
     model = TransformersInstances("cpu", weights=str(folder), precision="float32", **SPACE)

@@ -160,6 +160,7 @@ def test_bfloat16_answers_nearly_the_same(weights, images):
     assert 1e-4 < noise < 0.05
 
 
+@pytest.mark.slow
 def test_both_branches_run_one_backbone_once_per_image(semantic, instance, every_instance, images):
     floor = float(every_instance.scores[5])  # few masks, to save time
     with count_backbone_runs() as runs:
@@ -178,6 +179,7 @@ def test_both_branches_run_one_backbone_once_per_image(semantic, instance, every
         assert (together.label_map == one.label_map).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_threads_keep_their_features_to_themselves(semantic, instance, every_instance, images):
     floor = float(every_instance.scores[0])
     alone = [semantic.predict([image])[0].label_map for image in images]
@@ -196,6 +198,7 @@ def test_threads_keep_their_features_to_themselves(semantic, instance, every_ins
         assert (labels == expected).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_a_branch_alone_or_of_another_size_keeps_nothing(weights, images):
     gc.collect()
     small = PanopticFpnSemantic("cpu", weights=weights, precision="float32", min_size=32)
@@ -244,6 +247,7 @@ def test_labels_are_detectron2s(detectron2, semantic, images, place):
     assert (found.label_map == expected).mean() > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 1])
 def test_instances_are_detectron2s(detectron2, instance, images, place):
     """Float noise may turn a tie of another machine: nearly all must have their twin."""
