@@ -136,6 +136,7 @@ def test_a_score_floor_cuts_and_changes_nothing_else(instance, every_instance, i
     assert none.size == images[0].size
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_logits_leave_at_stride_4_without_the_padding(state, weights, images):
     model = PanopticFpnSemantic("cpu", weights=weights, **OPTIONS)
@@ -217,6 +218,7 @@ def load_preset(weights):
     return Pipeline(read_pipeline("panoptic-fpn", [*overrides, "fusion.stuff_area=100"]), "cpu")
 
 
+@pytest.mark.slow
 def test_the_preset_runs_one_net(weights, semantic, images):
     pipeline = load_preset(weights)
     with count_backbone_runs() as runs:
@@ -239,6 +241,7 @@ def detectron2(state):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 1])
 def test_labels_are_detectron2s(detectron2, semantic, images, place):
     (found,) = semantic.predict([images[place]])
@@ -267,6 +270,7 @@ def test_instances_are_detectron2s(detectron2, instance, images, place):
     assert wrong < 0.001 * masks.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 1])
 def test_the_panoptic_map_is_detectron2s(detectron2, weights, images, place):
     found = load_preset(weights)(images[place].pixels)
@@ -309,6 +313,7 @@ def raise_no_network(*_, **__):
     raise OSError("no network")
 
 
+@pytest.mark.slow
 def test_weights_of_another_net_are_named(state, weights, tmp_path):
     torch.save({}, tmp_path / "in_a_folder.pth")
     with pytest.raises(ModelError, match="is a folder; name the weights file in it"):
