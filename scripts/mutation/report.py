@@ -67,8 +67,8 @@ def read_harmless(path: Path) -> dict[Change, str]:
     return {(one["function"], one["before"], one["after"]): one["why"] for one in listed}
 
 
-def print_report(results: Sequence[Result], harmless: Mapping[Change, str]) -> None:
-    """A Markdown table per package, then the survivors."""
+def print_report(results: Sequence[Result], harmless: Mapping[Change, str]) -> int:
+    """A Markdown table per package, then the survivors; returns how many are not listed."""
     print("\n| package | mutants | killed | timeout | survived | of these harmless | noticed |")
     print("|---|---|---|---|---|---|---|")
     packages = dict.fromkeys(result.mutant.file.split("/")[1] for result in results)
@@ -82,6 +82,7 @@ def print_report(results: Sequence[Result], harmless: Mapping[Change, str]) -> N
     for result in results:
         if result.verdict != "survived" and _why(result, harmless):
             print(f"\nlisted as harmless, but noticed by {result.test}:\n{_describe(result)}")
+    return sum(not _why(result, harmless) for result in survivors)
 
 
 def _row(name: str, results: Iterable[Result], harmless: Mapping[Change, str]) -> str:
