@@ -141,6 +141,7 @@ def test_links_that_go_round_or_nowhere(images):
     assert [p.name for p in (images.parent / "out" / "panoptic").rglob("*.png")] == ["good.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 20_000), (20_000, 1), (2, 3), (1, 7)])
 def test_the_nets_take_images_of_any_shape(tmp_path, size):
     Image.effect_noise(size, 80).save(tmp_path / "odd.png")

@@ -70,6 +70,7 @@ def test_a_large_image_has_a_large_grid(mask2former):
     assert semantic.scale == pytest.approx((168 / 1200, 336 / 2400))
 
 
+@pytest.mark.slow
 def test_without_a_size_the_files_own_counts_and_nothing_is_said(mask2former):
     folder, _ = mask2former
     model = TransformersSemantic("cpu", weights=folder, **SPACE)

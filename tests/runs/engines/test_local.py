@@ -181,6 +181,7 @@ def test_an_error_of_a_reader_is_not_taken_for_a_timeout():
         list(do(make_tasks(2), Nets(), Broken(), batch_size=1, threads=1, timeout=9.0))
 
 
+@pytest.mark.slow
 def test_two_lanes_give_the_bytes_of_one_and_the_threads_are_given_back(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     written = []
@@ -196,6 +197,7 @@ def test_two_lanes_give_the_bytes_of_one_and_the_threads_are_given_back(tmp_path
     assert written[0] == written[1]
 
 
+@pytest.mark.slow
 def test_the_nets_of_tiny_may_be_asked_by_several_threads():
     assert Pipeline.load("tiny", device="cpu").is_thread_safe
 
