@@ -62,8 +62,12 @@ def write_prediction(path: Path, prediction: ImagePrediction) -> str:
         OSError: the folder is missing or not writable, or the disk is full.
     """
     file = io.BytesIO()
-    arrays = _pack_instances(prediction.instances) | _pack_semantic(prediction.semantic)
-    np.savez_compressed(file, allow_pickle=False, **arrays)
+    # Any, not arrays: newer stubs of NumPy would take them for allow_pickle, which 2.0 lacks.
+    arrays: dict[str, Any] = {
+        **_pack_instances(prediction.instances),
+        **_pack_semantic(prediction.semantic),
+    }
+    np.savez_compressed(file, **arrays)
     return write_whole(path, file.getvalue())
 
 
