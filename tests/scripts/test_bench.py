@@ -95,6 +95,7 @@ def test_a_peer_that_cannot_be_imported_is_named(
     assert "cannot be imported: no_such_peer" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_help_tells_what_to_expect() -> None:
     command = [sys.executable, SCRIPTS / "bench.py", "--help"]
     assert (

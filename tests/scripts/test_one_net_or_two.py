@@ -85,6 +85,7 @@ def test_tables_hold_the_figures_of_the_commands(tmp_path):
     assert "are not compared" in CliRunner().invoke(one_net_or_two.main, arguments).output
 
 
+@pytest.mark.slow
 def test_the_nets_of_the_papers_figure_cost_what_it_says():
     import one_net_or_two
 

@@ -64,6 +64,7 @@ def test_pieces_are_no_place_to_look_for_objects(tmp_path):
         TransformersInstances("cpu", weights=weights, **SPACE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(300, 400), (333, 222)], ids=str)
 def test_panoptic_maps_are_those_of_transformers(tmp_path, size):
     """The rule mask-classification against EoMT's own post-processing, stuff merged."""
@@ -185,6 +186,7 @@ def rf_detr(tmp_path_factory):
     return save(tmp_path_factory.mktemp("rf_detr"), net.eval(), processor), net, processor
 
 
+@pytest.mark.slow
 def test_rf_detr_finds_what_transformers_finds(rf_detr):
     folder, net, processor = rf_detr
     model = TransformersInstances(
@@ -228,6 +230,7 @@ def test_a_detector_without_masks_is_refused(tmp_path):
         TransformersInstances("cpu", weights=str(tmp_path), label_space="coco_things")
 
 
+@pytest.mark.slow
 def test_both_branches_of_one_net_run_it_once(tmp_path, monkeypatch):
     torch.manual_seed(0)
     weights = save(tmp_path, *make_eomt())
