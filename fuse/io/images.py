@@ -132,10 +132,10 @@ def decode_image(
         content: of the file.
         path: for messages.
         on_size: called with the number of pixels before there is room for them.
-        as_stored: see there.
+        as_stored: leave the pixels as the file has them, whatever its EXIF orientation.
 
     Raises:
-        ImageReadError: as there, but for a file that is missing.
+        ImageReadError: the content is no image, or one that cannot be read.
     """
     with collect_warnings() as found:
         pixels = _decode(content, path, on_size, as_stored=as_stored)

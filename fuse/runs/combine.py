@@ -114,10 +114,10 @@ def combine(
         categories: name of a label space, CSV or JSON file; by default the image list's,
             else COCO panoptic.
         rule: a key of `fuse.fusion.METHODS`; by default the run's, else ``overlap``.
-        score_threshold: see `FusionConfig`, and so the next two; by default the run's, or that
-            of a rule given here. Not below what the run kept.
-        overlap_threshold: see there.
-        stuff_area: see there.
+        score_threshold: instances that score less are dropped, not below what the run kept. By
+            default the run's, or that of a rule given here, and so are the next two.
+        overlap_threshold: instances with more than this share of their pixels taken are skipped.
+        stuff_area: stuff segments with fewer pixels are dropped; below 1: a share of the image.
         overrides: ``key=value`` each, for the rule's parameters.
         overwrite: replace panoptic.json and panoptic/ where they exist.
         workers: threads, by default one per processor.
