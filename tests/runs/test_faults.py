@@ -131,6 +131,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(images, undisturbed, small_disk):
     out = small_disk / "out"
     command = [sys.executable, "-m", "fuse", "run", str(images / "0"), "-o", str(out)]
@@ -158,6 +159,7 @@ def test_a_read_only_folder_is_one_line(images, tmp_path):
         run_once(images, out)
 
 
+@pytest.mark.slow
 def test_a_image_that_vanishes_after_listing_fails_alone(tmp_path):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         shutil.copy(EXAMPLES / "chelsea.jpg", tmp_path / name)

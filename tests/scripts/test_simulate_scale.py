@@ -52,6 +52,7 @@ def test_calls_cost_the_driver_each(script: ModuleType) -> None:
     assert outcome.seconds > 100.0
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_finished_run(tmp_path: Path) -> None:
     from fuse import api
 

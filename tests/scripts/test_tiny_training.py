@@ -175,6 +175,7 @@ def test_what_the_teacher_leaves_open_the_nets_decide():
         np.testing.assert_allclose(mixed[:, pixel], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_exported_means_lie_between_new_and_old_weights(tmp_path):
     import train_tiny
     from click.testing import CliRunner

@@ -87,6 +87,7 @@ def start_net(kind):
     return shipping.start_panoptic_net(kind, shipping.WEIGHTS, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["instance", "semantic", "panoptic"])
 def test_a_training_moves_and_resumes(kind, data, work, short_views):
     from tiny_training.instance import train_instance
@@ -123,6 +124,7 @@ def test_a_training_moves_and_resumes(kind, data, work, short_views):
     assert curve_keys[kind] in curve[-1]
 
 
+@pytest.mark.slow
 def test_soft_labels_are_gone_on_with_and_learnt_from(data, work, tmp_path, short_views):
     from tiny_training.photos import SOFT_FILE
     from tiny_training.semantic import SOFT_TRUTH_WEIGHT, Sampler
@@ -153,6 +155,7 @@ def test_soft_labels_are_gone_on_with_and_learnt_from(data, work, tmp_path, shor
     assert said == [0, SKY - FIRST_STUFF_ID + 1]  # objects lie over it
 
 
+@pytest.mark.slow
 def test_an_adopted_mask_rcnn_answers_as_before(tmp_path):
     from tiny_training.panoptic import put_background_first
     from tiny_training.shipping import WEIGHTS, load_net, start_panoptic_net
@@ -173,6 +176,7 @@ def test_an_adopted_mask_rcnn_answers_as_before(tmp_path):
     torch.testing.assert_close(our_deltas[:, 4:], deltas[:, 4:])
 
 
+@pytest.mark.slow
 def test_packed_data_is_small_and_trains(data, work, tmp_path, monkeypatch, short_views):
     from tiny_training import packing
     from tiny_training.photos import load_photos, read_label_map

@@ -36,6 +36,7 @@ def label(semantic, ids):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(140, 300), (300, 140), (128, 128), (80, 600)], ids=str)
 def test_pieces_of_an_image_are_joined_as_transformers_joins_them(tmp_path, size):
     torch.manual_seed(3)
