@@ -132,6 +132,7 @@ def test_a_run_scored_against_itself_is_perfect(finished):
     assert result.all.n > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_two_runs_give_the_same_bytes(images, finished, tmp_path, batch_size):
     out = tmp_path / "out"
@@ -184,6 +185,7 @@ def test_broken_images_are_recorded_and_the_rest_is_done(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_image_that_failed_is_missed_in_the_score(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -268,6 +270,7 @@ def test_images_the_ground_truth_lacks_get_ids_of_their_own():
     ]
 
 
+@pytest.mark.slow
 def test_shards_join_into_the_run_that_one_process_makes(images, finished, tmp_path):
     parts = [tmp_path / f"part{i}" for i in (1, 2)]
     for i, part in enumerate(parts, start=1):
@@ -287,6 +290,7 @@ def test_shards_join_into_the_run_that_one_process_makes(images, finished, tmp_p
     assert not (tmp_path / "half").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on(images, finished, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(RunStoppedError, match="stopped after 1 of 3 images"):

@@ -17,6 +17,9 @@ from fuse.cli import main
 from fuse.errors import CocoFormatError, DataError, FuseError
 from fuse.runs.verify import Damage
 
+# Those that load nets take seconds.
+NETS = ("run, preset of nets", "run, semantic weights", "run, instance weights")
+NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in NETS else n for n in READERS]
 SEEDS_IN_ALL = 60  # per reader, so more than 2,000 files
 # Command lines over the same files; the outcomes that --help promises are 0, 1 and 3.
 COMMANDS = {
@@ -79,13 +82,13 @@ def is_documented(err):
     return err is None or isinstance(err, FuseError) or err.errno == errno.ENAMETOOLONG
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_untouched_files_are_read(files, name):
     READERS[name].read(Path("out"))
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, on damaged pictures
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_spoilt_files(files, name):
     for seed in range(READERS[name].seeds):
         assert is_documented(read_spoilt(name, seed)), seed

@@ -89,6 +89,7 @@ def test_links_lead_somewhere(page):
         assert target.startswith(("https://", "http://")) or (page.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_python_runs_and_draws_the_picture(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples" / "images", tmp_path / "examples" / "images")

@@ -103,6 +103,7 @@ def test_no_journal_leads_out(files, name):
             read()
 
 
+@pytest.mark.slow
 def test_a_link_in_an_output_folder_leads_no_writer_out(files, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

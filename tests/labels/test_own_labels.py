@@ -136,6 +136,7 @@ def test_a_map_that_changed_is_another_run(tmp_path):
         run(preset, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_several_classes_may_become_one_or_none(tmp_path):
     preset = write_preset(tmp_path / "preset")
     rows = MAP_ROWS | {"sky": "my water", "person": "void"}

@@ -177,6 +177,7 @@ def test_a_image_that_vanishes_after_listing_fails_alone(tmp_path):
     assert "there is no such file" in reason
 
 
+@pytest.mark.slow
 def test_failed_images_are_tried_again_only_when_asked(tmp_path):
     images = tmp_path / "images"
     images.mkdir()

@@ -68,6 +68,7 @@ def test_it_runs_on_a_finished_run(tmp_path: Path) -> None:
     assert rates[1] > 3 * rates[0]
 
 
+@pytest.mark.slow
 def test_help_tells_what_to_expect() -> None:
     command = [sys.executable, SCRIPTS / "simulate_scale.py", "--help"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

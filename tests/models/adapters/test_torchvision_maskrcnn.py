@@ -115,6 +115,7 @@ def test_v2_answers_as_torchvision_does(tmp_path):
     check_equal(instances, answer_by_hand(net, image), [0, 1, 2, 3])
 
 
+@pytest.mark.slow
 def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, images):
     for image, together in zip(images[1:], answers[1:], strict=True):
         (alone,) = v1_model.predict([image], score_threshold=0.05)
