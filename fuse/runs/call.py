@@ -12,7 +12,7 @@ from fuse.inference.presets import PATH_KEYS, PipelineConfig
 from fuse.io.files import RUN_FILE, make_absolute
 from fuse.io.image_list import ImageList
 from fuse.io.remote import CHAIN, is_url
-from fuse.runs.engines.ray_data import RayPool
+from fuse.runs.engines.pool import RayPool
 from fuse.runs.folder import read_recorded_list, read_run_file
 from fuse.runs.tasks import ImageTask, describe_tasks
 from fuse.runs.worker import RunOptions
@@ -32,20 +32,18 @@ CALL_HINTS: dict[str, Any] = _OPTIONS | {
 
 def describe_run(
     options: RunOptions,
-    nets: Mapping[str, Any],
     inputs: Sequence[str],
     image_list: ImageList | None,
     listed: Sequence[ImageTask],
     shard: tuple[int, int],
 ) -> dict[str, Any]:
-    """What makes a run what it is; a run that goes on has the same.
+    """What makes a run what it is but for its nets; a run that goes on has the same.
 
     Paths are absolute, so that it may go on from another working directory.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "fuse": __version__,
         "pipeline": _place_pipeline(options.config.to_json()),
-        **nets,
         "inputs": [_place_input(given) for given in inputs],
         "shard": "{}/{}".format(*shard),
         "predictions": options.keep_predictions,

@@ -81,9 +81,7 @@ class RunFolder:
     ) -> None:
         self.path = path
         self._head = {"settings": settings} | ({"call": call} if call else {})
-        check_links(path, *(path / name for name in WRITTEN))
-        if not (overwrite and _is_own(path)):
-            _check_folder(path, settings)
+        check_run_folder(path, settings, overwrite=overwrite)
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK_FILE, timeout=0)
         try:
@@ -226,14 +224,23 @@ def _is_own(path: Path) -> bool:
     return (path / JOURNAL_FILE).is_file() or "fuse" in settings
 
 
-def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
-    """Raise DataError unless the folder is new, empty, or of a run with these settings."""
-    if not path.exists():
+def check_run_folder(
+    path: Path, settings: Mapping[str, Any], *, overwrite: bool = False, partly: bool = False
+) -> None:
+    """Raise DataError where a run can neither begin nor go on in a folder; see `RunFolder`.
+
+    Args:
+        path: the folder.
+        settings: of the run.
+        overwrite: whether a run of other settings may be replaced.
+        partly: whether more settings will come, which only the nets know.
+    """
+    check_links(path, *(path / name for name in WRITTEN))
+    if not path.exists() or (overwrite and _is_own(path)):
         return
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder for the output")
-    run_file = path / RUN_FILE
-    if not run_file.is_file() and read_head(path) is None:
+    if not (path / RUN_FILE).is_file() and read_head(path) is None:
         # A process killed before it wrote run.json leaves its lock and a part of that.
         files = set(path.iterdir()) - set(find_parts(path))
         if any(file.name not in (LOCK_FILE, *BROWSER_FILES) for file in files):
@@ -243,8 +250,10 @@ def _check_folder(path: Path, settings: Mapping[str, Any]) -> None:
         before = read_run_file(path)["settings"]
     except CocoFormatError as err:
         raise DataError(f"{err}, as a run of fuse has; give a new folder") from err
-    added = {name: True for name in ADDABLE if settings.get(name) is True}
-    different = list(list_differences(before | added, json.loads(json.dumps(settings))))
+    before |= {name: True for name in ADDABLE if settings.get(name) is True}
+    if partly:
+        before = {name: value for name, value in before.items() if name in settings}
+    different = list(list_differences(before, json.loads(json.dumps(settings))))
     if different:
         raise DataError(
             f"{path} holds a run with other settings: {'; '.join(different[:3])}; "

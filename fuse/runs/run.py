@@ -17,7 +17,6 @@ from fuse.errors import ConfigError, RunStoppedError
 from fuse.evaluation.evaluate import Evaluation, summarize_images
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
-from fuse.inference.fetch import place_weights
 from fuse.inference.presets import PipelineConfig, read_pipeline, refuse_plugins
 from fuse.io.files import StrPath, to_path
 from fuse.io.image_list import ImageList
@@ -26,9 +25,8 @@ from fuse.labels import load_space
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.runs.call import describe_call, describe_run, read_flags
 from fuse.runs.engines import Engine
-from fuse.runs.engines.local import LocalEngine
-from fuse.runs.engines.ray_data import RayEngine, RayPool
-from fuse.runs.folder import RunFolder
+from fuse.runs.engines.pool import RayPool
+from fuse.runs.folder import RunFolder, check_run_folder
 from fuse.runs.journal import JournalRecord
 from fuse.runs.tasks import ImageTask, make_tasks
 from fuse.runs.worker import (
@@ -178,9 +176,10 @@ def run(
     """
     clock = StageClock()
     with clock.time("total"):
-        config = _read_config(pipeline, overrides, allow_plugins=allow_plugins)
-        config = replace(config, as_stored=config.as_stored or as_stored)
-        flags = (False, False) if overwrite else read_flags(to_path(out))
+        pool = RayPool(ray_address, workers, gpus_per_worker)
+        _check_engine(engine, pool)
+        config = _read_config(pipeline, overrides, as_stored, allow_plugins=allow_plugins)
+        kept = (False, False) if overwrite else read_flags(to_path(out))
         options = RunOptions(
             config,
             device,
@@ -188,8 +187,8 @@ def run(
             to_path(out),
             to_path(gt),
             to_path(gt_dir),
-            pictures=pictures or flags[0],
-            keep_predictions=keep_predictions or flags[1],
+            pictures=pictures or kept[0],
+            keep_predictions=keep_predictions or kept[1],
             batch_size=batch_size,
             timeout=timeout,
             strict_images=strict_images,
@@ -199,12 +198,11 @@ def run(
         scorer = open_scorer(options)
         listed = make_tasks(listing.images, scorer.truth if scorer else None)
         tasks = _take_shard(listed, shard)
-        place_weights(config, weights_dir, on_fetch)  # before any process reads them
-        pool = RayPool(ray_address, workers, gpus_per_worker)
-        started = _start_engine(engine, options, clock, scorer, pool)
-        settings = describe_run(options, started.nets, inputs, image_list, listed, shard)
+        settings = describe_run(options, inputs, image_list, listed, shard)
+        check_run_folder(options.out, settings, overwrite=overwrite, partly=True)
+        started = _start_engine(engine, options, clock, scorer, pool, on_fetch)
         call = describe_call(options, engine, pool)
-        folder = RunFolder(options.out, settings, call=call, overwrite=overwrite)
+        folder = RunFolder(options.out, settings | started.nets, call=call, overwrite=overwrite)
     with folder:
         folder.write_list(image_list)
         find = partial(folder.journal.find_finished, retry_failed=retry_failed)
@@ -219,7 +217,11 @@ def run(
 
 
 def _read_config(
-    pipeline: StrPath | PipelineConfig, overrides: Sequence[str], *, allow_plugins: bool
+    pipeline: StrPath | PipelineConfig,
+    overrides: Sequence[str],
+    as_stored: bool,
+    *,
+    allow_plugins: bool,
 ) -> PipelineConfig:
     """The preset; ConfigError where it is wrong, or runs code without permission."""
     if isinstance(pipeline, PipelineConfig):
@@ -228,7 +230,15 @@ def _read_config(
         config = read_pipeline(str(pipeline), overrides)
     if not allow_plugins:
         refuse_plugins(config)
-    return config
+    return replace(config, as_stored=config.as_stored or as_stored)
+
+
+def _check_engine(name: str, pool: RayPool) -> None:
+    """Raise ConfigError where there is no such engine, or the options are another one's."""
+    if name not in ("local", "ray"):
+        raise ConfigError(f"engine {name!r} is none of local, ray")
+    if name == "local" and pool != RayPool():
+        raise ConfigError("a Ray address, workers and GPUs per worker need --engine ray")
 
 
 def _take_shard(tasks: list[ImageTask], shard: tuple[int, int]) -> list[ImageTask]:
@@ -244,15 +254,17 @@ def _start_engine(
     clock: StageClock,
     scorer: TruthScorer | None,
     pool: RayPool,
+    on_fetch: FetchProgress | None,
 ) -> Engine:
-    """The engine of that name; ConfigError where there is none, or options of another one."""
+    """The engine of that name, its nets built, their weights fetched."""
+    # Imported here as both load torch: what is wrong at the start is said without waiting for it.
     if name == "ray":
-        return RayEngine(options, clock, scorer, pool)
-    if name != "local":
-        raise ConfigError(f"engine {name!r} is none of local, ray")
-    if pool != RayPool():
-        raise ConfigError("a Ray address, workers and GPUs per worker need --engine ray")
-    return LocalEngine(options, clock, scorer, cores=cpu_count() or 1)
+        from fuse.runs.engines.ray_data import RayEngine
+
+        return RayEngine(options, clock, scorer, pool, on_fetch)
+    from fuse.runs.engines.local import LocalEngine
+
+    return LocalEngine(options, clock, scorer, cores=cpu_count() or 1, on_fetch=on_fetch)
 
 
 def _process(

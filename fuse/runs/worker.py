@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from errno import ENAMETOOLONG
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from fuse.clock import StageClock
 from fuse.errors import CocoFormatError, ConfigError, ImageReadError
 from fuse.evaluation.image_scores import ImageScore
 from fuse.evaluation.scorer import TruthScorer
-from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction import ImagePrediction, RawPrediction
 from fuse.inference.prediction_file import write_prediction
 from fuse.inference.presets import PipelineConfig
@@ -35,6 +35,9 @@ from fuse.types import (
 )
 from fuse.types.label_space import list_file_ids
 from fuse.viz.render import render_overview, save_picture
+
+if TYPE_CHECKING:
+    from fuse.inference.pipeline import Pipeline  # loads torch
 
 # Most that an image takes at a time beside its file: its pixels and a float32 copy of them for the
 # nets, or later its label map, its panoptic map and their PNG.

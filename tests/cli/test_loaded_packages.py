@@ -1,6 +1,7 @@
 """Which heavy packages each command loads, as a whole process on real files."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,18 @@ COMMANDS = {
     "merge RUN -o out": KERNELS,
 }
 
+# What is wrong at the start of a run is said before torch is loaded, which takes seconds.
+REFUSED = {
+    "run IMAGE -o RUN --set fusion.stuff_area=9": "holds a run with other settings",
+    "demo -o RUN": "holds a run with other settings",
+    "run IMAGE -o RUN --gt GT": "knows none of the images",
+    "run EMPTY -o new": "no images in",
+    "run IMAGE -o IMAGE": "is a file|is no folder",
+    "run IMAGE -o new -p tinny": "no pipeline 'tinny'",
+    "run IMAGE -o new --set fusion.rul=x": "has no key 'rul'",
+    "run IMAGE -o new --workers 2": "need --engine ray",
+}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -52,7 +65,7 @@ def run(tmp_path_factory):
 
 
 def loaded_by(command, folder):
-    """The heavy packages in a process at the end of a command."""
+    """The heavy packages in a process at the end of a command, and what it said on stderr."""
     code = (
         "import sys\n"
         "from fuse.cli import main\n"
@@ -62,7 +75,8 @@ def loaded_by(command, folder):
     command = [sys.executable, "-c", code, *command]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert "\nloaded " in "\n" + done.stderr, done.stderr
-    return HEAVY & set(done.stderr.rpartition("loaded ")[2].split())
+    said, _, loaded = done.stderr.rpartition("loaded ")
+    return HEAVY & set(loaded.split()), said
 
 
 @pytest.mark.slow
@@ -75,4 +89,14 @@ def test_a_command_loads_what_it_needs(command, run, tmp_path):
     if "VOC" in command:
         write_voc(tmp_path / "voc")
     words = [str(names.get(word, word)) for word in command.split()]
-    assert loaded_by(words, tmp_path) <= COMMANDS[command]
+    assert loaded_by(words, tmp_path)[0] <= COMMANDS[command]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", REFUSED)
+def test_what_is_wrong_at_the_start_is_said_before_torch_is_loaded(command, run, tmp_path):
+    (tmp_path / "EMPTY").mkdir()
+    names = {"GT": TRUTH, "RUN": run, "IMAGE": ROOT / "docs" / "demo.jpg"}
+    loaded, said = loaded_by([str(names.get(word, word)) for word in command.split()], tmp_path)
+    assert re.search(REFUSED[command], said)
+    assert not loaded & {"torch", "numba"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fuse.inference.pipeline import Pipeline
 from fuse.labels import name_targets
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import FinishedImage
+
+if TYPE_CHECKING:
+    from fuse.inference.pipeline import Pipeline  # loads torch
 
 
 class Engine(Protocol):

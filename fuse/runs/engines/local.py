@@ -14,6 +14,7 @@ from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction import RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
 from fuse.models.runtime import limit_threads, peak_device_memory
+from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.runs.engines import describe_nets, describe_runtimes
 from fuse.runs.engines.memory import MemoryBudget
 from fuse.runs.engines.reading import read_ahead
@@ -32,15 +33,24 @@ class LocalEngine:
         clock: where the seconds go.
         scorer: the ground truth of the options, if any.
         cores: how many processor cores there are for it.
+        on_fetch: called while weights are fetched.
 
     Raises:
         FuseError: the device or a net is wrong.
     """
 
     def __init__(
-        self, options: RunOptions, clock: StageClock, scorer: TruthScorer | None, *, cores: int
+        self,
+        options: RunOptions,
+        clock: StageClock,
+        scorer: TruthScorer | None,
+        *,
+        cores: int,
+        on_fetch: FetchProgress | None = None,
     ) -> None:
-        pipeline = Pipeline(options.config, options.device, weights_dir=options.weights_dir)
+        pipeline = Pipeline(
+            options.config, options.device, weights_dir=options.weights_dir, on_fetch=on_fetch
+        )
         self.nets = describe_nets(pipeline)
         self._runtimes = describe_runtimes(pipeline)
         self._device = pipeline.device

@@ -24,11 +24,13 @@ from types import ModuleType
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
-from fuse.errors import ConfigError, EngineError
+from fuse.errors import EngineError
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.batches import MAX_AUTO_BATCH
 from fuse.inference.pipeline import Pipeline
+from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.runs.engines import describe_nets
+from fuse.runs.engines.pool import RayPool
 from fuse.runs.engines.ray_worker import CallResult, RayWorker
 from fuse.runs.folder import remove_unfinished
 from fuse.runs.journal import JournalRecord
@@ -44,47 +46,6 @@ CONNECT_TIMEOUT = 10.0  # seconds
 OBJECT_STORE = 256 << 20  # bytes; a million tasks are about half of it
 
 
-@dataclass(frozen=True, slots=True)
-class RayPool:
-    """The workers that are asked for.
-
-    Attributes:
-        address: of a running cluster; None starts one on this machine, for this run.
-        workers: how many; None takes as many as there is room for, one per core or GPU share.
-        gpus_per_worker: 0..1; 0 runs the nets on the CPU.
-
-    Raises:
-        ConfigError: a number is out of its range.
-    """
-
-    address: str | None = None
-    workers: int | None = None
-    gpus_per_worker: float = 0
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"workers must be at least 1, got {self.workers}")
-        if not 0 <= self.gpus_per_worker <= 1:
-            raise ConfigError(f"GPUs per worker must lie in 0..1, got {self.gpus_per_worker}")
-
-    def choose_device(self, device: str) -> str:
-        """Where the nets of each worker run; Ray shows it its own GPU as the first.
-
-        Raises:
-            ConfigError: the device contradicts the GPUs per worker.
-
-        >>> RayPool().choose_device("auto"), RayPool(gpus_per_worker=1).choose_device("auto")
-        ('cpu', 'cuda:0')
-        """
-        own, also = ("cuda:0", "cuda") if self.gpus_per_worker else ("cpu", "cpu")
-        if device not in ("auto", own, also):
-            raise ConfigError(
-                f"device {device!r} does not go with {self.gpus_per_worker:g} GPUs per worker, "
-                f"which is {own}; leave it out, or change --gpus-per-worker"
-            )
-        return own
-
-
 class RayEngine:
     """Does images in a pool of processes, in the order in which they come back.
 
@@ -97,6 +58,7 @@ class RayEngine:
         clock: where the seconds go, those of the workers too.
         scorer: the ground truth of the options, if any.
         pool: where workers run, and how many.
+        on_fetch: called while weights are fetched.
 
     Raises:
         EngineError: Ray is not installed.
@@ -104,12 +66,21 @@ class RayEngine:
     """
 
     def __init__(
-        self, options: RunOptions, clock: StageClock, scorer: TruthScorer | None, pool: RayPool
+        self,
+        options: RunOptions,
+        clock: StageClock,
+        scorer: TruthScorer | None,
+        pool: RayPool,
+        on_fetch: FetchProgress | None,
     ) -> None:
         self._options = replace(options, device=pool.choose_device(options.device))
         self._ray = _import_ray()
-        # Built here to be described, and so that an error in the preset shows at once.
-        self.nets = describe_nets(Pipeline(options.config, "cpu", weights_dir=options.weights_dir))
+        # Built here to be described, so that an error in the preset shows at once, and to fetch
+        # the weights before any worker reads them.
+        pipeline = Pipeline(
+            options.config, "cpu", weights_dir=options.weights_dir, on_fetch=on_fetch
+        )
+        self.nets = describe_nets(pipeline)
         self.nets["device"] = self._options.device.partition(":")[0]
         self._clock = clock
         self._scorer = scorer

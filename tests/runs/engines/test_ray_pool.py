@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse.errors import EngineError
-from fuse.runs.engines.ray_data import Machine, RayPool, fit_workers
+from fuse.runs.engines.pool import RayPool
+from fuse.runs.engines.ray_data import Machine, fit_workers
 
 MACHINES = st.lists(
     st.builds(Machine, st.integers(0, 64), st.integers(0, 8)), min_size=1, max_size=5
