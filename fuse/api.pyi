@@ -77,10 +77,8 @@ from .runs.merge import (
     merge as merge,
 )
 from .runs.resume import resume as resume
-from .runs.run import (
-    RunResult as RunResult,
-    run as run,
-)
+from .runs.run import run as run
+from .runs.run_result import RunResult as RunResult
 from .runs.verify import (
     Verification as Verification,
     verify as verify,

@@ -16,7 +16,14 @@ import fuse.cli
 from fuse import api
 from fuse.cli import main
 from fuse.cli.printing import printable
-from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, ModelError
+from fuse.errors import (
+    CocoFormatError,
+    ConfigError,
+    DataError,
+    FuseError,
+    FuseWarning,
+    ModelError,
+)
 from fuse.io.files import find_name_fault, leads_out
 from fuse.models.registry import BUILT_IN, needs_plugin_permission
 
@@ -76,15 +83,20 @@ def test_no_json_leads_a_reader_out(files, name):
 def test_no_image_list_leads_a_reader_or_writer_out(files, name):
     change("images.json", lambda content: content["images"][0].update(file_name=name))
     change("truth.json", lambda content: content["images"][0].update(file_name=name))
-    with pytest.raises(CocoFormatError, match=r"images, entry 0 .* is no path in a folder"):
+    before = {path for path in Path("..").rglob("*") if "out" not in path.parts}
+    (labels,) = (path for path in Path("labels").iterdir() if path.stem == "astronaut")
+    labels.rename("labels/secret.png")
+    with pytest.warns(FuseWarning, match="lead out of a folder"):
         api.combine(
             Path("out"),
             instances=Path("instances.json"),
             semantic=Path("labels"),
             images=Path("images.json"),
         )
-    with pytest.raises(CocoFormatError, match="is no path in a folder"):
-        api.evaluate(Path("truth.json"), Path("run"), semantic=Path("labels"))
+    api.evaluate(Path("truth.json"), Path("run"), semantic=Path("labels"))
+    assert [path.name for path in Path("out/panoptic").rglob("secret.png")] == ["secret.png"]
+    after = {path for path in Path("..").rglob("*") if "out" not in path.parts}
+    assert after - before == {Path("../files/labels/secret.png")}
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "C:\\x", "a/../../x"])

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from glob import has_magic
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from fuse.analysis.opened_run import OpenedRun
 from fuse.errors import DataError
+from fuse.io.coco.image_names import name_keys
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.image_list import ImageList
 from fuse.io.image_source import ImageSource
@@ -74,13 +75,20 @@ def _exists(path: Path | str) -> bool:
 def _find_below(
     inputs: Sequence[str], image_list: ImageList | None, names: Iterable[str]
 ) -> dict[str, Path | str]:
-    """Images by their relative name, or by a bare name that is there once."""
+    """Images by their relative name, or by a bare name that is there once.
+
+    Names may be written as URLs, percent-encoded or with backslashes, see `name_keys`.
+    """
     listed = list_images(inputs, listed=image_list).images
     by_path = {image.relative_name: image.path for image in listed}
-    bare = [PurePosixPath(image.relative_name).name for image in listed]
+    bare = [name_keys(image.relative_name)[1] for image in listed]
     uses = Counter(bare)
     by_name = {
         name: image.path for name, image in zip(bare, listed, strict=True) if uses[name] == 1
     }
-    found = {name: by_path.get(name, by_name.get(PurePosixPath(name).name)) for name in names}
-    return {name: path for name, path in found.items() if path}
+
+    def find(name: str) -> Path | str | None:
+        path, last, *_ = name_keys(name)
+        return by_path.get(name) or by_path.get(path) or by_name.get(last)
+
+    return {name: path for name in names if (path := find(name))}

@@ -87,6 +87,7 @@ def profile(
     images: Sequence[str] = (),
     image_list: ImageList | None = None,
     overrides: Sequence[str] = (),
+    as_stored: bool = False,
     device: str = "auto",
     random_weights: bool = False,
     allow_plugins: bool = False,
@@ -101,6 +102,7 @@ def profile(
             default those that ship.
         image_list: images by name, besides.
         overrides: changes to all presets, see `fuse.inference.presets.read_pipeline`.
+        as_stored: read images as their files have them, see `fuse.run`.
         device: ``auto``, ``cpu``, ``cuda:0``, ...
         random_weights: make weights up where they are not on this machine. Times are true but for
             the few detections that a random net is sure of: heads for masks, and the fusion, see
@@ -131,8 +133,9 @@ def profile(
             if random_weights:
                 config, made_up = _make_up_weights(config, branches, Path(scratch), folder)
             # No name for the nets: they must be gone before the next ones come.
+            read = partial(_read_image, as_stored=as_stored or config.as_stored)
             found = _measure(
-                asked, _open(config, branches, device, folder), device, paths, Path(scratch)
+                asked, _open(config, branches, device, folder), device, paths, read, Path(scratch)
             )
         for row in found:
             if row.part == "total":
@@ -206,10 +209,15 @@ def _open(
 
 
 def _measure(
-    name: str, nets: _Nets, device: str, images: Sequence[Path | str], scratch: Path
+    name: str,
+    nets: _Nets,
+    device: str,
+    images: Sequence[Path | str],
+    read: Callable[[Path | str], NamedImage],
+    scratch: Path,
 ) -> list[ProfileRow]:
     """The rows of a pipeline, or that of one of its nets."""
-    first = _read_image(images[0])
+    first = read(images[0])
     # Each round runs both branches: two branches of one net share what an image has cost.
     for predict in nets.predict.values():
         predict(first)
@@ -220,8 +228,8 @@ def _measure(
     memory = {
         b: measure_memory(partial(predict, first), device) for b, predict in nets.predict.items()
     }
-    _time_image(nets, images[0], scratch)  # kernels are compiled when they are first used
-    passes = [_time_image(nets, image, scratch) for image in images]
+    _time_image(nets, images[0], read, scratch)  # kernels are compiled when they are first used
+    passes = [_time_image(nets, image, read, scratch) for image in images]
     parameters = {b: count_parameters([model]) for b, model in nets.models.items()}
     rows = [
         ProfileRow(
@@ -249,15 +257,17 @@ def _measure(
     return [*rows, total]
 
 
-def _read_image(path: Path | str) -> NamedImage:
-    return NamedImage(read_image(path), Path(path).name)
+def _read_image(path: Path | str, *, as_stored: bool) -> NamedImage:
+    return NamedImage(read_image(path, as_stored=as_stored), Path(path).name)
 
 
-def _time_image(nets: _Nets, path: Path | str, scratch: Path) -> dict[str, float]:
+def _time_image(
+    nets: _Nets, path: Path | str, read: Callable[[Path | str], NamedImage], scratch: Path
+) -> dict[str, float]:
     """Seconds of each part for one image."""
     clock, files = StageClock(), StageClock()
     with files.time("files"):
-        image = _read_image(path)
+        image = read(path)
     predictions = {}
     for branch, predict in nets.predict.items():
         with clock.time(branch):

@@ -12,7 +12,7 @@ from typing import Any
 from fuse.analysis.profile import ProfileRow, profile
 from fuse.errors import CocoFormatError, FuseError, RunStoppedError, first_line
 from fuse.inference.presets import read_pipeline
-from fuse.io.files import write_whole
+from fuse.io.files import read_regular, write_whole
 from fuse.io.image_list import ImageList
 from fuse.io.json_toml import parse_object
 from fuse.models.weights.fetching import Progress as FetchProgress
@@ -58,6 +58,7 @@ class Baseline:
         pipeline: as it was asked for; None for a run that was made elsewhere.
         costs: empty for a run that was made elsewhere.
         failed: how many of its images failed.
+        notes: what its run found beside them, see `RunResult.describe_notes`.
         error: why there is nothing to score, or to measure; None where all went well.
     """
 
@@ -66,6 +67,7 @@ class Baseline:
     pipeline: str | None = None
     costs: Costs = field(default_factory=Costs)
     failed: int = 0
+    notes: tuple[str, ...] = ()
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -77,6 +79,7 @@ class Baseline:
             "pipeline": self.pipeline,
             "error": self.error,
             "failed": self.failed,
+            "notes": list(self.notes),
             "images_run": costs.images,
             "seconds": round(costs.seconds, 3),
             "profile": [row.to_json() for row in costs.profile],
@@ -157,7 +160,12 @@ def _run(baseline: Baseline, job: Job) -> Baseline:
     if result.tried:
         stored["run"] = {"images": result.tried, "seconds": result.seconds["total"]}
         _write_stored(baseline, job, stored)
-    return replace(baseline, costs=_parse_costs(stored), failed=len(result.failed))
+    return replace(
+        baseline,
+        costs=_parse_costs(stored),
+        failed=len(result.failed),
+        notes=tuple(result.describe_notes()),
+    )
 
 
 def _profile(baseline: Baseline, job: Job) -> None:
@@ -193,7 +201,7 @@ def _read_stored(baseline: Baseline, job: Job) -> dict[str, Any]:
     """What earlier calls measured; what cannot be read is measured again."""
     with suppress(OSError, CocoFormatError):
         path = _stored_path(baseline, job)
-        return parse_object(path.read_bytes(), str(path))
+        return parse_object(read_regular(path), str(path))
     return {}
 
 

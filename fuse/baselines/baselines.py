@@ -229,6 +229,7 @@ def _describe_images(
             notes.append(f"{baseline.name}: {scored} of {total} images are scored{lacks}{rest}")
         if baseline.failed:
             notes.append(f"{baseline.name}: {baseline.failed} images failed")
+        notes += [f"{baseline.name}: {note}" for note in baseline.notes]
     return notes
 
 

@@ -42,6 +42,7 @@ def models(context: click.Context) -> None:
 @options.list_file
 @options.null
 @options.set_values("Change the presets, as for fuse run; may be repeated.")
+@options.as_stored
 @options.device
 @click.option(
     "--random-weights", is_flag=True, help="Make weights up where they are not on this machine."

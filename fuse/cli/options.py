@@ -126,6 +126,9 @@ list_file = click.option(
 null = click.option(
     "-0", "--null", is_flag=True, help="Names in the list end with NUL, as find -print0 has it."
 )
+as_stored = click.option(
+    "--as-stored", is_flag=True, help="Do not turn images upright by their EXIF orientation."
+)
 gt = path("--gt", "GT.json", "COCO panoptic ground truth.", required=True)
 gt_dir = folder(
     "--gt-dir", None, "Folder of the ground truth's PNGs.  [default: the JSON's path without .json]"

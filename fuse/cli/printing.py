@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FAILURES_NAMED = 10  # images, a line each
 LONGEST_NAME = 200  # characters of an image's name there
-NAMED = 3  # images, in a note of one line
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
 
@@ -105,40 +104,7 @@ def _print_run(result: RunResult) -> None:
     earlier = f" ({images - result.tried} of them earlier)" if result.tried < images else ""
     seconds = result.seconds["total"]
     click.echo(f"{result.done} images{earlier} in {seconds:.1f} s -> {where}")
-    for note in _describe_notes(result):
+    for note in result.describe_notes():
         click.echo(printable(f"note: {note}"), err=True)
     if result.pictures:
         click.echo(f"pictures: {printable(str(result.out / PICTURE_DIR))}")
-
-
-def _describe_notes(result: RunResult) -> Iterator[str]:
-    """What a run found beside its images."""
-    from fuse.io.listing import describe_unread
-
-    if result.changed:
-        yield (
-            f"{result.changed} images had changed since an earlier run, or could not be read then, "
-            "and were done again"
-        )
-    if result.differing:
-        yield (
-            f"{result.differing} maps of the earlier run stay, though the nets answer otherwise "
-            "here; --overwrite makes them anew"
-        )
-    if result.damaged:
-        yield (f"{result.damaged} lines of the journal were damaged; their images were done again")
-    if result.incomplete:
-        named = [f"{name} ({damage})" for name, damage in result.incomplete[:NAMED]]
-        more = len(result.incomplete) - len(named)
-        yield (
-            f"{len(result.incomplete)} images are damaged and were read as far as they go: "
-            f"{', '.join(named)}{f' and {more} more, see run.json' if more else ''}; "
-            "--strict-images lets them fail"
-        )
-    if result.doubled:
-        yield (
-            f"{len(result.doubled)} names stand in the list more than once (first "
-            f"{result.doubled[0]}); each image is done once"
-        )
-    if result.unread:
-        yield f"not read in the folders: {describe_unread(result.unread)}"

@@ -35,11 +35,7 @@ from fuse.runs.first_use import compile_ahead
     help="A preset that ships, or a TOML file.",
 )
 @options.set_values("Change the preset, as fusion.score_threshold=0.3; may be repeated.")
-@click.option(
-    "--as-stored",
-    is_flag=True,
-    help="Do not turn images upright by their EXIF orientation.",
-)
+@options.as_stored
 @options.device
 @options.path("--gt", "GT.json", "Score against this COCO panoptic ground truth.")
 @options.gt_dir

@@ -20,7 +20,7 @@ from fuse.datasets.truth import (
     make_truth,
 )
 from fuse.errors import DataError
-from fuse.io.files import leads_out
+from fuse.io.files import leads_out, read_regular
 from fuse.io.png import read_labels
 from fuse.labels import load_space
 from fuse.types import LabelSpace, PanopticPrediction
@@ -40,7 +40,7 @@ def open_voc(folder: Path, split: str) -> DatasetTruth:
     """
     list_path = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
     try:
-        names = sorted(set(list_path.read_text(encoding="utf-8").split()))
+        names = sorted(set(read_regular(list_path).decode("utf-8-sig").split()))
     except OSError as err:
         raise DataError(
             f"{list_path}: cannot be read ({err.strerror}); {_advise(folder, list_path.parent)}"

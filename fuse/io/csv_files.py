@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from fuse.errors import CocoFormatError, DataError
-from fuse.io.files import open_whole
+from fuse.io.files import open_whole, refuse_special
 from fuse.labels import LabelMap, tabulate_label_map
 
 COLUMNS = ("above", "below")
@@ -40,6 +40,7 @@ def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:
             that each lies on the other.
     """
     try:
+        refuse_special(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as err:

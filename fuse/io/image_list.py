@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fuse.errors import DataError
+from fuse.io.coco.image_names import name_below_common
 from fuse.io.files import StrPath, read_regular, to_path
 from fuse.io.remote import is_url
 from fuse.types.short_repr import ShortRepr
@@ -44,7 +45,8 @@ class ImageList(ShortRepr):
             DataError: none of the files is there, or files and URLs are mixed.
         """
         if all(map(is_url, self.names)):
-            return _name_below_common([(url, PurePosixPath(url).as_posix()) for url in self.names])
+            plain = [PurePosixPath(url).as_posix() for url in self.names]
+            return list(zip(self.names, name_below_common(plain), strict=True))
         if any(map(is_url, self.names)):
             raise DataError(f"{self}: names both files and URLs; run them apart")
         base = str(self.base)
@@ -58,7 +60,7 @@ class ImageList(ShortRepr):
         start = base.rstrip(os.sep) + os.sep
         if all(path.startswith(start) for path in plain):
             return list(zip(paths, (_slashed(path[len(start) :]) for path in plain), strict=True))
-        return _name_below_common(list(zip(paths, map(_slashed, plain), strict=True)))
+        return list(zip(paths, name_below_common([_slashed(path) for path in plain]), strict=True))
 
     def __str__(self) -> str:
         return "the list on stdin" if self.source == STDIN else self.source
@@ -108,18 +110,6 @@ def parse_names(content: bytes, *, null: bool, source: str) -> list[str]:
         )
     lines = (line.removesuffix(b"\r") for line in content.split(b"\n"))
     return [os.fsdecode(line) for line in lines if line]
-
-
-def _name_below_common(named: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(path, absolute name) as (path, name below the deepest folder that holds all)."""
-    folders = {name.rpartition("/")[0] for _, name in named}
-    first, last = min(folders).split("/"), max(folders).split("/")
-    depth = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
-    common = "/".join(first[:depth])
-    return [(path, name[len(common) :].lstrip("/")) for path, name in named]
 
 
 def _slashed(path: str) -> str:

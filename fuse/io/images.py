@@ -21,17 +21,18 @@ from fuse.types import MAX_PIXELS, UInt8Array
 
 # Named one by one, so that a file which only calls itself .jpg cannot start Ghostscript or
 # another of Pillow's rarer decoders. The last three are not in every build.
+HEIF_ENDINGS = (".heic", ".heics", ".heif", ".heifs", ".hif")
 _ENDINGS = {
-    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg"),
-    "PNG": (".png",),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg", ".jps", ".mpo", ".pjpeg"),
+    "PNG": (".apng", ".png"),
     "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
     "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "PPM": (".pgm", ".ppm"),
+    "BMP": (".bmp", ".dib"),
+    "PPM": (".pbm", ".pgm", ".pnm", ".ppm"),
     "AVIF": (".avif",),
-    "JPEG2000": (".j2k", ".jp2", ".jpx"),
-    "HEIF": (".heic", ".heif"),
+    "JPEG2000": (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx"),
+    "HEIF": HEIF_ENDINGS,
 }
 
 STRIP_PIXELS = 1 << 20

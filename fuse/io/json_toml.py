@@ -6,21 +6,25 @@ import codecs
 import json
 import re
 import tomllib
+import warnings
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fuse.errors import CocoFormatError, ConfigError
+from fuse.errors import CocoFormatError, ConfigError, FuseWarning
 from fuse.io.files import read_regular
 
 TOO_DEEP = "nested too deeply to be read"
 COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "UTF-8 with a byte order mark",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
+LARGEST_WHOLE = 2**53  # up to it every float that is whole is one whole number
+SIGNS = {  # how files begin that are no plain text
+    codecs.BOM_UTF16_LE: "text in UTF-16; save it as plain UTF-8",
+    codecs.BOM_UTF16_BE: "text in UTF-16; save it as plain UTF-8",
+    b"\x1f\x8b": "packed by gzip; unpack it",
+    b"PK\x03\x04": "a zip archive; unpack it",
 }
 
 
@@ -47,13 +51,48 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
         raise CocoFormatError(f"{str(path)!r}: cannot be read ({err})") from err
     if not content:
         raise CocoFormatError(f"{path}: the file is empty")
+    content = content.removeprefix(codecs.BOM_UTF8)  # editors of Windows begin with it
     try:
         return msgspec.json.decode(content, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        if "got `str`" in str(err) or "got `float`" in str(err):
+            with suppress(msgspec.DecodeError, OverflowError):
+                return _decode_loosely(content, form, f"{path}: {err}")
         fault = _name_encoding(content) or _name_bad_number(content, str(err), form) or str(err)
         raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
     except RecursionError as err:
         raise CocoFormatError(f"{path} is not a {what}: {TOO_DEEP}") from err
+
+
+def _decode_loosely(content: bytes, form: Any, fault: str) -> Any:  # noqa: ANN401
+    """A JSON whose numbers are text, or whole ones have a point, as tables of data write them.
+
+    Raises:
+        msgspec.DecodeError: something else is wrong with it, or it is too large to be copied.
+    """
+    if len(content) > COPIED_BYTES:
+        raise msgspec.DecodeError(fault)
+    whole = msgspec.json.encode(_make_whole(msgspec.json.decode(content)))
+    found = msgspec.json.decode(whole, type=form, strict=False)
+    warnings.warn(FuseWarning(f"{fault}; such numbers are read all the same"), stacklevel=4)
+    return found
+
+
+def _make_whole(value: Any) -> Any:  # noqa: ANN401
+    """Plain values with each number that is whole as one without a point.
+
+    Raises:
+        msgspec.DecodeError: a text is one that would be read as NaN or as infinite.
+    """
+    if isinstance(value, dict):
+        return {key: _make_whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_make_whole(one) for one in value]
+    if isinstance(value, float) and abs(value) <= LARGEST_WHOLE and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.lstrip("+-").casefold() in ("nan", "inf", "infinity"):
+        raise msgspec.DecodeError(f"{value} is no number")
+    return value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -63,7 +102,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_regular(path).decode("utf-8-sig"))
     except RecursionError as err:
         raise ConfigError(f"{path}: {TOO_DEEP}") from err
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
@@ -100,11 +139,8 @@ def _to_finite(text: str) -> float:
 
 
 def _name_encoding(content: bytes) -> str | None:
-    """What is wrong with a text that begins with a mark of its byte order."""
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if content[: len(mark)] == mark:
-            return f"it is text in {encoding}; save it as plain UTF-8"
-    return None
+    """What a file is that is no plain text."""
+    return next((f"it is {what}" for sign, what in SIGNS.items() if content.startswith(sign)), None)
 
 
 def _name_bad_number(content: bytes, message: str, form: Any) -> str | None:  # noqa: ANN401

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from fuse.errors import DataError
 from fuse.io.files import is_run
 from fuse.io.image_list import ImageList
-from fuse.io.images import list_endings
+from fuse.io.images import HEIF_ENDINGS, list_endings
 from fuse.io.remote import is_url, list_url
 
 _MAP_ENDINGS = (".png", ".jpg", ".npz")  # of an image's map, picture and saved prediction
@@ -135,9 +135,8 @@ def describe_unread(unread: Mapping[str, int]) -> str:
 
 
 def _hint_at_heif(unread: Mapping[str, int]) -> str:
-    if not unread.keys() & {".heic", ".heif"}:
-        return ""
-    return "; for .heic and .heif: pip install 'panoptic-fuse[heif]'"
+    found = sorted(unread.keys() & set(HEIF_ENDINGS))
+    return f"; for {' '.join(found)}: pip install 'panoptic-fuse[heif]'" if found else ""
 
 
 def png_names(relative_names: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from PIL import Image
 from zlib_ng import zlib_ng
 
 from fuse.errors import CocoFormatError, describe_size
-from fuse.io.files import read_regular, write_whole
+from fuse.io.files import read_regular, refuse_special, write_whole
 from fuse.ops.png_filters import NO_BAD_ROW, filter_rows, unfilter_rows
 from fuse.ops.row_deltas import RowDeltas
 from fuse.types import MAX_PIXELS, MAX_SEGMENT_ID, Int32Array, UInt8Array
@@ -131,6 +131,7 @@ def read_row_deltas(path: Path) -> tuple[RowDeltas, PngHeader]:
 def read_png_header(path: Path) -> PngHeader:
     """Read the size and the kind of a PNG, not its pixels."""
     try:
+        refuse_special(path)
         with path.open("rb") as file:
             return _parse_header(file.read(HEADER_BYTES))
     except OSError as err:

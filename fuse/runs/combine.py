@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse.errors import ConfigError, DataError
+from fuse.errors import ConfigError, DataError, FuseWarning
 from fuse.fusion import (
     METHODS,
     THRESHOLDS,
@@ -21,6 +23,7 @@ from fuse.fusion import (
 from fuse.inference.presets import parse_fusion_overrides
 from fuse.io.coco.categories import read_categories
 from fuse.io.coco.image_list import read_image_list
+from fuse.io.coco.image_names import place_inside
 from fuse.io.coco.panoptic import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.coco.results import LabelFolder, ResultsFile, open_semantic, read_results
 from fuse.io.files import (
@@ -179,6 +182,7 @@ def _open_results(
     instance_file = read_results(to_path(instances), space)
     semantic_file = open_semantic(to_path(semantic), space)
     unlisted = _find_unlisted((instance_file, semantic_file), listed.keys(), images)
+    inside = _place_inside(listed, images)
     find_pairs(fusion, space)
     if isinstance(semantic_file, ResultsFile) and METHODS[fusion.rule].fuse != fuse_by_overlap:
         raise ConfigError(
@@ -194,11 +198,34 @@ def _open_results(
             stuff_ids, stuff_masks = semantic_file.load_masks(image.image_id, size, isthing=False)
             thresholds = {key: getattr(fusion, key) for key in THRESHOLDS}
             return fuse_stuff_masks(stuff_ids, stuff_masks, found, **thresholds)
-        labels = semantic_file.load_semantic(image.image_id, image.file_name, size)
+        labels = semantic_file.load_semantic(image.image_id, inside[image.image_id], size)
         return fuse_image(labels, found, space, fusion, {})
 
-    names = png_names([image.file_name for image in listed.values()])
+    names = png_names(list(inside.values()))
     return _Source(list(zip(listed.values(), names, strict=True)), space, fuse_results, unlisted)
+
+
+def _place_inside(listed: Mapping[ImageId, ImageRecord], image_list: StrPath) -> dict[ImageId, str]:
+    """Names of images as paths in one folder, by which their maps are called.
+
+    Raises:
+        DataError: two images would have the same one.
+    """
+    given = [image.file_name for image in listed.values()]
+    names = place_inside(given)
+    if names != given:
+        first = next(pair for pair in zip(given, names, strict=True) if pair[0] != pair[1])
+        warnings.warn(
+            FuseWarning(
+                f"{image_list}: names of images are URLs or lead out of a folder; they count from "
+                f"the folder that holds all, first {first[0]!r} as {first[1]!r}"
+            ),
+            stacklevel=4,
+        )
+    if len(set(names)) < len(names):
+        (name, _), *_ = Counter(names).most_common(1)
+        raise DataError(f"{image_list}: several images are called {name!r}; give each its name")
+    return dict(zip(listed, names, strict=True))
 
 
 def _find_unlisted(

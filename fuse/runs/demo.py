@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from fuse.inference.presets import find_examples
 from fuse.io.files import StrPath
-from fuse.runs.run import RunResult, run
+from fuse.runs.run import run
+from fuse.runs.run_result import RunResult
 
 
 def demo(

@@ -151,6 +151,10 @@ class Journal:
         line = self._lines.get(file_name)
         return line is not None and not line.failed
 
+    def count_done(self) -> int:
+        """How many images are done, also such as came with other lists of images."""
+        return sum(not line.failed for line in self._lines.values())
+
     def find(self, file_name: str) -> JournalRecord | None:
         """What became of an image, in this run or an earlier one; None where it was not tried."""
         return self.read(file_name) if file_name in self._lines else None

@@ -8,7 +8,8 @@ from typing import Any
 from fuse.errors import ConfigError
 from fuse.io.files import StrPath, to_path
 from fuse.runs.call import CALL_HINTS, read_call
-from fuse.runs.run import RunResult, run
+from fuse.runs.run import run
+from fuse.runs.run_result import RunResult
 
 # What may be asked for anew; the rest is what the run is.
 CHANGEABLE = (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from os import cpu_count
@@ -14,7 +14,7 @@ from typing import Any
 
 from fuse.clock import StageClock
 from fuse.errors import ConfigError, RunStoppedError
-from fuse.evaluation.evaluate import Evaluation, summarize_images
+from fuse.evaluation.evaluate import summarize_images
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.presets import PipelineConfig, read_pipeline, refuse_plugins
@@ -28,6 +28,7 @@ from fuse.runs.engines import Engine
 from fuse.runs.engines.pool import RayPool
 from fuse.runs.folder import RunFolder, check_run_folder
 from fuse.runs.journal import JournalRecord
+from fuse.runs.run_result import RunResult
 from fuse.runs.tasks import ImageTask, make_tasks
 from fuse.runs.worker import (
     FinishedImage,
@@ -36,67 +37,12 @@ from fuse.runs.worker import (
     load_finished,
     open_scorer,
 )
-from fuse.types.short_repr import ShortRepr
 
 Progress = Callable[[int, int], None]  # after each image: how many there are, failed so far
 
 # Named in run.json besides the weights, as results may depend on them.
 REPORTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "numba")
 READ_TIMEOUT = 60.0  # seconds; a network file system that takes longer has gone
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RunResult(ShortRepr):
-    """What a run did.
-
-    Attributes:
-        out: the output folder.
-        done: how many images have a map, those of an earlier run of the same settings too.
-        tried: how many images this call did, or tried to; its seconds went into them.
-        failed: (file name, reason) of each image without one.
-        seconds: by stage, added up over threads; ``total`` is wall-clock.
-        evaluation: PQ where ground truth was given.
-        unknown: how many images that ground truth does not know.
-        pictures: whether pictures were drawn.
-        changed: how many images changed since an earlier run did them, and were done again.
-        differing: how many images have maps of an earlier run, which stay, though the nets answer
-            otherwise now: by another processor, or other packages.
-        damaged: how many lines of the journal were no records; their images were done again.
-        unread: how many files in the folders are no images, by ending.
-        incomplete: (file name, what is missing) of images that are done and damaged.
-        doubled: names in the list of images that stand for an image once more.
-    """
-
-    out: Path
-    done: int
-    tried: int
-    failed: tuple[tuple[str, str], ...]
-    seconds: dict[str, float]
-    evaluation: Evaluation | None = None
-    unknown: int = 0
-    pictures: bool = False
-    changed: int = 0
-    differing: int = 0
-    damaged: int = 0
-    unread: Mapping[str, int] = field(default_factory=dict)
-    incomplete: tuple[tuple[str, str], ...] = ()
-    doubled: Sequence[str] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The result in plain values."""
-        summary: dict[str, Any] = {
-            "photos": {"done": self.done, "failed": len(self.failed), "tried": self.tried},
-            "failed": dict(self.failed),
-            "changed": self.changed,
-            "differing": self.differing,
-            "unread": dict(self.unread),
-            "incomplete": dict(self.incomplete),
-            "doubled": len(self.doubled),
-            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-        }
-        if self.evaluation:
-            summary |= self.evaluation.to_json() | {"unscored": self.unknown}
-        return summary
 
 
 def run(
@@ -352,8 +298,14 @@ def _write_result(
     """
     unknown = result.done + len(result.failed) - len(scores) if scorer else 0
     journal = folder.journal
-    result = replace(result, seconds=dict(clock.seconds), unknown=unknown)
-    result = replace(result, changed=journal.changed, damaged=journal.damaged)
+    result = replace(
+        result,
+        seconds=dict(clock.seconds),
+        unknown=unknown,
+        changed=journal.changed,
+        damaged=journal.damaged,
+        gone=journal.count_done() - result.done,
+    )
     try:
         if scorer:
             result = replace(result, evaluation=summarize_images(scorer, scores))

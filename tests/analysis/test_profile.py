@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import segmentation_models_pytorch as smp
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from fuse.analysis.profile import profile
 from fuse.cli import main
@@ -41,6 +43,20 @@ def test_saved_predictions_are_found_by_the_images_name(real_files, monkeypatch)
     monkeypatch.chdir(real_files)
     rows = profile(["saved.toml", "oracle.toml"], images=["images/astronaut.jpg"], device="cpu")
     assert [row.part for row in rows].count("total") == 2
+
+
+def test_images_are_read_as_stored_where_that_is_asked_for(tmp_path):
+    """The input is padded to a square's side: a turned image has another number of operations."""
+    image, exif = Image.new("RGB", (96, 32)), Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif)
+    line = ["models", "profile", "tiny:semantic", "--images", str(tmp_path), "--device", "cpu"]
+    sizes = []
+    with patch("fuse.analysis.profile.predict_semantic") as predict:
+        for flag in ([], ["--as-stored"], ["--set", "as_stored=true"]):
+            CliRunner().invoke(main, [*line, *flag], catch_exceptions=False)
+            sizes.append(predict.call_args.args[2][0].size)
+    assert sizes == [(96, 32), (32, 96), (32, 96)]
 
 
 @pytest.mark.slow

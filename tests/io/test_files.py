@@ -54,10 +54,11 @@ def test_a_folder_aside_is_there_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["new", "new/below/it", "there.json", "folder"])
-def test_what_can_be_written_passes(tmp_path, name):
+def test_what_can_be_written_passes(tmp_path, name, monkeypatch):
     (tmp_path / "there.json").touch()
     (tmp_path / "folder").mkdir()
     check_writable(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
     check_writable(Path("relative"))
 
 

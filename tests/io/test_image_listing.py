@@ -34,7 +34,26 @@ def test_folder_is_searched_to_any_depth_for_images_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "ending",
-    ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif", "ppm", "JPG", "Tif"],
+    [
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jfif",
+        "png",
+        "bmp",
+        "tif",
+        "tiff",
+        "webp",
+        "gif",
+        "ppm",
+        "JPG",
+        "Tif",
+        "mpo",
+        "pnm",
+        "apng",
+        "dib",
+        "jpf",
+    ],
 )
 def test_usual_endings_count_in_any_case(tmp_path, ending):
     make_files(tmp_path, f"image.{ending}")

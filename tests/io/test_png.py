@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import struct
 import threading
 import zlib
@@ -19,7 +20,13 @@ from real_data import COCO_ANNOTATIONS, needs_real_data
 from reference.png_rows import FILTERS, filter_row, ids_to_rgb
 
 from fuse.errors import CocoFormatError
-from fuse.io.png import encode_id_map, read_id_map, read_row_deltas, write_id_map
+from fuse.io.png import (
+    encode_id_map,
+    read_id_map,
+    read_png_header,
+    read_row_deltas,
+    write_id_map,
+)
 from fuse.types import MAX_SEGMENT_ID
 
 ids = st.sampled_from([0, 1, 2, 255, 256, 65535, 65536, 2**23, MAX_SEGMENT_ID])
@@ -367,3 +374,11 @@ def test_what_cannot_be_opened_says_why(tmp_path, name, reason):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(CocoFormatError, match=reason):
         read_id_map(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_png_header, read_id_map):
+        with pytest.raises(CocoFormatError, match="not a regular file"):
+            read(tmp_path / "a.png")

@@ -27,7 +27,38 @@ def read_strange_fields(world, scorer):
     return "right"
 
 
+def read_numbers_as_text(world, scorer):
+    """As tables of data and other languages write them."""
+    world.run()
+
+    def change(content):
+        for image in content["images"]:
+            image |= {"width": "40", "height": 30.0}
+        for annotation in content["annotations"]:
+            for segment in annotation["segments_info"]:
+                segment |= {"id": float(segment["id"]), "iscrowd": "0", "area": "1"}
+
+    world.change_gt(change)
+    pq, answer = world.score(scorer)
+    assert pq == 1, answer
+    return answer.says("such numbers are read all the same")
+
+
+def read_byte_order_mark(world, scorer):
+    world.run()
+    world.gt.write_bytes(b"\xef\xbb\xbf" + world.gt.read_bytes().replace(b", ", b",\r\n"))
+    pq, answer = world.score(scorer)
+    assert pq == 1, answer
+    return "right"
+
+
 for scorer in SCORERS:
+    cell("B7", scorer, "said", "numbers as text, whole ones with a point")(
+        partial(read_numbers_as_text, scorer=scorer)
+    )
+    cell("B7", scorer, "right", "a byte order mark, lines of Windows")(
+        partial(read_byte_order_mark, scorer=scorer)
+    )
     cell("B7", scorer, "right", "null, #fd380c, strange lists")(
         partial(read_strange_fields, scorer=scorer)
     )
@@ -85,19 +116,54 @@ for scorer in SCORERS:
     )
 
 
-def combine_strange_name(world, name, message):
-    images = [{"id": 1, "file_name": name, "height": 30, "width": 40}]
+def combine_strange_names(world, names):
+    images = [
+        {"id": n, "file_name": name, "height": 30, "width": 40} for n, name in enumerate(names)
+    ]
     (world.folder / "images.json").write_text(json.dumps({"images": images}))
     (world.folder / "results.json").write_text("[]")
+    before = set(world.folder.rglob("*"))
     answer = world.call(
         "combine --instances results.json --semantic results.json --images images.json -o out"
     )
-    return answer.refuses(message)
+    made = {path.relative_to(world.folder).as_posix() for path in world.folder.rglob("*")}
+    assert {f"out/panoptic/{name}.png" for name in ("a", "new/b")} <= made, made
+    assert all(path.is_relative_to(world.out) for path in set(world.folder.rglob("*")) - before)
+    return answer.says("lead out of a folder; they count from the folder that holds all")
 
 
-for name in ("..\\..\\media\\a.jpg", "/data/x/a.jpg", "../a.jpg"):
-    cell("B10", "combine --images", "refused", f"an image called {name}")(
-        partial(combine_strange_name, name=name, message="is no path in a folder")
+for folder, slash in {
+    "..\\..\\media": "\\",
+    "/data/x": "/",
+    "../..": "/",
+    "https://host/val": "/",
+    "C:\\images": "\\",
+    "\\\\server\\share": "\\",
+}.items():
+    cell("B10", "combine --images", "said", f"images below {folder}")(
+        partial(
+            combine_strange_names,
+            names=[f"{folder}{slash}a.jpg", f"{folder}{slash}new{slash}b.jpg"],
+        )
+    )
+
+
+def read_folder_in_names(world, scorer):
+    world.run()
+
+    def change(content):
+        for annotation in content["annotations"]:
+            annotation["file_name"] = f"gt/{annotation['file_name']}"
+
+    world.change_gt(change)
+    pq, answer = world.score(scorer)
+    assert pq == 1, answer
+    return "right"
+
+
+for scorer in SCORERS:
+    cell("B10", scorer, "right", "PNGs named with their own folder")(
+        partial(read_folder_in_names, scorer=scorer)
     )
 
 # -- B12: what systems leave ---------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 from kinds.cells import cell, tested
@@ -48,6 +49,27 @@ def changed_merged(world):
     world.call("merge part1 part2 -o out")
     world.repaint("b.jpg")
     return world.run().says(CHANGED)
+
+
+@cell("A1", "run", "said", "fewer images than before")
+def gone_run(world):
+    """A folder of frames that is used again for a shorter film."""
+    world.run()
+    (world.images / "c.jpg").unlink()
+    world.repaint("a.jpg")
+    answer = world.run()
+    images = json.loads((world.out / "panoptic.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a.jpg", "b.jpg"]
+    answer.says("1 images of earlier calls are not among these: their maps stay")
+    return answer.says(CHANGED)
+
+
+@cell("A1", "baselines", "said", "other content")
+def changed_baselines(world):
+    line = "baselines images --gt gt.json -p oracle.toml -o table --device cpu --no-profile"
+    world.call(line)
+    world.repaint("b.jpg")
+    return world.call(line).says(f"oracle: {CHANGED}")
 
 
 @cell("A1", "compare", "said", "between two runs")
@@ -158,6 +180,17 @@ for scorer in SCORERS:
 def add_unread(world):
     for name in ("d.tga", "e.dcm"):
         (world.images / name).touch()
+
+
+@cell("A6", "run", "right", "rarer endings of what can be read")
+def rare_endings(world):
+    content = (world.images / "a.jpg").read_bytes()
+    for name in ("a.mpo", "b.jps", "c.pjpeg"):
+        (world.images / Path(name).with_suffix(".jpg").name).unlink()
+        (world.images / name).write_bytes(content)
+    answer = world.run()
+    assert "3 images in" in answer.stdout, answer
+    return "right"
 
 
 @cell("A6", "run", "said", "endings without a decoder")

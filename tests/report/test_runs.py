@@ -97,6 +97,8 @@ def test_images_that_were_moved_are_found_by_images(run, tmp_path):
 def test_a_bare_name_is_taken_only_where_it_is_one_image(run, tmp_path):
     images = tmp_path / "images"
     assert find_images(["elsewhere/a.jpg"], [], images) == {"elsewhere/a.jpg": images / "a.jpg"}
+    for name in ("https://host/x/a.jpg?d=1", "..\\media\\a.jpg", "C:\\x\\%61.jpg"):
+        assert find_images([name], [], images) == {name: images / "a.jpg"}
     shutil.copy(images / "a.jpg", images / "trip" / "a.jpg")
     assert find_images(["elsewhere/a.jpg"], [], images) == {}
 

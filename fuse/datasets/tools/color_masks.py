@@ -18,6 +18,7 @@ from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels
 from fuse.datasets.truth import list_folder
 from fuse.errors import DataError
 from fuse.findings import Note
+from fuse.io.files import read_regular
 from fuse.io.png import read_id_map, read_png_header
 from fuse.labels.colors import Color, encode_color
 from fuse.types import Int32Array, LabelSpace
@@ -57,7 +58,7 @@ def read_labelmap(path: Path) -> dict[str, Color]:
         DataError: the file is missing, a line is no class, or two classes have one colour.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as err:
         raise DataError(f"{path}: cannot be read ({err}); {HINT}") from err
     colors: dict[str, Color] = {}

@@ -9,7 +9,6 @@ import msgspec
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, make_space
 from fuse.io.coco.panoptic import ImageId, ImageRecord
-from fuse.io.files import leads_out
 from fuse.io.json_toml import read_json
 from fuse.types import MAX_PIXELS, LabelSpace
 
@@ -27,8 +26,8 @@ def read_image_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace 
         label space of the file's categories, None where it has none.
 
     Raises:
-        CocoFormatError: the file is missing or wrong, an image has no name or size, or one
-            that leads out of a folder, or too many pixels, or an image_id stands twice; the
+        CocoFormatError: the file is missing or wrong, an image has no name or size, or
+            too many pixels, or an image_id stands twice; the
             message names the entry.
     """
     content = read_json(path, _ImagesFile, "COCO JSON with images")
@@ -39,8 +38,6 @@ def read_image_list(path: Path) -> tuple[dict[ImageId, ImageRecord], LabelSpace 
             raise CocoFormatError(f"{where}: the id stands twice")
         if not image.file_name or image.height is None or image.width is None:
             raise CocoFormatError(f"{where}: needs file_name, height and width")
-        if leads_out(image.file_name):
-            raise CocoFormatError(f"{where}: file_name {image.file_name!r} is no path in a folder")
         if image.height * image.width > MAX_PIXELS:
             raise CocoFormatError(f"{where}: has more than {MAX_PIXELS:,} pixels")
         images[image.image_id] = image

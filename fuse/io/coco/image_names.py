@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
+
+from fuse.io.files import leads_out
+from fuse.io.remote import is_url
+
+UNNAMED = "image"  # what has no name but a folder's
+_DRIVE = re.compile(r"^[A-Za-z]:")  # of Windows
 
 
 def name_keys(file_name: str) -> tuple[str, str, str, int | None]:
@@ -31,3 +40,32 @@ def name_number(file_name: str) -> int | None:
     """
     stem = PurePosixPath(file_name.replace("\\", "/")).stem
     return int(stem) if stem.isdecimal() and stem.isascii() else None
+
+
+def place_inside(file_names: Sequence[str]) -> list[str]:
+    r"""Names of images as paths in one folder, by which files of ours can be called.
+
+    Names that are such paths stay. Where one is absolute, leads out of its folder or is a URL, all
+    count from the deepest folder that holds all of them.
+
+    >>> place_inside(["..\\..\\media\\a.jpg", "..\\..\\media\\new\\b.jpg"])
+    ['a.jpg', 'new/b.jpg']
+    >>> place_inside(["https://host/val/a.jpg?d=1"]), place_inside(["val/a.jpg"])
+    (['a.jpg'], ['val/a.jpg'])
+    """
+    if not any(leads_out(name) or is_url(name) for name in file_names):
+        return list(file_names)
+    plain = [_DRIVE.sub("", name_keys(name)[0].replace("\0", "")) for name in file_names]
+    return name_below_common([posixpath.normpath(f"/{name}") for name in plain])
+
+
+def name_below_common(paths: Sequence[str]) -> list[str]:
+    """Absolute paths with ``/`` as names below the deepest folder that holds all of them."""
+    folders = {path.rpartition("/")[0] for path in paths}
+    first, last = min(folders).split("/"), max(folders).split("/")
+    depth = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
+    common = "/".join(first[:depth])
+    return [path[len(common) :].lstrip("/") or UNNAMED for path in paths]

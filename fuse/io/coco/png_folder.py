@@ -24,6 +24,7 @@ def find_png_dir(path: Path, given: Path | None, annotations: Sequence[NamedPng]
 
     It is the one given, or that of the JSON's name. Where the first PNG lies one folder deeper, as
     archives are unpacked into a folder of their own name, it is that, and a `FuseWarning` says so.
+    Where names begin with the folder's own, it is the one above.
 
     Args:
         path: of the JSON.
@@ -43,6 +44,8 @@ def find_png_dir(path: Path, given: Path | None, annotations: Sequence[NamedPng]
         deeper = [folder for folder in png_dir.iterdir() if (folder / name).is_file()]
     except OSError as err:
         raise CocoFormatError(f"{png_dir}: cannot be read ({first_line(err)})") from err
+    if not deeper and (png_dir.parent / name).is_file():
+        return png_dir.parent  # whose name the file names begin with
     if len(deeper) != 1:
         return png_dir  # reading a PNG says which one is missing
     warnings.warn(

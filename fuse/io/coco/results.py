@@ -16,8 +16,8 @@ from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError, FuseWarning, describe_misfit, describe_size
 from fuse.io.coco.categories import CategoryRecord, Flag
+from fuse.io.coco.image_names import name_keys, place_inside
 from fuse.io.coco.panoptic import ImageId
-from fuse.io.files import leads_out
 from fuse.io.json_toml import read_json
 from fuse.io.png import read_labels
 from fuse.ops.rle import count_rle_pixels
@@ -58,8 +58,8 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
 
 Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
 Side = Annotated[float, msgspec.Meta(ge=0)]
-SHAPE_DECODER: msgspec.json.Decoder[Shape] = msgspec.json.Decoder(Shape)
-BBOX_DECODER = msgspec.json.Decoder(tuple[float, float, Side, Side] | None)
+SHAPE_DECODER: msgspec.json.Decoder[Shape] = msgspec.json.Decoder(Shape, strict=False)
+BBOX_DECODER = msgspec.json.Decoder(tuple[float, float, Side, Side] | None, strict=False)
 
 
 class _AnnotationsFile(msgspec.Struct, frozen=True):
@@ -286,10 +286,9 @@ class LabelFolder:
         Raises:
             CocoFormatError: there is no such PNG, it is no label map, or of another size.
         """
-        if leads_out(file_name):
-            raise CocoFormatError(f"image_id {image_id!r}: {file_name!r} is no path in a folder")
-        name = PurePosixPath(file_name).with_suffix(".png")
-        candidates = (self.path / name, self.path / name.name)
+        name = PurePosixPath(*place_inside([file_name])).with_suffix(".png")
+        written = PurePosixPath(name_keys(str(name))[0])  # without percent signs and backslashes
+        candidates = (self.path / one for one in (name, name.name, written, written.name))
         path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import pickle  # nosec B403
+import secrets
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -24,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
-from fuse.errors import EngineError
+from fuse.errors import EngineError, first_line
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.batches import MAX_AUTO_BATCH
 from fuse.inference.pipeline import Pipeline
@@ -43,6 +45,7 @@ CALLS_PER_WORKER = 8  # at least, where there are images enough, so that all end
 BATCHES_PER_CALL = 4  # at least, so that reading and finishing overlap with the nets
 MAY_BE_LOST = 20  # calls of a short run, before it ends; of a long one a tenth
 CONNECT_TIMEOUT = 10.0  # seconds
+SHARED_MEMORY = "/dev/shm"  # nosec B108 - looked at, not written to
 OBJECT_STORE = 256 << 20  # bytes; a million tasks are about half of it
 
 
@@ -279,18 +282,34 @@ def _connect(ray: ModuleType, address: str | None) -> Iterator[None]:
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS", "local")
-    own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    options = own if address == "local" else {}
+    options = _describe_own_cluster() if address == "local" else {}
     try:
         _check_reachable(address)
         with _keep_sigterm():
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, RuntimeError, ValueError) as err:
-        raise EngineError(f"no Ray cluster can be used at {address}: {err}") from err
+    except Exception as err:  # Ray raises just that where its processes do not start
+        raise EngineError(
+            f"no Ray cluster can be used at {address}: {first_line(err)}; without --engine ray the "
+            "same command goes on in this process"
+        ) from err
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _describe_own_cluster() -> dict[str, Any]:
+    """How a cluster of this process alone is started, also in a container that is poor.
+
+    Ray would write the token by which its processes know each other into the home folder, which
+    may not be there, and its objects into shared memory, which may not be writable.
+    """
+    if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    if sys.platform == "linux" and not os.access(SHARED_MEMORY, os.W_OK):
+        options["_plasma_directory"] = tempfile.gettempdir()
+    return options
 
 
 @contextmanager

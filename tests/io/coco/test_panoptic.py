@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from panoptic_maps import SPACE, panoptic, write_dataset
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, FuseWarning
 from fuse.io.coco.panoptic import (
     ImageRecord,
     annotation_to_json,
@@ -183,9 +184,9 @@ def entry(**changes):
             entry(segments_info=[SEGMENT | {"id": 2**24}]),
             r"<= 16777215 - at .*segments_info\[0\].id`",
         ),
-        (entry(segments_info=[SEGMENT | {"id": 1.0}]), r"got `float` - at .*\[0\].id`"),
+        (entry(segments_info=[SEGMENT | {"id": 1.5}]), r"got `float` - at .*\[0\].id`"),
         (entry(segments_info=[SEGMENT | {"id": True}]), r"got `bool` - at .*\[0\].id`"),
-        (entry(segments_info=[SEGMENT | {"area": "6"}]), r"segments_info\[0\].area`"),
+        (entry(segments_info=[SEGMENT | {"area": "six"}]), r"segments_info\[0\].area`"),
         (
             entry(segments_info=[SEGMENT, SEGMENT | {"area": float("nan")}]),
             r": `\$.annotations\[0\].segments_info\[1\].area` is NaN, no number of JSON",
@@ -218,7 +219,8 @@ def test_wrong_entries_are_named(tmp_path, changes, message):
         (b'{"annotations": [', "truncated"),
         (b"\x89PNG\r\n", "malformed"),
         ('{"annotations": []}'.encode("utf-16"), "it is text in UTF-16; save it as plain UTF-8"),
-        (b'\xef\xbb\xbf{"annotations": []}', "UTF-8 with a byte order mark"),
+        (gzip.compress(b'{"annotations": []}'), "it is packed by gzip; unpack it"),
+        (b"PK\x03\x04", "it is a zip archive; unpack it"),
         (b'{"annotations": ["\xff"]}', "is not a COCO panoptic JSON"),
     ],
 )
@@ -226,6 +228,47 @@ def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / "gt.json").write_bytes(content)
     with pytest.raises(CocoFormatError, match=message):
         read_panoptic_json(tmp_path / "gt.json")
+
+
+def test_numbers_that_are_text_or_have_a_point_are_read_and_told(tmp_path):
+    segment = {"id": "1", "category_id": 7.0, "area": "6", "iscrowd": "0", "score": "0.5"}
+    changes = entry(segments_info=[segment]) | {
+        "images": [{"id": 1.0, "file_name": "1.jpg", "width": "3", "height": 2.0}]
+    }
+    path = write_dataset(tmp_path, "gt", {}, **changes)
+    with pytest.warns(FuseWarning, match="got `float` - at .*; such numbers are read all the same"):
+        dataset = read_panoptic_json(path)
+    (found,) = dataset.annotations[1].segments_info
+    assert (found.segment_id, found.category_id, found.area, found.score) == (1, 7, 6, 0.5)
+    assert not found.iscrowd
+    assert (dataset.images[1].height, dataset.images[1].width) == (2, 3)
+
+
+@pytest.mark.parametrize("score", ["nan", "-inf", "Infinity"])
+def test_what_is_no_number_is_none_as_text_either(tmp_path, score):
+    path = write_dataset(tmp_path, "gt", {}, **entry(segments_info=[SEGMENT | {"score": score}]))
+    with pytest.raises(CocoFormatError, match=r"got `str` - at .*\[0\].score`"):
+        read_panoptic_json(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    path = write_dataset(tmp_path, "gt", {}, **entry(segments_info=[SEGMENT]))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert 1 in read_panoptic_json(path).annotations
+
+
+def test_pngs_whose_names_begin_with_their_folder_are_found(tmp_path):
+    path = write_dataset(tmp_path, "gt", {1: IMAGE})
+
+    def rename(content):
+        for annotation in content["annotations"]:
+            annotation["file_name"] = f"gt/{annotation['file_name']}"
+
+    content = json.loads(path.read_text())
+    rename(content)
+    path.write_text(json.dumps(content))
+    loaded = read_panoptic_json(path).load(1)
+    assert np.array_equal(loaded.panoptic_map, IMAGE.panoptic_map)
 
 
 def test_missing_files_are_named(tmp_path):

@@ -109,7 +109,7 @@ def test_an_image_that_hangs_leaves_its_room_to_the_others():
     class Hanging(Worker):
         def read(self, task, reserve):
             if task.image_id == 2:
-                release.wait(30)
+                release.wait(300)  # longer than a machine may stop this process
             return super().read(task, reserve)
 
     worker = Hanging()
@@ -160,7 +160,7 @@ def test_a_image_that_hangs_fails_after_the_timeout_and_holds_up_nobody():
     class Hanging(Worker):
         def read(self, task, reserve):
             if task.image_id in (2, 5):
-                release.wait(30)
+                release.wait(300)  # longer than a machine may stop this process
             return super().read(task, reserve)
 
     tasks = [ImageTask(f"{n}.jpg", f"{n}.jpg", f"{n}.png", n) for n in range(20)]

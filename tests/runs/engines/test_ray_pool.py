@@ -1,10 +1,14 @@
-"""How many workers fit a cluster."""
+"""How many workers fit a cluster, and how one of our own is started."""
+
+import os
+import tempfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse.errors import EngineError
+from fuse.runs.engines import ray_data
 from fuse.runs.engines.pool import RayPool
 from fuse.runs.engines.ray_data import Machine, fit_workers
 
@@ -34,3 +38,33 @@ def test_workers_fit_and_get_all_the_cores_that_there_are(machines, share, asked
     workers, cores = fit_workers(pool, machines)
     assert workers == (asked or most)
     assert room(machines, cores, share) >= workers > room(machines, cores + 1, share)
+
+
+def test_an_own_cluster_needs_neither_a_home_nor_shared_memory(monkeypatch):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ray_data.sys, "platform", "linux")
+    monkeypatch.setattr(ray_data.os, "access", lambda path, _mode: path != "/dev/shm")
+    options = ray_data._describe_own_cluster()
+    assert options["_plasma_directory"] == tempfile.gettempdir()
+    token = os.environ["RAY_AUTH_TOKEN"]
+    assert len(token) == 64
+    monkeypatch.setattr(ray_data.os, "access", lambda _path, _mode: True)
+    assert "_plasma_directory" not in ray_data._describe_own_cluster()
+    assert os.environ["RAY_AUTH_TOKEN"] == token
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+
+
+def test_what_a_cluster_does_not_start_for_is_a_line():
+    class Broken:
+        is_initialized = staticmethod(lambda: False)
+
+        @staticmethod
+        def init(*_address, **_options):
+            raise Exception("The current node timed out during startup.\nIt could ...")
+
+    with (
+        pytest.raises(EngineError, match=r"timed out during startup\.; without --engine ray"),
+        ray_data._connect(Broken, "local"),
+    ):
+        pass
