@@ -13,11 +13,11 @@ from typing import Any
 from fuse.analysis.compare import Comparison, compare_opened
 from fuse.analysis.opened_run import OpenedRun, class_names, describe_difference, open_run
 from fuse.analysis.profile import ProfileRow
-from fuse.baselines.baseline import RUN_DIR, Baseline, Job, make_baseline
+from fuse.baselines.baseline import COST_DIR, RUN_DIR, Baseline, Job, make_baseline
 from fuse.baselines.tables import write_tables
 from fuse.errors import ConfigError, FuseError, LabelSpaceError
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
-from fuse.io.files import StrPath, to_path, write_whole
+from fuse.io.files import StrPath, check_links, to_path, write_whole
 from fuse.io.image_list import ImageList
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.report.build import report
@@ -124,6 +124,7 @@ def baselines(
     truth = read_panoptic_json(gt, gt_dir)  # wrong before the work, not after it
     named = _name(pipelines, runs, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    check_links(folder, folder / COST_DIR, *(one.path for one in named if one.pipeline))
     job = Job(
         given,
         folder,

@@ -51,6 +51,8 @@ class OutFolder(click.Path):
         if "://" in str(value):
             self.fail(f"{value} is a URL; the output is a folder, copy it there", param, ctx)
         path = Path(str(super().convert(value, param, ctx)))
+        if path.is_symlink() and not path.exists():
+            self.fail(f"{path} is a link to nothing; remove it, or make {path.readlink()}")
         check_writable(path)
         return path
 

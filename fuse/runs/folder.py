@@ -236,6 +236,9 @@ def check_run_folder(
         partly: whether more settings will come, which only the nets know.
     """
     check_links(path, *(path / name for name in WRITTEN))
+    for name in (RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE, LOCK_FILE):
+        if (path / name).exists() and not (path / name).is_file():
+            raise DataError(f"{path / name} is a folder or a pipe; a run has a file there")
     if not path.exists() or (overwrite and _is_own(path)):
         return
     if not path.is_dir():

@@ -156,8 +156,18 @@ class Journal:
         return sum(not line.failed for line in self._lines.values())
 
     def find(self, file_name: str) -> JournalRecord | None:
-        """What became of an image, in this run or an earlier one; None where it was not tried."""
-        return self.read(file_name) if file_name in self._lines else None
+        """What became of an image, in this run or an earlier one; None where it was not tried.
+
+        A record that says what no record can is a damaged line: its image counts as not tried.
+        """
+        if file_name not in self._lines:
+            return None
+        try:
+            return self.read(file_name)
+        except CocoFormatError:
+            self.damaged += 1
+            del self._lines[file_name]
+            return None
 
     def read(self, file_name: str) -> JournalRecord:
         """What became of an image; KeyError where it was not tried."""
@@ -338,7 +348,9 @@ def _read_record(file: BinaryIO, line: _Line, path: Path) -> JournalRecord:
     try:
         return JournalRecord.from_json(entry)
     except CocoFormatError as err:
-        raise CocoFormatError(f"{path}, {entry.get('file_name')!r}: {err}") from err
+        raise CocoFormatError(
+            f"{path}, {entry.get('file_name')!r}: {err}; the run's own command does it again"
+        ) from err
 
 
 def _cut_torn_line(journal: BinaryIO) -> None:

@@ -2,250 +2,11 @@
 
 import json
 import os
-from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import count
-from pathlib import Path
-from unittest.mock import patch
 
-from dataset_folders import write_voc
 from kinds.cells import awaited, cell, open_yet, tested
 from kinds.world import RUN
 from PIL import Image
-
-# -- D21: links in the output --------------------------------------------------------------
-
-
-def put_link(world, name, *, out="out", dangling=False):
-    """A link out of a folder of ours, and what it leads to."""
-    target = world.folder / "elsewhere"
-    if not dangling:
-        target.write_text("mine")
-    path = world.folder / out / name
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)
-    return target
-
-
-def stays(target, *, dangling=False):
-    assert dangling or target.read_text() == "mine"
-    assert not dangling or not target.exists()
-
-
-@cell("D21", "run --resume", "right", "a map became a link")
-def link_resume(world):
-    world.run()
-    target = put_link(world, "panoptic/b.png")
-    world.repaint("b.jpg")
-    assert world.call("run --resume out").exit_code == 0
-    stays(target)
-    assert not (world.out / "panoptic/b.png").is_symlink()
-    return "right"
-
-
-for dangling in (False, True):
-
-    @cell("D21", "merge", "right", f"a map is a {'dangling ' * dangling}link")
-    def link_merge(world, dangling=dangling):
-        for i in (1, 2):
-            world.run(f"--shard {i}/2", out=f"part{i}")
-        assert world.call("merge part1 part2 -o out").exit_code == 0
-        target = put_link(world, "panoptic/b.png", dangling=dangling)
-        assert world.call("merge part1 part2 -o out").exit_code == 0
-        stays(target, dangling=dangling)
-        return "right"
-
-
-WRITERS = {
-    "run": (RUN, "records.jsonl"),
-    "run --overwrite": (f"{RUN} --overwrite", "panoptic"),
-    "verify --redo": ("verify out --redo", "records.jsonl"),
-}
-
-
-def link_writer(world, line, name):
-    world.run()
-    (world.out / "panoptic/c.png").unlink()
-    if name == "panoptic":
-        (world.out / name).rename(world.folder / "kept")
-    target = put_link(world, name)
-    answer = world.call(line)
-    stays(target)
-    return answer.refuses("is a link that leads out")
-
-
-for command, (line, name) in WRITERS.items():
-    cell("D21", command, "refused", f"{name} is a link")(partial(link_writer, line=line, name=name))
-
-
-def link_file(world, line, name):
-    """One file that a command writes: the link is replaced, not followed."""
-    world.run()
-    target = put_link(world, name, out=".")
-    answer = world.call(line)
-    assert answer.exit_code == 0, answer
-    stays(target)
-    assert not (world.folder / name).is_symlink()
-    return "right"
-
-
-for command, line in {
-    "report": "report out -o x",
-    "evaluate --per-image": "evaluate --gt gt.json --pred out --per-image x",
-    "evaluate --json": "evaluate --gt gt.json --pred out --json x",
-    "compare --json": "compare out out --gt gt.json --json x",
-    "sweep --json": "sweep --predictions out --gt gt.json --grid score_threshold=0.5 --json x",
-    "diagnose --json": "diagnose --predictions out --gt gt.json --orders 2 --json x",
-    "disagree --csv": "disagree --predictions out --csv x",
-    "verify --json": "verify out --json x",
-    "labels show --json": "labels show coco_super --json x",
-}.items():
-    cell("D21", command, "right", "the file to write is a link")(
-        partial(link_file, line=line, name="x")
-    )
-
-# -- D22: killed while overwriting ---------------------------------------------------------
-
-
-class Killed(BaseException):
-    """The process is gone: nothing after it happens."""
-
-
-@contextmanager
-def kill_at_rename(number):
-    """From the number-th renaming on nothing is renamed or deleted any more; yields these."""
-    lost, done = [], 0
-    rename = Path.replace
-
-    def replace(path, target):
-        nonlocal done
-        if done == number:
-            lost.append(path)
-            raise Killed
-        done += 1
-        return rename(path, target)
-
-    with (
-        patch.object(Path, "replace", replace),
-        patch("shutil.rmtree", lambda *_args, **_options: None),
-        suppress(Killed),
-    ):
-        yield lost
-
-
-def kill_swap(world, line, json_path):
-    """At each step: what is in place is old or new as a whole, and the next call mends the rest."""
-    assert world.call(line).exit_code == 0
-    whole = read_pair(json_path)
-    assert len(whole) > 1
-    for number in count():
-        with kill_at_rename(number) as lost:
-            world.call(f"{line} --overwrite")
-        if not lost:
-            assert number > len(whole)  # each file, and the swap
-            break
-        found = read_pair(json_path)
-        assert json_path.name not in found or found == whole
-        assert world.call(line).exit_code == 1  # nothing is replaced unasked, but all is there
-        assert read_pair(json_path) == whole
-        assert world.call(f"{line} --overwrite").exit_code == 0
-        assert read_pair(json_path) == whole
-        assert not [path for path in json_path.parent.iterdir() if path.name.endswith(".part")]
-    return "right"
-
-
-def read_pair(json_path):
-    """Contents of a JSON and its PNGs, by path."""
-    paths = [json_path, *json_path.with_suffix("").rglob("*.png")]
-    return {
-        str(path.relative_to(json_path.parent)): path.read_bytes()
-        for path in paths
-        if path.is_file()
-    }
-
-
-@cell("D22", "combine --overwrite", "right", "killed at each renaming")
-def kill_combine(world):
-    world.run()
-    line = "combine --predictions out -o again"
-    return kill_swap(world, line, world.folder / "again/panoptic.json")
-
-
-@cell("D22", "convert --overwrite", "right", "killed at each renaming")
-def kill_convert(world):
-    folder = write_voc(world.folder / "voc")
-    line = f"convert voc {folder} -o {world.folder / 'truth.json'}"
-    return kill_swap(world, line, world.folder / "truth.json")
-
-
-tested(
-    *("D22", "run --overwrite", "right", "stopped at each deletion"),
-    "tests/runs/test_folder.py::test_overwriting_may_be_cut_off_at_any_deletion",
-)
-
-# -- D23: strangers' files -----------------------------------------------------------------
-
-
-@cell("D23", "run --overwrite", "refused", "a run.json of something else")
-def foreign_run(world):
-    (world.out / "pictures").mkdir(parents=True)
-    (world.out / "pictures/mine.jpg").touch()
-    (world.out / "run.json").write_text('{"lr": 0.1}')
-    answer = world.call(f"{RUN} --overwrite")
-    assert (world.out / "pictures/mine.jpg").is_file()
-    return answer.refuses("not empty and holds no run|as a run of fuse has")
-
-
-@cell("D23", "run --overwrite", "right", "a file of mine beside the maps")
-def own_file(world):
-    world.run()
-    (world.out / "panoptic/mine.png").touch()
-    assert world.call(f"{RUN} --overwrite").exit_code == 0
-    assert (world.out / "panoptic/mine.png").is_file()
-    return "right"
-
-
-@cell("D23", "report", "refused", "a report.html that is none")
-def own_report(world):
-    world.run()
-    (world.out / "report.html").write_text("mine")
-    answer = world.call("report out")
-    assert (world.out / "report.html").read_text() == "mine"
-    return answer.refuses("is no report of fuse; give another name")
-
-
-@cell("D23", "run --resume", "refused", "a run.json of something else")
-def foreign_resume(world):
-    world.out.mkdir()
-    (world.out / "run.json").write_text('{"lr": 0.1}')
-    return world.call("run --resume out").refuses("has no settings|does not say how")
-
-
-def write_among_strangers(world, line, where, message):
-    world.run()
-    for i in (1, 2):
-        world.run(f"--shard {i}/2", out=f"part{i}")
-    folder = world.folder / where
-    folder.mkdir(exist_ok=True)
-    (folder / "mine.txt").write_text("mine")
-    answer = world.call(line)
-    assert (folder / "mine.txt").read_text() == "mine"
-    return answer.refuses(message)
-
-
-for command, line, where, message in (
-    ("run", RUN.replace("-o out", "-o mine"), "mine", "is not empty and holds no run"),
-    ("combine", "combine --predictions out -o mine", "mine", "is not empty"),
-    ("combine --overwrite", "combine --predictions out -o part1 --overwrite", "part1", "a run"),
-    ("merge", "merge part1 part2 -o mine", "mine", "is not empty and holds no run"),
-    ("export", "export out --to yolo-seg -o mine", "mine", "exists"),
-    ("draw", "draw out -o mine", "mine", "exists"),
-    ("convert", "convert voc images -o mine.json --overwrite", "mine", "exists, and the PNGs"),
-):
-    cell("D23", command, "refused", "a folder that holds other files")(
-        partial(write_among_strangers, line=line, where=where, message=message)
-    )
 
 # -- D24: the map of another image ---------------------------------------------------------
 
@@ -258,6 +19,11 @@ tested(
 # -- D26: power cuts -----------------------------------------------------------------------
 
 DAMAGES = {
+    "a record that is none": lambda out: _change_journal(out, b'"size":[', b'"size":["x",'),
+    "a record that begins elsewhere": lambda out: _change_journal(out, b'"bytes":', b'"byte\x00":'),
+    "lines of Windows": lambda out: _change_journal(out, b"\n", b"\r\n"),
+    "the last line is cut": lambda out: _cut_journal(out),
+    "the first line is gone": lambda out: _cut_head(out),
     "run.json is empty": lambda out: (out / "run.json").write_bytes(b""),
     "run.json is gone": lambda out: (out / "run.json").unlink(),
     "zeros in the journal": lambda out: _add_zeros(out / "records.jsonl"),
@@ -267,6 +33,21 @@ DAMAGES = {
 def _add_zeros(path):
     head, *records = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(head + records[0] + bytes(4096) + b"\n" + b"".join(records[1:]))
+
+
+def _change_journal(out, old, new):
+    path = out / "records.jsonl"
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
+def _cut_journal(out):
+    path = out / "records.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def _cut_head(out):
+    path = out / "records.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
 
 
 def go_on_after(world, line, damage):
@@ -292,7 +73,40 @@ for damage in DAMAGES:
         "verify --redo": "verify out --redo",
         "report": "report out",
     }.items():
+        if "verify" in command and damage == "a record that is none":
+            continue  # refused, below
         cell("D26", command, "right", damage)(partial(go_on_after, line=line, damage=damage))
+
+
+def read_bad_record(world, line):
+    world.run()
+    DAMAGES["a record that is none"](world.out)
+    return world.call(line).refuses("not a record .*; the run's own command does it again")
+
+
+for command, line in {
+    "verify": "verify out",
+    "verify --redo": "verify out --redo",
+    "merge": "merge out -o again",
+}.items():
+    cell("D26", command, "refused", "a record that is none")(partial(read_bad_record, line=line))
+
+
+def meet_pipe(world, line, name):
+    world.run()
+    (world.out / name).unlink()
+    os.mkfifo(world.out / name)
+    return world.call(line).refuses("is a folder or a pipe|not a regular file|holds no journal")
+
+
+for name in ("records.jsonl", "run.json", "panoptic.json"):
+    for command, line in {
+        "run": f"{RUN} --keep-predictions",
+        "run --overwrite": f"{RUN} --keep-predictions --overwrite",
+    }.items():
+        cell("D26", command, "refused", f"{name} is a pipe")(
+            partial(meet_pipe, line=line, name=name)
+        )
 
 
 def read_after(world, line, damage):
