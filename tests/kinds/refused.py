@@ -211,6 +211,8 @@ for verdict, instance, test in (
     ("said", "averaged weights beside the last", "test_the_average_is_taken_where_there_is_one"),
     ("refused", "two nets in one file", "test_two_nets_are_not_chosen_from"),
     ("right", "safetensors", "test_safetensors_are_read_so_too"),
+    ("right", "paths and NumPy's numbers", "test_paths_and_figures_of_a_trainer_are_no_code"),
+    ("refused", "a pipe", "test_a_pipe_is_not_waited_for"),
     ("refused", "a class of the trainer", "test_a_class_of_the_trainer_is_named_and_not_made"),
 ):
     tested("B11", "run", verdict, instance, f"tests/models/weights/test_checkpoints.py::{test}")

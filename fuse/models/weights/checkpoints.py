@@ -34,14 +34,14 @@ class _Copy(NamedTuple):
         prefix: of the names, with its dot; empty where there is none.
         state: the tensors by the net's own names.
         table: all tensors of the table.
-        has_wrappers: whether `WRAPPERS` were taken out of the names.
+        wrapper: the first of `WRAPPERS` that was taken out of the names, None where none was.
     """
 
     path: tuple[str, ...]
     prefix: str
     state: dict[str, Tensor]
     table: dict[str, Tensor]
-    has_wrappers: bool
+    wrapper: str | None
 
     @property
     def name(self) -> str:
@@ -73,8 +73,8 @@ def find_state(checkpoint: object, roots: Sequence[str], source: str) -> dict[st
         key for key in chosen.table if not WRAPPERS.sub("", key).startswith(chosen.prefix)
     ]  # fmt: skip
     said = []
-    if chosen.prefix or chosen.has_wrappers:
-        said.append(f"took off {chosen.prefix or '_orig_mod.'!r} before the names of its tensors")
+    if chosen.prefix or chosen.wrapper:
+        said.append(f"took off {chosen.prefix or chosen.wrapper!r} before the names of its tensors")
     if left_out:
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
         said.append(f"left out {left_out[0]!r}{more}")
@@ -118,8 +118,9 @@ def _find_copies(
         prefix = next((name[:end] for end in ends if name[:end] in prefixes), None)
         if prefix is not None:
             states[prefix][name.removeprefix(prefix)] = tensor
-    has_wrappers = any(key != name for key, name in names.items())
-    return [_Copy(path, prefix, state, table, has_wrappers) for prefix, state in states.items()]
+    wrapped = next(filter(None, map(WRAPPERS.search, table)), None)
+    wrapper = wrapped[0] if wrapped else None
+    return [_Copy(path, prefix, state, table, wrapper) for prefix, state in states.items()]
 
 
 def _find_ends(name: str) -> list[int]:

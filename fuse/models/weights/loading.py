@@ -6,7 +6,6 @@ import hashlib
 import pickle  # nosec B403
 import textwrap
 import warnings
-from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zipfile import is_zipfile
@@ -17,6 +16,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from fuse.errors import ModelError, ModelNotFoundError, first_line
+from fuse.io.files import refuse_special
+from fuse.models.weights.checkpoint_data import list_data_classes
 from fuse.models.weights.checkpoints import find_state
 from fuse.models.weights.class_names import find_class_names
 from fuse.models.weights.pickle_scan import ZIP_START, check_size, scan_checkpoint
@@ -59,6 +60,7 @@ def hash_files(paths: Iterable[Path]) -> str:
     """SHA-256 of a file as hex, or of several one after the other."""
     digest = hashlib.sha256()
     for path in paths:
+        refuse_special(path)
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
@@ -73,6 +75,7 @@ def check_file(path: Path) -> None:
     """
     if path.is_dir():
         raise ModelError(f"{path}: is a folder; name the weights file in it")
+    refuse_special(path)
     with path.open("rb") as file:
         start = file.read(64).lstrip()
     if not start:
@@ -109,7 +112,7 @@ def read_weights(path: Path, roots: Sequence[str] = ()) -> tuple[dict[str, Tenso
         check_pickles(path)
         with (
             warnings.catch_warnings(action="ignore"),  # an old pickle format is no news
-            torch.serialization.safe_globals([Namespace]),  # the options of torchvision's trainers
+            torch.serialization.safe_globals(list_data_classes()),
         ):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:

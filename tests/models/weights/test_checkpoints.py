@@ -1,9 +1,13 @@
 """What trainers save around a net's tensors, made by the wrappers of torch themselves."""
 
+import os
 import re
 import warnings
 from argparse import Namespace
+from pathlib import PureWindowsPath
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,6 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fuse.errors import FuseWarning, ModelError
+from fuse.models.weights import loading
 from fuse.models.weights.checkpoints import find_state
 from fuse.models.weights.loading import read_weights
 
@@ -101,6 +106,48 @@ def test_the_nets_own_names_come_out(tmp_path, checkpoint, said):
     state, found = tell(checkpoint, tmp_path / "last.ckpt")
     assert_same(state, NET)
     assert found == said
+
+
+def test_paths_and_figures_of_a_trainer_are_no_code(tmp_path):
+    """As Lightning saves hyper-parameters, and mmengine the best score; of systems that differ."""
+    figures = {
+        "best": np.float64(0.5),
+        "history": np.arange(6.0).reshape(2, 3),
+        "names": np.array(["a", "b"]),
+        "when": np.datetime64("2026-01-01"),
+        "path": tmp_path,
+        "windows": PureWindowsPath("C:/data"),
+    }
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": NET.state_dict(), "meta": figures}, path)
+    assert_same(read_weights(path, ROOTS)[0], NET)
+
+
+def test_arrays_of_objects_are_not_made(tmp_path):
+    """What NumPy would believe to be addresses: nothing of an array beside tensors is looked at."""
+    path = tmp_path / "last.ckpt"
+    array = np.array([None, {}], dtype=object)
+    torch.save({"state_dict": NET.state_dict(), "meta": array}, path)
+    with patch.object(loading, "find_class_names") as look:
+        assert_same(read_weights(path, ROOTS)[0], NET)
+    (checkpoint,) = look.call_args.args
+    assert type(checkpoint["meta"]).__name__ == "Unread"
+    assert not vars(checkpoint["meta"])
+
+
+def test_the_wrapper_that_was_taken_off_is_named(tmp_path):
+    table = {f"_fsdp_wrapped_module.{key}": value for key, value in NET.state_dict().items()}
+    state, said = tell(table, tmp_path / "net.pth")
+    assert_same(state, NET)
+    assert said == ["took off '_fsdp_wrapped_module.' before the names of its tensors"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "net.pth")
+    for read in (read_weights, lambda path: loading.hash_files([path])):
+        with pytest.raises(OSError, match="not a regular file"):
+            read(tmp_path / "net.pth")
 
 
 def test_a_compiled_part_is_found(tmp_path):
