@@ -30,6 +30,7 @@ LIST_FILE = ".list"  # the names that came by stdin, each ended by NUL
 SETTINGS_MARK = b'{"settings":'  # how a journal begins
 
 PART_ENDING = ".part"
+RANDOM_DIGITS = 16  # of the 32 in the name of a file's unfinished part; the others are the file's
 OLD_DIR = "old"  # in what is written aside: what it replaces
 # What ends so is a file; a text without such an ending may as well be a name.
 FILE_ENDINGS = (
@@ -157,7 +158,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> str:
     Returns:
         SHA-256 of the content in hex, for whoever keeps a record of the file.
     """
-    with open_whole(path) as file:
+    with open_whole(path, clears=False) as file:
         file.write(content)
         if durable:
             file.flush()
@@ -189,9 +190,10 @@ def find_parts(folder: Path, *, below: bool = False) -> list[Path]:
     return [part for part in found if part.is_file()]
 
 
-def _name_part(path: Path) -> Path:
-    """A new name for the unfinished part of a file or folder, beside it."""
-    return path.with_name(f".{uuid.uuid4().hex}{PART_ENDING}")
+def _name_part(path: Path, rest: str) -> str:
+    """What the unfinished part of a file is called: the same start for each of its parts."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    return f".{digest[:RANDOM_DIGITS]}{rest}{PART_ENDING}"
 
 
 def hash_file(path: Path) -> str:
@@ -214,12 +216,17 @@ def refuse_special(path: Path) -> None:
 
 
 @contextmanager
-def open_whole(path: Path) -> Iterator[BinaryIO]:
+def open_whole(path: Path, *, clears: bool = True) -> Iterator[BinaryIO]:
     """Open a file aside in its own folder for writing; at the end, rename it into place.
 
     A reader, or a run that is cut off, sees the old file, the new one or none, never a part.
+
+    Args:
+        path: of the file; a link there is replaced, not followed.
+        clears: delete what killed processes left of the same file, which takes a look at all names
+            in the folder.
     """
-    part = _name_part(path)
+    part = path.with_name(_name_part(path, uuid.uuid4().hex[:RANDOM_DIGITS]))
     try:
         with name_as_asked(part, path), part.open("wb") as file:
             yield file
@@ -229,6 +236,9 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+    for left in path.parent.glob(_name_part(path, "[0-9a-f]" * RANDOM_DIGITS)) if clears else ():
+        with suppress(OSError):
+            left.unlink()
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class ImageList(ShortRepr):
         if any(map(is_url, self.names)):
             raise DataError(f"{self}: names both files and URLs; run them apart")
         base = str(self.base)
-        paths = [os.path.join(base, name) for name in self.names]  # noqa: PTH118 - a million
+        paths = [_find_slashed(os.path.join(base, name)) for name in self.names]  # noqa: PTH118
         if not any(map(os.path.exists, paths)):
             raise DataError(
                 f"{self}: none of its {len(paths)} images is there, first {paths[0]}; names count "
@@ -110,6 +110,12 @@ def parse_names(content: bytes, *, null: bool, source: str) -> list[str]:
         )
     lines = (line.removesuffix(b"\r") for line in content.split(b"\n"))
     return [os.fsdecode(line) for line in lines if line]
+
+
+def _find_slashed(path: str) -> str:
+    """A path, with slashes for the backslashes of a list of Windows where there is such a file."""
+    slashed = path.replace("\\", "/")
+    return slashed if slashed != path and not Path(path).exists() else path
 
 
 def _slashed(path: str) -> str:

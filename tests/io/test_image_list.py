@@ -35,6 +35,7 @@ def folder(tmp_path):
         b"a.jpg\r\nsub/b.jpg",
         b"\xef\xbb\xbf\n\na.jpg\n./sub//b.jpg\n",
         b"sub/../a.jpg\nsub/b.jpg\n",
+        b".\\a.jpg\r\nsub\\b.jpg\r\n",
     ],
 )
 def test_names_are_relative_to_the_file(folder, content, monkeypatch):

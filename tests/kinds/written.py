@@ -209,6 +209,34 @@ tested(
     "tests/runs/test_folder.py::test_overwriting_may_be_cut_off_at_any_deletion",
 )
 
+
+def kill_writer(world, line, name):
+    """A process that was killed while it wrote a file leaves a part, which the next one clears."""
+    world.run()
+    with (
+        patch("fuse.io.files.Path.replace", side_effect=Killed),
+        patch("fuse.io.files.Path.unlink"),  # the process is gone
+        suppress(Killed),
+    ):
+        world.call(line)
+    (left,) = world.folder.glob(".*.part")
+    (world.folder / f".{'0' * 32}.part").touch()  # of another file
+    assert world.call(line).exit_code == 0
+    assert not left.exists()
+    assert (world.folder / f".{'0' * 32}.part").exists()
+    assert (world.folder / name).is_file()
+    return "right"
+
+
+for command, line, name in (
+    ("report", "report out -o x.html", "x.html"),
+    ("export", "export out --to coco-instances -o x.json", "x.json"),
+    ("evaluate --per-image", "evaluate --gt gt.json --pred out --per-image x.csv", "x.csv"),
+):
+    cell("D22", command, "right", "killed while it writes")(
+        partial(kill_writer, line=line, name=name)
+    )
+
 # -- D23: strangers' files -----------------------------------------------------------------
 
 
