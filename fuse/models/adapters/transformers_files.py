@@ -16,6 +16,11 @@ from transformers import (
     AutoTokenizer,
     DPTImageProcessor,
 )
+from transformers.conversion_mapping import (
+    get_checkpoint_conversion_mapping,
+    register_checkpoint_conversion_mapping,
+)
+from transformers.core_model_loading import Chunk, WeightConverter, WeightRenaming
 from transformers.utils import logging
 
 from fuse.errors import ModelError, first_line
@@ -123,13 +128,10 @@ def load_net(folder: Path, kind: NetKind) -> torch.nn.Module:
     """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    net, loading = _from_folder(
-        _find_class(kind),
-        folder,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-        dtype=torch.float32,
-    )
+    net, loading = _load(folder, kind)
+    if any(".mlp.weights_in." in key for key in loading["unexpected_keys"]):
+        _know_giant_keys()
+        net, loading = _load(folder, kind)
     missing = sorted(
         key for key in loading["missing_keys"] if not any(part in key for part in UNREAD)
     )
@@ -139,6 +141,36 @@ def load_net(folder: Path, kind: NetKind) -> torch.nn.Module:
         raise ModelError(describe_misfits(str(folder), missing, unknown, reshaped))
     module: torch.nn.Module = net
     return module
+
+
+def _load(folder: Path, kind: NetKind) -> Any:  # noqa: ANN401 - a net, and what did not fit
+    return _from_folder(
+        _find_class(kind),
+        folder,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
+    )
+
+
+def _know_giant_keys() -> None:
+    """Tell transformers how EoMT's giant nets call their MLPs in the files of 2025.
+
+    Its release 5 made three matrices of their two, the first of which it halves where it reads
+    DINOv2's, from which EoMT was made, but not where it reads EoMT's (seen in 5.24).
+    """
+    if get_checkpoint_conversion_mapping("eomt") is not None:
+        return
+    halves = [
+        WeightConverter(
+            f"mlp.weights_in.{part}",
+            [f"mlp.gate_proj.{part}", f"mlp.up_proj.{part}"],
+            operations=[Chunk(dim=0)],
+        )
+        for part in ("weight", "bias")
+    ]
+    rest = WeightRenaming("mlp.weights_out", "mlp.down_proj")
+    register_checkpoint_conversion_mapping("eomt", [*halves, rest])
 
 
 def _find_class(kind: NetKind) -> Any:  # noqa: ANN401 - classes without types

@@ -32,6 +32,9 @@ class TransformersInstances:
     ``instance``. Further:
         segments: ``things`` answers with instances; ``all`` with every mask that is something,
             stuff too, under its best class, for the rule ``mask-classification``.
+        exact: with ``segments = "all"``: masks leave as upsampled to the input, as the nets' own
+            code has them before it looks at the image, in place of the net's own grid. Masks of
+            things are always upsampled so.
 
     Attributes:
         finds_stuff: whether stuff is among its answers.
@@ -52,6 +55,7 @@ class TransformersInstances:
         size: Sequence[int] | None = None,
         task: str | None = None,
         segments: Literal["things", "all"] = "things",
+        exact: bool = False,
         precision: str = "auto",
     ) -> None:
         options = NetOptions(
@@ -68,6 +72,9 @@ class TransformersInstances:
             )
         if self.finds_stuff and self._net.kind != "queries":
             raise ConfigError(f'{weights}: finds things only; leave segments = "all" out')
+        if exact and not self.finds_stuff:
+            raise ConfigError(f'{weights}: exact is for segments = "all"; leave it out')
+        self._exact = exact
         self.net = self._net.net
         self.label_space = self._net.label_space
         self.category_ids = self._net.category_ids
@@ -89,7 +96,8 @@ class TransformersInstances:
             if self._net.kind == "detections":
                 masks = output.pred_masks[0].float()
                 ranked = rank_detections(output.logits[0].float(), self._is_thing, score_threshold)
-                return self._as_rles(image, masks, ranked, view)
+                grid = (masks.shape[1], masks.shape[2])  # which its own code upsamples at once
+                return self._as_rles(image, masks, ranked, InputView(resized=grid, padded=grid))
             classes = output.class_queries_logits[0].float()
             masks = output.masks_queries_logits[0].float()
             if self.finds_stuff:
@@ -120,12 +128,15 @@ class TransformersInstances:
     def _as_soft_masks(
         self, image: NamedImage, masks: Tensor, ranked: Sequence[Found], view: InputView
     ) -> Instances:
-        """Instances with the net's own grid as soft masks, over one box that holds the image."""
+        """Instances with a grid over the input as soft masks, over one box that holds the image."""
+        masks = masks[[query for query, _, _ in ranked]]
+        if self._exact and ranked:
+            masks = F.interpolate(masks[None], view.padded, mode="bilinear")[0]
         rows, columns = masks.shape[1:]
         cells = max(rows, columns) + 2 * RIM  # a soft mask is square
-        probs = masks[[query for query, _, _ in ranked]].sigmoid()
         right, below = cells - RIM - columns, cells - RIM - rows
-        probs = F.pad(probs[None], (RIM, right, RIM, below), mode="replicate")[0]
+        # Padded with the channels in front, as torch pads no image without channels otherwise.
+        probs = F.pad(masks[:, None].sigmoid(), (RIM, right, RIM, below), mode="replicate")[:, 0]
         # Image pixels per cell; the grid covers the input, the image a part of that.
         step_y = view.padded[0] / rows * image.size[0] / view.resized[0]
         step_x = view.padded[1] / columns * image.size[1] / view.resized[1]

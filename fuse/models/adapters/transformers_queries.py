@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from fuse.models.adapters.transformers_input import InputView
 
 MOST_INSTANCES = 100  # per image, as in COCO's evaluation
+QUERIES_AT_A_TIME = 16  # of which masks are held at the input's size
 LEAST_SCORE = 1e-6  # whose logarithm is still far from float16's smallest
 
 Found = tuple[int, int, float]  # query, class_index, score
@@ -83,6 +85,47 @@ def _sample(masks: Tensor, places: Tensor, axis: int) -> Tensor:
     second = masks.index_select(axis, (before + 1).clamp(0, last).long())
     weight = weight.reshape(-1, 1) if axis == 1 else weight
     return first + weight * (second - first)
+
+
+def label_pixels(
+    class_logits: Tensor,
+    mask_logits: Tensor,
+    views: Sequence[InputView],
+    size: tuple[int, int],
+) -> Tensor:
+    """The best class of each pixel, masks upsampled to the input before they are looked at.
+
+    So the papers evaluate, and transformers' ``post_process_semantic_segmentation``: masks to the
+    input, `sum_queries` there, what overlaps averaged, scores to the image. It takes memory for all
+    classes at the input's size.
+
+    Args:
+        class_logits: (N, Q, C + 1), one input each.
+        mask_logits: (N, Q, h, w).
+        views: N.
+        size: (height, width) of the image.
+
+    Returns:
+        class_index (height, width).
+    """
+    height, width = views[0].resized
+    sums = torch.zeros((class_logits.shape[2] - 1, height, width), device=mask_logits.device)
+    counts = torch.zeros((height, width), device=mask_logits.device)
+    for classes, masks, view in zip(class_logits.softmax(-1), mask_logits, views, strict=True):
+        place = tuple(
+            slice(start, min(start + side, end))
+            for start, side, end in zip(view.start, view.padded, view.resized, strict=True)
+        )
+        rows, columns = (part.stop - part.start for part in place)
+        for some, their_masks in zip(
+            classes[:, :-1].split(QUERIES_AT_A_TIME), masks.split(QUERIES_AT_A_TIME), strict=True
+        ):
+            upsampled = F.interpolate(their_masks[None], view.padded, mode="bilinear")[0]
+            inside = upsampled[:, :rows, :columns].sigmoid()
+            sums[:, *place] += torch.einsum("qc,qhw->chw", some, inside)
+        counts[place] += 1
+    scores = F.interpolate((sums / counts)[None], size, mode="bilinear")[0]
+    return scores.argmax(0)
 
 
 def rank_queries(

@@ -8,18 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fuse.errors import ModelError
+from fuse.errors import ConfigError, ModelError
 from fuse.models.adapters.semantic_net import crop_padding, place_cells
 from fuse.models.adapters.transformers_input import InputView
 from fuse.models.adapters.transformers_net import NetAnswer, NetOptions, TransformersNet
-from fuse.models.adapters.transformers_queries import join_pieces, sum_queries
-from fuse.types import Float16Array, NamedImage, SemanticLogits
+from fuse.models.adapters.transformers_queries import join_pieces, label_pixels, sum_queries
+from fuse.types import Float16Array, NamedImage, SemanticLogits, SemanticPrediction
 
 
 class TransformersSemantic:
     """A semantic or mask-classification net of transformers, with its own preprocessing.
 
     Options and errors: see `fuse.models.adapters`; task is OneFormer's, by default ``semantic``.
+    Further:
+        exact: answer with finished label maps, the masks of a net with queries upsampled before
+            they are looked at, see `label_pixels`. Otherwise the answer is logits at the net's own
+            stride, from which the label map is made in one step; it differs in few pixels along
+            borders, and rules and other label spaces can still read the classes' shares.
     """
 
     thread_safe = True
@@ -36,6 +41,7 @@ class TransformersSemantic:
         max_size: int | None = None,
         size: Sequence[int] | None = None,
         task: str | None = None,
+        exact: bool = False,
         precision: str = "auto",
     ) -> None:
         options = NetOptions(
@@ -44,16 +50,34 @@ class TransformersSemantic:
         self._net = TransformersNet(device, options, "semantic")
         if self._net.kind == "detections":
             raise ModelError(f"{weights}: finds instances; as a semantic net it says nothing")
+        if exact and self._net.kind != "queries":
+            raise ConfigError(
+                f"{weights}: exact is for nets that answer with masks; the scores of this one are "
+                "upsampled once anyway"
+            )
+        self._exact = exact
         self.net = self._net.net
         self.label_space = self._net.label_space
         self.category_ids = self._net.category_ids
         self.weights_hash = self._net.weights_hash
         self.side_files = self._net.side_files
 
-    def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits]:
-        """Logits of each image at the net's own stride, the padding cut off."""
+    def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits | SemanticPrediction]:
+        """The answer to each image: a label map, or logits with the padding cut off."""
         answers = self._net.answer(images)
-        return [self._read(i, answer) for i, answer in zip(images, answers, strict=True)]
+        read = self._label if self._exact else self._read
+        return [read(image, answer) for image, answer in zip(images, answers, strict=True)]
+
+    def _label(self, image: NamedImage, answer: NetAnswer) -> SemanticPrediction:
+        output = answer.output
+        with torch.inference_mode():
+            class_index = label_pixels(
+                output.class_queries_logits.float(),
+                output.masks_queries_logits.float(),
+                answer.views,
+                image.size,
+            )
+        return SemanticPrediction(self.category_ids[class_index.cpu().numpy()])
 
     def _read(self, image: NamedImage, answer: NetAnswer) -> SemanticLogits:
         output, view = answer.output, answer.views[0]

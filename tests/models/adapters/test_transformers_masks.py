@@ -18,12 +18,10 @@ from transformers_nets import (
 )
 
 from fuse.errors import ConfigError, ModelError
-from fuse.fusion import METHODS
 from fuse.labels import load_space
 from fuse.models.adapters.transformers_instances import TransformersInstances
 from fuse.models.adapters.transformers_semantic import TransformersSemantic
 from fuse.ops.argmax import upsample_argmax
-from fuse.types import SemanticPrediction
 
 IDS = [1, 13, 2, 14, 3]  # things of coco_super are 1..12
 SPACE = {"label_space": "coco_super", "class_ids": IDS, "precision": "float32"}
@@ -54,8 +52,8 @@ def test_pieces_of_an_image_are_joined_as_transformers_joins_them(tmp_path, size
     )
     by_hand = model.category_ids[by_hand.numpy()]
     assert len(np.unique(by_hand)) > 1
-    # It takes a detour over full frames, upsampling scores and not their logarithms; the borders
-    # of a random net lie everywhere.
+    # It upsamples masks before it looks at them; the borders of a random net lie everywhere. With
+    # exact = true, and for sure masks, see test_transformers_exact.py.
     assert (label(semantic, model.category_ids) == by_hand).mean() > 0.95
 
 
@@ -63,48 +61,6 @@ def test_pieces_are_no_place_to_look_for_objects(tmp_path):
     weights = save(tmp_path, *make_split_eomt())
     with pytest.raises(ModelError, match=r"cuts an image into pieces .*, over which an object may"):
         TransformersInstances("cpu", weights=weights, **SPACE)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(300, 400), (333, 222)], ids=str)
-def test_panoptic_maps_are_those_of_transformers(tmp_path, size):
-    """The rule mask-classification against EoMT's own post-processing, stuff merged."""
-    torch.manual_seed(3)
-    net, processor = make_eomt(side=256)
-    weights = save(tmp_path, net.eval(), processor)
-    model = TransformersInstances("cpu", weights=weights, segments="all", **SPACE)
-    image = make_image(*size)
-    space = load_space("coco_super")
-    found = 0
-    for thresholds in ((0.3, 0.8), (0.3, 0.3), (0.5, 0.1)):
-        (instances,) = model.predict([image], score_threshold=thresholds[0])
-        empty = SemanticPrediction(np.zeros(size, dtype=np.int32))
-        fused = METHODS["mask-classification"].fuse(
-            empty,
-            instances,
-            space,
-            score_threshold=thresholds[0],
-            overlap_threshold=1 - thresholds[1],
-            stuff_area=0,
-        )
-        with torch.inference_mode():
-            answer = net(processor(images=image.pixels, return_tensors="pt")["pixel_values"])
-        (theirs,) = processor.post_process_panoptic_segmentation(
-            answer,
-            target_sizes=[size],
-            threshold=thresholds[0],
-            overlap_mask_area_threshold=thresholds[1],
-            stuff_classes=STUFF,
-        )
-        ours = {info.segment_id: info.category_id for info in fused.segments_info}
-        their = {info["id"]: IDS[info["label_id"]] for info in theirs["segments_info"]}
-        assert sorted(ours.values()) == sorted(their.values())
-        found += len(ours)
-        our_map = np.vectorize(lambda i, ours=ours: ours.get(i, 0))(fused.panoptic_map)
-        segmentation = theirs["segmentation"].numpy()
-        their_map = np.vectorize(lambda i, their=their: their.get(i, 0))(segmentation)
-        assert (our_map == their_map).mean() > 0.985
-    assert found > 2
 
 
 def test_all_segments_come_with_stuff_and_the_nets_own_grid(tmp_path):
@@ -210,8 +166,7 @@ def test_rf_detr_finds_what_transformers_finds(rf_detr):
         assert instances.scores[place] == pytest.approx(info["score"], abs=1e-5)
         mask = coco_mask.decode(instances.masks.rles[place]).astype(bool)
         their = theirs["segmentation"][index].numpy()
-        # It upsamples from the grid straight to the image, this over the input first.
-        assert (mask == their).mean() > 0.97
+        assert (mask == their).mean() > 0.9995  # a logit of 0 but for rounding
 
 
 def test_rf_detr_needs_to_be_told_its_labels_where_they_are_not_cocos(rf_detr):

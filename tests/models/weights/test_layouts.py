@@ -17,24 +17,33 @@ from fuse.models.weights.sources import read_catalog
 from fuse.types import NamedImage
 
 # Widths of nets; each is divided by eight in a small stand-in, and all else stays as published.
-WIDTHS = {192, 256, 384, 512, 576, 768, 1024, 1536, 2048, 3072, 4096, 6144}
+WIDTHS = {192, 256, 384, 512, 576, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192}
 FIELDS = (
     *("hidden_size", "embed_dim", "feature_size", "mask_feature_size", "hidden_dim", "mask_dim"),
     *("conv_dim", "encoder_feedforward_dim", "dim_feedforward", "text_encoder_width"),
+    "intermediate_size",
 )
+SMALLER = 4
 COUNTS = ("sampling_offsets", "position_embeddings")  # which count places, not channels
 
 
 def shrink(layout, folder):
-    """A folder of the layout with all widths an eighth; keys, depths and counts as published."""
+    """A folder of the layout with all widths an eighth; keys, depths and counts as published.
+
+    EoMT's input is a quarter, too, as it has a place for each patch.
+    """
     folder.mkdir(parents=True)
-    config = json.loads(json.dumps(layout.files["config.json"]))
+    files = json.loads(json.dumps(layout.files))
+    config = files["config.json"]
+    is_eomt = config["model_type"].startswith("eomt")
+    if is_eomt:
+        config["image_size"] //= SMALLER
+        size = files["preprocessor_config.json"]["size"]
+        size.update({edge: side and side // SMALLER for edge, side in size.items()})
     for part in (config, config.get("backbone_config", {})):
         part.update({key: part[key] // 8 for key in FIELDS if key in part})
-    (folder / "config.json").write_text(json.dumps(config))
-    for name, content in layout.files.items():
-        if name != "config.json":
-            (folder / name).write_text(json.dumps(content))
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
     if config["model_type"] == "oneformer":  # as CLIP has it, with a byte for a word
         make_clip_tokenizer().save_pretrained(folder)
     generator = torch.Generator().manual_seed(0)
@@ -45,6 +54,8 @@ def shrink(layout, folder):
             side // 8 if side in WIDTHS and not (keeps_first and axis == 0) else side
             for axis, side in enumerate(shape)
         ]
+        if is_eomt and "position_embeddings" in name:
+            sides[0] //= SMALLER**2
         is_index = name.endswith(("num_batches_tracked", "position_index", "position_ids"))
         values = 0.1 * torch.randn(sides, generator=generator)
         state[name] = values.long() if is_index else values
@@ -88,6 +99,8 @@ SMALL = [
     "tue-mps/ade20k_semantic_eomt_large_512",
     "facebook/mask2former-swin-large-coco-panoptic",
     "shi-labs/oneformer_coco_swin_large",
+    "tue-mps/coco_panoptic_eomt_giant_640",
+    "tue-mps/eomt-dinov3-coco-panoptic-large-640",
 ]
 
 
@@ -99,7 +112,7 @@ def test_published_keys_load_and_answer(tmp_path, repository):
     weights = shrink(find_layout(repository), tmp_path / "net")
     space = "ade20k_150" if "ade20k" in repository else "coco_panoptic"
     options = {"weights": weights, "label_space": space, "precision": "float32"}
-    if "ade20k" not in repository:
+    if "eomt" not in repository:
         options["size"] = [128, 160]
     model = TransformersSemantic("cpu", **options)
     (semantic,) = model.predict([make_image()])
@@ -109,6 +122,9 @@ def test_published_keys_load_and_answer(tmp_path, repository):
     for name in ("class_predictor.weight", "model.transformer_module.decoder.class_embed.weight"):
         if name in state:
             torch.testing.assert_close(loaded[name], state[name])
+    if (both := state.get("layers.3.mlp.weights_in.weight")) is not None:
+        halves = [loaded[f"layers.3.mlp.{half}_proj.weight"] for half in ("gate", "up")]
+        torch.testing.assert_close(torch.cat(halves), both)
     if "ade20k" not in repository:
         instances = TransformersInstances("cpu", **options)
         assert instances.net is model.net
@@ -127,6 +143,11 @@ def test_a_mobilenet_and_an_rf_detr_of_full_size_load(tmp_path):
     assert len(found.category_ids) == 91
     (instances,) = found.predict([make_image()], score_threshold=0.0)
     assert set(instances.category_ids.tolist()) <= set(found.label_space.thing_ids)
+    state, loaded = load_file(folder / "model.safetensors"), found.net.state_dict()
+    (queries,) = (value for key, value in loaded.items() if "layers.4.self_attn.q_proj.w" in key)
+    of_all = state["transformer.decoder.layers.4.self_attn.in_proj_weight"]
+    torch.testing.assert_close(queries, of_all[:256].float())
+    assert found.category_ids.tolist()[:14] == [*range(12), 0, 13]
 
 
 @pytest.mark.filterwarnings("ignore::fuse.errors.FuseWarning")
