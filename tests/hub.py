@@ -18,4 +18,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
         monkeypatch.setattr(f"{constants}HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
         monkeypatch.setattr(f"{constants}HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+        for waiting in ("fuse.models.weights.hub.sleep", "huggingface_hub.utils._http.time.sleep"):
+            monkeypatch.setattr(waiting, server.waits.append)
         yield server

@@ -29,6 +29,9 @@ class WebServer(ThreadingHTTPServer):
         has_ranges: whether it honours the Range header.
         main: the commit that a repository's main branch is at; COMMIT by default.
         faults: statuses that paths ending so are answered with, one request each.
+        retry_after: seconds that these name, none without.
+        waits: seconds that the client waited, for a test to look at.
+        root: a path before all others, as a mirror may have one.
         gated, private: repositories that want a token.
         renamed: new names by old ones.
     """
@@ -45,6 +48,9 @@ class WebServer(ThreadingHTTPServer):
         self.has_ranges = True
         self.main: dict[str, str] = {}
         self.faults: dict[str, list[int]] = {}
+        self.retry_after: int | None = None
+        self.waits: list[float] = []
+        self.root = ""
         self.gated: set[str] = set()
         self.private: set[str] = set()
         self.renamed: dict[str, str] = {}
@@ -79,10 +85,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = self.path.partition("?")[0]
+        if not path.startswith(self.server.root):
+            self._send(404, b"", {})
+            return
+        path = path.removeprefix(self.server.root)
         self.server.agents.append(self.headers.get("User-Agent", ""))
         for ending, statuses in self.server.faults.items():
             if path.endswith(ending) and statuses:
-                self._send(statuses.pop(0), b"", {})
+                after = self.server.retry_after
+                headers = {} if after is None else {"Retry-After": str(after)}
+                self._send(statuses.pop(0), b"", headers)
                 return
         found = re.fullmatch(
             r"/(?:api/models/)?([^/]+/[^/]+)(?:/(?:resolve|revision|tree)/.+)?", path
@@ -104,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         server, has_token = self.server, "Authorization" in self.headers
         revision = re.search(r"/(?:resolve|revision|tree)/([^/]+)", path)
         if name in server.renamed:
-            new = path.replace(name, server.renamed[name], 1)
+            new = server.root + path.replace(name, server.renamed[name], 1)
             self._send(307, b"", {"Location": new})
         elif name not in server.main or (name in server.private and not has_token):
             self._refuse_with(401, "RepoNotFound", "Repository not found")
@@ -165,12 +177,12 @@ class _Handler(BaseHTTPRequestHandler):
             etag = {"ETag": f'"{hash_as_git(self.server.files[path])}"'}
             self._send_file(path, headers | etag)
         else:
-            content = self.server.files[path]
+            content, port = self.server.files[path], self.server.server_address[1]
             headers |= {
                 "X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"',
                 "X-Linked-Size": str(len(content)),
                 # Another host, as the hub has: the client follows others only to fetch.
-                "Location": f"http://localhost:{self.server.server_address[1]}/cdn{path}",
+                "Location": f"http://localhost:{port}{self.server.root}/cdn{path}",
             }
             self._send(302, b"", headers)
 

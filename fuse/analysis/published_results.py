@@ -35,6 +35,9 @@ _TASCNET = "Li et al., Learning to Fuse Things and Stuff, arXiv 1812.01192"
 _OANET = "Liu et al., An End-to-End Network for Panoptic Segmentation, CVPR 2019"
 _UPSNET = "Xiong et al., UPSNet, CVPR 2019"
 _SEAMLESS = "Porzi et al., Seamless Scene Segmentation, CVPR 2019"
+_MASK2FORMER = "Cheng et al., Mask2Former, CVPR 2022 (its model zoo)"
+_ONEFORMER = "Jain et al., OneFormer, CVPR 2023 (its README)"
+_EOMT = "Kerssies et al., EoMT, CVPR 2025 (its model zoo)"
 _EFFICIENTPS = "Mohan and Valada, EfficientPS, IJCV 2021"
 
 RESULTS: dict[str, tuple[PublishedResult, ...]] = {
@@ -48,7 +51,11 @@ RESULTS: dict[str, tuple[PublishedResult, ...]] = {
         PublishedResult("AUNet R50", _AUNET, 0.396, 0.491, 0.252),
         PublishedResult("OANet R101, test-dev", _OANET, 0.413, 0.504, 0.277),
         PublishedResult("UPSNet R50", _UPSNET, 0.425, 0.486, 0.334),
-        PublishedResult("EoMT-g", "Kerssies et al., CVPR 2025", 0.592),
+        PublishedResult("Mask2Former Swin-L", _MASK2FORMER, 0.578),
+        PublishedResult("OneFormer Swin-L", _ONEFORMER, 0.579, 0.644, 0.480),
+        PublishedResult("EoMT-L 640", _EOMT, 0.560),
+        PublishedResult("EoMT-L 1280, DINOv3", _EOMT, 0.589),
+        PublishedResult("EoMT-g 1280", _EOMT, 0.592),
     ),
     "cityscapes": (
         PublishedResult("two people", _FIRST_PAPER, 0.697, 0.674, 0.713),
@@ -59,17 +66,24 @@ RESULTS: dict[str, tuple[PublishedResult, ...]] = {
         PublishedResult("TASCNet R101", _TASCNET, 0.592, 0.560, 0.615),
         PublishedResult("UPSNet R50", _UPSNET, 0.593, 0.546, 0.627),
         PublishedResult("Seamless R50", _SEAMLESS, 0.598, 0.534, 0.645),
+        PublishedResult("Mask2Former Swin-L", _MASK2FORMER, 0.666),
+        PublishedResult("OneFormer Swin-L", _ONEFORMER, 0.672),
         PublishedResult("EfficientPS, several scales", _EFFICIENTPS, 0.649, 0.610, 0.677),
     ),
     "ade20k_panoptic": (
         PublishedResult("two people", _FIRST_PAPER, 0.671, 0.659, 0.703),
         PublishedResult("two best nets fused", _FIRST_PAPER, 0.356),
+        PublishedResult("Mask2Former Swin-L", _MASK2FORMER, 0.481),
+        PublishedResult("OneFormer Swin-L 1280", _ONEFORMER, 0.514),
+        PublishedResult("EoMT-g 1280, COCO before", _EOMT, 0.528),
     ),
     "vistas_v1": (
         PublishedResult("two people", _FIRST_PAPER, 0.575, 0.534, 0.626),
         PublishedResult("two best nets fused", _FIRST_PAPER, 0.383, 0.418, 0.357),
         PublishedResult("TASCNet R101", _TASCNET, 0.326, 0.313, 0.344),
         PublishedResult("Seamless R50", _SEAMLESS, 0.372, 0.332, 0.425),
+        PublishedResult("Mask2Former Swin-L", _MASK2FORMER, 0.455),
+        PublishedResult("OneFormer Swin-L", _ONEFORMER, 0.467),
     ),
 }
 

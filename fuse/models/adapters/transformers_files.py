@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import (
     MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
     AutoConfig,
-    AutoImageProcessor,
     AutoModelForSemanticSegmentation,
     AutoModelForUniversalSegmentation,
     AutoTokenizer,
-    DPTImageProcessor,
 )
 from transformers.conversion_mapping import (
     get_checkpoint_conversion_mapping,
@@ -23,13 +22,16 @@ from transformers.conversion_mapping import (
 from transformers.core_model_loading import Chunk, WeightConverter, WeightRenaming
 from transformers.utils import logging
 
-from fuse.errors import ModelError, first_line
+from fuse.errors import CocoFormatError, ModelError, first_line
+from fuse.io.json_toml import parse_object
 from fuse.models.weights.loading import (
+    check_file,
     check_pickles,
     describe_misfits,
     find_state_files,
     refuse_pickle,
 )
+from fuse.models.weights.side_files import CONFIG
 from fuse.models.weights.sources import list_state_files
 
 # The last norm of a Swin backbone: a segmenting net reads the levels before it, and the published
@@ -50,7 +52,8 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401 - a class of its own per a
     Raises:
         ModelError: it is damaged, or the net needs a compiled package.
     """
-    config = _from_folder(AutoConfig, folder)
+    _check_config(folder)
+    config = read_folder(AutoConfig, folder)
     backbone = getattr(getattr(config, "backbone_config", None), "model_type", None)
     if backbone == "dinat":
         raise ModelError(
@@ -59,6 +62,29 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401 - a class of its own per a
             "shi-labs/oneformer_coco_swin_large"
         )
     return config
+
+
+def _check_config(folder: Path) -> None:
+    """Raise ModelError for a configuration that transformers would stumble over without a word."""
+    described = read_object(folder / CONFIG)
+    if not described.get("model_type"):
+        raise ModelError(f"{folder / CONFIG}: says no model_type, so it is none of transformers")
+    if not isinstance(described.get("id2label", {}), dict):
+        raise ModelError(f"{folder / CONFIG}: its id2label is no table of names by number")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file of a folder.
+
+    Raises:
+        ModelError: it is not there, or no JSON object.
+    """
+    try:
+        return parse_object(path.read_bytes(), str(path))
+    except OSError as err:
+        raise ModelError(f"{path}: cannot be read ({err.strerror})") from err
+    except CocoFormatError as err:
+        raise ModelError(str(err)) from err
 
 
 def find_kind(config: Any, weights: str) -> NetKind:  # noqa: ANN401 - as above
@@ -82,31 +108,9 @@ def find_kind(config: Any, weights: str) -> NetKind:  # noqa: ANN401 - as above
     )
 
 
-def read_processor(folder: Path, config: Any) -> Any:  # noqa: ANN401 - one class per architecture
-    """The preprocessing of a folder, made to leave the image whole.
-
-    Raises:
-        ModelError: it cannot be read, or pads where it does not say.
-    """
-    names = ("preprocessor_config.json", "processor_config.json")
-    if not any((folder / name).is_file() for name in names):
-        raise ModelError(
-            f"{folder}: holds no {names[0]}, which says what images the net wants; take that of "
-            "the checkpoint that it comes from"
-        )
-    # OneFormer's would fetch names of classes from another repository, which only training reads.
-    options = {"class_info_file": None} if config.model_type == "oneformer" else {}
-    processor = _from_folder(AutoImageProcessor, folder, **options)
-    # Some cut the middle out of an image, which suits a classifier of whole images.
-    processor.do_center_crop = False
-    if isinstance(processor, DPTImageProcessor) and processor.do_pad:
-        raise ModelError(f"{folder}: pads images on all sides (do_pad), which is not undone here")
-    return processor
-
-
 def read_task(folder: Path, task: str, length: int) -> torch.Tensor:
     """OneFormer's task as tokens (1, length) of the folder's tokenizer, 0 where nothing stands."""
-    tokenizer = _from_folder(AutoTokenizer, folder)
+    tokenizer = read_folder(AutoTokenizer, folder)
     tokens = tokenizer(
         [f"the task is {task}"],
         padding="max_length",
@@ -144,7 +148,7 @@ def load_net(folder: Path, kind: NetKind) -> torch.nn.Module:
 
 
 def _load(folder: Path, kind: NetKind) -> Any:  # noqa: ANN401 - a net, and what did not fit
-    return _from_folder(
+    return read_folder(
         _find_class(kind),
         folder,
         output_loading_info=True,
@@ -159,7 +163,7 @@ def _know_giant_keys() -> None:
     Its release 5 made three matrices of their two, the first of which it halves where it reads
     DINOv2's, from which EoMT was made, but not where it reads EoMT's (seen in 5.24).
     """
-    if get_checkpoint_conversion_mapping("eomt") is not None:
+    if get_checkpoint_conversion_mapping("eomt") is not None:  # type: ignore[no-untyped-call]
         return
     halves = [
         WeightConverter(
@@ -183,15 +187,14 @@ def _find_class(kind: NetKind) -> Any:  # noqa: ANN401 - classes without types
     )
 
 
-def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
+def read_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401 - classes without types
     """What transformers makes of a folder; code that lies in it, or that it names, is not run.
 
     Raises:
         ModelError: the folder is damaged, or asks for code of its own.
     """
     for file in list_state_files(folder):
-        if file.suffix != ".safetensors":
-            check_pickles(file)
+        _check_weights(file)
     try:
         return kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
@@ -199,5 +202,18 @@ def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN40
     except pickle.UnpicklingError as err:
         raise refuse_pickle(find_state_files(folder)[0]) from err
     except Exception as err:  # readers of damaged files raise almost anything
-        reason = first_line(err)
+        reason = first_line(err).partition(". Should have")[0]
         raise ModelError(f"{folder}: transformers cannot read it ({reason})") from err
+
+
+def _check_weights(file: Path) -> None:
+    """Raise ModelError for weights that are cut, damaged, or more than tensors."""
+    check_file(file)
+    if file.suffix != ".safetensors":
+        check_pickles(file)
+        return
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except SafetensorError as err:
+        raise ModelError(f"{file}: is cut short or damaged ({err}); fetch it again") from err

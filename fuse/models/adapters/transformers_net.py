@@ -22,7 +22,7 @@ from fuse.models.adapters.transformers_files import (
     find_kind,
     load_net,
     read_config,
-    read_processor,
+    read_object,
     read_task,
 )
 from fuse.models.adapters.transformers_input import (
@@ -31,11 +31,13 @@ from fuse.models.adapters.transformers_input import (
     choose_size,
     describe_input,
 )
+from fuse.models.adapters.transformers_processor import read_processor
 from fuse.models.weights.class_names import parse_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import find_state_files, hash_files
-from fuse.models.weights.side_files import hash_side_files
-from fuse.types import NamedImage
+from fuse.models.weights.side_files import CONFIG, hash_side_files
+from fuse.models.weights.sources import show_repository
+from fuse.types import Int32Array, LabelSpace, NamedImage
 
 COCO_SLOTS, COCO_SPACES = 91, ("coco_things", "coco_panoptic")
 TASKS = ("semantic", "instance", "panoptic")
@@ -122,8 +124,8 @@ class TransformersNet:
     """
 
     def __init__(self, device: str, options: NetOptions, own_task: str) -> None:
-        weights = options.weights
-        wanted = {"weights": weights, "revision": options.revision}
+        weights = show_repository(options.weights)
+        wanted = {"weights": options.weights, "revision": options.revision}
         folder = find_weights("transformers", wanted)
         self.config = read_config(folder)
         self.kind: NetKind = find_kind(self.config, weights)
@@ -139,14 +141,8 @@ class TransformersNet:
         if self.kind == "detections" and precision == "auto" and device == "cpu":
             precision = "float32"  # a place in 0..1 needs more than bfloat16's eight bits
         self._autocast = runtime.autocast(device, precision)
-        count = int(self.config.num_labels)
-        class_ids = options.class_ids or _find_own_ids(self.kind, count, options.label_space)
-        self.label_space, self.category_ids = resolve_classes(
-            weights,
-            count,
-            options.label_space,
-            class_ids,
-            parse_class_names(self.config.id2label),
+        self.label_space, self.category_ids = _resolve_classes(
+            weights, folder, self.config, self.kind, options
         )
         key = (self.weights_hash, *self.side_files.values(), device, precision)
         self._loaded = _NETS.get(key) or _LoadedNet(
@@ -178,6 +174,28 @@ class TransformersNet:
             inputs = {**inputs, "task_inputs": self._task.to(self._device)}
         with torch.inference_mode(), self._autocast:
             return NetAnswer(self.net(**inputs), views)
+
+
+def _resolve_classes(
+    weights: str,
+    folder: Path,
+    config: Any,  # noqa: ANN401 - a class per architecture
+    kind: NetKind,
+    options: NetOptions,
+) -> tuple[LabelSpace, Int32Array]:
+    """`fuse.labels.resolve_classes` of a checkpoint's configuration."""
+    count = int(config.num_labels)
+    class_ids = options.class_ids or _find_own_ids(kind, count, options.label_space)
+    names = parse_class_names(config.id2label)
+    try:
+        return resolve_classes(weights, count, options.label_space, class_ids, names)
+    except ConfigError as err:
+        if read_object(folder / CONFIG).keys() & {"id2label", "num_labels"}:
+            raise
+        raise ConfigError(
+            f"{err}; its {CONFIG} says neither num_labels nor id2label, for which transformers "
+            f"takes {count} classes: add num_labels"
+        ) from err
 
 
 def _find_own_ids(kind: NetKind, count: int, label_space: str | None) -> list[int] | None:

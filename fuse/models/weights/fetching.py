@@ -44,6 +44,10 @@ from fuse.models.weights.sources import (
 
 Progress = Callable[[str, int, int], None]  # name, bytes there, bytes in all
 
+FETCH_ELSEWHERE = (
+    "where there is a network, run fuse fetch PIPELINE --to DIR and give --weights-dir DIR here"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedFile:
@@ -78,7 +82,11 @@ def find_weights(model: str, options: Mapping[str, Any]) -> Path:
     """
     needed = describe_named(model, options)
     if not needed.is_remote and not needed.path.exists():
-        names = [*list_shipped_weights(), *list_published(model, options.get("architecture"))]
+        names = [*list_published(model, options.get("architecture"))]
+        if model == "transformers":
+            names.append("any repository of the Hugging Face hub as owner/name")
+        else:
+            names = [*list_shipped_weights(), *names]
         if model == "torchvision" and not options.get("architecture"):
             names.append("with an architecture those that torchvision publishes")
         raise ModelNotFoundError(
@@ -230,31 +238,33 @@ def _write_record(needed: NeededWeights, fetched: Iterable[FetchedFile]) -> None
 
 def _explain_absence(needed: NeededWeights, err: Exception) -> str:
     """One line: what is missing where, why it did not come, and the ways to get it there."""
-    record = _find_record(needed)
-    folder = record.parent if record else needed.path.parent
-    usual = (
-        "where there is a network, run fuse fetch PIPELINE --to DIR and give --weights-dir DIR here"
+    if needed.revision is not None:
+        return _explain_repository(needed, err)
+    folder = needed.path.parent
+    return (
+        f"{needed.path.name} is not in {folder}, and cannot be fetched from {needed.source} "
+        f"({first_line(err)}); {FETCH_ELSEWHERE}; or put it into {folder}, or set TORCH_HOME to "
+        "where it is"
     )
-    if needed.revision is None:
-        what, reason = needed.path.name, first_line(err)
-        return (
-            f"{what} is not in {folder}, and cannot be fetched from {needed.source} ({reason}); "
-            f"{usual}; or put it into {folder}, or set TORCH_HOME to where it is"
-        )
+
+
+def _explain_repository(needed: NeededWeights, err: Exception) -> str:
+    """`_explain_absence` of a repository; what the hub refuses it refuses from everywhere."""
     from huggingface_hub import constants
 
-    reason, advice = explain(err, needed.source, needed.revision)
+    record = _find_record(needed)
+    folder = record.parent if record else needed.path.parent
+    reason, advice, was_reached = explain(err, needed.source, needed.revision)
     missing = f"{needed.source} is neither a folder here nor in {folder}"
     if holds_weights(needed.path):
         missing = f"{needed.source} in {needed.path} lacks {', '.join(needed.list_missing())}"
         if not needed.list_missing():
             missing = f"{needed.source} in {needed.path} is another commit than {needed.revision}"
     ways = [advice] if advice else []
-    ways.append(
-        f"{usual}; or put the repository's files into DIR/{needed.source} yourself, or set HF_HOME "
-        "to a cache that has them"
-    )
-    return (
-        f"{missing}, and cannot be fetched from {constants.ENDPOINT}/{needed.source} ({reason}); "
-        f"{'; '.join(ways)}"
-    )
+    if not was_reached:
+        ways.append(
+            f"{FETCH_ELSEWHERE}; or put the repository's files into DIR/{needed.source} yourself, "
+            "or set HF_HOME to a cache that has them"
+        )
+    page = f"{constants.ENDPOINT}/{needed.source}"
+    return "; ".join([f"{missing}, and cannot be fetched from {page} ({reason})", *ways])

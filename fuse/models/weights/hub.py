@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
-from fuse.errors import DataError, FuseWarning, first_line
+from fuse.errors import DataError, FuseWarning, first_line, shorten
 from fuse.models.weights.download import check_hash
 from fuse.models.weights.side_files import (
     COMMIT,
@@ -36,6 +37,9 @@ BY_HUB = "the hub's SHA-256"
 BY_GIT = "git's SHA-1 on the hub"
 SIDE_SUFFIXES = (".json", ".txt")  # configurations, and what a tokenizer reads
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+BUSY = (429, 500, 502, 503, 504)  # statuses that may be gone a moment later
+WAITS = (1.0, 2.0, 4.0)  # seconds before each further try, where the hub names none
+LONGEST_WAIT = 60.0
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
 
 
@@ -67,11 +71,9 @@ def fetch_repository(
         DataError: there are no weights in it, or a file's content is another than the hub says.
         Exception: whatever the hub's client raises, see `explain`.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    about = HfApi(library_name="fuse", library_version=__version__).model_info(
-        needed.source, revision=_find_commit(needed), files_metadata=True
-    )
+    about = _describe(needed)
     if about.id and about.id != needed.source:
         warnings.warn(
             FuseWarning(f"{needed.source} is now called {about.id} on the hub; name it so"),
@@ -99,6 +101,27 @@ def fetch_repository(
     if not in_weights_dir:
         _note_commit(folder.parents[1], needed.revision or "main", commit)
     return folder, commit, files
+
+
+def _describe(needed: NeededWeights) -> Any:  # noqa: ANN401 - the hub's ModelInfo
+    """What the hub says of a repository; asked again where it is busy, as is done for files.
+
+    Raises:
+        Exception: whatever the hub's client raises.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(library_name="fuse", library_version=__version__)
+    for wait in (*WAITS, None):
+        try:
+            return api.model_info(needed.source, revision=_find_commit(needed), files_metadata=True)
+        except HfHubHTTPError as err:
+            if wait is None or err.response.status_code not in BUSY:
+                raise
+            asked = str(err.response.headers.get("Retry-After", ""))
+            sleep(min(float(asked), LONGEST_WAIT) if asked.isdigit() else wait)
+    raise AssertionError  # the last try returns or raises
 
 
 def _note_commit(cached: Path, revision: str, commit: str) -> None:
@@ -195,7 +218,7 @@ def _require_side_files(needed: NeededWeights, folder: Path, published: Iterable
             raise DataError(f"it holds no {' or '.join(names)}, without which it cannot be run")
 
 
-def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str]:
+def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str, bool]:
     """Why a repository did not come, in the hub's own words, and what to do about it.
 
     Args:
@@ -204,29 +227,33 @@ def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str
         revision: that was asked for.
 
     Returns:
-        The reason, and the advice; empty where only the usual one helps.
+        The reason; the advice, which may be empty; and whether the hub was reached, so that asking
+        it from elsewhere would not help.
     """
     from huggingface_hub import constants, errors
 
-    said = str(getattr(err, "server_message", None) or "").strip()
+    said = shorten(str(getattr(err, "server_message", None) or "").strip().partition("\n")[0])
     status = getattr(getattr(err, "response", None), "status_code", None)
     page = f"{constants.ENDPOINT}/{source}"
     advice = "set HF_TOKEN to a token that may read it (or run hf auth login)"
     reason = f"{status}: {said}" if status and said else first_line(err)
     if isinstance(err, errors.OfflineModeIsEnabled):
         names = [name for name in OFFLINE_VARIABLES if os.environ.get(name)] or OFFLINE_VARIABLES
-        return f"{names[0]} forbids it", f"unset {names[0]} where there is a network"
+        return f"{names[0]} forbids it", f"unset {names[0]}", False
     if isinstance(err, errors.GatedRepoError):
-        return reason, f"agree to its terms on {page}, then {advice}"
+        return reason, f"agree to its terms on {page}, then {advice}", True
     if isinstance(err, errors.RevisionNotFoundError):
-        return reason, f"name a branch, tag or commit of {page} as revision, not {revision!r}"
+        named = f"name a branch, tag or commit of {page} as revision, not {revision!r}"
+        return reason, named, True
     if isinstance(err, errors.RepositoryNotFoundError):
-        return reason, f"check the name on {page}; if it is private, {advice}"
+        return reason, f"check the name on {page}; if it is private, {advice}", True
     if status == 403:
-        return reason, f"the token in use may not read it; {advice}"
+        return reason, f"the token in use may not read it; {advice}", True
     if status is not None:
-        return reason, "try again later" if status >= 500 or status == 429 else ""
-    return first_line(err) or type(err).__name__, _advise_on_proxy()
+        return reason, "try again later" if status >= 500 or status == 429 else "", True
+    if isinstance(err, DataError):
+        return str(err), "", True
+    return first_line(err) or type(err).__name__, _advise_on_proxy(), False
 
 
 def _advise_on_proxy() -> str:

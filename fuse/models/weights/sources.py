@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +30,7 @@ WEIGHTS_DIR = Path(__file__).parents[2] / "weights"
 CATALOG = WEIGHTS_DIR / "published.csv"
 FOLDER_VARIABLE = "FUSE_WEIGHTS"
 HUB_MODELS = ("smp", "transformers")  # which load repositories and folders
+IN_CACHE = re.compile(r"models--(?P<owner>.+?)--(?P<name>[^/\\]+)[/\\]snapshots[/\\]")
 STATE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -238,6 +240,16 @@ def is_hub_name(weights: str) -> bool:
     except HFValidationError:
         return False
     return not Path(weights).expanduser().exists()
+
+
+def show_repository(weights: str) -> str:
+    """A folder of the hub's cache as ``owner/name``, for messages; all else as it is.
+
+    >>> show_repository("/home/me/hub/models--owner--name/snapshots/c0ffee"), show_repository("a")
+    ('owner/name', 'a')
+    """
+    found = IN_CACHE.search(weights)
+    return f"{found['owner']}/{found['name']}" if found else weights
 
 
 def holds_weights(folder: Path) -> bool:
