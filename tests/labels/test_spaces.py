@@ -359,3 +359,12 @@ def test_rows_are_those_of_the_label_space():
 def test_what_does_not_fit_is_named(count, space, ids, error, message):
     with pytest.raises(error, match=message):
         resolve_classes("net", count, space, ids)
+
+
+def test_rows_of_vistas_v2_are_those_of_its_configuration():
+    """124 in mmsegmentation's MapillaryDataset_v2, of which eight are void (three of groups)."""
+    ids = load_category_ids("vistas_v2")
+    void = [row for row, category_id in enumerate(ids) if category_id == 0]
+    assert void == [2, 31, 38, 79, 86, 96, 115]
+    assert len(ids) == 123  # the last row, Unlabeled, stands in no net
+    assert all(category_id == row + 1 for row, category_id in enumerate(ids) if row not in void)
