@@ -95,9 +95,9 @@ def label_pixels(
 ) -> Tensor:
     """The best class of each pixel, masks upsampled to the input before they are looked at.
 
-    So the papers evaluate, and transformers' ``post_process_semantic_segmentation``: masks to the
-    input, `sum_queries` there, what overlaps averaged, scores to the image. It takes memory for all
-    classes at the input's size.
+    So the papers evaluate, and transformers' methods for EoMT and Mask2Former: masks to the input,
+    the sums of `sum_queries` there, what overlaps averaged, scores to the image. It takes memory
+    for all classes at the input's size.
 
     Args:
         class_logits: (N, Q, C + 1), one input each.
