@@ -28,7 +28,7 @@ from fuse.types import (
     SemanticPrediction,
 )
 from fuse.types.arrays import check_same_size
-from fuse.types.label_space import id_to_file
+from fuse.types.label_space import check_space, id_to_file
 
 Bbox = tuple[int, int, int, int]  # COCO xywh
 
@@ -90,6 +90,7 @@ def fuse_in_order(
 
 def check_image(semantic: SemanticPrediction, instances: Instances, space: LabelSpace) -> None:
     """Raise ValueError where the image sizes differ or an instance's category is unknown."""
+    check_space(space)
     check_same_size("the semantic map", semantic.size, "that of the instances", instances.size)
     strange = set(instances.category_ids.tolist()) - space.by_id.keys()
     if strange:
@@ -161,8 +162,7 @@ def fuse_stuff_masks(
         score_threshold, overlap_threshold, stuff_area: as in `fuse_by_overlap`.
 
     Raises:
-        ValueError: an RLE is of another size, cut short, or describes more pixels than the
-            image has.
+        ValueError: an RLE is of another size, cut short, or has more pixels than the image.
     """
     if any(tuple(rle["size"]) != instances.size for rle in stuff_masks.rles):
         raise ValueError(f"a stuff mask is not of the image, {describe_size(instances.size)}")

@@ -145,7 +145,12 @@ class Pipeline:
 
         Raises:
             ModelError: a net failed, or answered with something else than it must; names it.
+            TypeError: an image is no `NamedImage`.
         """
+        strange = next((image for image in images if not isinstance(image, NamedImage)), None)
+        if strange is not None:
+            kind = type(strange).__name__
+            raise TypeError(f"predict takes NamedImages, got {kind}; pipeline(image) takes it")
         semantic, instance = self.config.semantic, self.config.instance
         if score_threshold is None:
             score_threshold = self.config.fusion.score_threshold

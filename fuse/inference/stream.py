@@ -11,7 +11,7 @@ from os import cpu_count
 from typing import NamedTuple, Protocol
 
 from fuse.clock import StageClock
-from fuse.errors import DataError, ModelError
+from fuse.errors import DataError, ImageReadError, ModelError
 from fuse.inference.batches import BatchPredictor, LanePlan
 from fuse.inference.prediction import RawPrediction
 from fuse.io.given import ImageLike, copy_in_memory, find_path, is_in_memory, to_image
@@ -119,7 +119,7 @@ def stream(
     def complete(predicted: tuple[GivenImage, TimedPrediction | None]) -> PanopticResult:
         image, prediction = predicted
         if prediction is None:
-            raise image.failure or ModelError(f"{_name(image)}: {image.error}")
+            raise _place_failure(image) or ModelError(f"{_name(image)}: {image.error}")
         return finish(image, prediction)
 
     read = partial(_read, as_stored=as_stored)
@@ -182,4 +182,14 @@ def _read(drawn: tuple[ImageLike, int] | GivenImage, *, as_stored: bool) -> Give
 
 
 def _name(image: GivenImage) -> str:
-    return image.path or f"image {image.place}"
+    return image.path or f"images[{image.place}]"
+
+
+def _place_failure(image: GivenImage) -> Exception | None:
+    """Why there are no pixels; of an image in memory it says which of all it is."""
+    failure = image.failure
+    if image.path is None and isinstance(failure, TypeError | ValueError | ImageReadError):
+        placed = type(failure)(f"{_name(image)}: {failure}")
+        placed.__cause__ = failure
+        return placed
+    return failure

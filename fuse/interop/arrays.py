@@ -39,5 +39,7 @@ def get_field(output: Any, name: str, kind: str) -> Any:  # noqa: ANN401
             return output[name]
     elif hasattr(output, name):
         return getattr(output, name)
-    has = f"; it has {', '.join(map(str, output))}" if hasattr(output, "keys") else ""
-    raise TypeError(f"{kind} has {name!r}, got {type(output).__name__}{has}")
+    hint = f"; it has {', '.join(map(str, output))}" if hasattr(output, "keys") else ""
+    if isinstance(output, list | tuple):
+        hint = "; give the output of one image, outputs[0]"
+    raise TypeError(f"{kind} has {name!r}, got {type(output).__name__}{hint}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -22,9 +22,10 @@ def to_masks(given: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - arrays or tensor
     Raises:
         ValueError: they have other values, or another number of axes.
     """
-    masks = np.stack([to_numpy(mask) for mask in given]) if _is_list(given) else to_numpy(given)
+    masks = _stack(given) if _is_list(given) else to_numpy(given)
     if masks.ndim != 3:
-        raise ValueError(f"masks must be (N, H, W), got shape {masks.shape}")
+        mend = "; of one mask give masks[None]" if masks.ndim == 2 else ""
+        raise ValueError(f"masks must be (N, H, W), got shape {masks.shape}{mend}")
     if masks.dtype != np.bool_:
         if masks.size and not np.isin(np.unique(masks), (0, 1)).all():
             raise ValueError(
@@ -33,6 +34,17 @@ def to_masks(given: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - arrays or tensor
             )
         masks = masks != 0
     return masks
+
+
+def _stack(given: Sequence[Any]) -> npt.NDArray[Any]:
+    masks = [to_numpy(mask) for mask in given]
+    sizes = sorted({mask.shape for mask in masks})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"masks must be of one size, the image's, got {sizes[0]} and {sizes[1]}; scale each: "
+            "cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)"
+        )
+    return np.stack(masks)
 
 
 def encode_masks(masks: Iterable[BoolArray]) -> tuple[dict[str, Any], ...]:

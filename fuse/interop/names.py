@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from fuse.errors import LabelSpaceError
 from fuse.types import Category, LabelSpace
+from fuse.types.label_space import check_space
 from fuse.types.readers import Names
 
 MOST_NEAR = 3  # names that an error offers
@@ -18,7 +19,9 @@ def find_category(name: str, space: LabelSpace) -> Category:
 
     Raises:
         LabelSpaceError: the space has none; says the nearest names.
+        TypeError: the space is no `LabelSpace`.
     """
+    check_space(space)
     if name in space.by_name:
         return space.by_name[name]
     near = get_close_matches(name, space.by_name, n=MOST_NEAR, cutoff=NEAREST)
@@ -74,5 +77,12 @@ def join_names(labels: Sequence[str], space: LabelSpace) -> list[Category | None
 
     Raises:
         LabelSpaceError: a name is not in the space.
+        TypeError: a class is no name.
     """
-    return [find_category(str(name), space) for name in labels]
+    strange = next((name for name in labels if not isinstance(name, str)), None)
+    if strange is not None:
+        raise TypeError(
+            f"classes must be names, got {strange!r}; of category ids give "
+            "[space.by_id[i].name for i in ids]"
+        )
+    return [find_category(name, space) for name in labels]

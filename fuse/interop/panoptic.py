@@ -60,7 +60,10 @@ def read_detectron2(
     """The pair ``panoptic_seg``; see `PanopticResult.from_detectron2`."""
     if not isinstance(output, tuple | list) or len(output) != 2:
         kind = type(output).__name__
-        raise TypeError(f"panoptic_seg of detectron2 is a pair, a map and its segments; got {kind}")
+        mend = "; give output['panoptic_seg']" if isinstance(output, Mapping) else ""
+        raise TypeError(
+            f"panoptic_seg of detectron2 is a pair, a map and its segments; got {kind}{mend}"
+        )
     panoptic_seg, segments_info = output
     if segments_info is None:
         raise ValueError("panoptic_seg has no segments (None); list each id with its category_id")

@@ -14,6 +14,7 @@ from fuse.labels import map_logits
 from fuse.ops.argmax import upsample_argmax
 from fuse.ops.class_logits import sum_to_one
 from fuse.types import Int32Array, LabelSpace, SemanticLogits, SemanticPrediction
+from fuse.types.label_space import check_space
 from fuse.types.readers import Names
 
 
@@ -53,6 +54,7 @@ def from_label_map(
     names: Names | None,
 ) -> SemanticPrediction:
     """See `SemanticPrediction.from_label_map`."""
+    check_space(space)
     ids = to_id_map(label_map, "a label map")
     labels, places = np.unique(ids, return_inverse=True)
     if names is not None:

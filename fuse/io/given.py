@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 
 from fuse.errors import ImageReadError
 from fuse.io.images import read_image, stored_rgb, upright_rgb
+from fuse.io.remote import is_url
 from fuse.types import NamedImage, UInt8Array
 
 
@@ -40,7 +41,8 @@ def is_in_memory(given: object) -> bool:
 def is_image(given: object) -> TypeGuard[ImageLike]:
     """Whether something is meant as one image, right or wrong, and not as several."""
     kinds = (str, os.PathLike, bytes, Image.Image, np.ndarray, NamedImage)
-    return isinstance(given, kinds) or (hasattr(given, "detach") and hasattr(given, "cpu"))
+    is_tensor = hasattr(given, "detach") and hasattr(given, "cpu")
+    return isinstance(given, kinds) or is_tensor or hasattr(given, "read")  # an open file
 
 
 def find_path(given: object) -> str | None:
@@ -73,18 +75,14 @@ def to_image(given: ImageLike, *, as_stored: bool = False) -> NamedImage:
     if isinstance(given, NamedImage):
         return given
     if isinstance(given, str | os.PathLike):
-        path = os.fspath(given)
-        return NamedImage(
-            read_image(path, as_stored=as_stored), PurePosixPath(path.replace("\\", "/")).name
-        )
+        return _read_path(os.fspath(given), as_stored=as_stored)
     if isinstance(given, Image.Image):
         return NamedImage(_read_pil(given, as_stored=as_stored))
     if isinstance(given, np.ndarray):
         return NamedImage(_read_array(given))
     if hasattr(given, "detach") and hasattr(given, "cpu"):
         return NamedImage(_read_tensor(given))
-    hint = "; give PIL.Image.open(io.BytesIO(content))" if isinstance(given, bytes) else ""
-    raise TypeError(f"an image is {KINDS}, got {type(given).__name__}{hint}")
+    raise TypeError(f"an image is {KINDS}, got {type(given).__name__}{_mend_object(given)}")
 
 
 def copy_in_memory(given: ImageLike) -> ImageLike:
@@ -94,6 +92,29 @@ def copy_in_memory(given: ImageLike) -> ImageLike:
     clone = getattr(given, "clone", None)
     copied: ImageLike = clone() if clone else given
     return copied
+
+
+def _mend_object(given: object) -> str:
+    """The call that makes an image of what is none."""
+    if isinstance(given, bytes):
+        return "; give PIL.Image.open(io.BytesIO(content))"
+    if hasattr(given, "read"):
+        return "; of an open file give PIL.Image.open(file)"
+    if isinstance(given, list | tuple):
+        return "; give each by itself: (image for batch in batches for image in batch)"
+    return ""
+
+
+def _read_path(path: str, *, as_stored: bool) -> NamedImage:
+    try:
+        pixels = read_image(path, as_stored=as_stored)
+    except ImageReadError as err:
+        folder, pattern = (path, "*.jpg") if Path(path).is_dir() else os.path.split(path)
+        if "*" not in pattern or is_url(path):
+            raise
+        mend = f"pipeline(sorted(Path({folder or '.'!r}).glob({pattern!r})))"
+        raise ImageReadError(f"{err}; for all of its images give {mend}") from err
+    return NamedImage(pixels, PurePosixPath(path.replace("\\", "/")).name)
 
 
 def _read_pil(image: Image.Image, *, as_stored: bool) -> UInt8Array:
@@ -146,17 +167,31 @@ def _mend_tensor(shape: tuple[int, ...]) -> str:
 
 
 def _to_bytes(values: npt.NDArray[Any], cast: str) -> UInt8Array:
-    """Values as uint8, where floats of 0..1 stand for 0..255; the cast mends floats up to 255."""
+    """Values as uint8, where floats of 0..1 stand for 0..255; the cast mends values up to 255."""
     if values.dtype == np.uint8:
         return values
     if not np.issubdtype(values.dtype, np.floating):
-        raise TypeError(f"an image must be uint8, or floats in 0..1, got {values.dtype}")
+        raise TypeError(
+            f"an image must be uint8, or floats in 0..1, got {values.dtype}; give "
+            f"{_mend_dtype(values, cast)}"
+        )
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):  # a NaN fails both comparisons
         mend = f"give {cast}" if low >= 0 and 1 < high <= 255 else "undo its normalisation"
         raise ValueError(f"an image of floats must lie in 0..1, got {low:g}..{high:g}; {mend}")
     pixels: UInt8Array = np.rint(values * 255).astype(np.uint8)
     return pixels
+
+
+def _mend_dtype(values: npt.NDArray[Any], cast: str) -> str:
+    """The call that makes uint8 of bools and other whole numbers."""
+    if values.dtype == np.bool_:
+        return f"{cast} * 255"
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
+        return cast
+    if values.dtype == np.uint16:
+        return cast.replace("image", "(image >> 8)")
+    return f"values of 0..255 as {cast}"
 
 
 __all__ = ["ImageLike", "TensorLike", "copy_in_memory", "find_path", "is_in_memory", "to_image"]

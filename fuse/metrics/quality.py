@@ -15,7 +15,7 @@ from fuse.metrics.boundary import match_boundaries
 from fuse.metrics.matching import match_segments
 from fuse.metrics.pq import PQResult, PQStats, summarize
 from fuse.types import Category, Int64Array, LabelSpace, PanopticPrediction
-from fuse.types.label_space import id_to_file, list_file_ids
+from fuse.types.label_space import check_space, id_to_file, list_file_ids
 
 Counts = tuple[np.ndarray[Any, np.dtype[np.float64]], Int64Array, Int64Array, Int64Array, int]
 
@@ -63,6 +63,8 @@ class PanopticQuality:
     ) -> None:
         if (space is None) == (things is None and stuffs is None):
             raise ValueError("give either space, or things and stuffs")
+        if space is not None:
+            check_space(space)
         self.space = space or _make_space(things or (), stuffs or ())
         self.official = official
         self.boundary = boundary

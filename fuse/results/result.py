@@ -30,7 +30,7 @@ from fuse.types import (
     PanopticPrediction,
     UInt8Array,
 )
-from fuse.types.label_space import id_to_file
+from fuse.types.label_space import check_space, id_to_file
 from fuse.types.readers import Names
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class PanopticResult(PanopticPrediction):
 
     def __post_init__(self) -> None:
         PanopticPrediction.__post_init__(self)  # super() does not find it in a class with slots
+        check_space(self.space)
         for segment in self.segments_info:
             if segment.category_id not in self.space.by_id:
                 raise LabelSpaceError(

@@ -163,7 +163,8 @@ class Instances(ShortRepr, InstanceReaders):
             raise ValueError("boxes must be finite")
         # A NaN fails both comparisons.
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
-            raise ValueError("scores must lie in 0..1")
+            low, high = self.scores.min(), self.scores.max()
+            raise ValueError(f"scores must lie in 0..1, got {low:g}..{high:g}")
         if count and self.category_ids.min() < 1:
             if self.category_ids.min() < 0:
                 raise ValueError("category_ids must be at least 0")

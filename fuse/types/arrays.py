@@ -29,4 +29,5 @@ def check_array(name: str, array: object, dtype: type[np.generic], *, ndim: int)
 def check_same_size(first: str, size: tuple[int, int], second: str, other: tuple[int, int]) -> None:
     """Raise ValueError unless two things, in words, are of one (height, width)."""
     if size != other:
-        raise ValueError(describe_misfit(first, size, second, other))
+        misfit = describe_misfit(first, size, second, other)
+        raise ValueError(f"{misfit}; both must be of the image's size")

@@ -165,6 +165,13 @@ class LabelSpace(ShortRepr):
         return np.where(ids == 0, np.int32(self.none_id), ids) if self.has_zero else ids
 
 
+def check_space(space: object) -> None:
+    """TypeError with the call that mends it where something else was given, as a name."""
+    if not isinstance(space, LabelSpace):
+        mend = f"; fuse.load_space({space!r})" if isinstance(space, str) else ""
+        raise TypeError(f"space must be a LabelSpace, got {space!r:.100}{mend}")
+
+
 def list_file_ids(category_ids: Iterable[int]) -> list[int]:
     """Ids in memory as files have them, ascending, for messages."""
     return sorted(map(id_to_file, category_ids))

@@ -191,6 +191,20 @@ def test_what_is_no_image(tiny, given, error, message):
         tiny(given)
 
 
+def test_what_is_no_image_in_a_list_has_its_place(tiny, paths):
+    with pytest.raises(TypeError, match=r"^images\[1\]: an image is a path, .* got NoneType$"):
+        tiny([paths[0], None])
+    with pytest.raises(
+        ValueError, match=r"^images\[2\]: an array must be an image .* shape \(4, 4\)"
+    ):
+        list(tiny(iter([paths[0], paths[0], np.zeros((4, 4), np.uint8)])))
+
+
+def test_arrays_that_come_to_predict_are_told_where_to_go(tiny):
+    with pytest.raises(TypeError, match=r"takes NamedImages, got ndarray; pipeline\(image\) takes"):
+        tiny.predict([np.zeros((4, 4, 3), np.uint8)])
+
+
 def test_a_batch_size_below_one(tiny, paths):
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         tiny(paths, batch_size=0)

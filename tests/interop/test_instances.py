@@ -11,7 +11,7 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 from transformers import MaskFormerImageProcessor
 from transformers_nets import make_image, make_maskformer
 
-from fuse import Instances
+from fuse import Instances, PanopticQuality, SemanticPrediction
 from fuse.errors import LabelSpaceError
 from fuse.ops.masks import paste_mask
 from fuse.types import RleMasks
@@ -236,7 +236,10 @@ def test_results_of_ultralytics_without_masks():
             ValueError,
             r"masks must be \(N, H, W\), got",
         ),
-        (MASKS, SCORES * 100, ["cat"] * 3, ValueError, r"scores must lie in 0\.\.1"),
+        (MASKS, SCORES * 100, ["cat"] * 3, ValueError, r"scores must lie in 0\.\.1, got 25\.\.90"),
+        (MASKS[0], SCORES[:1], ["cat"], ValueError, r"of one mask give masks\[None\]"),
+        ([MASKS[0], MASKS[1][:5]], SCORES[:2], ["cat"] * 2, ValueError, r"\(5, 12\) and \(9, 12\)"),
+        (MASKS, SCORES, [3, 3, 8], TypeError, r"got 3; of category ids give \[space.by_id\[i\]"),
     ],
 )
 def test_what_is_wrong_is_told(masks, scores, classes, error, message):
@@ -258,3 +261,20 @@ def test_a_number_without_a_name_and_a_name_that_the_space_lacks():
     del output["masks"]
     with pytest.raises(TypeError, match=r"torchvision Mask R-CNN has 'masks', got dict; it has la"):
         Instances.from_torchvision(output, TOY_SPACE, NAMES)
+
+
+def test_the_answer_to_a_batch_in_place_of_one_images():
+    for read in (Instances.from_torchvision, Instances.from_ultralytics):
+        with pytest.raises(
+            TypeError, match=r"got list; give the output of one image, outputs\[0\]"
+        ):
+            read([{}], TOY_SPACE, NAMES)
+
+
+def test_the_name_of_a_space_in_its_place():
+    with pytest.raises(TypeError, match=r"got 'toy'; fuse.load_space\('toy'\)"):
+        Instances.from_masks(MASKS, SCORES, ["cat"] * 3, "toy")
+    with pytest.raises(TypeError, match=r"got 'toy'; fuse.load_space\('toy'\)"):
+        SemanticPrediction.from_label_map(np.zeros((4, 4), np.int32), "toy")
+    with pytest.raises(TypeError, match=r"got 'toy'; fuse.load_space\('toy'\)"):
+        PanopticQuality(space="toy")

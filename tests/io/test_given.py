@@ -75,7 +75,11 @@ def test_an_array_that_is_filled_again_is_copied():
         (np.zeros((4, 5), np.uint8), ValueError, r"np.dstack\(\[image\] \* 3\)"),
         (np.zeros((2, 4, 5, 3), np.uint8), ValueError, r"list\(images\)"),
         (np.zeros((0, 5, 3), np.uint8), ValueError, r"got shape \(0, 5, 3\)"),
-        (np.zeros((4, 5, 3), np.int64), TypeError, "uint8, or floats in 0..1, got int64"),
+        (np.zeros((4, 5, 3), np.int64), TypeError, r"got int64; give image.astype\(np.uint8\)$"),
+        (np.full((4, 5, 3), -1), TypeError, r"got int64; give values of 0..255 as image.astype"),
+        (np.full((4, 5, 3), 256, np.uint16), TypeError, r"give \(image >> 8\).astype\(np.uint8\)"),
+        (np.zeros((4, 5, 3), bool), TypeError, r"give image.astype\(np.uint8\) \* 255"),
+        (torch.zeros(3, 4, 5, dtype=torch.int64), TypeError, r"image.to\(torch.uint8\)"),
         (np.full((4, 5, 3), 200.0), ValueError, r"got 200..200; give image.astype\(np.uint8\)"),
         (np.full((4, 5, 3), -2.0), ValueError, "got -2..-2; undo its normalisation"),
         (np.full((4, 5, 3), np.nan), ValueError, "must lie in 0..1, got nan"),
@@ -85,7 +89,11 @@ def test_an_array_that_is_filled_again_is_copied():
         (torch.zeros(2, 3, 4, 5), ValueError, r"list\(images\)"),
         (torch.full((3, 4, 5), 255.0), ValueError, r"give image.to\(torch.uint8\)"),
         (b"\xff\xd8", TypeError, r"got bytes; give PIL.Image.open\(io.BytesIO"),
+        (io.BytesIO(b"\xff\xd8"), TypeError, r"got BytesIO; of an open file give PIL.Image.open"),
+        ([PIXELS], TypeError, "got list; give each by itself: "),
         (7, TypeError, r"an image is a path, .* got int"),
+        (CHELSEA.parent, ImageReadError, r"images: a folder.*\.glob\('\*\.jpg'\)\)\)$"),
+        ("no/*.png", ImageReadError, r"pipeline\(sorted\(Path\('no'\)\.glob\('\*\.png'\)\)\)"),
         ("none.jpg", ImageReadError, "none.jpg: there is no such file"),
         (Image.new("F", (3, 3)), ImageReadError, "32-bit or float values have no fixed range"),
     ],
@@ -94,6 +102,10 @@ def test_what_is_no_image_says_what_came_and_what_mends_it(given, error, message
     with pytest.raises(error, match=message) as caught:
         to_image(given)
     assert "\n" not in str(caught.value)
+
+
+def test_an_open_file_is_one_image_and_not_its_lines():
+    assert is_image(io.BytesIO(b"a\nb"))
 
 
 def test_a_pil_image_that_is_cut_short_is_told():
