@@ -1,4 +1,4 @@
-"""The docs say what is true: commands, options, links; the README's modules and Python too."""
+"""The docs say what is true: commands, options, links; the README's output, figures and Python."""
 
 import re
 import shlex
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from fuse.cli import main
@@ -57,25 +58,21 @@ def test_each_command_parses(arguments, monkeypatch):
 
 
 def test_each_command_is_in_the_table():
-    rows = re.findall(r"^\| (`fuse .*?) \|", README, flags=re.MULTILINE)
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`fuse .*?) \|", page, flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`fuse (\w+)", row)}
     assert named == set(main.commands)
 
 
 def test_each_room_is_named():
-    (block,) = [text for language, text in BLOCKS if language == "text" and "fuse/errors" in text]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\n(fuse/types/.*?)```", text, flags=re.DOTALL)
     rooms = {
         f"fuse/{path.name}" + ("/" if path.is_dir() else "")
         for path in (ROOT / "fuse").iterdir()
         if (path.suffix == ".py" and not path.name.startswith("__")) or path.is_dir()
     } - {"fuse/__pycache__/"}
     assert set(re.findall(r"fuse/\w+(?:\.py|/)", block)) == rooms
-
-
-def test_contributing_names_each_package():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    packages = {path.parent.name for path in (ROOT / "fuse").glob("*/__init__.py")}
-    assert set(re.findall(r"^fuse/(\w+)/ ", text, flags=re.MULTILINE)) == packages
 
 
 def test_exactly_these_presets_ship():
@@ -87,6 +84,50 @@ def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith(("https://", "http://")) or (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) < 190
+
+
+def test_the_readmes_speeds_are_rows_of_the_table_of_speeds():
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
+    header = next(line for line in page if line.startswith("| work "))
+    lines = README.splitlines()
+    start = lines.index(header)
+    rows = [line for line in lines[start : start + 7] if line.startswith("| ")]
+    assert len(rows) == 7  # with the header and its rule
+    assert [row for row in rows if row not in page] == []
+
+
+def test_the_readmes_qualities_are_those_of_the_page_of_qualities():
+    page = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
+    figures = r"^\| (`tiny[\w-]*`)[^|]*\| [^|]*50[^|]* \| ([\d.]+ \| [\d.]+ \| [\d.]+) \|"
+    rows = re.findall(figures, README, flags=re.MULTILINE)
+    assert [name for name, _ in rows] == ["`tiny`", "`tiny-fpn`"]
+    assert set(rows) <= set(re.findall(figures, page, flags=re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_print_what_it_says(tmp_path, monkeypatch):
+    """Its words are those of today; figures are within what bfloat16 and float32 differ by."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shown = next(text for language, text in BLOCKS if language == "console").splitlines()
+    commands = [line.removeprefix("$ fuse ") for line in shown if line.startswith("$ fuse")]
+    said = [line for line in shown if not line.startswith("$")]
+    printed = []
+    for command in commands:
+        result = CliRunner().invoke(main, shlex.split(command))
+        assert result.exit_code == 0, result.output
+        printed += [line for line in result.output.splitlines() if "compiling" not in line]
+    number = r"\d+(?:\.\d+)?"
+    assert [re.sub(number, "N", line).split() for line in printed] == [
+        re.sub(number, "N", line).split() for line in said
+    ]
+    for ours, theirs in zip(printed[1:], said[1:], strict=True):  # the first has seconds
+        figures = ([float(n) for n in re.findall(number, line)] for line in (ours, theirs))
+        assert next(figures) == pytest.approx(next(figures), abs=2.5), ours
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def run(
 
     Args:
         images: folders, files and globs, also behind URLs as ``s3://bucket/images``; or one.
-        out: the output folder; the README says what it holds.
+        out: the output folder; docs/runs.md says what it holds.
         image_list: images by name, see `fuse.io.image_list.read_image_list`; instead of `images`,
             which may be empty then, or besides them.
         pipeline: name or file of a preset, or one that was read.
