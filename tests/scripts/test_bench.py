@@ -57,7 +57,19 @@ def test_peers_write_read_and_score_alike(bench: ModuleType, tmp_path: Path) -> 
 
 def test_measures_of_peers_agree(bench: ModuleType) -> None:
     images = [bench.scenes.generate_scene(np.random.default_rng(2), (120, 160), 9)]
-    boundary, rles = bench.measure_rows("any", images)
+    plain, boundary, rles = bench.measure_rows("any", images)
+    names = ("fuse", "vernier", "vernier, arrays read before")
+    for update, *peers in zip(*map(plain.contenders.get, names), strict=True):
+        metric = update.func.__self__
+        metric.reset()
+        update()
+        counted = metric.compute().per_category.values()
+        for peer in peers:
+            found = peer().per_class().values()
+            assert sum(c.tp for c in counted) == sum(counts.n_tp for counts in found)
+            expected = sum(counts.iou_sum for counts in found)
+            assert sum(c.iou_sum for c in counted) == pytest.approx(expected, abs=1e-12)
+    plain.contenders["torchmetrics"][0]()
     for ours, theirs in zip(*boundary.contenders.values(), strict=True):
         stats, found = ours(), theirs().per_class()
         assert stats.tp.sum() == sum(counts.n_tp for counts in found.values())
