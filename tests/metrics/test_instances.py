@@ -23,6 +23,16 @@ def test_equals_pycocotools(seed):
     np.testing.assert_allclose(np.nan_to_num(per_category, nan=-1), expected_per_category)
 
 
+def test_equals_faster_coco_eval():
+    library = pytest.importorskip("faster_coco_eval")
+    rng = np.random.default_rng(9)
+    images = [random_image(rng) for _ in range(4)]
+    ap = mask_ap(images, TOY_SPACE)
+    expected, _ = official_stats(images, library.COCO, library.COCOeval_faster)
+    ours = [ap.ap, ap.ap50, ap.ap75, ap.ap_small, ap.ap_medium, ap.ap_large]
+    np.testing.assert_allclose(np.nan_to_num(ours, nan=-1), expected, atol=1e-12)
+
+
 def test_perfect_detections():
     truth = panoptic(np.kron([[1, 2], [3, 0]], np.ones((40, 40))), {1: 1, 2: 1, 3: 7})
     masks = [truth.panoptic_map == segment_id for segment_id in (1, 2)]
