@@ -33,19 +33,28 @@ __all__ = ["Abort", "build_site"]
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "docs" / "notebooks"
+# Pages that lie outside of docs/, and their places on the site.
+OUTSIDE = {
+    "README.md": "index.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "release_process.md": "releases.md",
+    "examples/README.md": "examples.md",
+    "fuse/weights/MODEL_CARD.md": "model-card.md",
+    "fuse/weights/MODEL_CARD_FPN.md": "model-card-fpn.md",
+}
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
 PATIENCE = 600  # seconds of a notebook's cell; a busy machine is no failure
 
 
 def collect_pages(pages: Path) -> None:
-    """Put README, as the start page, and all of docs/ into a folder, with links that hold there."""
+    """Put all of docs/ and the pages outside of it into a folder, with links that hold there."""
     shutil.copytree(ROOT / "docs", pages, dirs_exist_ok=True)
-    for path in sorted(pages.rglob("*.md")):
-        source = ROOT / "docs" / path.relative_to(pages)
+    sources = {path: ROOT / "docs" / path.relative_to(pages) for path in pages.rglob("*.md")}
+    sources |= {pages / name: ROOT / source for source, name in OUTSIDE.items()}
+    for path, source in sorted(sources.items()):
         path.write_text(move_links(source.read_text("utf-8"), source, path, pages), "utf-8")
-    readme = ROOT / "README.md"
-    index = pages / "index.md"
-    index.write_text(move_links(readme.read_text("utf-8"), readme, index, pages), "utf-8")
 
 
 def move_links(text: str, source: Path, page: Path, pages: Path) -> str:
@@ -59,8 +68,9 @@ def move_links(text: str, source: Path, page: Path, pages: Path) -> str:
         if target.startswith(("https://", "http://", "mailto:")):
             return match[0]
         found = (source.parent / target).resolve()
-        if found == ROOT / "README.md":
-            place = pages / "index.md"
+        outside = {ROOT / path: pages / name for path, name in OUTSIDE.items()}
+        if found in outside:
+            place = outside[found]
         elif found.is_relative_to(ROOT / "docs") and found.exists():
             place = pages / found.relative_to(ROOT / "docs")
         else:

@@ -96,11 +96,13 @@ def test_each_page_of_docs_is_in_the_navigation_and_can_be_searched(site, script
     )
     index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
     places = {entry["location"].partition("#")[0] for entry in index["docs"]}
-    for page in (*DOCS.rglob("*.md"), *NOTEBOOKS):
-        name = page.relative_to(DOCS).with_suffix(".md")
+    pages = [
+        page.relative_to(DOCS).with_suffix(".md") for page in (*DOCS.rglob("*.md"), *NOTEBOOKS)
+    ]
+    for name in (*pages, *map(Path, script.OUTSIDE.values())):
         assert name.as_posix() in nav, name
-        place = name.with_suffix("").as_posix()
-        assert f"{place.removesuffix('README')}".rstrip("/") + "/" in places, name
+        place = name.with_suffix("").as_posix().removesuffix("index")
+        assert f"{place.removesuffix('README')}/".replace("//", "/").lstrip("/") in places, name
 
 
 class LinkReader(HTMLParser):
@@ -205,7 +207,7 @@ def test_pages_in_a_browser(browser, address, scheme, width):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     for place in LOOKED_AT:
-        page.goto(address + place)
+        assert page.goto(address + place).ok
         sizes = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         scrolled, shown = page.evaluate(sizes)
         assert scrolled <= shown, place
