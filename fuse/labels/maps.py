@@ -290,7 +290,8 @@ def find_truth_map(
         theirs = true_names.get(first.category_id, "no category")
         raise LabelSpaceError(
             f"the predictions' categories are not the ground truth's: id {first.file_id} is "
-            f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}"
+            f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}; a pipeline "
+            "speaks other classes by a map of one's own: fuse labels draft --help"
         ) from err
 
 
