@@ -232,6 +232,7 @@ def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str
     """
     from huggingface_hub import constants, errors
 
+    err = _find_answer(err)
     said = shorten(str(getattr(err, "server_message", None) or "").strip().partition("\n")[0])
     status = getattr(getattr(err, "response", None), "status_code", None)
     page = f"{constants.ENDPOINT}/{source}"
@@ -254,6 +255,16 @@ def explain(err: Exception, source: str, revision: str | None) -> tuple[str, str
     if isinstance(err, DataError):
         return str(err), "", True
     return first_line(err) or type(err).__name__, _advise_on_proxy(), False
+
+
+def _find_answer(err: Exception) -> Exception:
+    """The error that has what the hub answered, which its client may say in other words."""
+    cause: BaseException | None = err
+    while cause is not None:
+        if isinstance(cause, Exception) and getattr(cause, "response", None) is not None:
+            return cause
+        cause = cause.__cause__
+    return err
 
 
 def _advise_on_proxy() -> str:

@@ -62,6 +62,15 @@ def test_a_hub_that_stays_busy_is_left(hub, needed, status, advice):  # noqa: F8
     assert not needed().is_present
 
 
+def test_a_file_that_never_comes_is_told_with_the_hubs_status(hub, needed):  # noqa: F811
+    hub.faults["/preprocessor_config.json"] = [500] * 50
+    with pytest.raises(ModelNotFoundError, match=r"500 Internal.*; try again later$"):
+        fetch_weights(needed())
+    assert not needed().is_present
+    hub.faults.clear()
+    check_whole(needed)
+
+
 def test_what_does_not_pass_is_not_asked_again(hub, needed):  # noqa: F811
     hub.faults["/revision/main"] = [404, 404]
     with pytest.raises(ModelNotFoundError, match="404"):
