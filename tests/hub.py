@@ -1,7 +1,9 @@
 """A small hub on this machine in place of the Hugging Face hub, as a fixture."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from web_server import WebServer, serve
@@ -18,6 +20,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
         monkeypatch.setattr(f"{constants}HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
         monkeypatch.setattr(f"{constants}HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
-        for waiting in ("fuse.models.weights.hub.sleep", "huggingface_hub.utils._http.time.sleep"):
-            monkeypatch.setattr(waiting, server.waits.append)
+        # Only of these two modules: the clock of all would stop other threads' waits, too.
+        monkeypatch.setattr("fuse.models.weights.hub.sleep", server.waits.append)
+        clock = SimpleNamespace(**vars(time) | {"sleep": server.waits.append})
+        monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
         yield server

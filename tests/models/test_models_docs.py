@@ -42,7 +42,7 @@ def test_every_model_is_described_with_all_its_options(kind, name):
 
 def test_the_examples_use_options_that_exist():
     examples = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         for kind in BUILT_IN:
             if kind in example:
