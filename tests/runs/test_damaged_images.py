@@ -90,4 +90,3 @@ def test_an_image_whose_damage_is_no_text_is_done_again(job):
     ((name, damage),) = result.incomplete
     assert name == "b.jpg"
     assert "Corrupt JPEG data" in damage
-
