@@ -300,3 +300,15 @@ def test_soft_masks_and_their_rles_fuse_alike() -> None:
     second = fuse_by_overlap(semantic, hard, TOY_SPACE, stuff_area=50)
     assert (first.panoptic_map == second.panoptic_map).all()
     assert first.segments_info == second.segments_info
+
+
+def test_stuff_of_the_lowest_id_leaves_what_is_taken():
+    space = LabelSpace("sky first", (Category(1, "sky", False), Category(2, "cat", True)))
+    masks = np.zeros((1, 4, 6), dtype=bool)
+    masks[0, 1:3, 2:4] = True
+    seen = SemanticPrediction(np.full((4, 6), 1, dtype=np.int32))
+    fused = fuse_by_overlap(seen, instances_of(masks, [0.9], [2]), space, stuff_area=1)
+    np.testing.assert_array_equal(fused.panoptic_map, np.where(masks[0], 1, 2))
+    seen = SemanticPrediction(np.where(masks[0], 0, 1).astype(np.int32))
+    fused = fuse_by_overlap(seen, instances_of(masks, [0.9], [2]), space, stuff_area=1)
+    np.testing.assert_array_equal(fused.panoptic_map, np.where(masks[0], 1, 2))

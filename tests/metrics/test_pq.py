@@ -6,7 +6,14 @@ from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic
 from reference.pq import slow_counts
 
 from fuse.metrics.matching import match_segments
-from fuse.metrics.pq import PQStats, rename_categories, sum_stats, summarize
+from fuse.metrics.pq import (
+    PQStats,
+    rename_categories,
+    score_counts,
+    stack_counts,
+    sum_stats,
+    summarize,
+)
 from fuse.types import PanopticPrediction, SegmentInfo
 
 
@@ -293,3 +300,17 @@ def test_renamed_categories_are_in_the_order_of_their_new_ids():
     stats = make_stats({1: (0.9, 1, 2, 3), 2: (0.0, 0, 4, 0), 7: (1.5, 2, 0, 5)})
     renamed = rename_categories(stats, {7: 10, 1: 20, 3: 30})
     assert_equal_stats(renamed, as_dict(make_stats({10: (1.5, 2, 0, 5), 20: (0.9, 1, 2, 3)})))
+
+
+@given(st.lists(pairs(), min_size=1, max_size=3))
+def test_scores_of_stacked_counts_are_those_of_the_sum(images):
+    stats = [match_segments(truth, pred) for truth, pred in images]
+    isthing = np.array([category.isthing for category in SPACE.categories])
+    found = score_counts(stack_counts(stats, SPACE).sum(axis=0), isthing)
+    result = summarize(sum_stats(stats), SPACE)
+    groups = (result.all, result.things, result.stuff)
+    expected = [score for g in groups for score in (g.pq, g.sq, g.rq)]
+    expected += [
+        result.per_category[i].score.pq if i in result.per_category else np.nan for i in SPACE.by_id
+    ]
+    np.testing.assert_allclose(found, expected)

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from fuse.ops.outlines import (
     draw_centres,
     draw_edges,
+    is_around,
     join_loops,
     signed_area,
     simplify,
@@ -108,3 +109,15 @@ def test_what_cannot_have_fewer_corners_stays():
     stairs = np.array([[0, 0], [9, 0], [9, 9], [5, 9], [5, 8], [0, 8]], dtype=np.int32)
     assert simplify(stairs, 0) is stairs
     assert len(simplify(stairs, 2)) == 4
+
+
+def test_inside_a_loop_is_on_its_edge_too():
+    square = np.array([[2, 2], [8, 2], [8, 6], [2, 6]], dtype=np.int32)
+    for point, inside in (((5, 4), True), ((8, 4), True), ((9, 4), False), ((4, 7), False)):
+        assert is_around(square, np.array(point, dtype=np.int32)) == inside
+
+
+def test_a_loop_beyond_its_worth_is_left_out():
+    points = [np.array([[x, 0]], dtype=np.int32) for x in (0, 3, 9)]
+    assert [9, 0] not in join_loops(points, [0, 3, 5]).tolist()
+    assert [9, 0] in join_loops(points, [0, 3, 6]).tolist()

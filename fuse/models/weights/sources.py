@@ -230,7 +230,8 @@ def is_hub_name(weights: str) -> bool:
     >>> is_hub_name("smp-hub/segformer-b0-512x512-ade-160k"), is_hub_name("nets/mine.pth")
     (True, False)
     """
-    if weights.count("/") != 1 or weights.endswith(STATE_SUFFIXES):
+    # Older versions of the check below let letters of all alphabets pass.
+    if not weights.isascii() or weights.count("/") != 1 or weights.endswith(STATE_SUFFIXES):
         return False
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # documented
