@@ -13,7 +13,7 @@ import numpy as np
 
 from fuse.analysis.opened_run import read_truth_of
 from fuse.errors import ConfigError, DataError
-from fuse.evaluation.measured import draw_measure
+from fuse.evaluation.measured import draw_measure, find_interval
 from fuse.evaluation.scorer import TruthScorer
 from fuse.fusion import METHODS, THRESHOLDS, FusionConfig
 from fuse.io.coco.panoptic import ImageId
@@ -156,15 +156,14 @@ def sweep(
     best = max(range(len(settings)), key=lambda s: settings[s].pq)
     of_best = [stats[p][best] for p in reported_on or chosen_by]
     layers = {name: [image[name] for image in of_best] for name in PQ_MEASURES[objective]}
-    draws = draw_measure(objective, layers, run.space, seed)[:, 0]
-    draws = draws[~np.isnan(draws)]
+    draws = draw_measure(objective, layers, run.space, seed)
     return SweepResult(
         keys=tuple(values),
         settings=settings,
         best=settings[best],
         images=len(chosen_by),
         held_out=_summarize(of_best, run.space) if reported_on else None,
-        interval=tuple(np.quantile(draws, (0.025, 0.975)).tolist()) if len(draws) else None,
+        interval=find_interval(draws[:, 0]),
         objective=objective,
     )
 

@@ -138,13 +138,14 @@ def _find_intervals(
     draws: Float64Array, space: LabelSpace
 ) -> tuple[dict[str, dict[str, Interval]], dict[int, Interval]]:
     """95 % of the draws of each group's scores, and of each class."""
-    edges = [_find_edges(column) for column in draws.T]
+    edges = [find_interval(column) for column in draws.T]
     columns = iter(edges[:GROUP_SCORES])
     by_group = {group: {score: next(columns) for score in SCORES} for group in GROUPS}
     return by_group, dict(zip(space.by_id, edges[GROUP_SCORES:], strict=True))
 
 
-def _find_edges(draws: Float64Array) -> Interval:
+def find_interval(draws: Float64Array) -> Interval:
+    """Where 95 % of some draws lie; None where none of them is a number."""
     occurs = draws[~np.isnan(draws)]
     if not len(occurs):
         return None

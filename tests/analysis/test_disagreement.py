@@ -50,6 +50,23 @@ def test_the_three_ways_to_disagree():
     ]
 
 
+def test_what_is_nearly_covered_still_counts():
+    """A cat of 20 pixels of which a better one has 19: the last one is its own."""
+    labels = np.full((1, 20), SKY, dtype=np.int32)
+    masks = np.ones((2, 1, 20), dtype=bool)
+    masks[0, 0, 19] = False
+    found = Instances(
+        np.zeros((2, 4), np.float32),
+        np.array([0.9, 0.8]),
+        np.array([CAT, DOG], dtype=np.int32),
+        rle_masks(masks),
+        (1, 20),
+    )
+    prediction = ImagePrediction(SemanticPrediction(labels), found)
+    regions = find_regions(prediction, TOY_SPACE, score_threshold=0.5)
+    assert [(r.area, r.instance_category_id) for r in regions] == [(19, CAT), (1, DOG)]
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_regions_do_not_overlap_and_hold_what_they_say(seed):
