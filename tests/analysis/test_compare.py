@@ -74,6 +74,14 @@ def test_all_measures_are_compared(toys):
     assert api.compare([noise, half], gt).differences[0].measures == {}
 
 
+def test_calibration_differs_by_what_its_interval_is_around(kept_run, tmp_path):
+    api.combine(tmp_path / "stricter", predictions=kept_run, score_threshold=0.98)
+    compared = api.compare([kept_run, tmp_path / "stricter"], TRUTH, measures=["calibration"])
+    found = compared.differences[0].measures["calibration"]["things"]
+    assert found.low <= found.difference <= found.high
+    assert found.low < found.high
+
+
 def test_a_damaged_map_stops_and_a_run_without_truth_has_no_scorer(toys):
     gt, noise, half = toys
     with pytest.raises(ValueError, match="was opened without ground truth"):
