@@ -302,6 +302,7 @@ def test_a_run_that_is_stopped_goes_on(images, finished, tmp_path):
     assert tree(out, *kept) == tree(finished.out, *kept)
 
 
+@pytest.mark.slow
 def test_kept_predictions_fuse_into_the_files_of_the_run(images, tmp_path):
     out = tmp_path / "out"
     api.run([str(images)], out, device="cpu", keep_predictions=True)
@@ -325,6 +326,7 @@ def test_a_run_that_kept_nothing_cannot_be_fused_again(finished, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_one_image_may_be_named_without_a_list(tmp_path):
     for number, given in enumerate((str(EXAMPLES / "chelsea.jpg"), EXAMPLES / "chelsea.jpg")):
         result = api.run(given, str(tmp_path / f"out{number}"), device="cpu")

@@ -127,6 +127,7 @@ def test_a_batch_of_mixed_sizes_answers_as_one_by_one(v1_model, answers, images)
         np.testing.assert_allclose(together.masks.probs, alone.masks.probs, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_score_floor_cuts_and_changes_nothing_else(v1_model, answers, images):
     scores = answers[0].scores
     gaps = scores[:-1] - scores[1:]
@@ -138,12 +139,14 @@ def test_the_score_floor_cuts_and_changes_nothing_else(v1_model, answers, images
     np.testing.assert_allclose(above.boxes, answers[0].boxes[: last + 1], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_no_instances_is_an_answer(v1_model, images):
     (none,) = v1_model.predict(images[:1], score_threshold=1.0)
     assert len(none) == 0
     assert none.masks.probs.shape == (0, 28, 28)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 49), (49, 1), (1, 48), (1, 1)], ids=str)
 def test_images_thinner_than_a_pixel_of_the_input(v1_model, size):
     (instances,) = v1_model.predict([make_image(*size)], score_threshold=0.05)
@@ -190,6 +193,7 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
     np.testing.assert_array_equal(same.boxes, instances.boxes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

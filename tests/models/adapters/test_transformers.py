@@ -227,6 +227,7 @@ def test_instances_are_the_things_among_the_queries(mask2former):
     assert len(none) == 0
 
 
+@pytest.mark.slow
 def test_published_mask2former_files_lack_a_norm_that_nothing_reads(mask2former, tmp_path):
     folder, _, _ = mask2former
     state = load_file(folder / "model.safetensors")
