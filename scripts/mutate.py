@@ -17,7 +17,8 @@ function, its own folder's and the quick ones first, up to --budget seconds, unt
 Packages that have compiled kernels run them as plain Python, so a mutant costs no compilation;
 the others use kernels compiled once, into --out.
 
-Expected: 240 mutants in 30 minutes on one core, at least 85 % killed, no survivor unexplained.
+Expected: 240 mutants in 30 minutes on one core that others use too, five of them for the first
+run of the tests; at least 85 % killed, no survivor unexplained.
 
 Why not a library: mutmut 3 leaves out decorated functions and classes, which are all our
 kernels (@jit) and dataclasses (its issue 558); cosmic-ray runs one command for all mutants, from
