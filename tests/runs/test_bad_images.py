@@ -64,7 +64,10 @@ def test_many_spoilt_pictures(tmp_path, name):
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_picture_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, name):
     (tmp_path / "bomb").write_bytes(BOMBS[name])
-    with pytest.raises(ImageReadError, match=r"more than 178,956,970 pixels|data too large"):
+    with pytest.raises(
+        ImageReadError,
+        match=r"more than 178,956,970 pixels|data too large|could not create decoder",
+    ):
         read_image(tmp_path / "bomb")
 
 
