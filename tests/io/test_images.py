@@ -187,10 +187,11 @@ def test_cmyk_jpeg_of_adobe_is_not_inverted(tmp_path, pixels):
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
 def test_tiff_of_other_colour_modes(tmp_path, pixels, mode):
     Image.fromarray(pixels).convert(mode).save(tmp_path / "a.tif")
-    try:
-        Image.open(tmp_path / "a.tif").load()
-    except OSError:
-        pytest.skip("this Pillow cannot read what it writes")  # 12.0, YCbCr
+    with Image.open(tmp_path / "a.tif") as image:
+        try:
+            image.load()
+        except OSError:
+            pytest.skip("this Pillow cannot read what it writes")  # 12.0, YCbCr
     assert_reads_as(tmp_path / "a.tif", pixels, tolerance=3)
 
 
