@@ -26,11 +26,11 @@ RUN /opt/fuse/bin/pip install ".[${EXTRAS}]"
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/fuse /opt/fuse
 # Any user may run it: kernels and weights are kept where everybody may write.
-RUN mkdir --mode=1777 /work /cache
+RUN mkdir --mode=1777 /data /cache
 ENV PATH=/opt/fuse/bin:${PATH} \
     HOME=/cache \
     NUMBA_CACHE_DIR=/cache/kernels
-WORKDIR /work
+WORKDIR /data
 USER 1000:1000
 ENTRYPOINT ["fuse"]
 CMD ["--help"]

@@ -10,7 +10,6 @@ import click
 from fuse.cli import options
 from fuse.cli.printing import print_run
 from fuse.cli.progress import image_progress
-from fuse.runs.first_use import compile_ahead
 
 
 @click.command(short_help="Do the whole job on the images that ship, offline.")
@@ -33,7 +32,6 @@ def demo(json_file: Path | None, **given: Any) -> None:
     """
     from fuse import api
 
-    compile_ahead(("label", "paint"), ("read", "match"))
     with image_progress() as on_progress:
         result = api.demo(**given, on_progress=on_progress)
     print_run(result, json_file)

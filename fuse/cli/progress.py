@@ -76,16 +76,15 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
 
 def log_images() -> Callable[[int, int], None]:
     """A function to call as that of `image_progress`; writes a line each half minute."""
-    start = last_line = time.monotonic()
-    done = 0
+    last_line, done, then_done = time.monotonic(), 0, 0
 
     def on_progress(total: int, failed: int) -> None:
-        nonlocal done, last_line
+        nonlocal last_line, done, then_done
         done += 1
         now = time.monotonic()
         if now - last_line > SECONDS_PER_LINE:
-            last_line = now
-            rate = done / (now - start)
+            rate = (done - then_done) / (now - last_line)
+            last_line, then_done = now, done
             line = f"{done} of {total} images, {rate:.1f}/s, {failed} failed"
             print(line, file=sys.stderr)
 
@@ -105,6 +104,9 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
 
     On a terminal it moves a bar for each file; in a log it writes as `log_download` does.
     """
+    if not sys.stderr.isatty():
+        yield log_download()
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -116,10 +118,6 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
         TransferSpeedColumn,
     )
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield log_download()
-        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -127,7 +125,7 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, TaskID] = {}
 
         def on_progress(name: str, there: int, total: int) -> None:

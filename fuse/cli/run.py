@@ -12,7 +12,6 @@ from click.core import ParameterSource
 from fuse.cli import options
 from fuse.cli.printing import print_run, printable
 from fuse.cli.progress import image_progress, log_download, stop_flag
-from fuse.runs.first_use import compile_ahead
 
 
 @click.command(short_help="Make panoptic maps of images.")
@@ -131,7 +130,6 @@ def run(json_file: Path | None, **given: Any) -> None:
     folder, source, null = given.pop("resume"), given.pop("list_file"), given.pop("null")
     if not folder and not (given["out"] and (given["images"] or source)):
         raise click.UsageError("give IMAGES or --list FILE, and -o FOLDER; or --resume FOLDER")
-    compile_ahead(("label", "paint"), ("read", *(["match"] if given["gt"] else [])))
     with image_progress() as on_progress, stop_flag() as should_stop:
         watched: dict[str, Any] = {
             "on_fetch": log_download(),

@@ -23,13 +23,22 @@ class ReLU6Conv2d(nn.Conv2d):
     are two steps.
     """
 
+    @staticmethod
+    def can_be(conv: nn.Module) -> bool:
+        """Whether a module is a convolution that oneDNN knows: one padded by zeros, by numbers."""
+        return (
+            type(conv) is nn.Conv2d
+            and conv.padding_mode == "zeros"
+            and not isinstance(conv.padding, str)
+        )
+
     @classmethod
     def from_conv(cls, conv: nn.Conv2d) -> ReLU6Conv2d:
-        """A convolution with the weights of another."""
+        """A convolution with the weights of another that `can_be` one."""
         own = cls(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type] # always two numbers
+            conv.kernel_size,  # type: ignore[arg-type] # two numbers
             conv.stride,  # type: ignore[arg-type]
             conv.padding,  # type: ignore[arg-type]
             conv.dilation,  # type: ignore[arg-type]
@@ -89,9 +98,9 @@ class AddedLevels(nn.Module):
     """
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Add tensors of a shape; in float32, as torch's sum does."""
+        """Add tensors of a shape; in float32 at least, as torch's sum does."""
         first, *others = levels
-        total = first.to(torch.float32, copy=True)
+        total = first.to(torch.promote_types(first.dtype, torch.float32), copy=True)
         for level in others:
             total += level
         return total.to(first.dtype)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache, update_wrapper
-from subprocess import Popen  # nosec B404
+from subprocess import Popen, TimeoutExpired  # nosec B404
 from threading import Lock
 from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+PATIENCE = 60.0  # seconds for a process that compiles; it takes 10
 
 _building = Lock()
 _compilers: list[tuple[Popen[bytes], frozenset[str]]] = []
@@ -57,7 +59,10 @@ class _Kernel:
 
         for compiler, modules in _compilers:
             if self._function.__module__ in modules:
-                compiler.wait()
+                try:
+                    compiler.wait(PATIENCE)
+                except TimeoutExpired:
+                    compiler.kill()
         names = self._function.__globals__
         with _building:
             kernels = {

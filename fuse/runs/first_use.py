@@ -8,6 +8,7 @@ kernel that they did not compile is compiled when it is called.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import subprocess  # nosec B404
@@ -22,7 +23,7 @@ from typing import NamedTuple
 from fuse.ops._jit import announce_compiling, expect
 
 PACKAGE = Path(__file__).parents[1]
-SOURCES = ("ops/*.py", "fusion/overlap.py")  # where the kernels are
+SOURCES = ("ops/*.py", "fusion/overlap.py")  # of the kernels that GROUPS need
 
 
 def compile_ahead(*processes: Sequence[str]) -> None:
@@ -30,31 +31,37 @@ def compile_ahead(*processes: Sequence[str]) -> None:
 
     Nothing happens where there is one core only, or no folder to note in what was compiled.
     """
-    folder = _find_folder()
-    missing = [[name for name in names if not (folder / name).exists()] for names in processes]
-    if not any(missing) or (os.cpu_count() or 1) < 2:
-        return
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _check_writable(folder)
-    except OSError:
+        folder = _find_folder()
+        missing = [[name for name in names if not (folder / name).exists()] for names in processes]
+        if not any(missing) or (os.cpu_count() or 1) < 2:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass  # it can be written to
+    except (OSError, RuntimeError):  # there may be no home at all
         return
     announce_compiling()
     for names in filter(None, missing):
-        command = [sys.executable, "-m", __name__, *names]
         with suppress(OSError):
-            compiler = subprocess.Popen(  # nosec B603 - this module, by this Python
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            compiler = _start(names)
             expect(compiler, {module for name in names for module in GROUPS[name].modules})
 
 
-def _check_writable(folder: Path) -> None:
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+def _start(names: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A process that compiles groups, and ends with this one."""
+    # -P: else modules of the folder that a person happens to be in would be imported.
+    command = [sys.executable, "-P", "-m", __name__, *names]
+    places = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    compiler = subprocess.Popen(  # nosec B603 - this module, by this Python
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    atexit.register(compiler.terminate)
+    return compiler
 
 
 def _find_folder() -> Path:
@@ -168,7 +175,13 @@ GROUPS = {
     ),
     "paint": Group(_compile_paint, ("fuse.ops.masks", "fuse.fusion.overlap")),
     "read": Group(
-        _compile_read, ("fuse.ops.png_filters", "fuse.ops.row_deltas", "fuse.ops.contingency")
+        _compile_read,
+        (
+            "fuse.ops.png_filters",
+            "fuse.ops.row_deltas",
+            "fuse.ops.contingency",
+            "fuse.ops.segments",
+        ),
     ),
     "match": Group(_compile_match, ("fuse.ops.matching",)),
 }

@@ -26,6 +26,7 @@ from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.runs.call import describe_call, describe_run, read_flags
 from fuse.runs.engines import Engine
 from fuse.runs.engines.pool import RayPool
+from fuse.runs.first_use import compile_ahead
 from fuse.runs.folder import RunFolder, check_run_folder
 from fuse.runs.journal import JournalRecord
 from fuse.runs.run_result import RunResult
@@ -208,6 +209,7 @@ def _start_engine(
         from fuse.runs.engines.ray_data import RayEngine
 
         return RayEngine(options, clock, scorer, pool, on_fetch)
+    compile_ahead(("label", "paint"), ("read", "match") if scorer else ("read",))
     from fuse.runs.engines.local import LocalEngine
 
     return LocalEngine(options, clock, scorer, cores=cpu_count() or 1, on_fetch=on_fetch)

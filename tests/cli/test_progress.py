@@ -24,6 +24,17 @@ def test_a_log_gets_a_line_each_half_minute(clock, capsys):
     assert lines == ["16 of 60 images, 0.5/s, 1 failed", "32 of 60 images, 0.5/s, 1 failed"]
 
 
+def test_a_log_tells_the_rate_of_the_last_half_minute(clock, capsys):
+    with progress.image_progress() as on_progress:
+        for _image in range(900):  # done before
+            on_progress(999, 0)
+        for _image in range(99):
+            clock[0] += 2.0
+            on_progress(999, 0)
+    rates = [line.split(", ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert set(rates[1:]) == {"0.5/s"}
+
+
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")

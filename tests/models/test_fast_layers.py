@@ -107,7 +107,14 @@ def test_it_counts_as_the_convolution():
             assert count(lambda: layer(inputs)) == count(lambda: conv(inputs)) > 0
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16], ids=str)
+def test_paddings_that_onednn_lacks_stay():
+    assert ReLU6Conv2d.can_be(nn.Conv2d(1, 1, 3, padding=1))
+    for padding in ({"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}):
+        assert not ReLU6Conv2d.can_be(nn.Conv2d(1, 1, 3, **padding))
+    assert not ReLU6Conv2d.can_be(nn.Identity())
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16, torch.float64], ids=str)
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_added_levels_have_the_bits_of_the_summed_stack(dtype, count):
     torch.manual_seed(2)

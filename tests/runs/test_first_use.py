@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -21,10 +22,11 @@ def started(tmp_path, monkeypatch):
     groups = []
 
     def start(command, **_options):
-        groups.append(command[3:])
+        groups.append(command[4:])
         with subprocess.Popen([sys.executable, "-c", ""]) as process:
             return process
 
+    monkeypatch.setattr(first_use.atexit, "register", lambda _call: None)
     stand_in = types.SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
     monkeypatch.setattr(first_use, "subprocess", stand_in)
     monkeypatch.setattr(first_use.os, "cpu_count", lambda: 2)
@@ -86,6 +88,45 @@ def test_no_place_for_kernels_starts_nothing(started, tmp_path, monkeypatch, cap
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
     first_use.compile_ahead(["match"])
     assert (started, capfd.readouterr().err) == ([], "")
+
+
+def test_no_home_and_a_folder_of_somebody_else_start_nothing(started, monkeypatch, capfd):
+    def find_no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(first_use, "_find_cache", find_no_home)
+    first_use.compile_ahead(["match"])
+    assert (started, capfd.readouterr().err) == ([], "")
+
+
+def test_modules_of_the_working_directory_are_not_run(tmp_path, monkeypatch):
+    """And the process that compiles is a real one, which notes what it did."""
+    kernels = tmp_path / "kernels"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(kernels))
+    monkeypatch.setattr(_jit, "_compilers", [])
+    monkeypatch.chdir(tmp_path)
+    for name in ("tempfile", "json", "numpy"):
+        (tmp_path / f"{name}.py").write_text("open('was_run', 'w').close()\n")
+    with first_use._start(["label"]) as compiler:
+        while compiler.poll() is None and not list(kernels.glob("compiled-*")):
+            time.sleep(0.1)
+        compiler.kill()
+    assert list(kernels.glob("compiled-*"))
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_a_process_that_hangs_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(_jit, "PATIENCE", 0.2)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        monkeypatch.setattr(_jit, "_compilers", [])
+        _jit.expect(process, [__name__])
+        monkeypatch.setattr("fuse.ops._numba.build_kernel", lambda function: function)
+
+        def answer():
+            return 1
+
+        assert _jit.jit(answer)() == 1
+    assert process.returncode
 
 
 def test_a_kernel_waits_for_the_process_that_compiles_its_module(monkeypatch, tmp_path):

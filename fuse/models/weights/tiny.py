@@ -175,7 +175,7 @@ def fold_batch_norm(module: nn.Module) -> None:
             )
             previous.weight, previous.bias = nn.Parameter(weight), nn.Parameter(bias)
             activation: nn.Module = getattr(child, "act", nn.Identity())
-            if isinstance(activation, nn.ReLU6) and type(previous) is nn.Conv2d:
+            if isinstance(activation, nn.ReLU6) and ReLU6Conv2d.can_be(previous):
                 setattr(module, before, ReLU6Conv2d.from_conv(previous))
                 activation = nn.Identity()
             setattr(module, name, activation)
