@@ -122,6 +122,9 @@ weights = "tiny_instance"
     torch.save(net.state_dict(), tmp_path / "later.pth")
     (row,) = profile([asked], images=[IMAGE], device="cpu", random_weights=True)
     assert not row.has_random_weights  # its own are there
+    steps = []
+    profile([asked], images=[IMAGE], device="cpu", on_progress=lambda *step: steps.append(step))
+    assert steps == [(0, 1), (1, 1)]
 
 
 @pytest.mark.parametrize("asked", ["tiny:semantics", "tiny:"])

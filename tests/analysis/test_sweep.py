@@ -85,6 +85,7 @@ def test_each_rule_scores_as_combine_and_evaluate_do(kept_run, tmp_path):
             {"overlap", "adaptive", "stuff_area", "temperature", "PQ things"},
         ),
         ("pq.svg", ["rule=overlap,vote,area-first"], {"overlap", "vote", "area-first", "PQ"}),
+        ("pq.svg", ["rule=overlap,vote", "stuff_area=9,4096"], {"overlap", "vote", "stuff_area"}),
         ("pq.PNG", ["overlap_threshold=0.5"], set()),
     ],
 )
