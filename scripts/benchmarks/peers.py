@@ -172,6 +172,7 @@ def pycocotools_ap(images: list[tuple[Scene, Scene]]) -> np.ndarray:
         truth.dataset = {
             "images": listed,
             "annotations": annotations,
+            "info": {},  # pycocotools 2.0.10 asks for it
             "categories": [{"id": c, "name": str(c)} for c in SPACE.thing_ids],
         }
         truth.createIndex()
