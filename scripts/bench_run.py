@@ -8,8 +8,8 @@ and of `benchmarks/plain.py` without its loading; medians over rounds in which t
 --processes also the seconds of whole processes: `fuse demo` and `fuse evaluate` on a fresh and a
 warm kernel cache, and loading beyond torch's.
 
-Expected for `tiny` on two cores of a 2020s server: 90 ms an image on torch, 6 to 15 % more for the
-run than for its nets, and at least 2.9 times faster than the plain script.
+Expected for `tiny` on two cores of a 2020s server: 50 ms an image on torch, 6 to 15 % more for the
+run than for its nets once it is loaded, and more than twice as fast as the plain script.
 
     python scripts/bench_run.py
     python scripts/bench_run.py --images val2017/ --pipeline my/pair.toml
