@@ -46,8 +46,10 @@ def test_numba_is_loaded_with_the_first_call_only():
 
 
 def test_compiling_is_said_once(capsys):
+    from fuse.ops._jit import announce_compiling
     from fuse.ops._numba import _CompileNotice
 
+    announce_compiling.cache_clear()
     notice = _CompileNotice()
     for _ in range(2):
         kernel = SimpleNamespace(py_func=row_deltas.RowDeltas.from_map)
