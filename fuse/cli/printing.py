@@ -100,8 +100,7 @@ def _print_run(result: RunResult) -> None:
         if result.unknown:
             click.echo(f"not scored, as the ground truth lacks them: {result.unknown} images")
     where = printable(str(result.out / "panoptic.json"))
-    images = result.done + len(result.failed)
-    earlier = f" ({images - result.tried} of them earlier)" if result.tried < images else ""
+    earlier = f" ({result.earlier} of them earlier)" if result.earlier else ""
     seconds = result.seconds["total"]
     click.echo(f"{result.done} images{earlier} in {seconds:.1f} s -> {where}")
     for note in result.describe_notes():

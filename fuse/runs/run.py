@@ -252,12 +252,13 @@ def _collect(
     Raises:
         RunStoppedError: should_stop said so.
     """
-    tried = differing = 0
+    tried = earlier = differing = 0
     errors: dict[str, str] = {}
     damages: dict[str, str] = {}
     scores = ImageScores()
     for done, image in enumerate(images, start=1):
         tried += not image.was_finished_before
+        earlier += image.was_finished_before and image.record.error is None
         differing += image.differs
         if image.record.error is not None:
             errors[image.task.file_name] = image.record.error
@@ -278,6 +279,7 @@ def _collect(
     )
     result = RunResult(
         *(options.out, len(tasks) - len(failed), tried, failed, {}),
+        earlier=earlier,
         pictures=options.pictures,
         incomplete=incomplete,
         differing=differing,

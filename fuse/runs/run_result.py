@@ -24,6 +24,7 @@ class RunResult(ShortRepr):
         tried: how many images this call did, or tried to; its seconds went into them.
         failed: (file name, reason) of each image without one.
         seconds: by stage, added up over threads; ``total`` is wall-clock.
+        earlier: how many images have a map that an earlier run made.
         evaluation: PQ where ground truth was given.
         unknown: how many images that ground truth does not know.
         pictures: whether pictures were drawn.
@@ -42,6 +43,7 @@ class RunResult(ShortRepr):
     tried: int
     failed: tuple[tuple[str, str], ...]
     seconds: dict[str, float]
+    earlier: int = 0
     evaluation: Evaluation | None = None
     unknown: int = 0
     pictures: bool = False

@@ -186,9 +186,9 @@ def test_failed_images_are_tried_again_only_when_asked(tmp_path):
     out = tmp_path / "out"
     assert len(api.run([str(images)], out, device="cpu").failed) == 1
     again = api.run([str(images)], out, device="cpu")
-    assert (again.done, again.tried, len(again.failed)) == (1, 0, 1)
+    assert (again.done, again.earlier, again.tried, len(again.failed)) == (1, 1, 0, 1)
     retried = api.run([str(images)], out, device="cpu", retry_failed=True)
-    assert (retried.done, retried.tried, len(retried.failed)) == (1, 1, 1)
+    assert (retried.done, retried.earlier, retried.tried, len(retried.failed)) == (1, 1, 1, 1)
 
 
 def test_a_folder_that_is_being_written_to_cannot_be_verified_with_redo(tmp_path):
