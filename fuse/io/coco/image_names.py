@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -61,11 +62,9 @@ def place_inside(file_names: Sequence[str]) -> list[str]:
 
 def name_below_common(paths: Sequence[str]) -> list[str]:
     """Absolute paths with ``/`` as names below the deepest folder that holds all of them."""
-    folders = {path.rpartition("/")[0] for path in paths}
-    first, last = min(folders).split("/"), max(folders).split("/")
-    depth = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
-    common = "/".join(first[:depth])
-    return [path[len(common) :].lstrip("/") or UNNAMED for path in paths]
+    folders = {tuple(path.split("/")[:-1]) for path in paths}
+    # What the first and the last in order share, all share. Parts are compared: in a text a space,
+    # "-" and "." come before "/".
+    pairs = zip(min(folders), max(folders), strict=False)
+    depth = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return ["/".join(path.split("/")[depth:]).lstrip("/") or UNNAMED for path in paths]
