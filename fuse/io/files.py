@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ SETTINGS_MARK = b'{"settings":'  # how a journal begins
 
 PART_ENDING = ".part"
 RANDOM_DIGITS = 16  # of the 32 in the name of a file's unfinished part; the others are the file's
+LEFT_AFTER = 24 * 3600  # seconds without a change: no process is still at work on what is aside
 OLD_DIR = "old"  # in what is written aside: what it replaces
 # What ends so is a file; a text without such an ending may as well be a name.
 FILE_ENDINGS = (
@@ -223,8 +225,8 @@ def open_whole(path: Path, *, clears: bool = True) -> Iterator[BinaryIO]:
 
     Args:
         path: of the file; a link there is replaced, not followed.
-        clears: delete what killed processes left of the same file, which takes a look at all names
-            in the folder.
+        clears: delete what killed processes left of the same file a day ago or earlier, which
+            takes a look at all names in the folder; what is younger may be another's at work.
     """
     part = path.with_name(_name_part(path, uuid.uuid4().hex[:RANDOM_DIGITS]))
     try:
@@ -238,7 +240,14 @@ def open_whole(path: Path, *, clears: bool = True) -> Iterator[BinaryIO]:
         raise
     for left in path.parent.glob(_name_part(path, "[0-9a-f]" * RANDOM_DIGITS)) if clears else ():
         with suppress(OSError):
-            left.unlink()
+            if _is_left(left):
+                left.unlink()
+
+
+def _is_left(part: Path) -> bool:
+    """Whether a file or folder aside is a killed process's: nothing in it changed for a day."""
+    last = max(path.stat().st_mtime for path in (part, *part.rglob("*")))
+    return time.time() - last > LEFT_AFTER
 
 
 @contextmanager
@@ -273,7 +282,7 @@ def write_pair_aside(path: Path) -> Iterator[Path]:
 
     At the end both take the places of those at ``path``, if there are any, which are deleted only
     then; where it comes to no end, they stay as they are. What a killed process left aside is
-    cleared by the next that comes to its end.
+    cleared by the next that comes to its end a day later.
     """
     with _open_folder_aside(path, path.parent) as part:
         yield part / path.name
@@ -285,7 +294,7 @@ def write_folder_aside(path: Path) -> Iterator[Path]:
     """An empty folder aside, which is at ``path`` once it is whole; there is none or an empty one.
 
     Where it comes to no end nothing is left, and what a killed process left is cleared by the next
-    that comes to its end.
+    that comes to its end a day later.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _open_folder_aside(path, path) as part:
@@ -305,7 +314,9 @@ def _open_folder_aside(path: Path, stands_for: Path) -> Iterator[Path]:
         with name_as_asked(part, stands_for):
             yield part
         for left in _find_folders_aside(path):
-            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                if _is_left(left):
+                    shutil.rmtree(left)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -329,7 +340,7 @@ def mend_pair(path: Path) -> None:
 
 
 def _find_folders_aside(path: Path) -> list[Path]:
-    """What this process, or one that was killed, put aside for a JSON or a folder."""
+    """What this process, another, or one that was killed put aside for a JSON or a folder."""
     name = f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}{PART_ENDING}"
     return list(path.parent.glob(name))
 

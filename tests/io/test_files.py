@@ -47,10 +47,44 @@ def test_a_folder_aside_is_there_whole_or_not_at_all(tmp_path):
     killed = out.with_name(f".out.{'0' * 32}{PART_ENDING}")
     for folder in (killed, out):  # what a killed process left, and an empty folder in place
         folder.mkdir()
+        os.utime(folder, (0, 0))
     with write_folder_aside(out) as part:
         (part / "a.png").touch()
         assert list(out.iterdir()) == []
     assert list(tmp_path.rglob("*")) == [out.parent, out, out / "a.png"]
+
+
+def test_two_writers_of_a_file_both_come_to_their_end(tmp_path):
+    path = tmp_path / "a.json"
+    with open_whole(path) as slow:
+        with open_whole(path) as fast:
+            fast.write(b"fast")
+        assert path.read_bytes() == b"fast"
+        slow.write(b"slow")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.json": b"slow"}
+
+
+def test_two_writers_of_a_pair_both_come_to_their_end(tmp_path):
+    path = tmp_path / "a.json"
+    with write_pair_aside(path) as slow:
+        with write_pair_aside(path) as fast:
+            fast.write_bytes(b"fast")
+        slow.write_bytes(b"slow")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.json": b"slow"}
+
+
+def test_what_is_aside_is_left_once_nothing_in_it_changed_for_a_day(tmp_path):
+    at_work, left = (tmp_path / f".a.json.{digit * 32}{PART_ENDING}" for digit in "01")
+    for folder in (at_work, left):
+        (folder / "a").mkdir(parents=True)
+        (folder / "a" / "1.png").touch()
+        for path in (folder / "a" / "1.png", folder / "a", folder):
+            os.utime(path, (0, 0))
+    os.utime(at_work / "a" / "1.png")
+    with write_pair_aside(tmp_path / "a.json") as part:
+        part.touch()
+    assert (at_work / "a" / "1.png").exists()
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["new", "new/below/it", "there.json", "folder"])
