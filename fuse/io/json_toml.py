@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 import warnings
-from contextlib import suppress
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from fuse.io.files import read_regular
 
 TOO_DEEP = "nested too deeply to be read"
 COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
+EACH = "[]"  # a step to all entries of a list or table
 LARGEST_WHOLE = 2**53  # up to it every float that is whole is one whole number
 SIGNS = {  # how files begin that are no plain text
     codecs.BOM_UTF16_LE: "text in UTF-16; save it as plain UTF-8",
@@ -53,45 +54,95 @@ def read_json(path: Path, form: Any, what: str) -> Any:  # noqa: ANN401
         raise CocoFormatError(f"{path}: the file is empty")
     content = content.removeprefix(codecs.BOM_UTF8)  # editors of Windows begin with it
     try:
-        return msgspec.json.decode(content, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        if "got `str`" in str(err) or "got `float`" in str(err):
-            with suppress(msgspec.DecodeError, OverflowError):
-                return _decode_loosely(content, form, f"{path}: {err}")
-        fault = _name_encoding(content) or _name_bad_number(content, str(err), form) or str(err)
-        raise CocoFormatError(f"{path} is not a {what}: {fault}") from err
+        return _decode(content, form, path, what)
     except RecursionError as err:
         raise CocoFormatError(f"{path} is not a {what}: {TOO_DEEP}") from err
 
 
-def _decode_loosely(content: bytes, form: Any, fault: str) -> Any:  # noqa: ANN401
+def _decode(content: bytes, form: Any, path: Path, what: str) -> Any:  # noqa: ANN401
+    """Records of that form, by `_decode_loosely` where that is all that keeps them from it."""
+    try:
+        return msgspec.json.decode(content, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        fault: Exception = err
+    is_other_number = "got `str`" in str(fault) or "got `float`" in str(fault)
+    if is_other_number and len(content) <= COPIED_BYTES:  # a larger one is not copied
+        try:
+            found = _decode_loosely(content, form)
+        except msgspec.DecodeError as err:
+            fault = err
+        except OverflowError:
+            pass  # a whole number that msgspec cannot write
+        else:
+            told = f"{path}: {fault}; such numbers are read all the same"
+            warnings.warn(FuseWarning(told), stacklevel=4)
+            return found
+    reason = _name_encoding(content) or _name_bad_number(content, str(fault), form) or str(fault)
+    raise CocoFormatError(f"{path} is not a {what}: {reason}") from fault
+
+
+def _decode_loosely(content: bytes, form: Any) -> Any:  # noqa: ANN401
     """A JSON whose numbers are text, or whole ones have a point, as tables of data write them.
 
+    These two are all that is allowed for: a number with a point that is whole is one without, and
+    where the form has a number and no text, a text that is a finite number of JSON is that number.
+    What is text in the form stays text, and no text means null, true or false.
+
     Raises:
-        msgspec.DecodeError: something else is wrong with it, or it is too large to be copied.
+        msgspec.DecodeError: something else is wrong with it.
+        OverflowError: a whole number is too large.
     """
-    if len(content) > COPIED_BYTES:
-        raise msgspec.DecodeError(fault)
-    whole = msgspec.json.encode(_make_whole(msgspec.json.decode(content)))
-    found = msgspec.json.decode(whole, type=form, strict=False)
-    warnings.warn(FuseWarning(f"{fault}; such numbers are read all the same"), stacklevel=4)
-    return found
+    values = _make_whole(msgspec.json.decode(content))
+    mended: list[list[str]] = []
+    while True:
+        try:
+            return msgspec.json.decode(msgspec.json.encode(values), type=form)
+        except msgspec.ValidationError as err:
+            place = re.search(r"got `str` - at `\$(.*)`", str(err))
+            steps = re.findall(r"\w+|\[\]", re.sub(r"\[.*?\]", EACH, place[1])) if place else []
+            if not steps or steps in mended:
+                raise
+            mended.append(steps)
+            values = _read_texts(values, steps)
+
+
+def _read_texts(value: Any, steps: Sequence[str]) -> Any:  # noqa: ANN401
+    """Plain values with the texts at a place that are numbers as these.
+
+    Args:
+        value: is not changed.
+        steps: to the place: a field's name each, or ``[]`` for all entries of a list or table.
+    """
+    if not steps:
+        return _read_number(value) if isinstance(value, str) else value
+    step, rest = steps[0], steps[1:]
+    if step == EACH and isinstance(value, list):
+        return [_read_texts(one, rest) for one in value]
+    if isinstance(value, dict):
+        return {
+            key: _read_texts(one, rest) if step in (EACH, key) else one
+            for key, one in value.items()
+        }
+    return value
+
+
+def _read_number(text: str) -> float | str:
+    """The finite number that a text is as JSON writes it, else the text."""
+    try:
+        number: float = _make_whole(msgspec.json.decode(text, type=int | float))
+    except msgspec.DecodeError:
+        return text
+    return number
 
 
 def _make_whole(value: Any) -> Any:  # noqa: ANN401
-    """Plain values with each number that is whole as one without a point.
-
-    Raises:
-        msgspec.DecodeError: a text is one that would be read as NaN or as infinite.
-    """
+    """Plain values with each number that is whole as one without a point."""
     if isinstance(value, dict):
         return {key: _make_whole(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_make_whole(one) for one in value]
     if isinstance(value, float) and abs(value) <= LARGEST_WHOLE and value.is_integer():
         return int(value)
-    if isinstance(value, str) and value.lstrip("+-").casefold() in ("nan", "inf", "infinity"):
-        raise msgspec.DecodeError(f"{value} is no number")
     return value
 
 
