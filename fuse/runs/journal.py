@@ -100,17 +100,48 @@ def _check(value: object, kind: type[Value]) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Where an image's last record begins in the journal, and whether it says that it failed."""
+    """Where an image's last record begins in the journal, what it wrote, and whether it failed."""
 
     offset: int
     failed: bool
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The last record of each image, by name, and the image that each file is.
+
+    A record ends the one that its image had, and all others that name a file of its own: the file
+    is that image's since.
+    """
+
+    by_image: dict[str, _Line] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+
+    def add(self, file_name: str, line: _Line) -> None:
+        """Take a record as the last one of its image."""
+        self.drop(file_name)
+        for written in line.files:
+            if written in self.owners:
+                self.drop(self.owners[written])
+        self.by_image[file_name] = line
+        self.owners.update(dict.fromkeys(line.files, file_name))
+
+    def drop(self, file_name: str) -> None:
+        """Take an image for one that was not tried."""
+        line = self.by_image.pop(file_name, None)
+        for written in line.files if line else ():
+            del self.owners[written]
+
+    def in_order(self) -> list[_Line]:
+        """The records in the order of the journal."""
+        return sorted(self.by_image.values(), key=lambda line: line.offset)
 
 
 class Journal:
     """The journal of an output folder: what is known of its images, and what is added.
 
-    Of each image only the place of its record is in memory. A record that names a file as an
-    image's ends all others that name it: the file is that image's since.
+    Of each image only the place of its record and the names of its files are in memory.
 
     Attributes:
         changed: how many images `find_finished` found changed since they were done.
@@ -148,34 +179,34 @@ class Journal:
 
     def is_done(self, file_name: str) -> bool:
         """Whether an image is done, in this run or an earlier one."""
-        line = self._lines.get(file_name)
+        line = self._lines.by_image.get(file_name)
         return line is not None and not line.failed
 
     def count_done(self) -> int:
         """How many images are done, also such as came with other lists of images."""
-        return sum(not line.failed for line in self._lines.values())
+        return sum(not line.failed for line in self._lines.by_image.values())
 
     def find(self, file_name: str) -> JournalRecord | None:
         """What became of an image, in this run or an earlier one; None where it was not tried.
 
         A record that says what no record can is a damaged line: its image counts as not tried.
         """
-        if file_name not in self._lines:
+        if file_name not in self._lines.by_image:
             return None
         try:
             return self.read(file_name)
         except CocoFormatError:
             self.damaged += 1
-            del self._lines[file_name]
+            self._lines.drop(file_name)
             return None
 
     def read(self, file_name: str) -> JournalRecord:
         """What became of an image; KeyError where it was not tried."""
-        return _read_record(self._file, self._lines[file_name], self._path)
+        return _read_record(self._file, self._lines.by_image[file_name], self._path)
 
     def locate(self, file_name: str) -> int:
         """Where the last record of an image begins, for `read_record_at`; KeyError without one."""
-        return self._lines[file_name].offset
+        return self._lines.by_image[file_name].offset
 
     def find_finished(
         self, task: ImageTask, *, retry_failed: bool, check_hash: bool, strict: bool = False
@@ -198,13 +229,13 @@ class Journal:
 
     def append(self, record: JournalRecord) -> None:
         """Add a record; it outlives this process from then on."""
-        offset = self._write(record.to_json())
-        self._lines[record.file_name] = _Line(offset, failed=record.error is not None)
+        entry = record.to_json()
+        self._lines.add(record.file_name, _describe_line(entry, self._write(entry)))
 
     def forget(self, file_name: str) -> None:
         """Take an image for one that has not been tried, so that it is done again."""
         self._write({"file_name": file_name, "forgotten": True})
-        self._lines.pop(file_name, None)
+        self._lines.drop(file_name)
 
     def _write(self, entry: Mapping[str, Any]) -> int:
         """Add a line; answers where it begins."""
@@ -225,9 +256,9 @@ def read_records(folder: Path) -> Iterator[JournalRecord]:
     path = folder / JOURNAL_FILE
     if not path.is_file():
         raise DataError(f"{folder} holds no journal {JOURNAL_FILE}, so no whole run")
-    lines = sorted(_find_lines(path)[0].values(), key=lambda line: line.offset)
+    lines, _, _ = _find_lines(path)
     with path.open("rb") as file:
-        for line in lines:
+        for line in lines.in_order():
             yield _read_record(file, line, path)
 
 
@@ -240,9 +271,9 @@ def read_sources(folder: Path) -> dict[str, ImageSource]:
     found: dict[str, ImageSource] = {}
     if not path.is_file():
         return found
-    lines = _find_lines(path)[0].values()
+    lines, _, _ = _find_lines(path)
     with path.open("rb") as file:
-        for line in sorted(lines, key=lambda line: line.offset):
+        for line in lines.in_order():
             file.seek(line.offset)
             entry = _read_line(file.readline(), path)
             with suppress(KeyError, TypeError):
@@ -250,13 +281,12 @@ def read_sources(folder: Path) -> dict[str, ImageSource]:
     return found
 
 
-def _find_lines(path: Path) -> tuple[dict[str, _Line], dict[str, Any] | None, int]:
+def _find_lines(path: Path) -> tuple[_Lines, dict[str, Any] | None, int]:
     """Where the last record of each image stands, the last head, and how many lines are damaged.
 
-    A torn last line is none, and neither counts a record whose map is another image's by now.
+    A torn last line is none.
     """
-    lines: dict[str, _Line] = {}
-    owners: dict[str, str] = {}  # of maps, by path
+    lines = _Lines()
     head: dict[str, Any] | None = None
     offset = damaged = 0
     if not path.is_file():
@@ -269,19 +299,21 @@ def _find_lines(path: Path) -> tuple[dict[str, _Line], dict[str, Any] | None, in
                 entry = _read_line(text, path)
                 file_name = entry.get("file_name")
                 if "overwritten" in entry:
-                    lines, owners = {}, {}
+                    lines = _Lines()
                 elif not isinstance(file_name, str):
                     damaged += 1
                 elif "forgotten" in entry:
-                    lines.pop(file_name, None)
+                    lines.drop(file_name)
                 else:
-                    lines[file_name] = _Line(offset, failed="error" in entry)
-                    for written in entry.get("files", ()):
-                        if (owner := owners.get(written, file_name)) != file_name:
-                            lines.pop(owner, None)
-                        owners[written] = file_name
+                    lines.add(file_name, _describe_line(entry, offset))
             offset += len(text)
     return lines, head, damaged
+
+
+def _describe_line(entry: Mapping[str, Any], offset: int) -> _Line:
+    """What is kept in memory of a record; one that is damaged names no files."""
+    files = entry.get("files")
+    return _Line(offset, "error" in entry, tuple(files) if isinstance(files, dict) else ())
 
 
 def read_record_at(folder: Path, offset: int) -> JournalRecord:
