@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from fuse.evaluation.scorer import TruthScorer
+from fuse.io.coco.image_names import place_inside
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.coco.results import LabelFolder, ResultsFile
 from fuse.metrics.instances import MaskAP, mask_ap
@@ -29,11 +30,17 @@ def score_semantic(
         left_out: images that are not scored.
 
     Raises:
-        CocoFormatError: a prediction or a true PNG is wrong or missing.
+        CocoFormatError: a prediction or a true PNG is wrong or missing, or a label PNG would be of
+            two images.
     """
+    image_ids = list(scorer.truth.annotations)
+    placed = place_inside([scorer.truth.image_name(image_id) for image_id in image_ids])
+    names = dict(zip(image_ids, placed, strict=True))
+    if isinstance(predictions, LabelFolder):
+        predictions.refuse_shared(names.values())
     stats = []
     for image_id in _list_images(scorer, left_out):
-        truth, name = scorer.load(image_id), scorer.truth.image_name(image_id)
+        truth, name = scorer.load(image_id), names[image_id]
         stats.append(count_semantic(truth, predictions.load_semantic(image_id, name, truth.size)))
     return summarize_semantic(sum_semantic_stats(stats), scorer.space)
 

@@ -183,6 +183,8 @@ def _open_results(
     semantic_file = open_semantic(to_path(semantic), space)
     unlisted = _find_unlisted((instance_file, semantic_file), listed.keys(), images)
     inside = _place_inside(listed, images)
+    if isinstance(semantic_file, LabelFolder):
+        semantic_file.refuse_shared(inside.values())
     find_pairs(fusion, space)
     if isinstance(semantic_file, ResultsFile) and METHODS[fusion.rule].fuse != fuse_by_overlap:
         raise ConfigError(

@@ -264,3 +264,22 @@ def test_branches_are_scored_against_mapped_truth(tmp_path):
     labels = np.uint8([[plant] * 4 + [animal], [animal] * 5])
     cv2.imwrite(str(tmp_path / "labels/5.png"), labels)
     assert evaluate(gt, pred, semantic=tmp_path / "labels").semantic.miou == 1
+
+
+def test_label_pngs_of_names_that_lead_out_count_from_the_folder_of_all(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH})
+    pred = write_dataset(tmp_path, "pred", {5: PRED, 6: TRUTH})
+    content = json.loads(gt.read_text())
+    for image, folder in zip(content["images"], "ab", strict=True):
+        image["file_name"] = f"../{folder}/x.jpg"
+        (tmp_path / "labels" / folder).mkdir(parents=True)
+    gt.write_text(json.dumps(content))
+    labels = tmp_path / "labels"
+    cv2.imwrite(str(labels / "a/x.png"), np.uint8([[1, 1, 1, 0, 7, 7]]))
+    cv2.imwrite(str(labels / "b/x.png"), np.uint8([[7, 7, 7, 0, 1, 1]]))
+    # person: 3 right of 6 true and 5 predicted; sky: 2 right of 4 true and 5 predicted.
+    assert evaluate(gt, pred, semantic=labels).semantic.miou == pytest.approx((3 / 8 + 2 / 7) / 2)
+    (labels / "a/x.png").rename(labels / "x.png")
+    (labels / "b/x.png").unlink()
+    with pytest.raises(CocoFormatError, match=r"x\.png would be of both 'a/x\.jpg' and 'b/x"):
+        evaluate(gt, pred, semantic=labels)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from result_files import SIZE, change, write_cat_and_sky
+from result_files import SIZE, change, write_cat_and_sky, write_files
 
 import fuse
-from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError
+from fuse.errors import CocoFormatError, ConfigError, DataError, FuseError, FuseWarning
 from fuse.fusion import METHODS, fuse_by_overlap
 from fuse.runs.combine import combine
 
@@ -160,3 +160,20 @@ def test_paths_may_be_text(files: dict[str, Path], tmp_path: Path) -> None:
     assert (tmp_path / "again.png").read_bytes() == (out / "panoptic" / name).read_bytes()
     assert fuse.evaluate(str(out), str(out)).result.all.pq == 1
     assert fuse.load_space("coco_super") == fuse.load_space(Path("coco_super"))
+
+
+def test_a_label_png_of_two_images_is_refused_before_any_work(tmp_path: Path) -> None:
+    images = [
+        {"id": i, "file_name": f"../{folder}/x.jpg", "height": 2, "width": 3}
+        for i, folder in enumerate("ab")
+    ]
+    paths = write_files(tmp_path, images, [], None)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    Image.new("L", (3, 2)).save(labels / "x.png")
+    with (
+        pytest.warns(FuseWarning, match="lead out of a folder"),
+        pytest.raises(CocoFormatError, match=r"x\.png would be of both 'a/x\.jpg' and 'b/x"),
+    ):
+        combine(tmp_path / "out", **paths, semantic=labels)
+    assert not (tmp_path / "out").exists()

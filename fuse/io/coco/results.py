@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NoReturn
@@ -16,8 +16,9 @@ from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError, FuseWarning, describe_misfit, describe_size
 from fuse.io.coco.categories import CategoryRecord, Flag
-from fuse.io.coco.image_names import name_keys, place_inside
+from fuse.io.coco.image_names import name_keys
 from fuse.io.coco.panoptic import ImageId
+from fuse.io.files import leads_out
 from fuse.io.json_toml import read_json
 from fuse.io.png import read_labels
 from fuse.ops.rle import count_rle_pixels
@@ -283,14 +284,17 @@ class LabelFolder:
     ) -> SemanticPrediction:
         """The label map of an image of (height, width), found by the image's name.
 
+        Args:
+            image_id: for messages.
+            file_name: of the image, as `place_inside` has it among all images.
+            size: of the image.
+
         Raises:
             CocoFormatError: there is no such PNG, it is no label map, or of another size.
         """
-        name = PurePosixPath(*place_inside([file_name])).with_suffix(".png")
-        written = PurePosixPath(name_keys(str(name))[0])  # without percent signs and backslashes
-        candidates = (self.path / one for one in (name, name.name, written, written.name))
-        path = next((candidate for candidate in candidates if candidate.is_file()), None)
+        path = self._find(file_name)
         if path is None:
+            name = PurePosixPath(file_name).with_suffix(".png")
             raise CocoFormatError(f"{self.path}: image_id {image_id!r} has no {name}")
         label_map = read_labels(path, bits=(8, 16))
         if label_map.shape != size:
@@ -303,6 +307,27 @@ class LabelFolder:
         if unknown:
             raise CocoFormatError(f"{path}: {min(unknown)} is no category_id of {space.name}")
         return SemanticPrediction(label_map)
+
+    def refuse_shared(self, file_names: Iterable[str]) -> None:
+        """Raise CocoFormatError where images of different names would have the same PNG."""
+        owners: dict[Path, str] = {}
+        for name in file_names:
+            path = self._find(name)
+            if path is not None and owners.setdefault(path, name) != name:
+                raise CocoFormatError(
+                    f"{path} would be of both {owners[path]!r} and {name!r}; put the PNG of each "
+                    "into a folder as its image has"
+                )
+
+    def _find(self, file_name: str) -> Path | None:
+        """The PNG of an image: in the folder that the image has, or in none; None without one."""
+        if leads_out(file_name):
+            return None
+        name = PurePosixPath(file_name).with_suffix(".png")
+        written = PurePosixPath(name_keys(str(name))[0])  # without percent signs and backslashes
+        candidates = (name, name.name, written, written.name)
+        paths = (self.path / one for one in candidates if not leads_out(str(one)))
+        return next((path for path in paths if path.is_file()), None)
 
 
 def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fuse.errors import DataError
 from fuse.io.coco.image_list import read_image_list
+from fuse.io.coco.image_names import place_inside
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.coco.results import LabelFolder, open_semantic, read_results
 from fuse.labels import load_space
@@ -23,7 +24,8 @@ class PrecomputedLabelMaps:
         path: the folder of grey values, see `LabelFolder`, or the JSON.
         label_space: what the category ids belong to.
         images: a COCO JSON that gives a JSON's image ids their file names; by default the
-            image_id is the number that the file name is.
+            image_id is the number that the file name is. Of a folder it says where names that
+            lead out of their folder count from.
 
     Raises:
         CocoFormatError: a file is missing or wrong.
@@ -37,6 +39,7 @@ class PrecomputedLabelMaps:
         self.category_ids = np.array(list(self.label_space.by_id), dtype=np.int32)
         self._predictions = open_semantic(source, self.label_space)
         self._find_id = _ImageIds(images)
+        self._placed = self._find_id.place_inside()
         is_folder = isinstance(self._predictions, LabelFolder)
         self.weights_hash = hash_files(sorted(source.rglob("*.png")) if is_folder else [source])
 
@@ -50,7 +53,9 @@ class PrecomputedLabelMaps:
         is_folder = isinstance(self._predictions, LabelFolder)
         found = (
             self._predictions.load_semantic(
-                image.file_name if is_folder else self._find_id(image), image.file_name, image.size
+                image.file_name if is_folder else self._find_id(image),
+                self._placed.get(image.file_name, image.file_name),
+                image.size,
             )
             for image in images
         )
@@ -88,6 +93,10 @@ class _ImageIds:
         if images is not None:
             records, _ = read_image_list(Path(images).expanduser())
             self._ids = {record.file_name: image_id for image_id, record in records.items()}
+
+    def place_inside(self) -> dict[str, str]:
+        """The listed names as paths in one folder, by name; empty without a list."""
+        return dict(zip(self._ids, place_inside(list(self._ids)), strict=True))
 
     def __call__(self, image: NamedImage) -> ImageId:
         """The image_id; DataError where the list lacks the image, or its name is no number."""

@@ -174,6 +174,27 @@ def test_label_folder(tmp_path, place, kind):
     np.testing.assert_array_equal(semantic.label_map, LABELS)
 
 
+@pytest.mark.parametrize(
+    "name", ["../b.jpg", "%2e%2e/b.jpg", "/b.jpg", "C:\\b.jpg", "a/../../b.jpg"]
+)
+def test_no_label_png_is_read_outside_the_folder(tmp_path, name):
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "b.png"), LABELS)
+    with pytest.raises(CocoFormatError, match="has no"):
+        open_semantic(tmp_path / "labels", TOY_SPACE).load_semantic(5, name, (2, 3))
+
+
+def test_a_label_png_of_two_images_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "x.png"), LABELS)
+    labels = open_semantic(tmp_path, TOY_SPACE)
+    labels.refuse_shared(["a/x.jpg", "a/x.jpg", "b/y.jpg", "c/y.jpg"])
+    with pytest.raises(CocoFormatError, match=r"x\.png would be of both 'a/x\.jpg' and 'b/x\.jpg'"):
+        labels.refuse_shared(["a/x.jpg", "b/x.jpg"])
+    (tmp_path / "b").mkdir()
+    cv2.imwrite(str(tmp_path / "b" / "x.png"), LABELS)
+    labels.refuse_shared(["a/x.jpg", "b/x.jpg"])
+
+
 def test_a_palette_gives_its_indices(tmp_path):
     image = Image.new("P", (3, 2))
     image.putdata(LABELS.ravel().tolist())

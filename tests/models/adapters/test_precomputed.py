@@ -113,3 +113,21 @@ def test_a_name_without_a_number_needs_a_list(instance_file):
         model.predict([image_of("cat.jpg")], score_threshold=0.5)
     with pytest.raises(CocoFormatError, match=r"none\.json"):
         PrecomputedInstances("cpu", path="none.json", label_space=SPACE)
+
+
+def test_names_that_lead_out_count_from_the_folder_of_all_listed(tmp_path, label_map):
+    images = [
+        {"id": i, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
+        for i, name in enumerate(["../a/x.jpg", "../b/x.jpg"])
+    ]
+    (tmp_path / "images.json").write_text(json.dumps({"images": images}))
+    for folder, labels in (("a", label_map), ("b", label_map[::-1])):
+        (tmp_path / "labels" / folder).mkdir(parents=True)
+        Image.fromarray(labels).save(tmp_path / "labels" / folder / "x.png")
+    options = {"path": str(tmp_path / "labels"), "label_space": SPACE}
+    model = PrecomputedLabelMaps("cpu", images=str(tmp_path / "images.json"), **options)
+    first, second = model.predict([image_of("../a/x.jpg"), image_of("../b/x.jpg")])
+    assert (first.label_map == label_map).all()
+    assert (second.label_map == label_map[::-1]).all()
+    with pytest.raises(CocoFormatError, match=r"'\.\./a/x\.jpg' has no"):  # without the others
+        PrecomputedLabelMaps("cpu", **options).predict([image_of("../a/x.jpg")])
