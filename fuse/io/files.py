@@ -324,19 +324,26 @@ def _open_folder_aside(path: Path, stands_for: Path) -> Iterator[Path]:
 def mend_pair(path: Path) -> None:
     """Undo, or bring to its end, a swap of a JSON and its folder in which a process was killed.
 
-    Only where the JSON is missing: then it lies aside, the old one or the new one.
+    Where the JSON is missing it lies aside, the old one or the new one. What the swap put aside is
+    deleted then, so that no later call takes it for what another swap put there.
     """
-    folder = path.with_suffix("")
     for part in _find_folders_aside(path):
-        old, old_folder = part / OLD_DIR / path.name, part / OLD_DIR / path.stem
-        if os.path.lexists(path) or not old.is_file():
-            continue
-        if folder.is_dir() and old_folder.is_dir():  # the new one, whose JSON is the last step
-            (part / path.name).replace(path)
-            continue
-        if old_folder.is_dir():
-            old_folder.replace(folder)
-        old.replace(path)
+        if (part / OLD_DIR / path.name).is_file():
+            if not os.path.lexists(path):
+                _mend_swap(part, path)
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _mend_swap(part: Path, path: Path) -> None:
+    """Undo a swap that was cut off, or do its last step where that is all that is missing."""
+    old, folder = part / OLD_DIR, path.with_suffix("")
+    old_folder = old / path.stem
+    if folder.is_dir() and old_folder.is_dir():  # the new one, whose JSON is the last step
+        (part / path.name).replace(path)
+        return
+    if old_folder.is_dir():
+        old_folder.replace(folder)
+    (old / path.name).replace(path)
 
 
 def _find_folders_aside(path: Path) -> list[Path]:

@@ -10,6 +10,8 @@ from fuse.errors import DataError
 from fuse.io.files import (
     PART_ENDING,
     check_writable,
+    make_parent,
+    mend_pair,
     open_whole,
     write_folder_aside,
     write_pair_aside,
@@ -85,6 +87,22 @@ def test_what_is_aside_is_left_once_nothing_in_it_changed_for_a_day(tmp_path):
         part.touch()
     assert (at_work / "a" / "1.png").exists()
     assert not left.exists()
+
+
+@pytest.mark.parametrize("is_in_place", [False, True])
+def test_what_a_cut_off_swap_put_aside_is_not_taken_for_that_of_a_later_one(tmp_path, is_in_place):
+    """The older of two swaps was killed before its last step, or after it."""
+    path = tmp_path / "a.json"
+    older, newer = (tmp_path / f".a.json.{digit * 32}{PART_ENDING}" for digit in "01")
+    write_whole(make_parent(older, "old/a.json"), b"1")
+    if is_in_place:
+        write_whole(path, b"2")
+    mend_pair(path)
+    assert path.read_bytes() == (b"2" if is_in_place else b"1")
+    path.replace(make_parent(newer, "old/a.json"))
+    mend_pair(path)
+    assert path.read_bytes() == (b"2" if is_in_place else b"1")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["new", "new/below/it", "there.json", "folder"])

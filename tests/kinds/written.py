@@ -175,6 +175,8 @@ def kill_swap(world, line, json_path):
         assert json_path.name not in found or found == whole
         assert world.call(line).exit_code == 1  # nothing is replaced unasked, but all is there
         assert read_pair(json_path) == whole
+        for path in json_path.parent.rglob("*"):
+            os.utime(path, (0, 0))  # a day later what is aside is nobody's
         assert world.call(f"{line} --overwrite").exit_code == 0
         assert read_pair(json_path) == whole
         assert not [path for path in json_path.parent.iterdir() if path.name.endswith(".part")]
@@ -225,6 +227,7 @@ def kill_writer(world, line, name):
     assert world.call(line).exit_code == 0
     assert left.exists()  # may as well be another's at work
     os.utime(left, (0, 0))
+    (world.folder / name).unlink()
     assert world.call(line).exit_code == 0
     assert not left.exists()
     assert (world.folder / f".{'0' * 32}.part").exists()
