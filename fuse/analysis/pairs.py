@@ -65,7 +65,7 @@ def pairs(
         FuseError: see `read_panoptic_json` and `read_results`.
     """
     truth = read_panoptic_json(gt, gt_dir)
-    annotated = read_results(to_path(instances), truth.space)
+    annotated = read_results(to_path(instances), truth.space, truth.find_image)
     target = load_space(label_space) if label_space else truth.space
     label_map = find_label_map(truth.space, target)
     if label_map.through:

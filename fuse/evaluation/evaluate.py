@@ -163,8 +163,9 @@ def evaluate(
     used_ids = (s.category_id for a in predictions.annotations.values() for s in a.segments_info)
     label_map = find_truth_map(truth.space, predictions.space, used_ids, official=official)
     scorer = TruthScorer(truth, label_map, official=official, measures=expand_measures(measures))
-    semantic_file = open_semantic(to_path(semantic), scorer.space) if semantic else None
-    instance_file = read_results(to_path(instances), scorer.space) if instances else None
+    given = scorer.space, truth.find_image
+    semantic_file = open_semantic(to_path(semantic), *given) if semantic else None
+    instance_file = read_results(to_path(instances), *given) if instances else None
     file_notes = (
         *pairing_notes,
         *check_heads(truth, predictions, mapped=label_map is not None),

@@ -23,7 +23,7 @@ from fuse.fusion import (
 from fuse.inference.presets import parse_fusion_overrides
 from fuse.io.coco.categories import read_categories
 from fuse.io.coco.image_list import read_image_list
-from fuse.io.coco.image_names import place_inside
+from fuse.io.coco.image_names import ImageNames, place_inside
 from fuse.io.coco.panoptic import ImageId, ImageRecord, annotation_to_json, write_panoptic_json
 from fuse.io.coco.results import LabelFolder, ResultsFile, open_semantic, read_results
 from fuse.io.files import (
@@ -179,8 +179,9 @@ def _open_results(
         space = read_categories(str(categories))
     else:
         space = listed_space or load_space(DEFAULT_SPACE)
-    instance_file = read_results(to_path(instances), space)
-    semantic_file = open_semantic(to_path(semantic), space)
+    names_listed = ImageNames((i, image.file_name) for i, image in listed.items())
+    instance_file = read_results(to_path(instances), space, names_listed.find)
+    semantic_file = open_semantic(to_path(semantic), space, names_listed.find)
     unlisted = _find_unlisted((instance_file, semantic_file), listed.keys(), images)
     inside = _place_inside(listed, images)
     if isinstance(semantic_file, LabelFolder):

@@ -76,7 +76,7 @@ def test_a_json_cut_short_while_it_is_in_use_stays_readable(tmp_path):
     rle = {"size": [30, 40], "counts": [1200]}
     entry = {"image_id": 1, "category_id": 1, "segmentation": rle, "score": 0.5}
     path.write_text(json.dumps([entry] * 20_000))
-    results = read_results(path, load_space("coco_panoptic"))
+    results = read_results(path, load_space("coco_panoptic"), str)
     path.write_bytes(b"")
     assert len(results.load_instances(1, (30, 40))) == 20_000
 

@@ -283,3 +283,18 @@ def test_label_pngs_of_names_that_lead_out_count_from_the_folder_of_all(tmp_path
     (labels / "b/x.png").unlink()
     with pytest.raises(CocoFormatError, match=r"x\.png would be of both 'a/x\.jpg' and 'b/x"):
         evaluate(gt, pred, semantic=labels)
+
+
+def test_stuff_that_names_its_images_is_scored(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {5: TRUTH})
+    entries = [
+        {"category_id": 1, "segmentation": {"size": [1, 6], "counts": [0, 2, 4]}},
+        {"category_id": 7, "segmentation": {"size": [1, 6], "counts": [2, 3, 1]}},
+    ]
+    path = tmp_path / "sem_seg_predictions.json"
+    path.write_text(json.dumps([e | {"file_name": "/data/val/5.jpg"} for e in entries]))
+    named = evaluate(gt, gt, semantic=path)
+    path.write_text(json.dumps([e | {"image_id": 5} for e in entries]))
+    assert named.semantic.miou == evaluate(gt, gt, semantic=path).semantic.miou
+    assert named.semantic.miou == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert not named.findings

@@ -279,3 +279,17 @@ def test_what_was_there_stays_where_the_new_input_is_wrong(
     with pytest.raises(CocoFormatError, match="wide"):
         combine(tmp_path / "new", **files)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("write_name", ["{}", "datasets/coco/val/{}", "C:\\val\\{}"])
+def test_stuff_that_names_its_image_as_detectron2_does(tmp_path: Path, write_name: str) -> None:
+    images, instances, stuff = random_files(np.random.default_rng(4))
+    combine(tmp_path / "by_id", **write_files(tmp_path, images, instances, stuff))
+    names = {image["id"]: write_name.format(image["file_name"]) for image in images}
+    named = [{k: v for k, v in e.items() if k != "image_id"} for e in stuff]
+    for one, entry in zip(named, stuff, strict=True):
+        one["file_name"] = names[entry["image_id"]]
+    result = combine(tmp_path / "by_name", **write_files(tmp_path, images, instances, named))
+    assert result.unlisted == ()
+    first, second = (tmp_path / name / "panoptic.json" for name in ("by_id", "by_name"))
+    assert first.read_bytes() == second.read_bytes()

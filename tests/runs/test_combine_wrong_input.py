@@ -49,7 +49,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
             "semantic.json, entry 0: segmentation: the RLE is cut short",
         ),
         ("semantic", {"category_id": 99}, "semantic.json, entry 0: category_id 99 is not in"),
-        ("semantic", {"image_id": None}, r"semantic.json .* `\$\[0\].image_id`"),
+        (
+            "semantic",
+            {"image_id": None},
+            "semantic.json, entry 0: has neither image_id nor file_name",
+        ),
         ("images", {"height": None}, r"images, entry 0 \(id 5\): needs file_name, height and w"),
         ("images", {"width": 0}, r"images.json .*>= 1.*width"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
 from unicodedata import normalize
@@ -41,6 +41,33 @@ def name_number(file_name: str) -> int | None:
     """
     stem = PurePosixPath(file_name.replace("\\", "/")).stem
     return int(stem) if stem.isdecimal() and stem.isascii() else None
+
+
+class ImageNames:
+    """A table of images by their names, as `name_keys` tells them apart."""
+
+    def __init__(self, images: Iterable[tuple[int | str, str]]) -> None:
+        """Take (image_id, file name) of each image."""
+        self._tables: tuple[dict[str | int | None, int | str | None], ...] = ({}, {}, {}, {})
+        for image_id, file_name in images:
+            for table, key in zip(self._tables, name_keys(file_name), strict=True):
+                table[key] = image_id if key not in table and key is not None else None
+
+    def find(self, file_name: str) -> int | str | None:
+        """The image_id of an image by its relative path, else by its name, stem or number.
+
+        The ending may differ (the JSON says .jpg, the file is .png), and the name may be written
+        as a URL, percent-encoded, in another Unicode form, or without COCO's leading zeros. A
+        name that several images share finds none of them.
+
+        >>> names = ImageNames([(7, "val/a.jpg"), (8, "val/000000000139.jpg")])
+        >>> names.find("/data/val/a.png"), names.find("139.png"), names.find("b.jpg")
+        (7, 8, None)
+        """
+        for table, key in zip(self._tables, name_keys(file_name), strict=True):
+            if (image_id := table.get(key)) is not None:
+                return image_id
+        return None
 
 
 def place_inside(file_names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
-from fuse.io.coco.image_names import name_keys
+from fuse.io.coco.image_names import ImageNames
 from fuse.io.coco.png_folder import find_png_dir
 from fuse.io.files import PANOPTIC_FILE, StrPath, leads_out, open_whole, to_path
 from fuse.io.json_toml import read_json
@@ -179,25 +179,12 @@ class PanopticDataset:
         return PanopticPrediction(panoptic_map, segments)
 
     def find_image(self, file_name: str) -> ImageId | None:
-        """The image_id of an image by its relative path, else by its name, stem or number.
-
-        The ending may differ (the JSON says .jpg, the file is .png), and the name may be written
-        as a URL, percent-encoded, in another Unicode form, or without COCO's leading zeros. A
-        name that several annotated images share finds none of them.
-        """
-        for ids, key in zip(self._ids_by_file_name, name_keys(file_name), strict=True):
-            if (image_id := ids.get(key)) is not None:
-                return image_id
-        return None
+        """The image_id of an annotated image by its name, however written; see `ImageNames`."""
+        return self._names.find(file_name)
 
     @cached_property
-    def _ids_by_file_name(self) -> tuple[dict[str | int | None, ImageId | None], ...]:
-        """image_id of annotated images by each of `name_keys`; None where several share it."""
-        tables: tuple[dict[str | int | None, ImageId | None], ...] = ({}, {}, {}, {})
-        for image_id in self.annotations:
-            for table, key in zip(tables, name_keys(self.image_name(image_id)), strict=True):
-                table[key] = image_id if key not in table and key is not None else None
-        return tables
+    def _names(self) -> ImageNames:
+        return ImageNames((image_id, self.image_name(image_id)) for image_id in self.annotations)
 
 
 def read_panoptic_json(

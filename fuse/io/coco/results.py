@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NoReturn
@@ -40,21 +40,23 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     """One entry of a COCO result file.
 
     Attributes:
-        image_id: of the image.
+        image_id: of the image; None where the entry names it.
         category_id: in the label space of the file; in a `ResultsFile` as in memory.
         segmentation: a `Shape`; it stays a view of the file until it is asked for, so a file
             with millions of masks takes little memory.
         score: of an instance, 0..1.
         bbox: xywh of an instance, a view as well; not used, but checked.
         iscrowd: only in ground truth.
+        file_name: of the image, in place of image_id; detectron2 writes stuff so.
     """
 
-    image_id: ImageId
     category_id: Annotated[int, msgspec.Meta(le=MAX_CATEGORY_ID)]
     segmentation: msgspec.Raw
     score: float | None = None
     bbox: msgspec.Raw = msgspec.Raw(b"null")
     iscrowd: Flag = 0
+    image_id: ImageId | None = None
+    file_name: str | None = None
 
 
 Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
@@ -227,12 +229,16 @@ def _encode_counts(text: str) -> bytes:
     return text.encode()
 
 
-def read_results(path: Path, space: LabelSpace) -> ResultsFile:
+def read_results(
+    path: Path, space: LabelSpace, find_image: Callable[[str], ImageId | None]
+) -> ResultsFile:
     """Read a COCO result file: a list of entries, or an object with ``annotations``.
 
     Args:
         path: the JSON.
         space: what its category ids belong to; categories that the file lists must be its own.
+        find_image: the image_id of a file name, for entries that name their image in place of
+            an image_id; a name of which it knows none is its own image_id.
 
     Raises:
         CocoFormatError: the file is missing, of other categories, or an entry is wrong; the
@@ -244,11 +250,34 @@ def read_results(path: Path, space: LabelSpace) -> ResultsFile:
         records = content.annotations
         _check_categories(path, content.categories, {r.category_id for r in records}, space)
     entries: dict[ImageId, list[tuple[int, ResultRecord]]] = defaultdict(list)
-    for place, entry in enumerate(records):
+    image_ids = _find_image_ids(path, records, find_image)
+    for place, (image_id, entry) in enumerate(zip(image_ids, records, strict=True)):
         if space.has_zero and entry.category_id == 0:
             entry = msgspec.structs.replace(entry, category_id=ID_OF_ZERO)
-        entries[entry.image_id].append((place, entry))
+        entries[image_id].append((place, entry))
     return ResultsFile(path, space, dict(entries))
+
+
+def _find_image_ids(
+    path: Path, records: Sequence[ResultRecord], find_image: Callable[[str], ImageId | None]
+) -> Iterator[ImageId]:
+    """The image_id of each entry, its own or that of the image that it names."""
+    ids_by_name: dict[str, ImageId] = {}
+    names_by_id: dict[ImageId, str] = {}
+    for place, entry in enumerate(records):
+        if entry.image_id is not None:
+            yield entry.image_id
+            continue
+        name = entry.file_name
+        if not name:
+            raise CocoFormatError(f"{path}, entry {place}: has neither image_id nor file_name")
+        if name not in ids_by_name:
+            found = find_image(name)
+            image_id = ids_by_name[name] = name if found is None else found
+            other = names_by_id.setdefault(image_id, name)
+            if other != name:
+                raise CocoFormatError(f"{path}: {other} and {name} are both image {image_id!r}")
+        yield ids_by_name[name]
 
 
 def _check_categories(
@@ -330,10 +359,14 @@ class LabelFolder:
         return next((path for path in paths if path.is_file()), None)
 
 
-def open_semantic(path: Path, space: LabelSpace) -> LabelFolder | ResultsFile:
+def open_semantic(
+    path: Path, space: LabelSpace, find_image: Callable[[str], ImageId | None]
+) -> LabelFolder | ResultsFile:
     """Semantic predictions of another tool: a folder of label PNGs, or a result JSON.
+
+    `find_image` is for `read_results`.
 
     Raises:
         CocoFormatError: the file is missing or an entry is wrong.
     """
-    return LabelFolder(path, space) if path.is_dir() else read_results(path, space)
+    return LabelFolder(path, space) if path.is_dir() else read_results(path, space, find_image)

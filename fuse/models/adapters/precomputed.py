@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from fuse.errors import DataError
 from fuse.io.coco.image_list import read_image_list
-from fuse.io.coco.image_names import place_inside
+from fuse.io.coco.image_names import ImageNames, name_number, place_inside
 from fuse.io.coco.panoptic import ImageId
 from fuse.io.coco.results import LabelFolder, open_semantic, read_results
 from fuse.labels import load_space
@@ -37,9 +37,9 @@ class PrecomputedLabelMaps:
         source = Path(path).expanduser()
         self.label_space = load_space(label_space)
         self.category_ids = np.array(list(self.label_space.by_id), dtype=np.int32)
-        self._predictions = open_semantic(source, self.label_space)
         self._find_id = _ImageIds(images)
         self._placed = self._find_id.place_inside()
+        self._predictions = open_semantic(source, self.label_space, self._find_id.find)
         is_folder = isinstance(self._predictions, LabelFolder)
         self.weights_hash = hash_files(sorted(source.rglob("*.png")) if is_folder else [source])
 
@@ -70,8 +70,8 @@ class PrecomputedInstances:
     ) -> None:
         source = Path(path).expanduser()
         self.label_space = load_space(label_space)
-        self._predictions = read_results(source, self.label_space)
         self._find_id = _ImageIds(images)
+        self._predictions = read_results(source, self.label_space, self._find_id.find)
         self.weights_hash = hash_files([source])
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:
@@ -89,23 +89,24 @@ class _ImageIds:
 
     def __init__(self, images: str | None) -> None:
         self._images = images
-        self._ids: dict[str, ImageId] = {}
+        self._names: list[str] = []
+        self.find: Callable[[str], ImageId | None] = name_number
         if images is not None:
             records, _ = read_image_list(Path(images).expanduser())
-            self._ids = {record.file_name: image_id for image_id, record in records.items()}
+            self._names = [record.file_name for record in records.values()]
+            self.find = ImageNames((i, record.file_name) for i, record in records.items()).find
 
     def place_inside(self) -> dict[str, str]:
         """The listed names as paths in one folder, by name; empty without a list."""
-        return dict(zip(self._ids, place_inside(list(self._ids)), strict=True))
+        return dict(zip(self._names, place_inside(self._names), strict=True))
 
     def __call__(self, image: NamedImage) -> ImageId:
         """The image_id; DataError where the list lacks the image, or its name is no number."""
-        name = PurePosixPath(image.file_name)
+        image_id = self.find(image.file_name)
+        if image_id is not None:
+            return image_id
         if self._images is None:
-            if name.stem.isdecimal() and name.stem.isascii():
-                return int(name.stem)
-            raise DataError(f"{name}: is no number; set images to a JSON that lists the images")
-        for key in (str(name), name.name):
-            if key in self._ids:
-                return self._ids[key]
-        raise DataError(f"{self._images}: does not list {name}")
+            raise DataError(
+                f"{image.file_name}: is no number; set images to a JSON that lists the images"
+            )
+        raise DataError(f"{self._images}: does not list {image.file_name}")

@@ -46,7 +46,7 @@ def test_instances_round_trip(tmp_path):
         entry(image_id=index % 2, segmentation=text_rle(mask), score=index / 12)
         for index, mask in enumerate(masks)
     ]
-    results = read_results(write(tmp_path, entries), TOY_SPACE)
+    results = read_results(write(tmp_path, entries), TOY_SPACE, str)
     for image_id in (0, 1):
         instances = results.load_instances(image_id, SIZE)
         np.testing.assert_array_equal(instances.scores, np.arange(image_id, 12, 2) / 12)
@@ -73,7 +73,7 @@ def test_instances_round_trip(tmp_path):
 def test_forms_of_segmentation(tmp_path, segmentation, wrapped):
     entries = [entry(segmentation=segmentation)]
     path = write(tmp_path, {"annotations": entries, "images": []} if wrapped else entries)
-    instances = read_results(path, TOY_SPACE).load_instances(5, SIZE)
+    instances = read_results(path, TOY_SPACE, str).load_instances(5, SIZE)
     assert np.argwhere(frame(instances, 0)).tolist() == [[y, x] for y in range(3) for x in (1, 2)]
     assert instances.boxes.tolist() == [[1, 0, 3, 3]]
 
@@ -82,7 +82,7 @@ def test_counts_written_as_python_shows_bytes_are_read(tmp_path):
     rle = text_rle(np.pad(np.ones((3, 2)), ((0, 6), (1, 11))))
     shown = rle | {"counts": str(rle["counts"].encode())}
     assert shown["counts"].startswith("b'")
-    results = read_results(write(tmp_path, [entry(segmentation=shown)]), TOY_SPACE)
+    results = read_results(write(tmp_path, [entry(segmentation=shown)]), TOY_SPACE, str)
     with pytest.warns(FuseWarning, match=r"as Python shows bytes, .* write counts\.decode\(\)"):
         instances = results.load_instances(5, SIZE)
     assert np.argwhere(frame(instances, 0)).tolist() == [[y, x] for y in range(3) for x in (1, 2)]
@@ -91,7 +91,7 @@ def test_counts_written_as_python_shows_bytes_are_read(tmp_path):
 @pytest.mark.parametrize("counts", ["b'", "b'ab", "b'a' + 1", "b'\\x00'"])
 def test_counts_that_only_look_so_are_named(tmp_path, counts):
     entries = [entry(segmentation={"size": [9, 14], "counts": counts})]
-    results = read_results(write(tmp_path, entries), TOY_SPACE)
+    results = read_results(write(tmp_path, entries), TOY_SPACE, str)
     with pytest.raises(CocoFormatError, match="entry 0: segm"), pytest.warns(FuseWarning):
         results.load_instances(5, SIZE)
 
@@ -114,7 +114,7 @@ def test_counts_that_only_look_so_are_named(tmp_path, counts):
     ],
 )
 def test_wrong_entries_are_named(tmp_path, changes, message):
-    results = read_results(write(tmp_path, [entry(), entry(**changes)]), TOY_SPACE)
+    results = read_results(write(tmp_path, [entry(), entry(**changes)]), TOY_SPACE, str)
     with pytest.raises(CocoFormatError, match=message):
         results.load_instances(5, SIZE)
 
@@ -132,20 +132,20 @@ def test_wrong_entries_are_named(tmp_path, changes, message):
 )
 def test_wrong_files_are_named(tmp_path, content, message):
     with pytest.raises(CocoFormatError, match=message) as raised:
-        read_results(write(tmp_path, content), TOY_SPACE)
+        read_results(write(tmp_path, content), TOY_SPACE, str)
     assert "results.json is not a COCO result file" in str(raised.value)
 
 
 def test_instances_below_the_threshold_are_left_out_unseen(tmp_path):
     entries = [entry(score=0.3, segmentation=[]), entry(score=0.5), entry(score=0.7)]
-    results = read_results(write(tmp_path, entries), TOY_SPACE)
+    results = read_results(write(tmp_path, entries), TOY_SPACE, str)
     assert results.load_instances(5, SIZE, score_threshold=0.5).scores.tolist() == [0.5, 0.7]
 
 
 def test_stuff_masks_keep_their_order_and_leave_things_out(tmp_path):
     whole = {"size": [9, 14], "counts": [0, 126]}
     entries = [entry(category_id=21), entry(), entry(category_id=5, segmentation=whole)]
-    results = read_results(write(tmp_path, [*entries, entry(category_id=21)]), TOY_SPACE)
+    results = read_results(write(tmp_path, [*entries, entry(category_id=21)]), TOY_SPACE, str)
     category_ids, masks = results.load_masks(5, SIZE, isthing=False)
     assert category_ids == [21, 5, 21]
     assert [coco_mask.area(rle) for rle in masks.rles] == [6, 126, 6]
@@ -154,7 +154,7 @@ def test_stuff_masks_keep_their_order_and_leave_things_out(tmp_path):
 def test_stuff_json(tmp_path):
     whole = {"size": [9, 14], "counts": [0, 126]}
     entries = [entry(category_id=5, score=None), entry(category_id=21, segmentation=whole)]
-    semantic = open_semantic(write(tmp_path, entries), TOY_SPACE)
+    semantic = open_semantic(write(tmp_path, entries), TOY_SPACE, str)
     label_map = semantic.load_semantic(5, "5.jpg", SIZE).label_map
     expected = np.full(SIZE, 21)
     expected[:3, 1:3] = 5
@@ -170,7 +170,7 @@ LABELS = np.array([[0, 3, 5], [200, 21, 8]], dtype=np.uint8)
 def test_label_folder(tmp_path, place, kind):
     (tmp_path / place).parent.mkdir(exist_ok=True)
     cv2.imwrite(str(tmp_path / place), LABELS.astype(kind))
-    semantic = open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "a/b.jpg", (2, 3))
+    semantic = open_semantic(tmp_path, TOY_SPACE, str).load_semantic(5, "a/b.jpg", (2, 3))
     np.testing.assert_array_equal(semantic.label_map, LABELS)
 
 
@@ -181,12 +181,12 @@ def test_no_label_png_is_read_outside_the_folder(tmp_path, name):
     (tmp_path / "labels").mkdir()
     cv2.imwrite(str(tmp_path / "b.png"), LABELS)
     with pytest.raises(CocoFormatError, match="has no"):
-        open_semantic(tmp_path / "labels", TOY_SPACE).load_semantic(5, name, (2, 3))
+        open_semantic(tmp_path / "labels", TOY_SPACE, str).load_semantic(5, name, (2, 3))
 
 
 def test_a_label_png_of_two_images_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "x.png"), LABELS)
-    labels = open_semantic(tmp_path, TOY_SPACE)
+    labels = open_semantic(tmp_path, TOY_SPACE, str)
     labels.refuse_shared(["a/x.jpg", "a/x.jpg", "b/y.jpg", "c/y.jpg"])
     with pytest.raises(CocoFormatError, match=r"x\.png would be of both 'a/x\.jpg' and 'b/x\.jpg'"):
         labels.refuse_shared(["a/x.jpg", "b/x.jpg"])
@@ -200,7 +200,7 @@ def test_a_palette_gives_its_indices(tmp_path):
     image.putdata(LABELS.ravel().tolist())
     image.putpalette(bytes(range(255, -1, -1)) * 3)
     image.save(tmp_path / "b.png")
-    semantic = open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
+    semantic = open_semantic(tmp_path, TOY_SPACE, str).load_semantic(5, "b.jpg", (2, 3))
     np.testing.assert_array_equal(semantic.label_map, LABELS)
 
 
@@ -220,7 +220,7 @@ def test_wrong_label_pngs_are_named(tmp_path, pixels, message):
     if pixels is not None:
         cv2.imwrite(str(tmp_path / "b.png"), pixels)
     with pytest.raises(CocoFormatError, match=message):
-        open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
+        open_semantic(tmp_path, TOY_SPACE, str).load_semantic(5, "b.jpg", (2, 3))
 
 
 def test_fewer_bits_than_eight_are_refused_and_not_stretched(tmp_path):
@@ -240,13 +240,13 @@ def test_fewer_bits_than_eight_are_refused_and_not_stretched(tmp_path):
     )
     assert np.unique(np.array(Image.open(tmp_path / "b.png"))).tolist() == [17, 51]
     with pytest.raises(CocoFormatError, match=r"b\.png: is grey of 4 bits, should be palette"):
-        open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
+        open_semantic(tmp_path, TOY_SPACE, str).load_semantic(5, "b.jpg", (2, 3))
 
 
 def test_broken_label_pngs_are_named(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no PNG")
     with pytest.raises(CocoFormatError, match=r"b\.png: not a PNG"):
-        open_semantic(tmp_path, TOY_SPACE).load_semantic(5, "b.jpg", (2, 3))
+        open_semantic(tmp_path, TOY_SPACE, str).load_semantic(5, "b.jpg", (2, 3))
 
 
 def test_an_rle_that_ends_early_is_refused():
@@ -258,3 +258,20 @@ def test_an_rle_that_ends_early_is_refused():
     for end in range(1, len(counts)):
         with pytest.raises(ValueError, match="the RLE is cut short"):
             encode_shape(RleRecord((6, 7), counts[:end]), (6, 7))
+
+
+def test_entries_may_name_their_image(tmp_path):
+    names = {"val/a.jpg": 5, "other/a.jpg": 5, "b.jpg": 6}
+    own = {"image_id": None, "file_name": "val/a.jpg"}
+    path = write(tmp_path, [entry(**own), entry(image_id=6), entry(**own | {"file_name": "c.jpg"})])
+    results = read_results(path, TOY_SPACE, names.get)
+    assert {i: [place for place, _ in found] for i, found in results.entries.items()} == {
+        5: [0],
+        6: [1],
+        "c.jpg": [2],
+    }
+    path = write(tmp_path, [entry(**own), entry(**own | {"file_name": "other/a.jpg"})])
+    with pytest.raises(CocoFormatError, match=r"val/a.jpg and other/a.jpg are both image 5"):
+        read_results(path, TOY_SPACE, names.get)
+    with pytest.raises(CocoFormatError, match="entry 0: has neither image_id nor file_name"):
+        read_results(write(tmp_path, [entry(image_id=None)]), TOY_SPACE, names.get)

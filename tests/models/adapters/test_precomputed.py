@@ -131,3 +131,20 @@ def test_names_that_lead_out_count_from_the_folder_of_all_listed(tmp_path, label
     assert (second.label_map == label_map[::-1]).all()
     with pytest.raises(CocoFormatError, match=r"'\.\./a/x\.jpg' has no"):  # without the others
         PrecomputedLabelMaps("cpu", **options).predict([image_of("../a/x.jpg")])
+
+
+def test_stuff_that_names_its_image(tmp_path, label_map):
+    entries = [
+        {"file_name": f"datasets/val/{name}.jpg", "category_id": 13, "segmentation": rle_of(mask)}
+        for name, mask in (("000000000012", label_map == 13), ("dog", label_map == 1))
+    ]
+    path, images = tmp_path / "stuff.json", tmp_path / "images.json"
+    path.write_text(json.dumps(entries))
+    listed = {"id": 3, "file_name": "dog.jpg", "height": SIZE[0], "width": SIZE[1]}
+    images.write_text(json.dumps({"images": [listed]}))
+    model = PrecomputedLabelMaps("cpu", path=str(path), label_space=SPACE)
+    [found] = model.predict([image_of("000000000012.jpg")])
+    assert ((found.label_map == 13) == (label_map == 13)).all()
+    model = PrecomputedLabelMaps("cpu", path=str(path), label_space=SPACE, images=str(images))
+    [found] = model.predict([image_of("dog.jpg")])
+    assert ((found.label_map == 13) == (label_map == 1)).all()
