@@ -1,8 +1,8 @@
 """CVAT's "segmentation mask 1.1" and Datumaro's VOC: colour PNGs, and ``labelmap.txt``.
 
 ``SegmentationClass/*.png`` has a colour of the map per pixel, ``SegmentationObject/*.png``, where
-it is there, one per object. The class "background" is void unless the label space has it; the
-border of PASCAL VOC, (224, 224, 192), is void too.
+it is there, one per object; else each connected part of a thing is one. The class "background" is
+void unless the label space has it; the border of PASCAL VOC, (224, 224, 192), is void too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
-from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels
+from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, list_parts
 from fuse.datasets.truth import list_folder
 from fuse.errors import DataError
 from fuse.findings import Note
@@ -111,10 +111,13 @@ def _read_stuff(
 def _read_shapes(
     path: Path, objects_path: Path | None, colors: dict[str, Color], space: LabelSpace
 ) -> tuple[list[Shape], list[Note]]:
-    """Things by colour of class and of object; without objects each class is a crowd."""
+    """Things by colour of class and of object, else by connected part, which is noted."""
     label_map, _ = _find_classes(path, colors, space)
     label_map[~np.isin(label_map, space.thing_ids)] = 0
-    objects = read_id_map(objects_path) if objects_path else np.zeros_like(label_map)
+    if not objects_path:
+        parts = list_parts(label_map, space)
+        return parts, [Note("objects-by-part", str(path))] if parts else []
+    objects = read_id_map(objects_path)
     if objects.shape != label_map.shape:
         raise DataError(f"{objects_path} is of another size than {path}")
     pairs: Any = np.unique(

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from fuse.datasets.tools.classes import LabelOptions
-from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels
+from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, list_parts
 from fuse.datasets.truth import list_folder
 from fuse.errors import ConfigError, DataError
 from fuse.findings import Note
 from fuse.io.png import read_labels, read_png_header
 from fuse.labels import load_space
-from fuse.ops.segments import label_parts
 from fuse.types import Int32Array, LabelSpace
 
 HINT = "give a folder of PNGs with a number per pixel"
@@ -105,9 +104,4 @@ def _read_stuff(path: Path, values: str, space: LabelSpace) -> tuple[Int32Array,
 
 def _read_things(path: Path, space: LabelSpace, values: str) -> tuple[list[Shape], list[Note]]:
     label_map, _ = read_classes(path, space, values)
-    shapes = []
-    for category_id in np.intersect1d(np.unique(label_map), space.thing_ids).tolist():
-        name = space.by_id[category_id].name
-        for crop, corner in label_parts(label_map == category_id):
-            shapes.append(Shape(name, crop, corner))
-    return shapes, []
+    return list_parts(label_map, space), []

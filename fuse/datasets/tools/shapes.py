@@ -13,6 +13,7 @@ from fuse.datasets.truth import NotedTruth, SegmentKind, make_truth
 from fuse.errors import DataError, describe_size
 from fuse.findings import Fault, Note
 from fuse.io.coco.panoptic import ImageId
+from fuse.ops.segments import label_parts
 from fuse.types import MAX_PIXELS, BoolArray, Int32Array, LabelSpace
 
 FAULTS = {
@@ -41,6 +42,10 @@ FAULTS = {
     "zero-as-void": Fault("pixels of value 0, which is no class", "read as void"),
     "thing-without-object": Fault(
         "semantic pixels of things", "left to the instances, void where there is none"
+    ),
+    "objects-by-part": Fault(
+        "images without colours of objects (SegmentationObject)",
+        "each connected part of a thing is taken as an object, so things that touch are one",
     ),
     "semantic-missing": Fault("images without semantic labels", "of instances alone"),
     "image-unlabelled": Fault("images that nobody has labelled", "left out"),
@@ -130,6 +135,20 @@ def crop_mask(
     top, left = int(rows[0]), int(columns[0])
     crop = np.ascontiguousarray(found[top : rows[-1] + 1, left : columns[-1] + 1])
     return [Shape(label, crop, (top, left), z, group, iscrowd)], []
+
+
+def list_parts(label_map: Int32Array, space: LabelSpace) -> list[Shape]:
+    """Each connected part of a thing as an object, where nothing else tells objects apart.
+
+    Args:
+        label_map: category ids, (H, W), 0 = void.
+        space: says what is a thing.
+    """
+    return [
+        Shape(space.by_id[category_id].name, crop, corner)
+        for category_id in np.intersect1d(label_map, space.thing_ids).tolist()
+        for crop, corner in label_parts(label_map == category_id)
+    ]
 
 
 def place_crop(

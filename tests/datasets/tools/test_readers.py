@@ -194,6 +194,13 @@ def test_cvat_masks(cvat_masks, tmp_path):
     assert truth.space.by_name["aeroplane"].color == (10, 10, 128)
 
 
+def test_cvat_masks_without_objects(cvat_masks, tmp_path):
+    (cvat_masks / "SegmentationObject" / "a.png").unlink()
+    *_, areas, findings = convert("cvat-masks", cvat_masks, tmp_path / "gt.json", stuff=["sky"])
+    assert areas == [("aeroplane", False, 100), ("aeroplane", False, 100), ("sky", False, 1600)]
+    assert findings == {"objects-by-part": 1}
+
+
 def test_colours_in_no_map_are_counted(cvat_masks, tmp_path):
     path = cvat_masks / "SegmentationClass" / "a.png"
     pixels = np.array(Image.open(path))
