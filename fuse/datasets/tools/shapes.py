@@ -31,6 +31,7 @@ FAULTS = {
     "overlap-by-size": Fault(
         "pixels that several labels claim", "the smaller label keeps them, as if it lay on top"
     ),
+    "label-covered": Fault("labels wholly covered by others", "gone"),
     "label-outside": Fault("labels that reach out of their image", "cut at its border"),
     "label-empty": Fault("labels without a pixel in their image", "left out"),
     "label-no-area": Fault(
@@ -186,16 +187,23 @@ def paint_shapes(image: ToolImage, space: LabelSpace) -> NotedTruth:
         codes, kinds = _number_classes(label_map)
     claimed = np.zeros(image.size, dtype=np.bool_)
     overlap = 0
+    painted: list[tuple[int, list[Shape]]] = []
     objects = _group_objects(shapes, space)
     for number, (category_id, iscrowd, parts) in enumerate(objects, start=len(kinds) + 1):
         is_joined = iscrowd or not space.by_id[category_id].isthing
         code = _find_code(kinds, category_id, iscrowd, number) if is_joined else number
         kinds[code] = SegmentKind(code, category_id, iscrowd)
         overlap += _paint(codes, claimed, code, parts)
+        painted.append((code, parts))
     if overlap:
         ordered = any(shape.z is not None for shape in shapes)
         fault = "overlap-by-order" if ordered else "overlap-by-size"
         notes.append(Note(fault, image.file_name, overlap))
+        notes += [
+            Note("label-covered", f"{image.file_name}, {parts[0].label!r}")
+            for code, parts in painted
+            if not any((_window(codes, part)[part.crop] == code).any() for part in parts)
+        ]
     return NotedTruth(make_truth(codes, kinds.get), tuple(notes))
 
 
@@ -206,16 +214,20 @@ def _number_classes(label_map: Int32Array) -> tuple[Int32Array, dict[int, Segmen
     return codes, {n: SegmentKind(n, int(i)) for n, i in enumerate(ids.tolist()) if i}
 
 
+def _window(pixels: np.ndarray[Any, Any], part: Shape) -> np.ndarray[Any, Any]:
+    """A view of the pixels of an image that a shape's crop lies on."""
+    (top, left), (height, width) = part.corner, part.crop.shape
+    return pixels[top : top + height, left : left + width]
+
+
 def _paint(codes: Int32Array, claimed: BoolArray, code: int, parts: Sequence[Shape]) -> int:
     """Paint an object over what is there; returns the pixels that others had claimed."""
     overlap = 0
     for part in parts:
-        (top, left), (height, width) = part.corner, part.crop.shape
-        window = (slice(top, top + height), slice(left, left + width))
-        taken = claimed[window] & part.crop & (codes[window] != code)
-        overlap += int(np.count_nonzero(taken))
-        claimed[window] |= part.crop
-        codes[window][part.crop] = code
+        own_codes, own_claimed = _window(codes, part), _window(claimed, part)
+        overlap += int(np.count_nonzero(own_claimed & part.crop & (own_codes != code)))
+        own_claimed |= part.crop
+        own_codes[part.crop] = code
     return overlap
 
 

@@ -135,6 +135,22 @@ def test_cvat(tmp_path):
     assert (rows == rows[0, 0]).tolist()[0][:2] == [True, True]
 
 
+def test_labels_wholly_covered_by_others_are_counted(labelme, tmp_path):
+    content = copy.deepcopy(tool_files.LABELME)
+    square = {"points": [[10, 10], [20, 10], [20, 20], [10, 20]], "shape_type": "polygon"}
+    grown = {"points": [[10, 10], [30, 10], [30, 20], [10, 20]], "shape_type": "polygon"}
+    labels = [("a", square), ("b", square), ("road", grown), ("road", square)]
+    content["shapes"] = [shape | {"label": label} for label, shape in labels]
+    write_json(labelme / "2011_000003.json", content)
+    result = api.convert("labelme", labelme, tmp_path / "gt.json", stuff=["road"])
+    # On top lies the second road; the first one's right half is still there.
+    assert result.segments == 1
+    covered = next(f for f in result.findings if f.code == "label-covered")
+    assert str(covered) == (
+        "warning: 2 labels wholly covered by others, first 2011_000003.jpg, 'a': gone"
+    )
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
