@@ -16,7 +16,7 @@ from fuse.datasets.tools.cvat import open_cvat
 from fuse.datasets.tools.label_studio import open_label_studio
 from fuse.datasets.tools.labelme import open_labelme
 from fuse.datasets.tools.semantic_png import open_semantic_png
-from fuse.datasets.tools.shapes import FAULTS, ToolLabels, paint_shapes
+from fuse.datasets.tools.shapes import FAULTS, ToolLabels, paint_shapes, refuse_nothing
 from fuse.datasets.tools.yolo_seg import open_yolo_seg
 from fuse.datasets.truth import DatasetTruth, NotedTruth, TruthImage
 from fuse.errors import ConfigError, DataError, FuseError
@@ -123,7 +123,8 @@ def convert(
         ConfigError: there is no such dataset or tool, an option is not of it, or out does not end
             in .json.
         LabelSpaceError: a label is not in the label space.
-        DataError: a file is missing or wrong, which the message names, or out exists.
+        DataError: a file is missing or wrong, which the message names, out exists, or no label of
+            a tool has a mask.
     """
     if dataset not in DATASETS and dataset not in TOOLS:
         known = ", ".join((*DATASETS, *TOOLS))
@@ -143,6 +144,8 @@ def convert(
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_pair_aside(out) as written:
         segments, notes = _write(written, truth, workers, on_progress)
+        if dataset in TOOLS and not segments:
+            refuse_nothing(folder, notes)
     return ConvertResult(out, len(truth.images), segments, sum_notes(notes, FAULTS))
 
 

@@ -153,7 +153,7 @@ def _decode(
     """The mask of an annotation; None and a note where it has none."""
     where = f"{path}, annotation {place}"
     if bytes(entry.segmentation) in (b"null", b"[]"):
-        return None, [Note("label-no-area", where)]
+        return None, [Note("label-box", where)]
     try:
         shape = SHAPE_DECODER.decode(entry.segmentation)
         notes = []

@@ -179,7 +179,7 @@ def _make_shape(
     kind: str, attributes: Attributes, size: tuple[int, int], where: str
 ) -> tuple[list[Shape], list[Note]]:
     if kind in NO_AREA:
-        return [], [Note("label-no-area", where)]
+        return [], [Note("label-box" if kind == "box" else "label-no-area", where)]
     if kind not in AREAS:
         raise DataError(f"{where}: the element {kind!r} is not known")
     notes: list[Note] = []

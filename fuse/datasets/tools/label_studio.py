@@ -16,7 +16,7 @@ import numpy as np
 
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
 from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside
-from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask
+from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, refuse_nothing
 from fuse.errors import DataError
 from fuse.findings import Note
 from fuse.io.json_toml import read_json
@@ -28,6 +28,7 @@ HINT = "export the project as 'JSON'"
 PERCENT = 100.0
 BRUSH, POLYGON, ELLIPSE = "brushlabels", "polygonlabels", "ellipselabels"
 AREAS = (BRUSH, POLYGON, ELLIPSE)
+BOXES = ("rectanglelabels", "rectangle")
 # The labels of regions that were drawn with a plain tag stand in a result of their own.
 PLAIN = {"brush": BRUSH, "polygon": POLYGON, "ellipse": ELLIPSE}
 
@@ -76,7 +77,7 @@ def open_label_studio(path: Path, options: LabelOptions) -> ToolLabels:
         if image:
             images.append(image)
     if not images:
-        raise DataError(f"{path}: no task has brush, polygon or ellipse labels; {HINT}")
+        refuse_nothing(path, notes)
     classes = [NamedClass(label) for label in sorted(labels)]
     space, more = make_classes(classes, options, path)
     return ToolLabels(space, tuple(images), (*notes, *more))
@@ -127,6 +128,7 @@ def _open_image(
     sizes = {(r.original_height, r.original_width) for r in results if r.type in AREAS}
     if not sizes:
         notes.append(Note("image-unlabelled", where))
+        notes += [_note_mark(r, f"{where}, region {r.id or n}") for n, r in enumerate(results)]
         return None
     (height, width), *others = sizes
     if others or not height or not width or min(height, width) < 1:
@@ -168,7 +170,7 @@ def _read(
     for place, result in enumerate(results):
         place_name = f"{where}, region {result.id or place}"
         if result.type not in AREAS:
-            notes.append(Note("label-no-area", f"{place_name} ({result.type or 'no type'})"))
+            notes.append(_note_mark(result, place_name))
             continue
         if result.image_rotation:
             raise DataError(
@@ -185,6 +187,12 @@ def _read(
             shapes += found
             notes += more
     return shapes, notes
+
+
+def _note_mark(result: _Result, where: str) -> Note:
+    """A note on a result that is no area."""
+    code = "label-box" if result.type in BOXES else "label-no-area"
+    return Note(code, f"{where} ({result.type or 'no type'})")
 
 
 def _find_group(result: _Result) -> str | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from fuse.datasets.truth import NotedTruth, SegmentKind, make_truth
 from fuse.errors import DataError, describe_size
-from fuse.findings import Fault, Note
+from fuse.findings import Fault, Note, sum_notes
 from fuse.io.coco.panoptic import ImageId
 from fuse.ops.segments import label_parts
 from fuse.types import MAX_PIXELS, BoolArray, Int32Array, LabelSpace
@@ -34,8 +35,9 @@ FAULTS = {
     "label-covered": Fault("labels wholly covered by others", "gone"),
     "label-outside": Fault("labels that reach out of their image", "cut at its border"),
     "label-empty": Fault("labels without a pixel in their image", "left out"),
+    "label-box": Fault("boxes", "left out: a box is no mask; draw or export masks or polygons"),
     "label-no-area": Fault(
-        "points, lines, boxes and other marks without a mask", "left out, as they have no area"
+        "points, lines and other marks without a mask", "left out, as they have no area"
     ),
     "label-filled": Fault("rectangles, circles and ellipses", "taken as filled regions"),
     "polygon-short": Fault("polygons of fewer than three points", "left out"),
@@ -117,6 +119,17 @@ class ToolLabels:
     space: LabelSpace
     images: tuple[ToolImage, ...]
     notes: tuple[Note, ...] = ()
+
+
+def refuse_nothing(path: Path, notes: Iterable[Note]) -> NoReturn:
+    """Raise a DataError that says why nothing of a tool's labels is left."""
+    lost = [n for n in notes if n.code not in ("kinds-assumed", "stuff-assumed")]
+    reasons = [
+        f"{f.count} {f.problem}, first {f.first}: {f.action}" for f in sum_notes(lost, FAULTS)
+    ]
+    raise DataError(
+        f"{path}: no label with a mask is left; {'. '.join(reasons) or 'none is there'}"
+    )
 
 
 def crop_mask(

@@ -132,7 +132,7 @@ def _read_line(
     if not 0 <= label < len(names):
         raise DataError(f"{where}: there is no class {label}; there are {len(names)}")
     if len(fields) == BOX_FIELDS:
-        return [], [Note("label-no-area", f"{where} (a box)")]
+        return [], [Note("label-box", where)]
     if len(numbers) % 2 or not np.isfinite(numbers).all():
         raise DataError(f"{where}: a polygon is x and y in turn, all finite")
     points = numbers.reshape(-1, 2) * np.array([size[1], size[0]])

@@ -129,7 +129,7 @@ def test_cvat(tmp_path):
     # Road 80 x 30 below the car of 20 x 20, half of which covers it; the mask's 4 pixels lie on
     # the car and are on top of it.
     assert areas == [("car", False, 4), ("car", False, 396), ("road", False, 2400 - 200)]
-    assert findings == {"overlap-by-order": 204, "label-no-area": 1}
+    assert findings == {"overlap-by-order": 204, "label-box": 1}
     assert truth.space.by_name["car"].color == (0xFA, 0x32, 0x53)
     rows = image.panoptic_map[38:40, 28:32]
     assert (rows == rows[0, 0]).tolist()[0][:2] == [True, True]
@@ -305,15 +305,46 @@ def test_nested_maps_are_replaced_only_where_the_json_names_them(yolo, tmp_path)
 
 
 def test_yolo_needs_its_images_and_names(yolo, tmp_path):
-    (yolo / "labels" / "train" / "000000000009.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    file = yolo / "labels" / "train" / "000000000009.txt"
+    file.write_text(f"{tool_files.YOLO_LINES}\n0 0.5 0.5 0.2 0.2\n")
     *_, findings = convert("yolo-seg", yolo, tmp_path / "gt.json", things=["person"])
-    assert findings == {"label-no-area": 1}  # a box
+    assert findings == {"label-box": 1}
     (yolo / "images" / "train" / "000000000009.jpg").unlink()
     with pytest.raises(DataError, match=r"000000000009.\* is not there, .* by --images"):
         api.convert("yolo-seg", yolo, tmp_path / "b.json")
     (yolo / "data.yaml").write_text("names: {0: a, 2: b}")
     with pytest.raises(DataError, match=r"data.yaml: 'names' must list the classes"):
         api.convert("yolo-seg", yolo, tmp_path / "b.json")
+
+
+BOX_ONLY = {
+    "yolo-seg": (r"line 1: left out: a box is no mask"),
+    "cvat": (r"image 'a.jpg', box 0: left out: a box is no mask"),
+    "label-studio": (r"task 0, region r \(rectanglelabels\): left out: a box is no mask"),
+}
+
+
+@pytest.mark.parametrize("tool", BOX_ONLY)
+def test_boxes_alone_are_no_ground_truth(yolo, tmp_path, tool):
+    (yolo / "labels" / "train" / "000000000009.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    cvat = tmp_path / "annotations.xml"
+    cvat.write_text(
+        "<annotations><meta><labels><label><name>car</name></label></labels></meta>"
+        '<image name="a.jpg" width="9" height="9">'
+        '<box label="car" xtl="1" ytl="1" xbr="5" ybr="5"/></image></annotations>'
+    )
+    value = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["car"]}
+    result = {"id": "r", "type": "rectanglelabels", "value": value}
+    result |= {"original_width": 9, "original_height": 9}
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": [result]}]}
+    studio = write_json(tmp_path / "export.json", [task])
+    source = {"yolo-seg": yolo, "cvat": cvat, "label-studio": studio}[tool]
+    with pytest.raises(
+        DataError, match=f"no label with a mask is left.* 1 boxes.*{BOX_ONLY[tool]}"
+    ):
+        api.convert(tool, source, tmp_path / "gt.json")
+    assert not (tmp_path / "gt.json").exists()
+    assert not (tmp_path / "gt").exists()
 
 
 @pytest.fixture
@@ -328,7 +359,7 @@ def test_label_studio(label_studio, tmp_path):
         "label-studio", label_studio, tmp_path / "gt.json", stuff=["Road"]
     )
     assert areas == [("Airplane", False, 200), ("Road", False, 80 * 30)]
-    assert findings == {"label-no-area": 1}
+    assert findings == {"label-box": 1}
     assert list(truth.annotations) == ["street"]
     assert image.panoptic_map[10, 10]
     assert not image.panoptic_map[9, 10]
