@@ -19,7 +19,7 @@ from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
 from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, place_crop
 from fuse.datasets.truth import list_folder
-from fuse.errors import DataError
+from fuse.errors import DataError, describe_misfit
 from fuse.findings import Note
 from fuse.io.images import read_image_size
 from fuse.io.json_toml import read_json
@@ -96,9 +96,19 @@ def _open_image(folder: Path, path: Path, options: LabelOptions) -> ToolImage:
 
 
 def _find_size(content: _LabelmeFile, path: Path, image: Path) -> tuple[int, int]:
-    """(height, width) as the file says, or of the image inside it, or beside it."""
+    """(height, width) as the file says, or of the image inside it, or beside it.
+
+    Raises:
+        DataError: the image beside it is of another size than the file says.
+    """
     if content.imageHeight and content.imageWidth:
-        return content.imageHeight, content.imageWidth
+        size = content.imageHeight, content.imageWidth
+        if image.is_file() and (found := read_image_size(image)) != size:
+            raise DataError(
+                f"{describe_misfit(str(path), size, str(image), found)}; label that image, or give "
+                "the folder of the right ones by --images"
+            )
+        return size
     if content.imageData:
         try:
             return read_image_size(path, base64.b64decode(content.imageData))

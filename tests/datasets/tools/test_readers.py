@@ -81,6 +81,18 @@ def test_wrong_labelme_shapes_are_named(labelme, tmp_path, change, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
+def test_a_labelme_file_of_another_size_than_its_image_is_named(labelme, tmp_path):
+    height, width = SIZE
+    write_image(labelme / "2011_000003.jpg")
+    convert("labelme", labelme, tmp_path / "a.json", stuff=["sofa"])
+    write_image(labelme / "2011_000003.jpg", (height // 2, width // 2))
+    sizes = f"{width} wide, {height} high.*{width // 2} wide, {height // 2} high"
+    with pytest.raises(DataError, match=f"2011_000003.json is {sizes}; label that image"):
+        api.convert("labelme", labelme, tmp_path / "b.json", stuff=["sofa"])
+    write_image(tmp_path / "right" / "2011_000003.jpg")
+    convert("labelme", labelme, tmp_path / "b.json", stuff=["sofa"], images=tmp_path / "right")
+
+
 def test_images_too_large_to_be_read_are_refused(labelme, tmp_path):
     content = tool_files.LABELME | {"imageHeight": 10**6, "imageWidth": 10**6}
     write_json(labelme / "2011_000003.json", content)
@@ -133,22 +145,6 @@ def test_cvat(tmp_path):
     assert truth.space.by_name["car"].color == (0xFA, 0x32, 0x53)
     rows = image.panoptic_map[38:40, 28:32]
     assert (rows == rows[0, 0]).tolist()[0][:2] == [True, True]
-
-
-def test_labels_wholly_covered_by_others_are_counted(labelme, tmp_path):
-    content = copy.deepcopy(tool_files.LABELME)
-    square = {"points": [[10, 10], [20, 10], [20, 20], [10, 20]], "shape_type": "polygon"}
-    grown = {"points": [[10, 10], [30, 10], [30, 20], [10, 20]], "shape_type": "polygon"}
-    labels = [("a", square), ("b", square), ("road", grown), ("road", square)]
-    content["shapes"] = [shape | {"label": label} for label, shape in labels]
-    write_json(labelme / "2011_000003.json", content)
-    result = api.convert("labelme", labelme, tmp_path / "gt.json", stuff=["road"])
-    # On top lies the second road; the first one's right half is still there.
-    assert result.segments == 1
-    covered = next(f for f in result.findings if f.code == "label-covered")
-    assert str(covered) == (
-        "warning: 2 labels wholly covered by others, first 2011_000003.jpg, 'a': gone"
-    )
 
 
 @pytest.mark.parametrize(
@@ -315,36 +311,6 @@ def test_yolo_needs_its_images_and_names(yolo, tmp_path):
     (yolo / "data.yaml").write_text("names: {0: a, 2: b}")
     with pytest.raises(DataError, match=r"data.yaml: 'names' must list the classes"):
         api.convert("yolo-seg", yolo, tmp_path / "b.json")
-
-
-BOX_ONLY = {
-    "yolo-seg": (r"line 1: left out: a box is no mask"),
-    "cvat": (r"image 'a.jpg', box 0: left out: a box is no mask"),
-    "label-studio": (r"task 0, region r \(rectanglelabels\): left out: a box is no mask"),
-}
-
-
-@pytest.mark.parametrize("tool", BOX_ONLY)
-def test_boxes_alone_are_no_ground_truth(yolo, tmp_path, tool):
-    (yolo / "labels" / "train" / "000000000009.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    cvat = tmp_path / "annotations.xml"
-    cvat.write_text(
-        "<annotations><meta><labels><label><name>car</name></label></labels></meta>"
-        '<image name="a.jpg" width="9" height="9">'
-        '<box label="car" xtl="1" ytl="1" xbr="5" ybr="5"/></image></annotations>'
-    )
-    value = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["car"]}
-    result = {"id": "r", "type": "rectanglelabels", "value": value}
-    result |= {"original_width": 9, "original_height": 9}
-    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": [result]}]}
-    studio = write_json(tmp_path / "export.json", [task])
-    source = {"yolo-seg": yolo, "cvat": cvat, "label-studio": studio}[tool]
-    with pytest.raises(
-        DataError, match=f"no label with a mask is left.* 1 boxes.*{BOX_ONLY[tool]}"
-    ):
-        api.convert(tool, source, tmp_path / "gt.json")
-    assert not (tmp_path / "gt.json").exists()
-    assert not (tmp_path / "gt").exists()
 
 
 @pytest.fixture
