@@ -291,7 +291,8 @@ def find_truth_map(
         raise LabelSpaceError(
             f"the predictions' categories are not the ground truth's: id {first.file_id} is "
             f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}; a pipeline "
-            "speaks other classes by a map of one's own: fuse labels draft --help"
+            "speaks other classes by a map of one's own: fuse labels draft --help; "
+            "labels get the ids of a label space by fuse convert --label-space"
         ) from err
 
 

@@ -145,8 +145,9 @@ def find_space_file(name: str) -> Path:
     if path.suffix == ".csv" and path.is_file():
         return path
     near = get_close_matches(name, list_spaces(), n=1)
+    fault = f"there is no file {name}" if path.suffix == ".csv" else f"no label space {name!r}"
     raise LabelSpaceError(
-        f"no label space {name!r}{f'; did you mean {near[0]!r}?' if near else ';'} "
+        f"{fault}{f'; did you mean {near[0]!r}?' if near else ';'} "
         f"shipped are {', '.join(list_spaces())}, "
         f"or give the path of a CSV file with the columns {','.join(COLUMNS)}"
     )

@@ -298,3 +298,8 @@ def test_stuff_that_names_its_images_is_scored(tmp_path):
     assert named.semantic.miou == evaluate(gt, gt, semantic=path).semantic.miou
     assert named.semantic.miou == pytest.approx((2 / 3 + 1 / 3) / 2)
     assert not named.findings
+
+
+def test_other_names_of_ids_have_a_next_step_for_labels():
+    with pytest.raises(LabelSpaceError, match="label space by fuse convert --label-space"):
+        find_truth_map(SPACE, renamed("person", "cat"), [2])

@@ -212,3 +212,12 @@ def test_a_run_with_damaged_maps_is_named(finished, tmp_path, maps):
     path.write_text(json.dumps(content))
     with pytest.raises(CocoFormatError, match=r"run\.json cannot be read"):
         api.combine(tmp_path / "again", predictions=damaged)
+
+
+def test_a_file_that_is_not_there_is_called_a_file():
+    with pytest.raises(
+        LabelSpaceError, match=r"there is no file nope\.csv; shipped are ade20k_150"
+    ):
+        load_space("nope.csv")
+    with pytest.raises(LabelSpaceError, match="no label space 'nope'; shipped are"):
+        load_space("nope")

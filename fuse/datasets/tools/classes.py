@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from fuse.errors import ConfigError, DataError, LabelSpaceError
+from fuse.errors import ConfigError, DataError, LabelSpaceError, suggest
 from fuse.findings import Note
 from fuse.labels import load_space
 from fuse.labels.colors import Color, voc_color
@@ -113,8 +113,7 @@ def _check_kinds(classes: Sequence[NamedClass], options: LabelOptions, source: P
     names = {one.name for one in classes}
     for name in (*options.things, *options.stuff):
         if name not in names:
-            near = get_close_matches(name, names, n=1) or sorted(names)[:5]
-            raise ConfigError(f"{source} has no class {name!r}; near it {', '.join(near)}")
+            raise ConfigError(f"{source} has no class {name!r}; {suggest(name, sorted(names))}")
 
 
 def _find_kind(one: NamedClass, options: LabelOptions) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,7 +22,7 @@ from fuse.datasets.tools.shapes import (
     crop_mask,
     decode_mask,
 )
-from fuse.errors import ConfigError, DataError, describe_misfit
+from fuse.errors import CocoFormatError, ConfigError, DataError, describe_misfit
 from fuse.findings import Note
 from fuse.io.coco.categories import GREY, CategoryRecord, Flag, make_space
 from fuse.io.coco.panoptic import ImageId, ImageRecord
@@ -40,6 +41,14 @@ class _AnnotationRecord(msgspec.Struct):
     iscrowd: Flag = 0
 
 
+class _PanopticRecord(msgspec.Struct):
+    segments_info: msgspec.Raw
+
+
+class _PanopticFile(msgspec.Struct):
+    annotations: list[_PanopticRecord]
+
+
 class _InstancesFile(msgspec.Struct):
     images: list[ImageRecord]
     annotations: list[_AnnotationRecord]
@@ -56,7 +65,7 @@ def open_coco_instances(path: Path, options: LabelOptions) -> ToolLabels:
         DataError: an image has no size, ids of the two clash, or an entry is wrong.
         ConfigError: label PNGs are given without a label space.
     """
-    content: _InstancesFile = read_json(path, _InstancesFile, "JSON of COCO instances")
+    content = _read_instances(path)
     classes = _list_classes(content, path)
     stuff: _InstancesFile | None = None
     if options.semantic and options.semantic.is_file():
@@ -90,6 +99,17 @@ def open_coco_instances(path: Path, options: LabelOptions) -> ToolLabels:
             base = partial(_read_pngs, options.semantic, record.file_name, options.values, size)
         images.append(ToolImage(record.image_id, record.file_name, size, read, base))
     return ToolLabels(space, tuple(images), tuple(notes))
+
+
+def _read_instances(path: Path) -> _InstancesFile:
+    try:
+        content: _InstancesFile = read_json(path, _InstancesFile, "JSON of COCO instances")
+    except CocoFormatError as err:
+        with suppress(CocoFormatError):
+            if read_json(path, _PanopticFile, "").annotations:
+                raise DataError(f"{path} is panoptic already; give it as it is") from err
+        raise
+    return content
 
 
 def _list_classes(

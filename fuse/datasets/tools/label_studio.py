@@ -6,6 +6,7 @@ alpha is the mask.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
 from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, refuse_nothing
-from fuse.errors import DataError
+from fuse.errors import CocoFormatError, DataError
 from fuse.findings import Note
 from fuse.io.json_toml import read_json
 from fuse.ops.outlines import draw_edges
@@ -43,6 +44,13 @@ class _Result(msgspec.Struct):
     meta: Any = None
 
 
+class _MinTask(msgspec.Struct):
+    """What JSON-MIN, which does not say which region is of which label, has beside the data."""
+
+    annotation_id: int | None
+    annotator: Any
+
+
 class _Annotation(msgspec.Struct):
     result: list[_Result] = []
     was_cancelled: bool | None = False
@@ -62,7 +70,7 @@ def open_label_studio(path: Path, options: LabelOptions) -> ToolLabels:
     Raises:
         DataError: it is no such file, or a region is wrong; the message names task and region.
     """
-    tasks: list[_Task] = read_json(path, list[_Task], f"JSON of Label Studio ({HINT})")
+    tasks = _read_tasks(path)
     images, notes, labels = [], [], set()
     for place, task in enumerate(tasks):
         where = f"{path}, task {task.id if task.id is not None else place}"
@@ -81,6 +89,17 @@ def open_label_studio(path: Path, options: LabelOptions) -> ToolLabels:
     classes = [NamedClass(label) for label in sorted(labels)]
     space, more = make_classes(classes, options, path)
     return ToolLabels(space, tuple(images), (*notes, *more))
+
+
+def _read_tasks(path: Path) -> list[_Task]:
+    try:
+        tasks: list[_Task] = read_json(path, list[_Task], f"JSON of Label Studio ({HINT})")
+    except CocoFormatError as err:
+        with suppress(CocoFormatError):
+            if read_json(path, list[_MinTask], ""):
+                raise DataError(f"{path}: this is JSON-MIN; {HINT}") from err
+        raise
+    return tasks
 
 
 def _choose_annotation(task: _Task, where: str) -> tuple[_Annotation | None, list[Note]]:

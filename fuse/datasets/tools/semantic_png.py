@@ -11,7 +11,7 @@ import numpy as np
 from fuse.datasets.tools.classes import LabelOptions
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, list_parts
 from fuse.datasets.truth import list_folder
-from fuse.errors import ConfigError, DataError
+from fuse.errors import ConfigError, DataError, suggest
 from fuse.findings import Note
 from fuse.io.png import read_labels, read_png_header
 from fuse.labels import load_space
@@ -60,7 +60,8 @@ def change_kinds(space: LabelSpace, options: LabelOptions) -> LabelSpace:
         raise ConfigError("give --things or --stuff; what is not named is the other")
     unknown = next((name for name in named if name not in space.by_name), None)
     if unknown is not None:
-        raise ConfigError(f"label space {space.name!r} has no class {unknown!r}")
+        hint = suggest(unknown, list(space.by_name))
+        raise ConfigError(f"label space {space.name!r} has no class {unknown!r}; {hint}")
     isthing = bool(options.things)
     categories = tuple(
         replace(c, isthing=isthing if c.name in named else not isthing) for c in space.categories

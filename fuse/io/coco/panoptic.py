@@ -16,7 +16,7 @@ from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
 from fuse.io.coco.image_names import ImageNames
 from fuse.io.coco.png_folder import find_png_dir
-from fuse.io.files import PANOPTIC_FILE, StrPath, leads_out, open_whole, to_path
+from fuse.io.files import PANOPTIC_FILE, StrPath, is_run, leads_out, open_whole, to_path
 from fuse.io.json_toml import read_json
 from fuse.io.png import check_channels, read_id_map
 from fuse.labels import identify_space
@@ -205,6 +205,11 @@ def read_panoptic_json(
     """
     path, png_dir = to_path(path), to_path(png_dir)
     if path.is_dir():
+        if not is_run(path) and not (path / PANOPTIC_FILE).exists():
+            raise CocoFormatError(
+                f"{path} is no run and has no {PANOPTIC_FILE}; give the output folder of fuse run, "
+                "or a panoptic JSON"
+            )
         path = path / PANOPTIC_FILE
     try:
         content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
@@ -212,7 +217,8 @@ def read_panoptic_json(
         if _holds_instances(path):
             raise CocoFormatError(
                 f"{path}: these are instances, not panoptic segments; take the panoptic JSON of "
-                "the same images, as panoptic_val2017.json"
+                "the same images, as panoptic_val2017.json, or make one: fuse convert "
+                f"coco-instances {path} -o gt.json"
             ) from err
         raise
     png_dir = find_png_dir(path, png_dir, content.annotations)

@@ -109,3 +109,11 @@ def test_numbers_that_are_no_class_are_named(label_pngs, tmp_path):
         api.convert("semantic-png", folder, tmp_path / "gt.json", **options, values="class-index")
     with pytest.raises(ConfigError, match="label PNGs have no names; give --label-space"):
         api.convert("semantic-png", folder, tmp_path / "gt.json")
+
+
+def test_a_panoptic_json_is_told_apart(tmp_path):
+    entry = {"image_id": 1, "file_name": "a.png", "segments_info": []}
+    content = {"images": [], "annotations": [entry], "categories": []}
+    path = write_json(tmp_path / "panoptic.json", content)
+    with pytest.raises(DataError, match=r"panoptic.json is panoptic already; give it as it is"):
+        api.convert("coco-instances", path, tmp_path / "gt.json")

@@ -128,7 +128,7 @@ def test_labels_are_looked_up_in_a_label_space(labelme, tmp_path):
     (tmp_path / "mine.csv").write_text(SPACE_CSV.replace("sofa", "sofas"))
     with pytest.raises(LabelSpaceError, match=r"first 'sofa'; near it are 'sofas'"):
         api.convert("labelme", labelme, tmp_path / "b.json", label_space=space)
-    with pytest.raises(ConfigError, match="has no class 'sofaa'; near it sofa"):
+    with pytest.raises(ConfigError, match="has no class 'sofaa'; did you mean 'sofa'"):
         api.convert("labelme", labelme, tmp_path / "b.json", things=["sofaa"])
     with pytest.raises(ConfigError, match="labelme has no --split; it has --images, --label-space"):
         api.convert("labelme", labelme, tmp_path / "b.json", split="val")
@@ -342,8 +342,12 @@ def test_wrong_label_studio_files_are_named(label_studio, tmp_path):
     write_json(label_studio, tasks)
     with pytest.raises(DataError, match=r"task 1, region 0: a region has one label"):
         api.convert("label-studio", label_studio, tmp_path / "gt.json")
-    write_json(label_studio, [{"image": "a.jpg", "label": []}])  # JSON-MIN
+    write_json(label_studio, [{"image": "a.jpg", "label": []}])
     with pytest.raises(FuseError, match="export the project as 'JSON'"):
+        api.convert("label-studio", label_studio, tmp_path / "gt.json")
+    task = {"id": 1, "image": "/a.jpg", "tag": [], "annotator": 1, "annotation_id": 3}
+    write_json(label_studio, [task])
+    with pytest.raises(DataError, match="this is JSON-MIN; export the project as 'JSON'"):
         api.convert("label-studio", label_studio, tmp_path / "gt.json")
 
 

@@ -274,7 +274,7 @@ def test_pngs_whose_names_begin_with_their_folder_are_found(tmp_path):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(CocoFormatError, match=r"gt\.json: cannot be read \(No such file"):
         read_panoptic_json(tmp_path / "gt.json")
-    with pytest.raises(CocoFormatError, match=r"panoptic\.json: cannot be read"):
+    with pytest.raises(CocoFormatError, match=r"is no run and has no panoptic\.json; give the out"):
         read_panoptic_json(tmp_path)
     path = write_dataset(tmp_path, "gt", {})
     with pytest.raises(CocoFormatError, match=r"its folder of PNGs .*nowhere does not exist"):
@@ -333,4 +333,6 @@ def test_instances_given_for_panoptic_segments_are_told_apart(tmp_path):
     entry = {"id": 1, "image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1], "segmentation": []}
     path.write_text(json.dumps({"images": [], "annotations": [entry], "categories": []}))
     with pytest.raises(CocoFormatError, match="these are instances, not panoptic segments"):
+        read_panoptic_json(path)
+    with pytest.raises(CocoFormatError, match=r"fuse convert coco-instances .*instances\.json -o"):
         read_panoptic_json(path)
