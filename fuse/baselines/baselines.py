@@ -145,7 +145,7 @@ def baselines(
     )
     result = Baselines(folder, tuple(made), comparison, tuple(notes), page)
     write_whole(folder / JSON_FILE, json.dumps(result.to_json(), indent=1).encode())
-    write_tables(folder, result.baselines, comparison)
+    write_tables(folder, result.baselines, comparison, Path(gt).name)
     return result
 
 

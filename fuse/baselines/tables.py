@@ -23,6 +23,7 @@ CSV_TITLES = (
     *("baseline", "pq", "sq", "rq", "pq_things", "pq_stuff", "miou", "ap"),
     *("pq_difference", "pq_difference_low", "pq_difference_high"),
     *("parameters", "flops", "activations", "memory", "seconds", "images_per_second", "error"),
+    *("images", "classes", "label_space", "ground_truth"),
 )
 # What TeX would take for a command.
 _TEX = str.maketrans(
@@ -69,7 +70,7 @@ class BaselineRow:
         ]
 
     def values(self) -> list[object]:
-        """As `CSV_TITLES` has them."""
+        """As `CSV_TITLES` has them, up to the error."""
         moved = self.difference
         interval = (moved.difference, moved.low, moved.high) if moved else (None, None, None)
         values = (self.name, *self.scores, *interval, *self.costs)
@@ -126,34 +127,58 @@ def _write_interval(interval: Interval | None) -> str:
     return f"{middle} ({low} to {high}){' *' if interval.is_clear else ''}"
 
 
+def describe_scope(comparison: Comparison, truth: str) -> str:
+    """What the figures are of, as ``over 8 images and 1 class of NAME, ground truth FILE``."""
+    images, classes, name, _ = _list_scope(comparison, truth)
+    return (
+        f"over {images} {'image' if images == 1 else 'images'} and "
+        f"{classes} {'class' if classes == 1 else 'classes'} of {name}, ground truth {truth}"
+    )
+
+
+def _list_scope(comparison: Comparison, truth: str) -> tuple[int, int, str, str]:
+    """Images, classes, label space and ground truth."""
+    space = comparison.space
+    return len(comparison.images), len(space.categories), space.name, truth
+
+
 def write_tables(
-    folder: Path, baselines: Sequence[Baseline], comparison: Comparison | None
+    folder: Path, baselines: Sequence[Baseline], comparison: Comparison | None, truth: str
 ) -> None:
     """Write the rows as CSV (fractions, whole numbers), as a Markdown table and as LaTeX rows.
+
+    Each says what the figures are of, so that no row is taken for one of other images or classes.
 
     Raises:
         OSError: the folder is not writable, or the disk is full.
     """
     rows = list(list_rows(baselines, comparison))
     own = [row for row in rows if not row.is_published]
-    write_table(folder / CSV_FILE, CSV_TITLES, (row.values() for row in own))
-    write_whole(folder / MARKDOWN_FILE, make_markdown(rows).encode())
-    write_whole(folder / LATEX_FILE, make_latex(rows).encode())
+    unscored = ("", "", "", truth)
+    scoped = _list_scope(comparison, truth) if comparison else unscored
+    lines = ([*row.values(), *(unscored if row.error else scoped)] for row in own)
+    scope = describe_scope(comparison, truth) if comparison else None
+    write_table(folder / CSV_FILE, CSV_TITLES, lines)
+    write_whole(folder / MARKDOWN_FILE, make_markdown(rows, scope).encode())
+    write_whole(folder / LATEX_FILE, make_latex(rows, scope).encode())
 
 
-def make_markdown(rows: Sequence[BaselineRow]) -> str:
-    """A table, a line for each baseline that failed under it."""
+def make_markdown(rows: Sequence[BaselineRow], scope: str | None = None) -> str:
+    """A table; under it what it is of, and a line for each baseline that failed."""
     lines = [TITLES, ("---", *["---:"] * (len(TITLES) - 1)), *(row.cells() for row in rows)]
     table = ["| " + " | ".join(_escape_markdown(cell) for cell in line) + " |" for line in lines]
     failed = [f"- {_escape_markdown(f'{row.name}: {row.error}')}" for row in rows if row.error]
-    return "\n".join([*table, *(["", *failed] if failed else [])]) + "\n"
+    below = [_escape_markdown(scope)] if scope else []
+    parts = ["\n".join(part) for part in (table, below, failed) if part]
+    return "\n\n".join(parts) + "\n"
 
 
-def make_latex(rows: Sequence[BaselineRow]) -> str:
-    """Rows of a tabular, the columns named in a comment."""
+def make_latex(rows: Sequence[BaselineRow], scope: str | None = None) -> str:
+    """Rows of a tabular; comments name the columns, and say what the rows are of."""
     head = "% " + " & ".join(escape_latex(title) for title in TITLES)
+    below = ["% " + escape_latex(scope)] if scope else []
     lines = [" & ".join(escape_latex(cell) for cell in row.cells()) + r" \\" for row in rows]
-    return "\n".join([head, *lines]) + "\n"
+    return "\n".join([head, *lines, *below]) + "\n"
 
 
 def _escape_markdown(text: str) -> str:

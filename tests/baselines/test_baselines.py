@@ -169,6 +169,14 @@ def test_other_label_spaces_are_scored_on_what_they_share(tmp_path):
     assert "person" in common
     assert len(common) < len(coarse.categories)
     assert f"scored are the {len(common)} that all have" in result.notes[0]
+    scored = "over 1 image and 1 class of part of coco"
+    markdown, latex = ((tmp_path / "out/baselines").with_suffix(s) for s in (".md", ".tex"))
+    assert f"\n\n{scored}\\_panoptic, ground truth gt.json\n" in markdown.read_text()
+    assert latex.read_text().endswith(f"\n% {scored}\\_panoptic, ground truth gt.json\n")
+    with (tmp_path / "out/baselines.csv").open() as file:
+        row, _ = csv.DictReader(file)
+    scope = (row["images"], row["classes"], row["label_space"], row["ground_truth"])
+    assert scope == ("1", "1", "part of coco_panoptic", "gt.json")
     assert "the report shows no scores" in result.notes[1]
     assert result.report.is_file()
 
