@@ -16,6 +16,7 @@ from fuse.analysis.profile import ProfileRow
 from fuse.baselines.baseline import COST_DIR, RUN_DIR, Baseline, Job, make_baseline
 from fuse.baselines.tables import write_tables
 from fuse.errors import ConfigError, FuseError, LabelSpaceError
+from fuse.inference.presets import read_pipeline
 from fuse.io.coco.panoptic import PanopticDataset, read_panoptic_json
 from fuse.io.files import StrPath, check_links, to_path, write_whole
 from fuse.io.image_list import ImageList
@@ -137,7 +138,8 @@ def baselines(
         should_stop,
         image_list,
     )
-    made = [make_baseline(one, job) if one.pipeline else one for one in named]
+    named = [_check_pipeline(one, open_progress) for one in named]
+    made = [make_baseline(one, job) if one.pipeline and not one.error else one for one in named]
     made, opened = _open(made, truth)
     comparison, notes = _compare(made, opened, truth, seed, workers, open_progress)
     page = (
@@ -165,6 +167,18 @@ def _name(pipelines: Sequence[StrPath], runs: Sequence[StrPath], out: Path) -> l
         *(Baseline(name, out / RUN_DIR / name, pipeline) for name, pipeline in own),
         *(Baseline(choose(Path(path)), Path(path)) for path in runs),
     ]
+
+
+def _check_pipeline(baseline: Baseline, open_progress: Opener) -> Baseline:
+    """The baseline, failed and said so before any work where its pipeline cannot be read."""
+    if baseline.pipeline is None:
+        return baseline
+    try:
+        read_pipeline(baseline.pipeline)
+    except FuseError as err:
+        with open_progress(f"failed: {baseline.name}: {err}"):
+            return replace(baseline, error=str(err))
+    return baseline
 
 
 def _open(

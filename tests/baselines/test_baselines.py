@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -136,6 +137,20 @@ def test_what_fails_is_a_line_and_the_others_go_on(job, tmp_path, monkeypatch):
     assert good.error is None
     assert [r.name for r in result.comparison.runs] == [str(job.out / "runs/oracle")]
     assert "- tinny: " in (job.out / "baselines.md").read_text()
+
+
+def test_a_wrong_name_is_told_before_the_work(job):
+    stages = []
+
+    def open_progress(stage):
+        stages.append(stage)
+        return nullcontext()
+
+    run(job, job.preset, "tinny", job.images / "no.toml", open_progress=open_progress)
+    assert stages[0].startswith("failed: tinny: no pipeline 'tinny'; did you mean 'tiny'")
+    assert stages[1].startswith("failed: no: ")
+    assert stages[2] == "oracle: running"
+    assert not any("tinny" in stage or "no:" in stage for stage in stages[2:])
 
 
 def test_a_bug_of_a_plugin_is_a_line_too(job, tmp_path):
