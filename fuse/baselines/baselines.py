@@ -275,14 +275,17 @@ def _report(
     """
     spaces = [class_names(run.space) for run in opened.values()]
     is_scored = all(space == spaces[0] for space in spaces)
+    unscored = None
     if not is_scored:
-        notes.append("the report shows no scores, as the baselines have different classes")
+        unscored = "the report shows no scores, as the baselines have different classes"
+        notes.append(unscored)
     with open_progress("drawing the report") as step:
         try:
             return report(
                 *(run.path for run in opened.values()),
                 gt=gt if is_scored else None,
                 gt_dir=gt_dir if is_scored else None,
+                unscored=unscored,
                 out=out / REPORT_FILE,
                 workers=workers,
                 on_progress=(lambda _done, total: step(total, 0)) if step else None,

@@ -59,6 +59,7 @@ def report(
     photos: int = IMAGES_SHOWN,
     sweep: StrPath | None = None,
     ledger: StrPath | None = None,
+    unscored: str | None = None,
     out: StrPath | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -75,6 +76,7 @@ def report(
         photos: how many images to show at most: the worst, the best, the most changed.
         sweep: what `fuse sweep --json` wrote, to be drawn.
         ledger: what `fuse diagnose --json` wrote, to be drawn.
+        unscored: without `gt`, why there are no scores, to be said on the page.
         out: the file; by default ``report.html`` in the folder of the run. For a JSON it must be
             given, as that may lie in a dataset.
         workers: threads, by default one per processor.
@@ -110,6 +112,7 @@ def report(
             for place, (one, name) in enumerate(zip(runs, name_apart(given), strict=True))
         ],
         "truth": str(to_path(gt)) if gt else None,
+        "unscored": unscored,
         "mapped": runs[0].scorer.mapped if runs[0].scorer else None,
         "compared": len(common),
         "all_pq": [list(image.pq) for image in rated],

@@ -354,6 +354,13 @@ def test_without_truth_and_without_images(tmp_path, visit):
     assert page.locator('[data-layer="truth"]').is_disabled()
 
 
+def test_why_nothing_is_scored_is_said(tmp_path, visit):
+    run = write_run(tmp_path, draw_predictions(["a.jpg", "b.jpg"]))
+    api.report(run, unscored="the runs have <b>different</b> classes")
+    shown = visit(run / "report.html").locator("#scores").inner_text()
+    assert shown == "The runs have <b>different</b> classes."
+
+
 def test_fifty_images_open_quickly(tmp_path, visit):
     names = [f"{place}.jpg" for place in range(50)]
     predictions = draw_predictions(names, size=(480, 640), block=40)

@@ -50,6 +50,8 @@ const shortName = (name) => name.replace(/-merged$/, "").replace(/-other$/, "");
 
 const className = (run, categoryId) => shortName(run.classes[categoryId].name);
 
+const capitalize = (text) => text[0].toUpperCase() + text.slice(1);
+
 /** "a", "a and b", "a, b and c". */
 const joinWords = (words) =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;

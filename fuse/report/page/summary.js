@@ -17,9 +17,8 @@ function showHead() {
 
 function showScores() {
   if (!isScored) {
-    byId("scores").append(
-      make("p", { class: "card soft" }, "No ground truth was given (--gt), so nothing is scored."),
-    );
+    const reason = figures.unscored ?? "no ground truth was given (--gt), so nothing is scored";
+    byId("scores").append(make("p", { class: "card soft" }, `${capitalize(reason)}.`));
     return;
   }
   for (const [group, title] of Object.entries(GROUPS)) {
@@ -103,7 +102,7 @@ function makeStages(run) {
 function showNotes() {
   const notes = [];
   if (figures.truth) notes.push(`Scored against ${figures.truth}.`);
-  if (figures.mapped) notes.push(`${figures.mapped[0].toUpperCase()}${figures.mapped.slice(1)}.`);
+  if (figures.mapped) notes.push(`${capitalize(figures.mapped)}.`);
   for (const run of figures.runs) {
     if (run.unknown) {
       const where = figures.truth ? "the ground truth" : firstRun.name;
