@@ -13,7 +13,7 @@ from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.io.files import StrPath, check_writable, is_run, to_path
 from fuse.io.image_list import ImageList
 from fuse.report.document import is_report, write_document
-from fuse.report.extras import read_error_types, read_sweep
+from fuse.report.extras import read_extras
 from fuse.report.layers import ShownImage, show_image
 from fuse.report.runs import describe_run, name_apart, open_runs
 from fuse.report.scores import RatedImage, choose_images, rate_images, summarize_run
@@ -89,8 +89,7 @@ def report(
         FuseError: a file is missing or damaged, or images cannot be scored.
         OSError: the report cannot be written.
     """
-    drawn_sweep = read_sweep(to_path(sweep)) if sweep else None
-    error_types = read_error_types(to_path(ledger)) if ledger else None
+    extras = read_extras(to_path(sweep), to_path(ledger))
     truth = read_panoptic_json(gt, gt_dir) if gt else None
     given = [to_path(path) for path in (run, *others)]
     path = _choose_path(given[0], to_path(out))
@@ -121,8 +120,7 @@ def report(
             for image, name in zip(shown, names.values(), strict=True)
         ],
         "differing": differing,
-        "sweep": drawn_sweep,
-        "error_types": error_types,
+        **extras,
     }
 
     def show(image: RatedImage) -> ShownImage:

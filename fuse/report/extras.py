@@ -42,6 +42,19 @@ class _Cost:
 class _Diagnosis:
     ledger: list[_Cost]
     rest: float
+    run: str | None = None  # earlier files do not say it
+
+
+def read_extras(sweep: Path | None, ledger: Path | None) -> dict[str, Any]:
+    """Both in plain values, None where a file is not given.
+
+    Raises:
+        CocoFormatError: one is no such file.
+    """
+    return {
+        "sweep": read_sweep(sweep) if sweep else None,
+        "error_types": read_error_types(ledger) if ledger else None,
+    }
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
@@ -59,8 +72,8 @@ def read_sweep(path: Path) -> dict[str, Any]:
     return drawn
 
 
-def read_error_types(path: Path) -> list[dict[str, Any]]:
-    """The error types in a JSON of `fuse diagnose`, the costliest first, with titles and parts.
+def read_error_types(path: Path) -> dict[str, Any]:
+    """Whose errors a JSON of `fuse diagnose` has, and their types, the costliest first.
 
     Raises:
         CocoFormatError: it is no such file.
@@ -68,4 +81,7 @@ def read_error_types(path: Path) -> list[dict[str, Any]]:
     content: _Diagnosis = read_json(path, _Diagnosis, "JSON of `fuse diagnose --json`")
     costs = sorted(content.ledger, key=lambda cost: -cost.share)
     rest = {"title": "the rule itself", "share": content.rest, "parts": []}
-    return [*(cost.to_json() for cost in costs), rest]
+    return {
+        "run": content.run or f"the run of {path.name}",
+        "costs": [*(cost.to_json() for cost in costs), rest],
+    }

@@ -1,5 +1,6 @@
 """The page in a real browser: Chromium, headless, from disk."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -107,9 +108,34 @@ def test_measures_and_reliability_are_drawn(report, kept, visit):
     assert names == list(TITLES.values())
     evaluation = api.evaluate(TRUTH, kept[0] / "panoptic.json", measures=["all"])
     shown = measures.locator("li .value").all_inner_texts()
-    expected = [m.result.all.pq for m in evaluation.measured.pq.values()]
-    assert [float(text) for text in shown] == [round(100 * pq, 1) for pq in expected]
+    other = api.evaluate(TRUTH, kept[1] / "panoptic.json", measures=["all"])
+    both = zip(evaluation.measured.pq.values(), other.measured.pq.values(), strict=True)
+    expected = [[round(100 * m.result.all.pq, 1) for m in pair] for pair in both]
+    assert [list(map(float, text.split(" \u00b7 "))) for text in shown] == expected
+    assert "figures of run and other" in measures.inner_text()
     assert cards.filter(has_text="Reliability of scores").count() >= 1
+
+
+def test_each_class_of_the_table_has_its_bars_and_a_figure_per_run(report, kept, visit):
+    page = visit(report)
+    card = page.locator("#plot-cards .card", has_text="PQ per class")
+    names, shown = (card.locator(f"li .{part}").all_inner_texts() for part in ("name", "value"))
+    rows = zip(*(column(page, place) for place in (1, 3, 9)), strict=True)
+    table = {name: scores for name, *scores in rows}
+    has_pq = {name: scores for name, scores in table.items() if scores != ["n/a", "n/a"]}
+    written = zip(names, (text.split(" \u00b7 ") for text in shown), strict=True)
+    assert dict(written) == has_pq
+    assert f"{len(has_pq)} of {len(table)} classes that occur have a PQ" in card.inner_text()
+
+
+def test_the_ledger_says_whose_it_is_in_whole_words(kept, tmp_path, visit):
+    ledger = tmp_path / "ledger.json"
+    ledger.write_text(json.dumps(api.diagnose(kept[0], TRUTH, orders=2).to_json()))
+    page = visit(api.report(kept[0], gt=TRUTH, ledger=ledger, out=tmp_path / "r.html").path)
+    card = page.locator("#plot-cards .card", has_text="Where the missing PQ went")
+    assert f"costs {kept[0]};" in card.inner_text()
+    for name in card.locator("li .name").all():
+        assert name.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_classes_are_sorted_and_filtered(report, visit):

@@ -159,7 +159,8 @@ def test_sweep_and_ledger_are_drawn_as_their_commands_write_them(kept, tmp_path)
     api.report(run, gt=TRUTH, photos=1, sweep=sweep, ledger=ledger, out=tmp_path / "r.html")
     figures = read_blocks(tmp_path / "r.html")["figures"]
     assert len(figures["sweep"]["settings"]) == 2
-    costs = figures["error_types"]
+    assert figures["error_types"]["run"] == str(run)
+    costs = figures["error_types"]["costs"]
     assert costs[-1]["title"] == "the rule itself"
     pq = figures["runs"][0]["scores"]["pq"]["all"]["pq"]
     assert sum(cost["share"] for cost in costs) == pytest.approx(1 - pq)

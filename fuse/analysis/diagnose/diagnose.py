@@ -138,6 +138,7 @@ def diagnose(
         mapped=scorer.mapped,
         unknown=len(run.dataset.annotations) - len(pairs),
         lacking=len(scorer.truth.annotations) - len(pairs),
+        run=str(predictions),
     )
 
 

@@ -162,6 +162,7 @@ class Diagnosis(ShortRepr):
         mapped: how the ground truth was carried into the run's label space, None where not.
         unknown: how many images of the run the ground truth lacks; they are left out.
         lacking: how many images of the ground truth the run lacks; they are left out, too.
+        run: what the folder of the run was called.
     """
 
     space: LabelSpace
@@ -177,10 +178,12 @@ class Diagnosis(ShortRepr):
     mapped: str | None = None
     unknown: int = 0
     lacking: int = 0
+    run: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, fractions in 0..1."""
         return {
+            "run": self.run,
             "label_space": self.space.name,
             "mapped": self.mapped,
             "images": len(self.images),

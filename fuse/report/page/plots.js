@@ -29,17 +29,30 @@ function makeKeys(colors) {
   return make("p", { class: "keys" }, ...keys);
 }
 
+/** Figures of all runs, in their order. */
+const writeScores = (scores) => scores.map(percent).join(" \u00b7 ");
+
+/** Which run each of the figures of a row is of. */
+const sayOrder = () => (otherRuns.length ? `; figures of ${joinWords(figures.runs.map((run) => run.name))}` : "");
+
+/** Rows that have a figure per run. */
+const makeBars = (style, rows) =>
+  make("ol", { class: style, "--figures": figures.runs.length }, ...rows);
+
 function plotClasses() {
-  const scored = classes.filter((c) => c.pq !== null).sort((a, b) => b.pq - a.pq || a.name.localeCompare(b.name));
+  const scored = classes.filter((c) => c.pq !== null || c.others.some((pq) => pq !== null));
+  scored.sort((a, b) => (b.pq ?? -1) - (a.pq ?? -1) || a.name.localeCompare(b.name));
   const rows = scored.map((c) => {
-    const bars = [{ share: c.pq, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: otherRuns.length > 0 }];
+    const bars = [{ share: c.pq ?? 0, color: c.kind === "thing" ? "var(--things)" : "var(--stuff)", thin: otherRuns.length > 0 }];
     c.others.forEach((pq, place) => bars.push({ share: pq ?? 0, color: runColor(place + 1), thin: true }));
-    return barRow(c.name, bars, percent(c.pq));
+    return barRow(c.name, bars, writeScores([c.pq, ...c.others]));
   });
   const colors = { things: "var(--things)", stuff: "var(--stuff)" };
   otherRuns.forEach((run, place) => { colors[run.name] = runColor(place + 1); });
-  const card = makeCard("PQ per class", `${scored.length} classes that occur, best first`,
-    makeKeys(colors), make("ol", { class: "bars columns" }, ...rows));
+  const occur = `${plural(classes.length, "class", "classes")} that occur`;
+  const occurring = scored.length < classes.length ? `${scored.length} of ${occur} have a PQ` : occur;
+  const card = makeCard("PQ per class", `${occurring}, best first${sayOrder()}`,
+    makeKeys(colors), makeBars("bars columns", rows));
   card.classList.add("wide");
   return card;
 }
@@ -84,13 +97,14 @@ function plotMeasures() {
     const [low, high] = measure.interval.all ?? [null, null];
     const groups = ["things", "stuff"].map((group) => `${group} ${percent(measure.pq[group])}`).join(", ");
     const title = low === null ? groups : `${percent(low)} to ${percent(high)} (95 % of resampled sets of images); ${groups}`;
-    return barRow(measure.title, bars, percent(measure.pq.all), { title });
+    const scores = figures.runs.map((run) => run.measures[place].pq.all);
+    return barRow(measure.title, bars, writeScores(scores), { title });
   });
   if (!rows.length) return null;
   const colors = figures.runs.map((run, place) => [run.name, place ? runColor(place) : "var(--all)"]);
   const keys = otherRuns.length ? makeKeys(Object.fromEntries(colors)) : null;
-  return makeCard("Measures", "PQ with another IoU, other thresholds or one size of segments; intervals, things and stuff under the pointer",
-    ...[keys].filter(Boolean), make("ol", { class: "bars wordy" }, ...rows));
+  return makeCard("Measures", `PQ with another IoU, other thresholds or one size of segments; intervals, things and stuff under the pointer${sayOrder()}`,
+    ...[keys].filter(Boolean), makeBars("bars wordy", rows));
 }
 
 /** How often segments are right, over their score: on the diagonal where the score says so. */
@@ -181,7 +195,7 @@ function drawLines(bests, key, scores) {
 }
 
 /** Where the missing PQ went, the error type that costs most first. */
-function plotErrorTypes(costs) {
+function plotErrorTypes({ run, costs }) {
   const most = Math.max(1e-9, ...costs.map((cost) => cost.share));
   const row = ({ title, share }, attributes) =>
     barRow(title, [{ share: share / most, color: "var(--accent)" }], percent(share), attributes);
@@ -189,6 +203,6 @@ function plotErrorTypes(costs) {
     row(cost, {}),
     ...cost.parts.map((part) => row(part, { class: "inner" })),
   ]);
-  return makeCard("Where the missing PQ went", "points of PQ that each type of error costs; they add up",
+  return makeCard("Where the missing PQ went", `points of PQ that each type of error costs ${run}; they add up`,
     make("ol", { class: "bars wordy" }, ...rows));
 }
