@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
@@ -29,7 +30,7 @@ from fuse.io.files import StrPath, to_path
 from fuse.metrics.bootstrap import bootstrap_ap, bootstrap_miou, bootstrap_scores
 from fuse.metrics.calibration import bootstrap_ece, count_bins
 from fuse.metrics.measures import CALIBRATION, expand_measures
-from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, summarize
+from fuse.metrics.pq import GROUP_SCORES, GROUPS, SCORES, PQResult, PQStats, summarize
 from fuse.threads import count_steps
 from fuse.types import Float64Array, LabelSpace
 from fuse.types.label_space import id_to_file
@@ -37,6 +38,7 @@ from fuse.types.short_repr import ShortRepr
 
 RESAMPLES = 10_000
 AP_RESAMPLES = 1000  # each sorts out all detections anew
+LEAST_IMAGES = 5  # with a class; of fewer, resamples are too alike for an interval
 EDGES = (0.025, 0.975)  # of a 95 % interval
 
 
@@ -61,7 +63,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ClassDifference:
-    """How far the PQ of one class lies from the first run's; its category_id as in files."""
+    """How far the PQ of one class lies from the first run's.
+
+    Attributes:
+        category_id: as in files.
+        name, isthing: of the class.
+        before, after: its PQ in the first run, and in this one.
+        pq: the difference.
+        images: in how many images the class is, in the truth or in one of the two runs.
+    """
 
     category_id: int
     name: str
@@ -69,6 +79,12 @@ class ClassDifference:
     before: float
     after: float
     pq: Interval
+    images: int
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether enough images have it that resampling them says how sure the difference is."""
+        return self.images >= LEAST_IMAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +291,7 @@ def _find_differences(
             pq=_compare_groups(first.result, run.result, draws[n] - draws[0]),
             miou=_make_interval(first.miou, run.miou, miou[n] - miou[0]),
             ap=_make_interval(first.ap, run.ap, ap[n] - ap[0]),
-            classes=_compare_classes(first.result, run.result, draws[n] - draws[0]),
+            classes=_compare_classes(first, run, draws[n] - draws[0]),
             measures=compare_measures(first, run, space, seed),
         )
         for n, run in enumerate(runs[1:], start=1)
@@ -301,19 +317,36 @@ def _compare_groups(
 
 
 def _compare_classes(
-    first: PQResult, second: PQResult, moved: Float64Array
+    first: ComparedRun, second: ComparedRun, moved: Float64Array
 ) -> tuple[ClassDifference, ...]:
     """The classes that both runs have, the furthest apart first."""
+    images = Counter(
+        category_id
+        for pair in zip(first.images, second.images, strict=True)
+        for category_id in _find_counted(pair[0]) | _find_counted(pair[1])
+    )
+    scored = second.result.per_category
     classes = []
-    for column, (category_id, after) in enumerate(second.per_category.items(), start=GROUP_SCORES):
-        before, pq = first.per_category[category_id].score.pq, after.score.pq
+    for column, (category_id, after) in enumerate(scored.items(), start=GROUP_SCORES):
+        before, pq = first.result.per_category[category_id].score.pq, after.score.pq
         if interval := _make_interval(before, pq, moved[:, column]):
             classes.append(
                 ClassDifference(
-                    id_to_file(category_id), after.name, after.isthing, before, pq, interval
+                    id_to_file(category_id),
+                    after.name,
+                    after.isthing,
+                    before,
+                    pq,
+                    interval,
+                    images[category_id],
                 )
             )
     return tuple(sorted(classes, key=lambda c: -abs(c.pq.difference)))
+
+
+def _find_counted(stats: PQStats) -> set[int]:
+    """The categories that an image counts for."""
+    return set(stats.category_ids[stats.tp + stats.fp + stats.fn > 0].tolist())
 
 
 def compare_measures(

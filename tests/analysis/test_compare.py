@@ -16,6 +16,7 @@ from fuse.analysis.compare import RESAMPLES
 from fuse.analysis.compared_runs import scorer_of
 from fuse.analysis.opened_run import open_run
 from fuse.cli import main
+from fuse.cli.tables.compare import print_comparison
 from fuse.errors import DataError, LabelSpaceError
 from fuse.labels import load_space
 from fuse.metrics.measures import expand_measures
@@ -65,6 +66,27 @@ def test_a_run_does_not_differ_from_itself(toys):
     interval = difference.pq["all"]["pq"]
     assert (interval.difference, interval.low, interval.high) == (0, 0, 0)
     assert not interval.is_clear
+
+
+def test_a_class_in_few_images_has_no_interval_in_the_table(tmp_path, capsys):
+    both, wall = {1: 1, 2: 2}, {2: 2}
+    found, missed = panoptic([[1, 1, 2, 2]], both), panoptic([[0, 0, 2, 2]], wall)
+    other = panoptic([[2, 2, 2, 2]], wall)
+    for few in (4, 5):
+        truth = {i: found if i <= few else other for i in range(1, 8)}
+        blind = {i: missed if i <= few else other for i in range(1, 8)}
+        gt, ours, theirs = (
+            write_dataset(tmp_path, f"{name}{few}", maps)
+            for name, maps in (("gt", truth), ("ours", blind), ("theirs", truth))
+        )
+        comparison = api.compare([ours, theirs], gt)
+        (one,) = (c for c in comparison.differences[0].classes if c.category_id == 1)
+        assert (one.images, one.pq.difference) == (few, 1)
+        assert comparison.to_json()["differences"][0]["classes"][0]["images"] == few
+        print_comparison(comparison)
+        line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith(one.name))
+        end = "+100.0 (few images)" if few < 5 else "+100.0 (+100.0 to +100.0) *"
+        assert line.rstrip().endswith(end)
 
 
 def test_all_measures_are_compared(toys):

@@ -115,11 +115,19 @@ def _make_measure_differences(difference: Difference) -> Table:
 
 
 def _make_moved_table(difference: Difference) -> Table:
-    """The classes that moved most."""
-    table = make_table("class", ("before", "after", "PQ"))
+    """The classes that moved most; an interval only where enough images have the class."""
+    table = make_table("class", ("images", "before", "after", "PQ"))
     for c in difference.classes[:SHOWN]:
-        table.add_row(c.name, as_percent(c.before), as_percent(c.after), _as_change(c.pq))
+        change = (
+            _as_change(c.pq) if c.is_sampled else f"{_in_points(c.pq.difference)} (few images)  "
+        )
+        table.add_row(c.name, str(c.images), as_percent(c.before), as_percent(c.after), change)
     return table
+
+
+def _in_points(difference: float) -> str:
+    """A difference times 100, with its sign."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # -0.0 is 0.0
 
 
 def _as_change(interval: Interval | None) -> str:
@@ -127,6 +135,6 @@ def _as_change(interval: Interval | None) -> str:
     if interval is None:
         return "n/a"
     edges = (interval.difference, interval.low, interval.high)
-    middle, low, high = (f"{round(100 * edge, 1) + 0.0:+.1f}" for edge in edges)  # -0.0 is 0.0
+    middle, low, high = map(_in_points, edges)
     is_shown = interval.is_clear and (low, high) != ("+0.0", "+0.0")
     return f"{middle} ({low} to {high}) {'*' if is_shown else ' '}"
