@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import ImageId
 from fuse.metrics.instances import Detections, match_detections, mean_ap
 from fuse.metrics.measures import ScoredSegments, choose_categories
-from fuse.metrics.pq import PQResult, PQStats, rename_categories, sum_stats, summarize
+from fuse.metrics.pq import PQResult, PQStats, none_if_nan, rename_categories, sum_stats, summarize
 from fuse.metrics.semantic import (
     SemanticStats,
     count_semantic,
@@ -49,6 +48,7 @@ class ComparedRun:
         detections: of its instance net, matched; None without saved predictions.
         things: category ids of the common things in them.
         miou: of the semantic net; None without saved predictions or classes.
+        miou_classes: over how many classes that is, in words; empty where there is no net.
         ap: mask AP over the common things; None without saved predictions or things.
         layers: further counts of each common image, of the measures that were asked for.
         scored: segments by score of each common image, where calibration was asked for.
@@ -68,6 +68,7 @@ class ComparedRun:
     detections: Detections | None = None
     things: tuple[int, ...] = ()
     miou: float | None = None
+    miou_classes: str = ""
     ap: float | None = None
     layers: Mapping[str, Sequence[PQStats]] = field(default_factory=dict)
     scored: tuple[ScoredSegments, ...] = ()
@@ -163,15 +164,17 @@ def score_run(
         return compared
     semantic, detections = _score_nets(run, run.saved, image_ids, new_ids, workers, on_image)
     things = tuple(i for i in scorer.space.thing_ids if i in new_ids)
-    miou = summarize_semantic(sum_semantic_stats(semantic), space).miou
+    summed = summarize_semantic(sum_semantic_stats(semantic), space)
+    known = frozenset(new_ids[i] for i in run.saved.find_semantic_ids() if i in new_ids)
     ap = mean_ap(detections, things)
     return replace(
         compared,
         semantic=tuple(semantic),
         detections=detections,
         things=things,
-        miou=None if isnan(miou) else miou,
-        ap=None if isnan(ap) else ap,
+        miou=none_if_nan(summed.miou),
+        miou_classes=summed.describe_classes(known),
+        ap=none_if_nan(ap),
     )
 
 

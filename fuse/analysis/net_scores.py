@@ -92,7 +92,8 @@ def _add_nets(
 
         ap = mask_ap(split(), scorer.space)
     miou = summarize_semantic(sum_semantic_stats(stats), scorer.space)
-    return replace(evaluation, semantic=miou, instances=ap)
+    known = saved.find_semantic_ids()
+    return replace(evaluation, semantic=miou, semantic_ids=known, instances=ap)
 
 
 def _load(

@@ -48,6 +48,7 @@ class Evaluation(ShortRepr):
         semantic: mIoU of the semantic branch, where its predictions were given.
         instances: mask AP of the instance branch, where its predictions were given.
         measured: the measures beside PQ, where they were asked for.
+        semantic_ids: the categories that the semantic net can say, where a run says it.
     """
 
     result: PQResult
@@ -59,6 +60,7 @@ class Evaluation(ShortRepr):
     semantic: SemanticResult | None = None
     instances: MaskAP | None = None
     measured: Measured | None = None
+    semantic_ids: frozenset[int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, fractions in 0..1, None where nothing was scored."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, fields
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,18 @@ class SemanticResult:
     miou: float
     pixel_accuracy: float
     per_category: dict[int, float]
+
+    def describe_classes(self, known_ids: Set[int] | None = None) -> str:
+        """``over 19 classes, of which the net knows 12``: it can have no IoU but 0 on the others.
+
+        Args:
+            known_ids: what the net can say, None where that is not known.
+        """
+        counted = {c for c, iou in self.per_category.items() if not isnan(iou)}
+        words = f"over {len(counted)} {'class' if len(counted) == 1 else 'classes'}"
+        if known_ids is None or counted <= known_ids:
+            return words
+        return f"{words}, of which the net knows {len(counted & known_ids)}"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; None where nothing was scored."""

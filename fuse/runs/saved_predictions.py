@@ -25,7 +25,7 @@ from fuse.io.files import RUN_FILE, StrPath, to_path
 from fuse.labels import find_choices, parse_targets
 from fuse.runs.folder import read_run_file, restore_space
 from fuse.runs.tasks import PREDICTION_DIR
-from fuse.types import LabelSpace, PanopticPrediction
+from fuse.types import LabelSpace, PanopticPrediction, SemanticPrediction
 from fuse.types.label_space import list_file_ids
 
 
@@ -51,6 +51,19 @@ class SavedPredictions:
     def choices(self) -> Mapping[int, Sequence[int]]:
         """What an instance may be instead, for `fuse_image`."""
         return find_choices(self.targets["instance"])
+
+    def find_semantic_ids(self) -> frozenset[int]:
+        """The categories that the semantic net can say.
+
+        Raises:
+            CocoFormatError: see `load`.
+        """
+        first = self.load(next(iter(self.dataset.images))).semantic
+        if isinstance(first, SemanticPrediction):
+            found = {target_id for target_id, *_ in self.targets["semantic"].values()}
+        else:
+            found = set(first.category_ids.tolist())
+        return frozenset(found) - {0}
 
     def load(self, image_id: ImageId) -> ImagePrediction:
         """What the nets predicted for an image.

@@ -4,6 +4,7 @@ import inspect
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -56,8 +57,19 @@ def test_files_that_are_named_take_the_place_of_the_nets(kept_run, tmp_path):
 
 
 def test_the_command_shows_them(kept_run):
-    shown = CliRunner().invoke(main, ["evaluate", "--gt", str(TRUTH), "--pred", str(kept_run)])
-    assert "mIoU of the semantic branch" in shown.stdout
+    gt = kept_run / "panoptic.json"  # of the very images
+    shown = CliRunner().invoke(main, ["evaluate", "--gt", str(gt), "--pred", str(kept_run)])
+    evaluation, saved = api.evaluate(gt, kept_run), open_saved_predictions(kept_run)
+    per_class = evaluation.semantic.to_json()["per_class"]
+    ids = {c.file_id: c.category_id for c in saved.space.categories}
+    counted = {ids[int(i)] for i, iou in per_class.items() if iou is not None}
+    logits = [saved.load(image_id).semantic.category_ids for image_id in saved.dataset.images]
+    known = counted & set(np.concatenate(logits).tolist())
+    assert 0 < len(known) < len(counted)
+    words = f"over {len(counted)} classes, of which the net knows {len(known)}"
+    assert f"{100 * evaluation.semantic.miou:.1f} {words}\n" in shown.stdout
+    compare = ["compare", str(kept_run), str(kept_run), "--gt", str(gt)]
+    assert f"note: {kept_run}: mIoU {words}\n" in CliRunner().invoke(main, compare).stdout
     assert "mask AP of the instances" in shown.stdout
 
 

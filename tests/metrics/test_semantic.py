@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from panoptic_maps import CATEGORIES, SPACE, pairs, panoptic, write_dataset
 
-from fuse.metrics.semantic import count_semantic, sum_semantic_stats, summarize_semantic
+from fuse.metrics.semantic import (
+    SemanticResult,
+    count_semantic,
+    sum_semantic_stats,
+    summarize_semantic,
+)
 from fuse.types import SemanticPrediction
 
 
@@ -97,3 +102,10 @@ def test_summary_refuses_unknown_categories():
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match=r"wide, .* high"):
         count(panoptic([1], {1: 1}), panoptic([1, 1], {1: 1}))
+
+
+def test_classes_that_the_net_cannot_say_are_told():
+    result = SemanticResult(0.5, 0.5, {1: 0.5, 2: 0.5, 3: 0.0, 4: float("nan")})
+    assert result.describe_classes() == "over 3 classes"
+    assert result.describe_classes({1, 2, 3}) == "over 3 classes"
+    assert result.describe_classes({1, 2, 4}) == "over 3 classes, of which the net knows 2"

@@ -41,7 +41,7 @@ from fuse.metrics.matching import list_matches, match_segments
 from fuse.metrics.pq import stack_counts, sum_stats, summarize
 from fuse.runs.saved_predictions import SavedPredictions, open_saved_predictions
 from fuse.threads import count_steps, map_threads
-from fuse.types import BoolArray, Float64Array, LabelSpace, PanopticPrediction, SemanticPrediction
+from fuse.types import BoolArray, Float64Array, LabelSpace, PanopticPrediction
 from fuse.types.label_space import id_to_file
 
 ORDERS = 8  # tried by default: four and their reverses
@@ -147,12 +147,7 @@ def find_vocabulary(run: SavedPredictions) -> Vocabulary:
     instance = {target_id for target_id, *_ in run.targets["instance"].values()}
     if run.fusion.class_choice != "commonest":
         instance.update(*run.choices.values())
-    first = run.load(next(iter(run.dataset.images))).semantic
-    if isinstance(first, SemanticPrediction):
-        semantic = {target_id for target_id, *_ in run.targets["semantic"].values()}
-    else:
-        semantic = set(first.category_ids.tolist())
-    return Vocabulary(frozenset(instance) - {0}, frozenset(semantic) - {0})
+    return Vocabulary(frozenset(instance) - {0}, run.find_semantic_ids())
 
 
 def diagnose_image(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuse.baselines.baselines import Baselines
 from fuse.baselines.tables import LATEX_FILE, MARKDOWN_FILE, TITLES, list_rows
+from fuse.cli.tables.compare import print_miou_classes
 from fuse.cli.tables.layout import make_table, print_line, print_tables
 from fuse.cli.tables.models import print_profile
 
@@ -27,6 +28,8 @@ def print_baselines(result: Baselines) -> None:
         )
         for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
             print_line(f"note: {mapped}")
+        names = (one.name for one in result.baselines if one.error is None)
+        print_miou_classes(zip(names, comparison.runs, strict=True))
     for note in result.notes:
         print_line(f"note: {note}")
     print_line(f"tables: {result.out / MARKDOWN_FILE} and {LATEX_FILE}, .csv, .json beside it")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.table import Table
 
 from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
+from fuse.analysis.compared_runs import ComparedRun
 from fuse.cli.tables.layout import SHOWN, as_percent, make_table, percents, print_line, print_tables
 from fuse.metrics.measures import TITLES
 from fuse.metrics.pq import GROUPS
@@ -36,6 +39,7 @@ def print_comparison(comparison: Comparison) -> None:
     )
     for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
         print_line(f"note: {mapped}")
+    print_miou_classes((run.name, run) for run in comparison.runs)
     for run in comparison.runs:
         if run.unknown:
             note = f"note: {run.name}: the ground truth lacks {run.unknown} images, left out"
@@ -45,6 +49,13 @@ def print_comparison(comparison: Comparison) -> None:
                 f"warning: {len(run.changed)} images changed between {first} and {run.name} (first "
                 f"{run.changed[0]}); their differences are not of the nets and rules alone"
             )
+
+
+def print_miou_classes(runs: Iterable[tuple[str, ComparedRun]]) -> None:
+    """Over which classes the mIoU of each run is, by what to call it."""
+    for name, run in runs:
+        if run.miou is not None:
+            print_line(f"note: {name}: mIoU {run.miou_classes}")
 
 
 def _make_runs_table(comparison: Comparison) -> Table:

@@ -18,7 +18,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if evaluation.measured:
         print_measures(evaluation.measured)
     if evaluation.semantic:
-        console.print(f"mIoU of the semantic branch: {as_percent(evaluation.semantic.miou)}")
+        classes = evaluation.semantic.describe_classes(evaluation.semantic_ids)
+        miou = as_percent(evaluation.semantic.miou)
+        console.print(f"mIoU of the semantic branch: {miou} {classes}")
     if evaluation.instances:
         ap, ap50 = evaluation.instances.ap, evaluation.instances.ap50
         console.print(f"mask AP of the instances: {as_percent(ap)}, AP50 {as_percent(ap50)}")
