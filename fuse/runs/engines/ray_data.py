@@ -46,6 +46,7 @@ BATCHES_PER_CALL = 4  # at least, so that reading and finishing overlap with the
 MAY_BE_LOST = 20  # calls of a short run, before it ends; of a long one a tenth
 CONNECT_TIMEOUT = 10.0  # seconds
 SHARED_MEMORY = "/dev/shm"  # nosec B108 - looked at, not written to
+OWN_TOKEN = secrets.token_hex(32)  # one for each process: Ray keeps the first that it is given
 OBJECT_STORE = 256 << 20  # bytes; a million tasks are about half of it
 
 
@@ -304,8 +305,9 @@ def _describe_own_cluster() -> dict[str, Any]:
     Ray would write the token by which its processes know each other into the home folder, which
     may not be there, and its objects into shared memory, which may not be writable.
     """
-    if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    has_token = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+    if not has_token and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - no error
+        os.environ["RAY_AUTH_TOKEN"] = OWN_TOKEN
     options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     if sys.platform == "linux" and not os.access(SHARED_MEMORY, os.W_OK):
         options["_plasma_directory"] = tempfile.gettempdir()

@@ -42,9 +42,15 @@ def test_workers_fit_and_get_all_the_cores_that_there_are(machines, share, asked
 
 def test_an_own_cluster_needs_neither_a_home_nor_shared_memory(monkeypatch):
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is taken away again afterwards
+        monkeypatch.delenv(name)
     monkeypatch.setattr(ray_data.sys, "platform", "linux")
+    home = os.path.expanduser("~")  # noqa: PTH111 - as text
     monkeypatch.setattr(ray_data.os, "access", lambda path, _mode: path != "/dev/shm")
+    ray_data._describe_own_cluster()
+    assert "RAY_AUTH_TOKEN" not in os.environ  # Ray's own, which it may know already
+    missing = ("/dev/shm", home)
+    monkeypatch.setattr(ray_data.os, "access", lambda path, _mode: path not in missing)
     options = ray_data._describe_own_cluster()
     assert options["_plasma_directory"] == tempfile.gettempdir()
     token = os.environ["RAY_AUTH_TOKEN"]
@@ -52,7 +58,6 @@ def test_an_own_cluster_needs_neither_a_home_nor_shared_memory(monkeypatch):
     monkeypatch.setattr(ray_data.os, "access", lambda _path, _mode: True)
     assert "_plasma_directory" not in ray_data._describe_own_cluster()
     assert os.environ["RAY_AUTH_TOKEN"] == token
-    monkeypatch.delenv("RAY_AUTH_TOKEN")
 
 
 def test_what_a_cluster_does_not_start_for_is_a_line():
