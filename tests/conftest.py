@@ -1,4 +1,6 @@
-"""Settings for all tests, and files that several of them read."""
+"""Settings for all tests, and files and a browser that several of them need."""
+
+import shutil
 
 import pytest
 from hypothesis import settings
@@ -23,3 +25,17 @@ def real_files(tmp_path_factory):
     folder.mkdir()
     make_files(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's chromium, without a network of its own."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        started.close()

@@ -21,7 +21,6 @@ from fuse.threads import map_threads
 from fuse.types import (
     Instances,
     PanopticPrediction,
-    RleMasks,
     SemanticPrediction,
 )
 
@@ -105,11 +104,8 @@ def _load(
         truth = scorer.load(image_id, prediction.size)
         return truth, prediction.label(), prediction.instances
     truth = scorer.load(image_id)
-    nothing = Instances(
-        np.zeros((0, 4), dtype=np.float32),
-        np.zeros(0),
-        np.zeros(0, dtype=np.int32),
-        RleMasks(()),
-        truth.size,
+    return (
+        truth,
+        SemanticPrediction(np.zeros(truth.size, dtype=np.int32)),
+        Instances.empty(truth.size),
     )
-    return truth, SemanticPrediction(np.zeros(truth.size, dtype=np.int32)), nothing

@@ -376,3 +376,9 @@ def _swap_in(part: Path, path: Path) -> None:
         for source, target in reversed(done):
             target.replace(source)
         raise
+
+
+def find_user_cache() -> Path:
+    """Where this package keeps what can be made again; RuntimeError where the user has no home."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "panoptic-fuse"

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from fuse.io.files import find_user_cache
 from fuse.ops._jit import announce_compiling, expect
 
 PACKAGE = Path(__file__).parents[1]
@@ -82,8 +83,7 @@ def _find_cache() -> Path:
     beside = PACKAGE / "ops"
     if os.access(beside, os.W_OK):
         return beside / "__pycache__"
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "panoptic-fuse"
+    return find_user_cache()
 
 
 def _compile_label() -> None:
@@ -94,18 +94,12 @@ def _compile_label() -> None:
     from fuse.fusion.stuff_score import drop_by_stuff_score
     from fuse.inference.prediction import ImagePrediction
     from fuse.labels import load_space
-    from fuse.types import BoxMasks, Instances, SemanticLogits, TargetLogits
+    from fuse.types import Instances, SemanticLogits, TargetLogits
 
     space = load_space("coco_super")
     logits = SemanticLogits.half_pixel(np.zeros((2, 4, 4), dtype=np.float16), (8, 8))
     semantic = TargetLogits(logits, np.array([0, space.stuff_ids[0]], dtype=np.int32))
-    nothing = Instances(
-        boxes=np.zeros((0, 4), dtype=np.float32),
-        scores=np.zeros(0),
-        category_ids=np.zeros(0, dtype=np.int32),
-        masks=BoxMasks(np.zeros((0, 28, 28), dtype=np.float32)),
-        size=(8, 8),
-    )
+    nothing = Instances.empty((8, 8))
     labelled = ImagePrediction(semantic, nothing).label()
     labelled.label_map[:] = space.stuff_ids[0]
     drop_by_stuff_score(fuse_by_overlap(labelled, nothing, space, stuff_area=1), labelled, 0.5)

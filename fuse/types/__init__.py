@@ -181,6 +181,17 @@ class Instances(ShortRepr, InstanceReaders):
     def __len__(self) -> int:
         return len(self.scores)
 
+    @classmethod
+    def empty(cls, size: tuple[int, int]) -> Instances:
+        """None at all, in an image of (height, width)."""
+        return cls(
+            boxes=np.zeros((0, 4), dtype=np.float32),
+            scores=np.zeros(0),
+            category_ids=np.zeros(0, dtype=np.int32),
+            masks=BoxMasks(np.zeros((0, 28, 28), dtype=np.float32)),
+            size=size,
+        )
+
     def select(self, chosen: BoolArray, category_ids: Int32Array) -> Instances:
         """The chosen instances, with other categories.
 

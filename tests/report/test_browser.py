@@ -20,21 +20,8 @@ from fuse.types import Category, LabelSpace
 pytestmark = pytest.mark.browser
 
 TRUTH = Path(__file__).parent.parent.parent / "examples" / "annotations.json"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 60_000  # milliseconds; a busy machine is no failure
 LAYERS = ["image", "semantic", "instances", "fused", "truth", "errors", "run-1"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs chromium (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

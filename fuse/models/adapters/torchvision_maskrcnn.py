@@ -123,7 +123,7 @@ class TorchvisionMaskRCNN:
         net, size = self.net, images[0].size
         if min(size) * net.transform.max_size < max(size):
             # The short side would have no pixel left in the input.
-            return [_no_instances(size) for _ in images]
+            return [Instances.empty(size) for _ in images]
         with torch.inference_mode():
             batch, _ = net.transform([to_tensor(image.pixels, self._device) for image in images])
             features = net.backbone(batch.tensors.contiguous(memory_format=torch.channels_last))
@@ -157,16 +157,6 @@ def _normalize(transform: GeneralizedRCNNTransform, image: Tensor) -> Tensor:
         for values in (transform.image_mean, transform.image_std)
     )
     return image.sub_(mean).div_(std)
-
-
-def _no_instances(size: tuple[int, int]) -> Instances:
-    return Instances(
-        boxes=np.zeros((0, 4), dtype=np.float32),
-        scores=np.zeros(0),
-        category_ids=np.zeros(0, dtype=np.int32),
-        masks=BoxMasks(np.zeros((0, 28, 28), dtype=np.float32)),
-        size=size,
-    )
 
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:

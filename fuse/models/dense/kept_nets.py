@@ -18,7 +18,7 @@ from pathlib import Path
 from torch import nn
 
 from fuse.errors import FuseWarning
-from fuse.io.files import hash_file
+from fuse.io.files import find_user_cache, hash_file
 
 SUMS_FILE = "sha256.json"
 _PLAIN = (bool, int, float, str, tuple, type(None))
@@ -26,8 +26,7 @@ _PLAIN = (bool, int, float, str, tuple, type(None))
 
 def find_folder() -> Path:
     """Where converted nets lie."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "panoptic-fuse" / "converted"
+    return find_user_cache() / "converted"
 
 
 def keep(key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
