@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 # rich is imported where a bar is drawn: `fuse --help` draws none.
 
@@ -93,9 +93,20 @@ def log_images() -> Callable[[int, int], None]:
 
 @contextmanager
 def count_progress() -> Iterator[Callable[[int, int], None]]:
-    """`image_progress` for jobs that tell how many images are done, of how many."""
-    with image_progress() as on_progress:
-        yield lambda _done, total: on_progress(total, 0)
+    """`image_progress` for jobs that tell how many images are done, of how many.
+
+    It begins with the first image that is done: a bar has a thread, and `evaluate` forks where
+    there is none.
+    """
+    with ExitStack() as stack:
+        begun: list[Callable[[int, int], None]] = []
+
+        def on_progress(_done: int, total: int) -> None:
+            if not begun:
+                begun.append(stack.enter_context(image_progress()))
+            begun[0](total, 0)
+
+        yield on_progress
 
 
 @contextmanager

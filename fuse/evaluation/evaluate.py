@@ -13,6 +13,7 @@ from fuse.evaluation.file_checks import (
     check_heads,
     collect_findings,
 )
+from fuse.evaluation.forks import map_scores
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.measured import Measured, measure_images
 from fuse.evaluation.scorer import TruthScorer
@@ -27,7 +28,7 @@ from fuse.metrics.instances import MaskAP
 from fuse.metrics.measures import expand_measures
 from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import SemanticResult
-from fuse.threads import count_steps, map_threads
+from fuse.threads import count_steps
 from fuse.types import LabelSpace
 from fuse.types.short_repr import ShortRepr
 
@@ -150,7 +151,8 @@ def evaluate(
             the predictions' label space.
         measures: what to report besides PQ, of `fuse.metrics.measures.CHOICES`.
         seed: of the bootstrap that gives them intervals.
-        workers: threads, by default one per processor.
+        workers: threads, or processes where that is faster (`map_scores`); by default one per
+            processor.
         on_progress: called with the images done and the images in all.
 
     Raises:
@@ -175,7 +177,7 @@ def evaluate(
     )
     image_ids = list(truth.annotations)
     step = count_steps(on_progress, len(image_ids))
-    with map_threads(
+    with map_scores(
         lambda image_id: scorer.score_file(image_id, predictions),
         image_ids,
         workers,

@@ -189,11 +189,11 @@ def check_segments(
     if None in crowds:
         first = table.segment_ids[crowds.index(None)]
         yield Note("truth-no-iscrowd", f"{where}, segment {first}", crowds.count(None))
-    for category_id, count in Counter(table.category_ids[table.iscrowd].tolist()).items():
-        if count > 1:
-            yield Note(
-                "truth-several-crowds", f"{where}, category_id {id_to_file(category_id)}", count - 1
-            )
+    if table.iscrowd.any():
+        for category_id, count in Counter(table.category_ids[table.iscrowd].tolist()).items():
+            if count > 1:
+                example = f"{where}, category_id {id_to_file(category_id)}"
+                yield Note("truth-several-crowds", example, count - 1)
 
 
 def check_png(side: str, path: Path, png: PngHeader, listed: ImageRecord | None) -> Iterator[Note]:
@@ -220,11 +220,11 @@ def check_pixels(
         table: the N segments of the JSON; an area of NaN is none.
     """
     where = f"image_id {image_id!r}, segment"
-    if are_swapped(unlisted, table.segment_ids[areas > 0], table.segment_ids):
-        swapped = swap_channels(unlisted)[0]
-        yield Note(f"{side}-swapped", f"{where} {swapped}, whose id is {unlisted[0]} in the PNG")
-        return
     if len(unlisted):
+        if are_swapped(unlisted, table.segment_ids[areas > 0], table.segment_ids):
+            example = f"{where} {swap_channels(unlisted)[0]}, whose id is {unlisted[0]} in the PNG"
+            yield Note(f"{side}-swapped", example)
+            return
         yield Note(f"{side}-unlisted-id", f"{where} {unlisted[0]}", len(unlisted))
     if areas.all() and (areas == table.areas).all():
         return

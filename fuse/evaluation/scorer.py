@@ -41,14 +41,14 @@ class ReadMap:
 
     Attributes:
         deltas: the map, as where its rows change.
-        table: its segments, each id once and none of them 0.
-        scores: float64 (N,), of its segments; NaN where there is none.
+        segments: its segments, each id once and none of them 0.
+        table: the columns of these.
         notes: what is wrong with its entry in the JSON and with its PNG.
     """
 
     deltas: RowDeltas
+    segments: Sequence[SegmentRecord | SegmentInfo]
     table: SegmentTable
-    scores: Float64Array
     notes: tuple[Note, ...] = ()
 
 
@@ -103,11 +103,11 @@ class TruthScorer:
         if prediction is None:
             void = RowDeltas.from_map(np.zeros(truth.deltas.size, dtype=np.int32))
             missing = Note("pred-missing", f"image_id {image_id!r}")
-            return self._score(image_id, truth, ReadMap(void, NO_SEGMENTS, np.zeros(0), (missing,)))
+            return self._score(image_id, truth, ReadMap(void, (), NO_SEGMENTS, (missing,)))
         deltas = RowDeltas.from_map(prediction.panoptic_map)
-        table = SegmentTable.from_segments(prediction.segments_info)
-        scores = list_scores(prediction.segments_info)
-        return self._score(image_id, truth, ReadMap(deltas, table, scores))
+        segments = prediction.segments_info
+        pred = ReadMap(deltas, segments, SegmentTable.from_segments(segments))
+        return self._score(image_id, truth, pred)
 
     def try_score(self, image_id: ImageId, prediction: PanopticPrediction | None) -> ImageScore:
         """Score a prediction in memory; what cannot be scored has a note and no counts."""
@@ -167,7 +167,9 @@ class TruthScorer:
         deltas = truth.deltas
         if self._label_map and "boundary" in self.measures:
             deltas = map_deltas(deltas, truth.table, self._label_map)
-        maps = ComparedMaps(deltas, pred.deltas, pairs, table, pred.table, pred.scores)
+        maps = ComparedMaps(
+            deltas, pred.deltas, pairs, table, pred.table, list_scores(pred.segments)
+        )
         layers = count_measures(maps, self.measures, self.space, official=self.official)
         if CALIBRATION not in self.measures:
             return layers, None
@@ -209,7 +211,7 @@ def read_map(dataset: PanopticDataset, image_id: ImageId, side: str) -> ReadMap:
         *check_segments(where, side, listed, segments, table),
         *check_png(side, path, png, dataset.images.get(image_id)),
     )
-    return ReadMap(deltas, table, list_scores(segments), notes)
+    return ReadMap(deltas, segments, table, notes)
 
 
 def list_scores(segments: Sequence[SegmentRecord | SegmentInfo]) -> Float64Array:

@@ -38,14 +38,20 @@ def jit(function: Function) -> Function:
     Kernels may call kernels of their own file only: numba's cache compiles anew when the file
     of a kernel changes, and does not look at the files of the kernels that it calls.
     """
-    return cast(Function, _Kernel(function))
+    return cast(Function, _Kernel(function, nogil=True))
+
+
+def jit_brief(function: Function) -> Function:
+    """`jit` for what takes microseconds: to hand the GIL to another thread would take longer."""
+    return cast(Function, _Kernel(function, nogil=False))
 
 
 class _Kernel:
     """A kernel before its first call, and ever after for modules that imported it."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], *, nogil: bool) -> None:
         self._function = function
+        self._nogil = nogil
         self._built: Callable[..., Any] | None = None
         update_wrapper(self, function)
 
@@ -70,8 +76,11 @@ class _Kernel:
                 for name, value in names.items()
                 if isinstance(value, _Kernel) and value._function.__globals__ is names
             }
-            built = {name: build_kernel(kernel._function) for name, kernel in kernels.items()}
+            built = {
+                name: build_kernel(kernel._function, nogil=kernel._nogil)
+                for name, kernel in kernels.items()
+            }
             names.update(built)
             for name, kernel in kernels.items():
                 kernel._built = built[name]
-        return self._built or build_kernel(self._function)
+        return self._built or build_kernel(self._function, nogil=self._nogil)

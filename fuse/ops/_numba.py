@@ -13,26 +13,30 @@ from fuse.ops.kernel_cache import announce, use_temporary_cache
 
 Function = Callable[..., Any]
 
-# No kernel is called from C, so what would do that need not be compiled.
-OPTIONS: Any = {"nogil": True, "no_cfunc_wrapper": True}
 PACKAGE = __name__.split(".")[0] + "."
 
 
-def build_kernel(function: Function) -> Function:
-    """What compiles a function on its first call; it releases the GIL and is cached on disk.
+def build_kernel(function: Function, *, nogil: bool) -> Function:
+    """What compiles a function on its first call, and caches it on disk.
 
     The cache lies in ``NUMBA_CACHE_DIR`` or beside the module, else in the user's cache folder,
     else below the temporary folder. Where none of them is writable the kernel is compiled anew in
     each process.
+
+    Args:
+        function: the kernel in Python.
+        nogil: release the GIL while it runs.
     """
+    # No kernel is called from C, so what would do that need not be compiled.
+    options: Any = {"nogil": nogil, "no_cfunc_wrapper": True}
     try:
-        return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
+        return cast(Function, numba.njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder that it may write to
         folder = use_temporary_cache()
     try:
-        kernel = numba.njit(cache=folder is not None, **OPTIONS)(function)
+        kernel = numba.njit(cache=folder is not None, **options)(function)
     except RuntimeError:
-        return cast(Function, numba.njit(**OPTIONS)(function))
+        return cast(Function, numba.njit(**options)(function))
     announce(folder)
     return cast(Function, kernel)
 

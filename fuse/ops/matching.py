@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fuse.ops._jit import jit
+from fuse.ops._jit import jit_brief
 from fuse.ops.contingency import count_pairs
 from fuse.types import (
     BoolArray,
@@ -94,7 +94,7 @@ class SegmentPairs(NamedTuple):
         return cls.locate(*counted, true_table, pred_table), true_table, pred_table
 
 
-@jit
+@jit_brief
 def find_rows(segment_ids: Int32Array, listed_ids: Int32Array) -> Int64Array:
     """Where each id (P,) stands in listed_ids (N,): int64 (P,), -1 for an id that does not.
 
@@ -111,7 +111,7 @@ def find_rows(segment_ids: Int32Array, listed_ids: Int32Array) -> Int64Array:
     return rows
 
 
-@jit
+@jit_brief
 def _index_ids(listed_ids: Int32Array) -> Int32Array:
     """A hash table of the first places of ids (open addressing, linear probing); -1 is free.
 
@@ -129,7 +129,7 @@ def _index_ids(listed_ids: Int32Array) -> Int32Array:
     return table
 
 
-@jit
+@jit_brief
 def _find_slot(table: Int32Array, listed_ids: Int32Array, wanted_id: int) -> int:
     """The slot of an id, a free one where it is not listed."""
     mask = len(table) - 1
@@ -139,7 +139,7 @@ def _find_slot(table: Int32Array, listed_ids: Int32Array, wanted_id: int) -> int
     return slot  # type: ignore[return-value]
 
 
-@jit
+@jit_brief
 def sum_by_row(rows: Int64Array, counts: Int64Array, length: int) -> Int64Array:
     """Sums of counts (P,) by row (P,): int64 (length,); row -1 goes nowhere.
 
@@ -171,7 +171,7 @@ def count_areas(
     return sum_by_row(rows, counts, length), np.unique(unlisted) if len(unlisted) else unlisted
 
 
-@jit
+@jit_brief
 def find_matches(
     pairs: SegmentPairs,
     truth: SegmentTable,
@@ -217,7 +217,7 @@ def find_matches(
     return t[:both], p[:both], iou[:both], missed, wrong
 
 
-@jit
+@jit_brief
 def _find_errors(
     pairs: SegmentPairs,
     truth: SegmentTable,
@@ -251,7 +251,7 @@ def _find_errors(
     return void_areas, missed, wrong
 
 
-@jit
+@jit_brief
 def count_matches(
     pairs: SegmentPairs,
     truth: SegmentTable,
@@ -285,7 +285,7 @@ def count_matches(
     return category_ids[kept], iou_sum[kept], tp, fp, fn
 
 
-@jit
+@jit_brief
 def _list_distinct(first: Int32Array, second: Int32Array) -> Int32Array:
     """What stands in either, ascending and once: few values, each put where it belongs."""
     distinct, length = np.empty(len(first) + len(second), np.int32), 0
@@ -303,7 +303,7 @@ def _list_distinct(first: Int32Array, second: Int32Array) -> Int32Array:
     return distinct[:length]
 
 
-@jit
+@jit_brief
 def _last_of_category(truth: SegmentTable) -> BoolArray:
     """Of the crowds of each category only the last one: bool (T,)."""
     first_rows = find_rows(truth.category_ids, truth.category_ids)

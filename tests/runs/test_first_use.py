@@ -120,7 +120,7 @@ def test_a_process_that_hangs_is_not_waited_for(monkeypatch):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         monkeypatch.setattr(_jit, "_compilers", [])
         _jit.expect(process, [__name__])
-        monkeypatch.setattr("fuse.ops._numba.build_kernel", lambda function: function)
+        monkeypatch.setattr("fuse.ops._numba.build_kernel", lambda function, nogil: function)
 
         def answer():
             return 1
@@ -139,7 +139,7 @@ def test_a_kernel_waits_for_the_process_that_compiles_its_module(monkeypatch, tm
         def was_done():
             return 1
 
-        monkeypatch.setattr("fuse.ops._numba.build_kernel", lambda function: function)
+        monkeypatch.setattr("fuse.ops._numba.build_kernel", lambda function, nogil: function)
         assert not done.exists()
         assert _jit.jit(was_done)() == 1
         assert done.exists()
@@ -149,4 +149,4 @@ def test_every_group_names_modules_with_kernels():
     for name, group in first_use.GROUPS.items():
         for module in group.modules:
             path = REPOSITORY / (module.replace(".", "/") + ".py")
-            assert "\n@jit\n" in path.read_text(encoding="utf-8"), (name, module)
+            assert "\n@jit" in path.read_text(encoding="utf-8"), (name, module)

@@ -1,0 +1,179 @@
+"""Scores by processes: the same as by threads, and none is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from panoptic_maps import panoptic, write_dataset
+
+from fuse.errors import DataError, LabelSpaceError
+from fuse.evaluation import forks
+from fuse.evaluation.forks import can_fork, map_scores
+from fuse.evaluation.image_scores import ImageScore
+from fuse.findings import Note
+from fuse.metrics.pq import PQStats
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
+IDS = list(range(503))
+
+
+@pytest.fixture
+def forking(monkeypatch):
+    """The tests' own process has torch and threads of other tests."""
+    monkeypatch.setattr(forks, "can_fork", lambda: True)
+    monkeypatch.setattr(forks, "CHUNK", 10)
+
+
+def make_score(image_id):
+    stats = PQStats(*(np.array([n]) for n in (1 + image_id % 7, 0.5, 1, os.getpid(), 0)))
+    notes = (Note("pred-missing", f"image {image_id}"),) if image_id % 100 == 3 else ()
+    return ImageScore(image_id, f"{image_id}.jpg", stats, notes)
+
+
+def list_children(pid=None):
+    """The ids of processes that this one has started, or another."""
+    path = Path(f"/proc/{pid or os.getpid()}/task/{pid or os.getpid()}/children")
+    return set(map(int, path.read_text(encoding="ascii").split()))
+
+
+@pytest.mark.usefixtures("forking")
+@pytest.mark.parametrize("workers", [2, 3])
+def test_scores_come_in_order_from_several_processes(workers):
+    used, before = [], list_children()
+    with map_scores(make_score, IDS, workers, on_result=lambda: used.append(1)) as scores:
+        made = list(scores)
+    assert [score.image_id for score in made] == IDS
+    assert [score.file_name for score in made] == [f"{n}.jpg" for n in IDS]
+    assert [len(score.notes) for score in made] == [int(n % 100 == 3) for n in IDS]
+    processes = {int(score.stats.fp[0]) for score in made}
+    assert len(processes) == workers
+    assert os.getpid() not in processes
+    assert len(used) == len(IDS)
+    assert list_children() == before
+
+
+@pytest.mark.usefixtures("forking")
+def test_an_error_comes_at_its_turn_and_ends_the_processes():
+    def fail(image_id):
+        if image_id == 45:
+            raise LabelSpaceError("no such category")
+        return make_score(image_id)
+
+    before, taken = list_children(), []
+    with (
+        pytest.raises(LabelSpaceError, match="no such category"),
+        map_scores(fail, IDS, 2) as scores,
+    ):
+        taken.extend(scores)
+    assert list_children() == before
+
+
+@pytest.mark.usefixtures("forking")
+def test_a_process_that_is_killed_is_told():
+    own = os.getpid()
+
+    def die(image_id):
+        if image_id == 200 and os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return make_score(image_id)
+
+    with (
+        pytest.raises(DataError, match=r"a process that scored images was killed.*--workers 1"),
+        map_scores(die, IDS, 2) as scores,
+    ):
+        list(scores)
+
+
+@pytest.mark.usefixtures("forking")
+def test_leaving_early_ends_the_processes():
+    before = list_children()
+    with map_scores(make_score, IDS, 2) as scores:
+        next(scores)
+    assert list_children() == before
+
+
+def test_few_images_one_worker_and_other_threads_need_no_process(monkeypatch):
+    for ids, workers in ((IDS[:100], 2), (IDS, 1)):
+        with map_scores(make_score, ids, workers) as scores:
+            assert {int(score.stats.fp[0]) for score in scores} == {os.getpid()}
+    monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "torch"})
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    assert not can_fork()
+    done.set()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """600 images of one map, of which each takes some milliseconds."""
+    folder = tmp_path_factory.mktemp("many")
+    noise = np.random.default_rng(1).integers(1, 9, (200, 300))
+    image = panoptic(noise, {n: 7 if n % 2 else 1 for n in range(1, 9)})
+    path = write_dataset(folder, "gt", {1: image})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key, name in (("images", "id"), ("annotations", "image_id")):
+        content[key] = [{**content[key][0], name: n} for n in range(600)]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return ["evaluate", "--gt", str(path), "--pred", str(path)]
+
+
+# Ctrl-C is ignored in what a shell has started in the background.
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fuse.__main__ import main
+main()
+"""
+
+
+def start(command, **options):
+    return subprocess.Popen([sys.executable, "-c", COMMAND, *command], **options)
+
+
+@pytest.mark.slow
+def test_the_command_says_the_same_with_one_worker(many, tmp_path):
+    said = []
+    for workers in ("1", "2"):
+        file = tmp_path / f"{workers}.json"
+        assert start([*many, "--workers", workers, "--json", str(file)]).wait() == 0
+        said.append(file.read_bytes())
+    assert said[0] == said[1]
+    assert json.loads(said[0])["images"] == 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_no_process_outlives_the_command(many, number):
+    with start([*many, "--workers", "2"], stderr=subprocess.PIPE, text=True) as command:
+        wait_until(lambda: len(list_children(command.pid)) == 2)
+        time.sleep(0.5)  # Python drops what is raised while it forks
+        children = list_children(command.pid)
+        command.send_signal(number)
+        _, told = command.communicate(timeout=30)
+    assert command.returncode
+    assert "Traceback" not in told
+    wait_until(lambda: not any(map(is_alive, children)))
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
