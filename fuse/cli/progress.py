@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import time
@@ -42,8 +43,22 @@ def image_progress() -> Iterator[Callable[[int, int], None]]:
     """Yields a function to call after each image with how many there are, and failed so far.
 
     On a terminal it moves a bar with images/s and the time left; in a log it writes a line
-    every half minute.
+    every half minute. With the first image all is loaded, so Python may look for cycles again.
     """
+    with _show_images() as show:
+
+        def on_progress(total: int, failed: int) -> None:
+            if not gc.isenabled():
+                gc.freeze()  # what is there now stays to the end
+                gc.enable()
+            show(total, failed)
+
+        yield on_progress
+
+
+@contextmanager
+def _show_images() -> Iterator[Callable[[int, int], None]]:
+    """`image_progress`, but for what is not seen."""
     if not sys.stderr.isatty():
         yield log_images()
         return

@@ -1,6 +1,9 @@
 """What a long job says of how far it is."""
 
+import gc
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +47,26 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
             on_progress(done + 1, 3)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "3/3 images" in shown
+
+
+def test_python_looks_for_cycles_again_with_the_first_image():
+    gc.disable()
+    try:
+        with progress.image_progress() as on_progress:
+            assert not gc.isenabled()
+            on_progress(2, 0)
+            assert gc.isenabled()
+            assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+def test_neither_loading_nor_the_exit_looks_for_cycles():
+    code = (
+        "import gc, sys; sys.argv[1:] = ['--version']; from fuse.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "False True"
