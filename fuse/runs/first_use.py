@@ -9,6 +9,7 @@ kernel that they did not compile is compiled when it is called.
 from __future__ import annotations
 
 import atexit
+import gc
 import hashlib
 import os
 import subprocess  # nosec B404
@@ -183,6 +184,7 @@ GROUPS = {
 
 def main(names: Sequence[str]) -> None:
     """Compile groups, and note of each that it is done."""
+    gc.disable()  # it would look through what numba makes again and again
     folder = _find_folder()
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
