@@ -44,7 +44,7 @@ def map_threads(
         ahead: items per thread.
         on_result: called on the caller's own thread, after it is done with a result.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     threads = workers or cpu_count() or 1
     if threads == 1:
         yield _tell(map(function, items), on_result)
@@ -70,7 +70,7 @@ def _tell(results: Iterator[Result], on_result: Callable[[], object] | None) -> 
             on_result()
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Make glibc keep the memory of freed arrays up to image size, for the next image.
 
     By default it hands blocks from 128 KiB on back to the system, and the first touch of

@@ -13,7 +13,7 @@ from fuse.evaluation.file_checks import (
     check_heads,
     collect_findings,
 )
-from fuse.evaluation.forks import map_scores
+from fuse.evaluation.forks import score_images
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.measured import Measured, measure_images
 from fuse.evaluation.scorer import TruthScorer
@@ -151,7 +151,7 @@ def evaluate(
             the predictions' label space.
         measures: what to report besides PQ, of `fuse.metrics.measures.CHOICES`.
         seed: of the bootstrap that gives them intervals.
-        workers: threads, or processes where that is faster (`map_scores`); by default one per
+        workers: threads, or processes where that is faster (`score_images`); by default one per
             processor.
         on_progress: called with the images done and the images in all.
 
@@ -177,13 +177,12 @@ def evaluate(
     )
     image_ids = list(truth.annotations)
     step = count_steps(on_progress, len(image_ids))
-    with map_scores(
+    images = score_images(
         lambda image_id: scorer.score_file(image_id, predictions),
         image_ids,
         workers,
         on_result=step,
-    ) as scored:
-        images = ImageScores(scored)
+    )
     evaluation = summarize_images(scorer, images, file_notes, strict=strict, seed=seed)
     turned = {image.image_id for image in images if any(n.code == "turned" for n in image.notes)}
     return replace(

@@ -54,6 +54,16 @@ class StatsList(Sequence[PQStats]):
         self._fn.extend(stats.fn.tolist())
         self._ends.append(len(self._category_ids))
 
+    def extend(self, others: StatsList) -> None:
+        """Add those of further images behind the others."""
+        rows = len(self._category_ids)
+        self._ends.extend(rows + end for end in others._ends)
+        self._category_ids += others._category_ids
+        self._iou_sum += others._iou_sum
+        self._tp += others._tp
+        self._fp += others._fp
+        self._fn += others._fn
+
     def __len__(self) -> int:
         return len(self._ends)
 
@@ -114,6 +124,16 @@ class ImageScores:
             self.layers.setdefault(layer, StatsList()).append(stats)
         if score.scored:
             self.scored.append(score.scored)
+
+    def extend(self, others: ImageScores) -> None:
+        """Add further images behind the others."""
+        self._notes.update({len(self) + place: notes for place, notes in others._notes.items()})
+        self._image_ids += others._image_ids
+        self._file_names += others._file_names
+        self.stats.extend(others.stats)
+        for layer, stats in others.layers.items():
+            self.layers.setdefault(layer, StatsList()).extend(stats)
+        self.scored += others.scored
 
     def __len__(self) -> int:
         return len(self._image_ids)

@@ -15,7 +15,7 @@ from panoptic_maps import panoptic, write_dataset
 
 from fuse.errors import DataError, LabelSpaceError
 from fuse.evaluation import forks
-from fuse.evaluation.forks import can_fork, map_scores
+from fuse.evaluation.forks import can_fork, score_images
 from fuse.evaluation.image_scores import ImageScore
 from fuse.findings import Note
 from fuse.metrics.pq import PQStats
@@ -47,8 +47,7 @@ def list_children(pid=None):
 @pytest.mark.parametrize("workers", [2, 3])
 def test_scores_come_in_order_from_several_processes(workers):
     used, before = [], list_children()
-    with map_scores(make_score, IDS, workers, on_result=lambda: used.append(1)) as scores:
-        made = list(scores)
+    made = list(score_images(make_score, IDS, workers, on_result=lambda: used.append(1)))
     assert [score.image_id for score in made] == IDS
     assert [score.file_name for score in made] == [f"{n}.jpg" for n in IDS]
     assert [len(score.notes) for score in made] == [int(n % 100 == 3) for n in IDS]
@@ -66,12 +65,9 @@ def test_an_error_comes_at_its_turn_and_ends_the_processes():
             raise LabelSpaceError("no such category")
         return make_score(image_id)
 
-    before, taken = list_children(), []
-    with (
-        pytest.raises(LabelSpaceError, match="no such category"),
-        map_scores(fail, IDS, 2) as scores,
-    ):
-        taken.extend(scores)
+    before = list_children()
+    with pytest.raises(LabelSpaceError, match="no such category"):
+        score_images(fail, IDS, 2)
     assert list_children() == before
 
 
@@ -84,25 +80,26 @@ def test_a_process_that_is_killed_is_told():
             os.kill(os.getpid(), signal.SIGKILL)
         return make_score(image_id)
 
-    with (
-        pytest.raises(DataError, match=r"a process that scored images was killed.*--workers 1"),
-        map_scores(die, IDS, 2) as scores,
-    ):
-        list(scores)
+    with pytest.raises(DataError, match=r"a process that scored images was killed.*--workers 1"):
+        score_images(die, IDS, 2)
 
 
 @pytest.mark.usefixtures("forking")
-def test_leaving_early_ends_the_processes():
+def test_what_is_done_with_a_result_may_end_the_work():
     before = list_children()
-    with map_scores(make_score, IDS, 2) as scores:
-        next(scores)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_images(make_score, IDS, 2, on_result=stop)
     assert list_children() == before
 
 
 def test_few_images_one_worker_and_other_threads_need_no_process(monkeypatch):
     for ids, workers in ((IDS[:100], 2), (IDS, 1)):
-        with map_scores(make_score, ids, workers) as scores:
-            assert {int(score.stats.fp[0]) for score in scores} == {os.getpid()}
+        scores = score_images(make_score, ids, workers)
+        assert {int(score.stats.fp[0]) for score in scores} == {os.getpid()}
     monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "torch"})
     done = threading.Event()
     thread = threading.Thread(target=done.wait)

@@ -31,16 +31,38 @@ def as_values(score):
     return score.image_id, score.file_name, [c.tolist() for c in columns], kinds, score.notes
 
 
-@given(st.lists(rows, max_size=6))
-def test_what_went_in_comes_out(images):
-    scores = [
-        ImageScore(n, f"{n}.jpg", as_stats(of_image), (Note("pred-missing", "x"),) * (n % 3 == 1))
+def make_scores(images):
+    return [
+        ImageScore(
+            n,
+            f"{n}.jpg",
+            as_stats(of_image),
+            (Note("pred-missing", "x"),) * (n % 3 == 1),
+            {"small": as_stats(of_image)},
+        )
         for n, of_image in enumerate(images)
     ]
+
+
+@given(st.lists(rows, max_size=6))
+def test_what_went_in_comes_out(images):
+    scores = make_scores(images)
     kept = ImageScores(scores)
     assert len(kept) == len(scores)
     assert list(map(as_values, kept)) == list(map(as_values, scores))
     assert list(kept.notes()) == [note for score in scores for note in score.notes]
+
+
+@given(st.lists(rows, max_size=6), st.integers(0, 6), st.integers(0, 6))
+def test_parts_make_the_whole(images, first, second):
+    scores = make_scores(images)
+    parts = ImageScores(scores[:first])
+    parts.extend(ImageScores(scores[first : first + second]))
+    parts.extend(ImageScores(scores[first + second :]))
+    assert list(map(as_values, parts)) == list(map(as_values, scores))
+    assert list(parts.notes()) == [note for score in scores for note in score.notes]
+    for layer in parts.layers.values():
+        assert [s.tp.tolist() for s in layer] == [s.stats.tp.tolist() for s in scores]
 
 
 @given(st.lists(rows, max_size=6))
