@@ -6,7 +6,7 @@ at once as in a run), of `pipeline(list)`, which loads no nets and writes nothin
 (loading, reading, fusing and writing included) on torch and, where it is installed, on OpenVINO,
 and of `benchmarks/plain.py` without its loading; medians over rounds in which they take turns. With
 --processes also the seconds of whole processes: `fuse demo` and `fuse evaluate` on a fresh and a
-warm kernel cache, and loading beyond torch's.
+warm kernel cache, loading beyond torch's, and `fuse evaluate` of 5,000 pairs beside hotcoco.
 
 Expected for `tiny` on two cores of a 2020s server: 50 ms an image on torch, 6 to 15 % more for the
 run than for its nets once it is loaded, and more than twice as fast as the plain script.
@@ -18,6 +18,7 @@ run than for its nets once it is loaded, and more than twice as fast as the plai
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess  # nosec B404
@@ -47,6 +48,14 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
 PLAIN = "plain script, float32"
 COPIES = 96  # images of a run; loading the nets takes as long as four
 ROUNDS = 3
+PAIRS = 5000  # images scored by whole processes
+HOTCOCO = """
+import sys
+from hotcoco.panoptic import PanopticEval
+scorer = PanopticEval(*sys.argv[1:])
+scorer.evaluate()
+print(scorer.results())
+"""
 
 
 def copy_examples(folder: Path, copies: int) -> Path:
@@ -151,6 +160,28 @@ def measure_processes() -> Iterator[tuple[str, float]]:
             yield f"{name}, no kernels yet", time_process(command, cache)
             yield f"{name}, kernels there", time_process(command, cache)
             shutil.rmtree(Path(scratch, "kernels"))
+        maps = Path(scratch, "demo", "panoptic.json")  # against themselves: classes are the same
+        files = [str(multiply(maps, Path(scratch, f"{side}.json"))) for side in ("gt", "pred")]
+        scoring = ["-m", "fuse", "evaluate", "--gt", files[0], "--pred", files[1]]
+        time_process(scoring)  # compiles
+        yield f"fuse evaluate, {PAIRS:,} pairs", time_process(scoring)
+        if find_spec("hotcoco"):
+            yield f"hotcoco, {PAIRS:,} pairs", time_process(["-c", HOTCOCO, *files])
+
+
+def multiply(path: Path, target: Path) -> Path:
+    """A panoptic JSON, and its PNGs, with PAIRS images in place of its own, by other names."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    images = {image["id"]: image for image in content["images"]}
+    target.with_suffix("").mkdir()
+    many: dict[str, list[Any]] = {"images": [], "annotations": []}
+    for number, entry in zip(range(PAIRS), cycle(content["annotations"]), strict=False):
+        name = f"{number}.png"
+        os.link(path.with_suffix("") / entry["file_name"], target.with_suffix("") / name)
+        many["images"].append({**images[entry["image_id"]], "id": number, "file_name": name})
+        many["annotations"].append({**entry, "image_id": number, "file_name": name})
+    target.write_text(json.dumps({**content, **many}), encoding="utf-8")
+    return target
 
 
 def time_process(command: list[str], variables: Mapping[str, str] = MappingProxyType({})) -> float:
