@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 MODULE = "<module>"  # the function of code outside of functions
 
@@ -73,7 +74,9 @@ class Mutant:
         operator: the kind of change.
         before: the statement, or the head of a compound one, on one line.
         after: the same, changed.
-        nth: tells apart mutants that the other names have in common.
+        statement: a name that lasts while function and statement do, wherever they stand in their
+            file; of equal statements in one function each has its own.
+        key: a name of the mutant that lasts as long.
     """
 
     file: str
@@ -83,13 +86,8 @@ class Mutant:
     operator: str
     before: str
     after: str
-    nth: int = 0
-
-    @property
-    def key(self) -> str:
-        """A name that lasts while the statement does, wherever it stands in its file."""
-        parts = (self.file, self.function, self.before, self.after, str(self.nth))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    statement: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +109,53 @@ class Slot:
             getattr(self.parent, self.field)[self.place] = node
 
 
+def hash_texts(*texts: object) -> str:
+    """A name of 12 characters, the same on every machine."""
+    return hashlib.sha256("\n".join(map(str, texts)).encode()).hexdigest()[:12]
+
+
+class Head(NamedTuple):
+    """A statement without the statements inside it.
+
+    Attributes:
+        text: on one line; quotes and parentheses are those of this Python's release.
+        dump: its syntax tree, the same in every release.
+    """
+
+    text: str
+    dump: str
+
+    @classmethod
+    def of(cls, statement: ast.AST) -> Head:
+        """Of a statement."""
+        head = copy.copy(statement)
+        for field in ("body", "orelse", "handlers", "finalbody", "decorator_list"):
+            if hasattr(head, field):
+                setattr(head, field, [ast.Pass()] if field == "body" else [])
+        text = ast.unparse(head)
+        text = text.removesuffix("pass") if hasattr(head, "body") else text
+        return cls(" ".join(text.split()), _dump(head))
+
+
 def list_mutants(source: str, file: str) -> list[Mutant]:
     """All mutants of a module, in the order of its code."""
     mutants: list[Mutant] = []
-    seen: dict[tuple[str, ...], int] = {}
+    statements: dict[ast.stmt, str] = {}
+    equals: Counter[tuple[str, ...]] = Counter()
+
+    def name(*parts: str) -> str:
+        equals[parts] += 1
+        return hash_texts(*parts, equals[parts])
+
     for slot, operator, before, after in _changes(ast.parse(source)):
-        names = (slot.function, before, after)
-        nth = seen[names] = seen.get(names, -1) + 1
+        if slot.statement not in statements:
+            statements[slot.statement] = name(file, slot.function, before.dump)
+        statement = statements[slot.statement]
+        key = name(statement, after.dump)
+        texts = before.text, after.text
         line = slot.statement.lineno
         mutants.append(
-            Mutant(file, len(mutants), slot.function, line, operator, before, after, nth)
+            Mutant(file, len(mutants), slot.function, line, operator, *texts, statement, key)
         )
     return mutants
 
@@ -134,26 +169,31 @@ def compile_mutant(source: str, index: int, path: str) -> CodeType:
     raise IndexError(f"{path} has no mutant {index}")
 
 
-def _changes(tree: ast.Module) -> Iterator[tuple[Slot, str, str, str]]:
+def _changes(tree: ast.Module) -> Iterator[tuple[Slot, str, Head, Head]]:
     """Slot, operator, statement before and after of each mutant; the tree is the mutant."""
+    heads: dict[ast.stmt, Head] = {}
     for slot in list(_walk(tree, None, MODULE)):
-        before = _head(slot.statement)
+        if slot.statement not in heads:
+            heads[slot.statement] = Head.of(slot.statement)
+        before = heads[slot.statement]
         for operator, node in list(_variants(slot)):
             slot.put(ast.copy_location(node, slot.node))
-            after = _head(node if isinstance(node, ast.stmt) else slot.statement)
-            if after != before:
+            after = Head.of(node if isinstance(node, ast.stmt) else slot.statement)
+            if after.dump != before.dump:
                 yield slot, operator, before, after
             slot.put(slot.node)
 
 
-def _head(statement: ast.AST) -> str:
-    """A statement on one line, without the statements inside it."""
-    head = copy.copy(statement)
-    for field in ("body", "orelse", "handlers", "finalbody", "decorator_list"):
-        if hasattr(head, field):
-            setattr(head, field, [ast.Pass()] if field == "body" else [])
-    text = ast.unparse(head).removesuffix("pass") if hasattr(head, "body") else ast.unparse(head)
-    return " ".join(text.split())
+def _dump(value: object) -> str:
+    """A syntax tree as a text that is the same in every release of Python, unlike `ast.dump`'s."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_dump, value))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    fields = (
+        f"{name}={_dump(one)}" for name, one in ast.iter_fields(value) if one not in (None, [])
+    )
+    return f"{type(value).__name__}({', '.join(fields)})"
 
 
 def _walk(node: ast.AST, statement: ast.stmt | None, function: str) -> Iterator[Slot]:

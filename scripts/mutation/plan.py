@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mutation.operators import Mutant, list_mutants
+from mutation.operators import Mutant, hash_texts, list_mutants
 from mutation.plugins import PATIENCE, SECONDS
 from mutation.sandbox import Sandbox
 
@@ -111,24 +110,30 @@ def make_plans(box: Sandbox, packages: Iterable[str], out: Path) -> dict[str, Pl
     return plans
 
 
-def choose_mutants(root: Path, packages: Iterable[str], count: int, seed: int) -> list[Mutant]:
-    """Draw statements, and one mutant of each; each package has its share."""
-    draw = random.Random(seed)  # nosec B311
-    by_package: list[list[list[Mutant]]] = []
-    for package in packages:
-        statements: dict[tuple[str, int, str], list[Mutant]] = {}
-        for path in sorted((root / "fuse" / package).rglob("*.py")):
-            file = path.relative_to(root).as_posix()
-            for mutant in list_mutants(path.read_text(), file):
-                place = (file, mutant.line, mutant.before)
-                statements.setdefault(place, []).append(mutant)
-        by_package.append(list(statements.values()))
-    total = sum(map(len, by_package))
+def choose_mutants(root: Path, packages: Iterable[str], one_in: int, seed: int) -> list[Mutant]:
+    """Draw statements of the packages' modules, and one mutant of each."""
     chosen: list[Mutant] = []
-    for of_package in by_package:
-        share = min(len(of_package), -(-count * len(of_package) // total))
-        chosen += [draw.choice(mutants) for mutants in draw.sample(of_package, share)]
+    for package in packages:
+        for path in sorted((root / "fuse" / package).rglob("*.py")):
+            mutants = list_mutants(path.read_text(), path.relative_to(root).as_posix())
+            chosen += draw_mutants(mutants, one_in, seed)
     return chosen
+
+
+def draw_mutants(mutants: Iterable[Mutant], one_in: int, seed: int) -> list[Mutant]:
+    """Of all mutants of a module those that are drawn.
+
+    A statement is drawn, or not, by a hash of its name, and no other code has a say. So an edit
+    changes the mutants of the statements that it touches, and no others.
+    """
+    statements: dict[str, list[Mutant]] = {}
+    for mutant in mutants:
+        statements.setdefault(mutant.statement, []).append(mutant)
+    return [
+        min(of_statement, key=lambda mutant: hash_texts(seed, mutant.key))
+        for statement, of_statement in statements.items()
+        if int(hash_texts(seed, statement), 16) % one_in == 0
+    ]
 
 
 def hash_files(root: Path, names: Iterable[str]) -> str:

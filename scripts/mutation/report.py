@@ -9,10 +9,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mutation.operators import Mutant
+from mutation.operators import Mutant, list_mutants
 
 CONTEXT = 60  # characters shown on either side of a change
-Change = tuple[str, str, str]  # a function's name, a statement before and after
+
+
+@dataclass(frozen=True, slots=True)
+class Harmless:
+    """A mutant that no test need notice, and why; the key says which, the rest is for readers."""
+
+    key: str
+    file: str
+    function: str
+    before: str
+    after: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +50,12 @@ class Result:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps({"key": self.mutant.key, **asdict(self)})
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, line: str) -> Result:
         """From `to_json`."""
         values = json.loads(line)
-        del values["key"]
         return cls(Mutant(**values.pop("mutant")), **values)
 
     def holds(self, code: str, suite: str) -> bool:
@@ -59,15 +69,25 @@ def read_results(path: Path) -> dict[str, Result]:
     return {result.mutant.key: result for result in map(Result.from_json, lines)}
 
 
-def read_harmless(path: Path) -> dict[Change, str]:
-    """Why a change is harmless, by the change; files may move."""
-    if not path.exists():
-        return {}
-    listed = tomllib.loads(path.read_text())["mutant"]
-    return {(one["function"], one["before"], one["after"]): one["why"] for one in listed}
+def read_harmless(path: Path) -> dict[str, Harmless]:
+    """The list of harmless mutants, by key."""
+    listed = tomllib.loads(path.read_text())["mutant"] if path.exists() else []
+    return {one["key"]: Harmless(**one) for one in listed}
 
 
-def print_report(results: Sequence[Result], harmless: Mapping[Change, str]) -> int:
+def find_lost(root: Path, harmless: Iterable[Harmless]) -> list[Harmless]:
+    """Those of the list that the project's code has no more."""
+    files = sorted({one.file for one in harmless})
+    there = {
+        mutant.key
+        for file in files
+        if (root / file).exists()
+        for mutant in list_mutants((root / file).read_text(), file)
+    }
+    return [one for one in harmless if one.key not in there]
+
+
+def print_report(results: Sequence[Result], harmless: Mapping[str, Harmless]) -> int:
     """A Markdown table per package, then the survivors; returns how many are not listed."""
     print("\n| package | mutants | killed | timeout | survived | of these harmless | noticed |")
     print("|---|---|---|---|---|---|---|")
@@ -78,14 +98,16 @@ def print_report(results: Sequence[Result], harmless: Mapping[Change, str]) -> i
     print(_row("all", results, harmless))
     survivors = [result for result in results if result.verdict == "survived"]
     for result in sorted(survivors, key=lambda result: (result.mutant.file, result.mutant.line)):
-        print(f"\n{_describe(result)}\n    {_why(result, harmless) or 'NOT LISTED AS HARMLESS'}")
+        print(f"\n{_describe(result)}\n    {_why(result, harmless) or 'NOT LISTED AS HARMLESS:'}")
+        if not _why(result, harmless):
+            print(to_toml(result.mutant))
     for result in results:
         if result.verdict != "survived" and _why(result, harmless):
             print(f"\nlisted as harmless, but noticed by {result.test}:\n{_describe(result)}")
     return sum(not _why(result, harmless) for result in survivors)
 
 
-def _row(name: str, results: Iterable[Result], harmless: Mapping[Change, str]) -> str:
+def _row(name: str, results: Iterable[Result], harmless: Mapping[str, Harmless]) -> str:
     verdicts = Counter(result.verdict for result in results)
     known = sum(result.verdict == "survived" and bool(_why(result, harmless)) for result in results)
     counts = [verdicts[verdict] for verdict in ("killed", "timeout", "survived")]
@@ -93,15 +115,22 @@ def _row(name: str, results: Iterable[Result], harmless: Mapping[Change, str]) -
     return f"| {' | '.join(map(str, (name, sum(counts), *counts, known, share)))} |"
 
 
-def _why(result: Result, harmless: Mapping[Change, str]) -> str | None:
-    mutant = result.mutant
-    return harmless.get((mutant.function, mutant.before, mutant.after))
+def _why(result: Result, harmless: Mapping[str, Harmless]) -> str | None:
+    listed = harmless.get(result.mutant.key)
+    return listed and listed.why
+
+
+def to_toml(mutant: Mutant) -> str:
+    """What the list has of a mutant, but for the why; texts are the same in JSON and TOML."""
+    names = ("key", "file", "function", "before", "after")
+    lines = (f"{name} = {json.dumps(getattr(mutant, name), ensure_ascii=False)}" for name in names)
+    return "\n".join(("[[mutant]]", *lines, 'why = ""'))
 
 
 def _describe(result: Result) -> str:
     """Place and change, cut to where it is."""
     mutant = result.mutant
-    place = f"{mutant.file}:{mutant.line} {mutant.function} ({mutant.operator}, {mutant.key}"
+    place = f"{mutant.file}:{mutant.line} {mutant.function} ({mutant.operator}"
     first = next(
         (i for i, (a, b) in enumerate(zip(mutant.before, mutant.after, strict=False)) if a != b),
         min(len(mutant.before), len(mutant.after)),
