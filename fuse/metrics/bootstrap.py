@@ -16,11 +16,16 @@ from fuse.metrics.pq import GROUP_SCORES, PQStats, score_counts, stack_counts
 from fuse.metrics.semantic import SemanticStats
 from fuse.types import Float32Array, Float64Array, LabelSpace
 
+RESAMPLES = 1000  # where a caller names no number
 CHUNK = 256  # resamples in memory at a time
 
 
 def bootstrap_scores(
-    runs: Sequence[Sequence[PQStats]], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+    runs: Sequence[Sequence[PQStats]],
+    space: LabelSpace,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Float64Array:
     """All PQ scores of several predictions of the same images, over the same sets of images.
 
@@ -48,7 +53,7 @@ def bootstrap_scores(
 
 
 def bootstrap_miou(
-    images: Sequence[SemanticStats], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+    images: Sequence[SemanticStats], space: LabelSpace, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Float64Array:
     """Mean IoU of each set, from the pixels per category of each image.
 
@@ -69,7 +74,11 @@ def bootstrap_miou(
 
 
 def bootstrap_ap(
-    detections: Detections, category_ids: Sequence[int], *, resamples: int = 1000, seed: int = 0
+    detections: Detections,
+    category_ids: Sequence[int],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Float64Array:
     """Mask AP of each set over some of the things, from the matched detections of all images.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.metrics.bootstrap import draw_weights
+from fuse.metrics.bootstrap import RESAMPLES, draw_weights
 from fuse.metrics.measures import ScoredSegments
 from fuse.metrics.pq import none_if_nan
 from fuse.types import Float64Array, Int64Array, LabelSpace
@@ -84,7 +84,11 @@ class CalibrationResult:
 
 
 def calibrate(
-    images: Sequence[ScoredSegments], space: LabelSpace, *, resamples: int = 1000, seed: int = 0
+    images: Sequence[ScoredSegments],
+    space: LabelSpace,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> CalibrationResult:
     """Calibration of the scores over a set of images, with bootstrap intervals over them."""
     used = sorted({i for image in images for i in image.category_ids.tolist()})
@@ -133,7 +137,7 @@ def count_bins(images: Sequence[ScoredSegments], category_ids: Sequence[int]) ->
 
 
 def bootstrap_ece(
-    counts: Sequence[Float64Array], *, resamples: int = 1000, seed: int = 0
+    counts: Sequence[Float64Array], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Float64Array:
     """The errors of each set of images, see `fuse.metrics.bootstrap`.
 

@@ -51,6 +51,11 @@ def test_scores_that_are_right_have_no_error():
     assert (bin_["n"], bin_["score"], bin_["correct"]) == (8, 0.5, 0.5)
 
 
+def test_one_segment_has_an_error():
+    one = ScoredSegments(np.full(1, 1, np.int32), np.full(1, 0.75), np.ones(1, bool))
+    assert calibrate([one], SPACE, resamples=20).things.ece == 0.25
+
+
 def test_the_edges_belong_to_a_bin():
     scores = np.array([0.0, 1 / 15, 1.0])
     edge = ScoredSegments(np.full(3, 1, np.int32), scores, np.ones(3, bool))

@@ -65,6 +65,18 @@ def test_every_size_equals_the_loop(pair):
     }
 
 
+@pytest.mark.parametrize(
+    ("area", "size"),
+    [(1023, "small"), (1024, "medium"), (9215, "medium"), (9216, "large"), (900_000, "large")],
+)
+def test_a_size_begins_at_cocos_area(area, size):
+    image = panoptic(np.repeat([1, 0], [area, 1]), {1: 1})
+    layers = count_measures(ComparedMaps.of(image, image), SIZES, SPACE)
+    assert {name: by_category(stats) for name, stats in layers.items() if len(stats.tp)} == {
+        size: {1: [1.0, 1, 0, 0]}
+    }
+
+
 def enlarge(image, times=12):
     ids = {s.segment_id: s.category_id for s in image.segments_info}
     crowds = {s.segment_id for s in image.segments_info if s.iscrowd}

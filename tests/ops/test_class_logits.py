@@ -53,4 +53,4 @@ def test_values_that_sum_to_one_lie_in_0_to_1():
     assert not sum_to_one(one_hot[:1])  # of one class nothing is known
     outside = one_hot.copy()
     outside[:, 1, 1] = (1.5, -0.5, 0)  # sums to 1 as well
-    assert not sum_to_one(outside)
+    assert sum_to_one(outside) is False

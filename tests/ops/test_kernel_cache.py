@@ -45,6 +45,14 @@ def test_a_folder_that_others_could_fill_is_not_taken(tmp_path, trap):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_a_folder_of_another_user_is_not_taken(tmp_path, monkeypatch):
+    folder = make_private_folder(tmp_path)
+    other = os.geteuid() + 1
+    folder.rename(tmp_path / f"fuse-kernels-{other}")  # laid there for the other to find
+    monkeypatch.setattr("os.geteuid", lambda: other)
+    assert make_private_folder(tmp_path) != tmp_path / f"fuse-kernels-{other}"
+
+
 KERNEL = """
 from fuse.ops._jit import jit
 
