@@ -6,6 +6,7 @@ from factories import TOY_SPACE
 
 from fuse.errors import ConfigError
 from fuse.fusion import METHODS, FusionConfig, choose_classes, find_pairs
+from fuse.fusion.fuse_image import fuse_image
 from fuse.labels import load_space
 from fuse.types import BoxMasks, Instances, SemanticPrediction
 
@@ -28,6 +29,23 @@ def test_pairs_are_category_ids_above_and_below():
     dog, cat = (TOY_SPACE.by_name[name].category_id for name in ("dog", "cat"))
     assert find_pairs(fusion, TOY_SPACE) == {(dog, cat), (cat, cat)}
     assert find_pairs(FusionConfig(), TOY_SPACE) == frozenset()
+
+
+@pytest.mark.parametrize("pairs", [(("dog", "cat"),), (("cat", "dog"),)])
+def test_the_pairs_of_a_preset_order_its_masks(pairs):
+    cat, dog = (TOY_SPACE.by_name[name].category_id for name in ("cat", "dog"))
+    instances = Instances(
+        boxes=np.array([[0, 0, 20, 20], [0, 0, 6, 20]], np.float32),
+        scores=np.array([0.9, 0.8]),
+        category_ids=np.array([cat, dog], np.int32),
+        masks=BoxMasks(np.ones((2, 28, 28), np.float32)),
+        size=(20, 20),
+    )
+    nothing = SemanticPrediction(np.zeros((20, 20), np.int32))
+    fusion = FusionConfig(rule="pairs", pairs=pairs)
+    fused = fuse_image(nothing, instances, TOY_SPACE, fusion, {})
+    names = [TOY_SPACE.by_id[s.category_id].name for s in fused.segments_info]
+    assert names == (["dog", "cat"] if pairs[0][0] == "dog" else ["cat"])
 
 
 def test_only_the_rule_of_competing_masks_takes_stuff():

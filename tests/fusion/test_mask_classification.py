@@ -50,6 +50,14 @@ def test_stuff_of_a_class_is_one_segment_and_things_stay_apart():
         assert scores == ([None] if category == SKY else [0.95, 0.9])
 
 
+def test_a_thing_between_two_masks_of_one_stuff_class_is_none_of_it():
+    columns = np.full((3, 4, 4), 0.01)
+    columns[0, :, 0] = columns[1, :, 1:3] = columns[2, :, 3] = 0.9
+    fused = fuse(masks((SKY, 0.95, columns[0]), (PERSON, 0.9, columns[1]), (SKY, 0.85, columns[2])))
+    assert [s.category_id for s in fused.segments_info] == [SKY, PERSON]
+    assert fused.panoptic_map[20, [2, 30, 57]].tolist() == [1, 2, 1]
+
+
 def test_a_pixel_goes_to_the_largest_score_times_probability():
     # Over the upper half 0.9 * 0.8 is less than 0.85 * 0.95, so the first mask loses all it claims.
     fused = fuse(masks((PERSON, 0.9, top(0.8)), (SKY, 0.85, top(0.95))))

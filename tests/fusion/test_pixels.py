@@ -303,3 +303,17 @@ def test_hard_masks_take_part():
     for rule in ("mask-argmax", "upsnet-logits", "adaptive"):
         fused = METHODS[rule].fuse(uniform(sky=8, cat=7), hard, TOY_SPACE, stuff_area=0)
         assert ((categories_of(fused)[..., 0] == CAT) == mask[0]).all(), rule
+
+
+@pytest.mark.parametrize("rule", ["upsnet-logits", "adaptive"])
+def test_class_logits_that_are_given_stay_as_they_are(rule):
+    rng = np.random.default_rng(5)
+    semantic = label(target_logits(rng, (12, 14), (6, 7)))
+    class_logits = compute_class_logits(semantic, TOY_SPACE)
+    stuff = class_logits.stuff.copy()
+    instances = box_instances(rng, (12, 14), 5)
+    fused = METHODS[rule].fuse(
+        semantic, instances, TOY_SPACE, score_threshold=0, class_logits=class_logits
+    )
+    assert any(segment.score for segment in fused.segments_info)  # some instance won pixels
+    assert (class_logits.stuff == stuff).all()
