@@ -14,9 +14,9 @@ Which mutants: one statement in ten, and of each one of the changes that `mutati
 makes. Both are chosen by hashes of --seed, the file, the function's name and the statement itself,
 so an edit changes the mutants of the statements that it touches, and no others. Which tests: a
 first run notes what each one costs and enters (kept in --out until code or tests change); a mutant
-runs those that enter its function, its own folder's and the quick ones first, up to --budget
-seconds, until one fails. Packages that have compiled kernels run them as plain Python, so a mutant
-costs no compilation; the others use kernels compiled once, into --out.
+runs those that enter its function, up to --budget seconds, until one fails: those of its module
+come first, then its package's, and the quick ones. Packages that have compiled kernels run them as
+plain Python, so a mutant costs no compilation; the others use kernels compiled once, into --out.
 
 Expected: 250 mutants in 30 minutes on one core that others use too, five of them for the first
 run of the tests; at least 85 % killed, no survivor unexplained.
@@ -81,7 +81,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--one-in", type=int, default=10, help="of that many statements one (10)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds of tests (20)")
+    parser.add_argument("--budget", type=float, default=40.0, help="seconds of tests (40)")
     parser.add_argument("--limit", type=int, help="stop after that many new mutants")
     parser.add_argument("--only", default="", help="of the drawn ones, those with this in the path")
     parser.add_argument("--out", type=Path, default=PROJECT / "build/mutants", help="work folder")

@@ -40,8 +40,8 @@ class Plan:
     def choose_tests(self, mutant: Mutant, budget: float) -> dict[str, float]:
         """The tests that may notice a mutant, and how much processor time each may take.
 
-        Those of the package's own folder come first, and the quick ones; what goes beyond the
-        budget is left out.
+        Those of the module's own file come first, then those of its package, and of these the
+        quick ones; what goes beyond the budget is left out.
         """
         ranked = sorted(self._reaching(mutant), key=lambda name: self._rank(name, mutant))
         limits: dict[str, float] = {}
@@ -76,8 +76,11 @@ class Plan:
             name for name, test in self.tests.items() if test["passed"] and _is_own(name, mutant)
         }
 
-    def _rank(self, name: str, mutant: Mutant) -> tuple[bool, float, str]:
-        return not _is_own(name, mutant), self.tests[name]["seconds"], name
+    def _rank(self, name: str, mutant: Mutant) -> tuple[bool, bool, float, str]:
+        module = Path(mutant.file)
+        mirror = Path("tests", *module.parts[1:-1], f"test_{module.name}").as_posix()
+        is_mirror = name.startswith((f"{mirror}::", f"{mutant.file}::"))
+        return not is_mirror, not _is_own(name, mutant), self.tests[name]["seconds"], name
 
 
 def _is_own(test: str, mutant: Mutant) -> bool:
