@@ -20,6 +20,7 @@ from fuse.cli.tables.compare import print_comparison
 from fuse.errors import DataError, LabelSpaceError
 from fuse.labels import load_space
 from fuse.metrics.measures import expand_measures
+from fuse.metrics.semantic import sum_semantic_stats
 
 ROOT = Path(__file__).parent.parent.parent
 TRUTH = ROOT / "examples" / "annotations.json"
@@ -145,6 +146,20 @@ def test_common_classes_go_by_name_whatever_their_ids(tmp_path):
     person = comparison.differences[0].classes[0]
     assert (person.category_id, person.name) == (1, "person")
     assert (person.before, person.after) == (pytest.approx(2 / 3), 1)
+
+
+def test_nets_are_scored_over_the_common_classes(kept_run):
+    full = api.compare([kept_run, kept_run], TRUTH).runs[0]
+    # The truth has finer classes: of those of the run it has persons by name, and no animals.
+    comparison = api.compare([kept_run, TRUTH], TRUTH, intersect=True)
+    common = comparison.runs[0]
+    of_all, of_common = (sum_semantic_stats(run.semantic) for run in (full, common))
+    assert {1, 4} <= set(of_all.category_ids.tolist())
+    assert of_common.category_ids.tolist() == [1]
+    assert [category.name for category in comparison.space.categories][:1] == ["person"]
+    person = of_all.category_ids.tolist().index(1)
+    iou = of_all.right / (of_all.true + of_all.predicted - of_all.right)
+    assert common.miou == iou[person] != full.miou
 
 
 def test_nets_times_and_memory_come_from_the_run(kept_run, tmp_path):

@@ -118,6 +118,7 @@ def test_the_coco_file_is_what_a_labelling_tool_reads(disagreement, tmp_path):
     assert (unclaimed["category_id"], unclaimed["instance_category_id"]) == (DOG, None)
     assert coco_mask.decode(first["segmentation"]).tolist() == [[1, 1, 0, 0, 0, 0, 0, 0]]
     assert [a["id"] for a in content["annotations"]] == [1, 2, 3]
+    assert {a["iscrowd"] for a in content["annotations"]} == {0}
 
 
 def test_a_run_is_ranked(kept_run):

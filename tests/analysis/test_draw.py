@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from oracle_jobs import SIZE, Job
 from PIL import Image
 from run_folders import draw_predictions, write_run
 
@@ -45,6 +46,17 @@ def test_what_cannot_be_drawn_is_counted(run, tmp_path):
     result = draw(run, tmp_path / "out")
     assert result.images == 0
     assert [finding.code for finding in result.findings] == ["image-missing", "image-other"]
+
+
+def test_an_image_that_changed_since_the_run_is_not_drawn(tmp_path):
+    job = Job(tmp_path, ["a.jpg", "b.jpg"])
+    job.add("a.jpg", "b.jpg")
+    job.run()
+    Image.new("RGB", SIZE[::-1], "red").save(job.images / "b.jpg")
+    result = draw(job.out, tmp_path / "pictures")
+    assert result.images == 1
+    assert [(found.code, found.first) for found in result.findings] == [("image-changed", "b.jpg")]
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["a.jpg"]
 
 
 def test_names_that_lead_out_of_the_folder_and_runs_without_images_are_refused(run, tmp_path):

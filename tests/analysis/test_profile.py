@@ -8,9 +8,10 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 from click.testing import CliRunner
+from oracle_jobs import Job
 from PIL import Image
 
-from fuse.analysis.profile import profile
+from fuse.analysis.profile import ProfileRow, profile
 from fuse.cli import main
 from fuse.errors import ConfigError, ModelError, ModelNotFoundError
 from fuse.labels import load_space
@@ -45,6 +46,43 @@ def test_saved_predictions_are_found_by_the_images_name(real_files, monkeypatch)
     assert [row.part for row in rows].count("total") == 2
 
 
+def test_nets_that_are_no_modules_of_torch_have_times_alone(tmp_path):
+    job = Job(tmp_path, ["a.jpg"])
+    job.add("a.jpg")
+    done = []
+    rows = profile(
+        [str(job.preset), f"{job.preset}:instance"],
+        images=[str(job.images)],
+        device="cpu",
+        on_progress=lambda *counts: done.append(counts),
+    )
+    pair = ["semantic", "instance", "fusion", "files", "total"]
+    assert [(row.pipeline, row.part) for row in rows] == [
+        *((str(job.preset), part) for part in pair),
+        (f"{job.preset}:instance", "instance"),
+    ]
+    assert {(row.parameters, row.flops, row.activations) for row in rows} == {(None, 0, 0)}
+    assert all(row.seconds > 0 for row in rows)
+    assert rows[4].seconds == pytest.approx(sum(row.seconds for row in rows[:4]))
+    assert [row.ratio for row in rows] == [None] * 4 + [1.0, None]
+    assert done == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_a_row_is_written_by_its_names():
+    row = ProfileRow("tiny", "semantic", 7, 6, 5, 4, seconds=0.25)
+    assert row.to_json() == {
+        "pipeline": "tiny",
+        "part": "semantic",
+        "parameters": 7,
+        "flops": 6,
+        "activations": 5,
+        "memory": 4,
+        "seconds": 0.25,
+        "ratio": None,
+        "has_random_weights": False,
+    }
+
+
 def test_images_are_read_as_stored_where_that_is_asked_for(tmp_path):
     """The input is padded to a square's side: a turned image has another number of operations."""
     image, exif = Image.new("RGB", (96, 32)), Image.Exif()
@@ -56,7 +94,9 @@ def test_images_are_read_as_stored_where_that_is_asked_for(tmp_path):
         for flag in ([], ["--as-stored"], ["--set", "as_stored=true"]):
             CliRunner().invoke(main, [*line, *flag], catch_exceptions=False)
             sizes.append(predict.call_args.args[2][0].size)
-    assert sizes == [(96, 32), (32, 96), (32, 96)]
+        profile(["tiny:semantic"], images=[str(tmp_path)], device="cpu")
+        sizes.append(predict.call_args.args[2][0].size)
+    assert sizes == [(96, 32), (32, 96), (32, 96), (96, 32)]
 
 
 @pytest.mark.slow

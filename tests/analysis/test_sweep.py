@@ -179,6 +179,11 @@ def test_a_wrong_grid_says_what_is_wrong(grid, message):
         list_points(parse_grid(grid), "overlap")
 
 
+def test_a_grid_may_have_as_many_settings_as_the_message_says():
+    values = parse_grid(["stuff_area=0:999:1", "score_threshold=0:0.99:0.01"])
+    assert [len(points) for points in values.values()] == [1000, 100]
+
+
 def test_a_threshold_below_what_was_kept_is_refused(kept_run, tmp_path):
     message = r"score_threshold 0.01 is below 0.05, down to which .*out kept instances"
     with pytest.raises(ConfigError, match=message):

@@ -256,6 +256,9 @@ def test_a_run_is_diagnosed_as_it_was_scored(kept_run):
     loss = 1 - diagnosis.result.all.pq
     assert sum(cost.share for cost in diagnosis.errors) == pytest.approx(loss, abs=1e-12)
     assert diagnosis.rest == pytest.approx(0, abs=1e-12)
+    assert any(cost.error > 0 for cost in diagnosis.errors)  # two pairs of orders, so they vary
+    shares = [image.share for image in api.disagree(kept_run).images]
+    assert diagnosis.disputed == pytest.approx(sum(shares) / 3)
     figures = json.loads(json.dumps(diagnosis.to_json(), allow_nan=False))
     assert [image["file_name"] for image in figures["photos"]] == [
         "astronaut.jpg",
@@ -302,6 +305,7 @@ def test_a_rule_that_takes_stuff_of_the_instance_net_is_refused(kept_run, tmp_pa
 def test_images_left_out_are_counted(kept_run):
     diagnosis = api.diagnose(kept_run, TRUTH, orders=1)
     assert (diagnosis.unknown, diagnosis.lacking) == (0, 5)
+    assert not any(cost.error for cost in diagnosis.errors)  # one pair of orders says nothing of it
 
 
 def test_images_that_the_truth_lacks_are_an_error(kept_run, tmp_path):

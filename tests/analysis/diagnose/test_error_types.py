@@ -187,7 +187,10 @@ def test_how_far_a_mask_is_wrong_is_told_by_segment():
 
 @pytest.mark.parametrize(
     ("left", "right", "is_hidden"),
-    [(3, 3, False), (3, 6, True), (9, 6, False), (0, 2, False), (0, 12, True)],
+    [
+        *((3, 3, False), (3, 6, True), (9, 6, False), (0, 2, False), (0, 12, True)),
+        *((9, 10, False), (9, 11, True)),  # over ten and eleven twelfths of the dog
+    ],
 )
 def test_a_mask_that_spills_as_far_elsewhere_hides_nothing(left, right, is_hidden):
     """A cat between sky and dog; its mask spills over both."""
@@ -221,6 +224,16 @@ def test_a_right_mask_still_covers_what_is_in_front_of_it():
     assert mask_of_cat("masks/2px") == [0, 1, 2, 3, 4, 5, 6, 7]
     assert mask_of_cat("order") == [0, 1, 2, 3, 4, 8]
     assert mask_of_cat("order", "masks/2px") == [0, 1, 2, 3, 4, 7]
+
+
+@pytest.mark.parametrize(
+    ("width", "subtype"), [(5, "missed/unseen"), (6, "missed/low-score")], ids=["half", "more"]
+)
+def test_a_detection_below_the_threshold_must_cover_more_than_half(width, subtype):
+    truth = panoptic([[1] * 10], {1: CAT})
+    low = instances_of([[[1] * width + [0] * (10 - width)]], [CAT], [0.1])
+    errors = classify(SemanticPrediction(np.zeros((1, 10), dtype=np.int32)), low, truth)
+    assert list(errors.missed.values()) == [subtype]
 
 
 @pytest.mark.parametrize(
