@@ -19,7 +19,7 @@ line that says what to report. What was only assumed is a `FuseWarning`, a ``not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from errno import ENOMEM
 
@@ -132,6 +132,16 @@ def is_memory_full(error: BaseException | None) -> bool:
     return False
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message on a name that nobody knows, where a known one is near.
+
+    >>> did_you_mean("tinny", ["coco", "tiny"]), did_you_mean("x", ["coco"])
+    ("; did you mean 'tiny'?", '')
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def suggest(name: str, known: Sequence[str]) -> str:
     """Half a sentence for a name that nobody knows: the nearest known one, and all of them.
 
@@ -140,9 +150,8 @@ def suggest(name: str, known: Sequence[str]) -> str:
     >>> suggest("x", ["coco"])
     'known are coco'
     """
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? K" if near else "k"
-    return f"{hint}nown are {', '.join(known)}"
+    hint = did_you_mean(name, known).removeprefix("; ")
+    return f"{f'{hint} K' if hint else 'k'}nown are {', '.join(known)}"
 
 
 def unknown_key(where: str, key: str, allowed: Sequence[str]) -> ConfigError:
@@ -151,6 +160,7 @@ def unknown_key(where: str, key: str, allowed: Sequence[str]) -> ConfigError:
     >>> str(unknown_key("fusion", "rull", ["rule", "stuff_area"]))
     "fusion has no key 'rull'; did you mean 'rule'? It has rule, stuff_area"
     """
-    near = get_close_matches(key, allowed, n=1)
-    hint = f"did you mean {near[0]!r}? It" if near else "it"
-    return ConfigError(f"{where} has no key {key!r}; {hint} has {', '.join(allowed)}")
+    hint = did_you_mean(key, allowed)
+    return ConfigError(
+        f"{where} has no key {key!r}{f'{hint} It' if hint else '; it'} has {', '.join(allowed)}"
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 
-from fuse.errors import ConfigError
+from fuse.errors import ConfigError, did_you_mean
 from fuse.fusion.choice import choose_by_evidence, choose_by_overlap
 from fuse.fusion.class_logits import ClassLogits
 from fuse.fusion.config import THRESHOLDS, FusionConfig
@@ -97,8 +96,7 @@ def find_pairs(fusion: FusionConfig, space: LabelSpace) -> frozenset[tuple[int, 
     if fusion.rule == "pairs" and not fusion.pairs:
         raise ConfigError("the rule 'pairs' needs fusion.pairs: a CSV file, as `fuse pairs` writes")
     for name in sorted({name for pair in fusion.pairs for name in pair} - space.by_name.keys()):
-        near = get_close_matches(name, space.by_name, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, space.by_name)
         raise ConfigError(f"fusion.pairs names {name!r}, which is not in {space.name}{hint}")
     by_name = space.by_name
     return frozenset(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 
-from fuse.errors import LabelSpaceError
+from fuse.errors import LabelSpaceError, did_you_mean
 from fuse.labels.spaces import contains, is_shipped, list_spaces, load_space, read_csv
 from fuse.types import LabelSpace
 
@@ -359,6 +358,5 @@ def _find_id(space: LabelSpace, name: str, where: str) -> int:
     """The category_id of a name; LabelSpaceError with the nearest one where it is unknown."""
     if name in space.by_name:
         return space.by_name[name].category_id
-    near = get_close_matches(name, space.by_name, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, space.by_name)
     raise LabelSpaceError(f"{where}: {name!r} is not in {space.name}{hint}")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from fuse.errors import ConfigError, FuseWarning, LabelSpaceError
+from fuse.errors import ConfigError, FuseWarning, LabelSpaceError, did_you_mean
 from fuse.labels.class_names import find_fitting_spaces, match_names
 from fuse.types import Int32Array
 from fuse.types.label_space import ID_OF_ZERO, NONE_BESIDE_ZERO, Category, LabelSpace, id_from_file
@@ -144,10 +143,9 @@ def find_space_file(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".csv" and path.is_file():
         return path
-    near = get_close_matches(name, list_spaces(), n=1)
     fault = f"there is no file {name}" if path.suffix == ".csv" else f"no label space {name!r}"
     raise LabelSpaceError(
-        f"{fault}{f'; did you mean {near[0]!r}?' if near else ';'} "
+        f"{fault}{did_you_mean(name, list_spaces()) or ';'} "
         f"shipped are {', '.join(list_spaces())}, "
         f"or give the path of a CSV file with the columns {','.join(COLUMNS)}"
     )

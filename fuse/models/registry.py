@@ -12,7 +12,6 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fuse.errors import FuseError, ModelError, ModelNotFoundError, suggest
+from fuse.errors import FuseError, ModelError, ModelNotFoundError, did_you_mean, suggest
 from fuse.models.options import check_options
 from fuse.models.output_checks import ANY_FAILURE, check_model, describe_failure
 from fuse.models.protocols import InstanceModel, SemanticModel
@@ -235,8 +234,7 @@ def _load(entry: ModelEntry) -> Factory:
     factory: Factory | None = getattr(module, attribute, None)
     if not callable(factory):
         offered = [key for key, value in vars(module).items() if callable(value)]
-        near = get_close_matches(attribute, offered, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(attribute, offered)
         raise ModelError(f"{who}: {module_name} has no class or function {attribute!r}{hint}")
     return factory
 
