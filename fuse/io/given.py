@@ -41,8 +41,12 @@ def is_in_memory(given: object) -> bool:
 def is_image(given: object) -> TypeGuard[ImageLike]:
     """Whether something is meant as one image, right or wrong, and not as several."""
     kinds = (str, os.PathLike, bytes, Image.Image, np.ndarray, NamedImage)
-    is_tensor = hasattr(given, "detach") and hasattr(given, "cpu")
-    return isinstance(given, kinds) or is_tensor or hasattr(given, "read")  # an open file
+    is_open_file = hasattr(given, "read")
+    return isinstance(given, kinds) or _is_tensor(given) or is_open_file
+
+
+def _is_tensor(given: object) -> TypeGuard[TensorLike]:
+    return hasattr(given, "detach") and hasattr(given, "cpu")
 
 
 def find_path(given: object) -> str | None:
@@ -80,7 +84,7 @@ def to_image(given: ImageLike, *, as_stored: bool = False) -> NamedImage:
         return NamedImage(_read_pil(given, as_stored=as_stored))
     if isinstance(given, np.ndarray):
         return NamedImage(_read_array(given))
-    if hasattr(given, "detach") and hasattr(given, "cpu"):
+    if _is_tensor(given):
         return NamedImage(_read_tensor(given))
     raise TypeError(f"an image is {KINDS}, got {type(given).__name__}{_mend_object(given)}")
 
