@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENAMETOOLONG
 from functools import partial
@@ -346,10 +347,8 @@ class ImageWorker:
         """A picture of all that is known of an image, side by side."""
         truth = None
         if self._scorer and task.image_id in self._scorer.truth.annotations:
-            try:
+            with suppress(CocoFormatError):  # which the notes of the score tell
                 truth = self._scorer.load(task.image_id, fused.size)
-            except CocoFormatError:  # in the notes of the score
-                truth = None
         return render_overview(
             image,
             semantic,
