@@ -157,7 +157,7 @@ def png_names(relative_names: Sequence[str]) -> list[str]:
     for name in relative_names:
         path = PurePath(name)
         if path.anchor or ".." in path.parts or not path.name:
-            raise DataError(f"photo name {name!r} is not a path inside a folder")
+            raise DataError(f"image name {name!r} is not a path inside a folder")
         plain = path.as_posix()
         names.append(f"{plain.removesuffix(path.suffix)}.png")
         kept.append(f"{plain}.png")

@@ -27,7 +27,7 @@ LARGEST_GROWTH = math.log(1000 / 16)  # of dw and dh, so that exp stays finite
 PROPOSALS = 1000  # kept per level before suppression, and of all levels after it
 PROPOSAL_OVERLAP = 0.7  # IoU above which the lower score is suppressed, per level
 SCORE_THRESHOLD = 0.05  # detections must exceed it
-DETECTION_OVERLAP = 0.5  # as above, per class
+DETECTION_OVERLAP = 0.5  # the same of detections, per class
 DETECTIONS = 100  # kept per image
 
 CANONICAL_SIDE = 224  # a box of so many pixels pools from the canonical level (FPN, equation 1)
