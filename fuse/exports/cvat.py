@@ -11,9 +11,8 @@ from xml.sax.saxutils import escape, quoteattr  # nosec B406 - writes text, pars
 
 import numpy as np
 
-from fuse.exports.image import Encoded, ExportImage
+from fuse.exports.image import Encoded, ExportImage, Form
 from fuse.exports.polygons import fit_segments
-from fuse.findings import Note
 from fuse.io.files import open_whole
 from fuse.types import BoolArray, LabelSpace, SegmentInfo
 
@@ -21,16 +20,12 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
-class Cvat:
+class Cvat(Form):
     """``annotations.xml``; a segment of several polygons is a group."""
 
     space: LabelSpace
     stuff: bool
     polygons: bool
-
-    def check(self, space: LabelSpace) -> list[Note]:
-        """Any categories fit."""
-        return []
 
     def encode(self, image: ExportImage) -> Encoded:
         """The image's element without its number."""

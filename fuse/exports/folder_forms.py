@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fuse.exports.image import Encoded, ExportImage
+from fuse.exports.image import Encoded, ExportImage, Form
 from fuse.exports.polygons import fit_segments
-from fuse.findings import Note
 from fuse.io.files import make_parent
 from fuse.io.png import encode_labels
 from fuse.types import LabelSpace, SegmentInfo
@@ -29,16 +28,12 @@ def write_files(out: Path, contents: Iterable[Sequence[tuple[str, bytes]]]) -> N
 
 
 @dataclass(frozen=True)
-class Labelme:
+class Labelme(Form):
     """``<image>.json`` to lie beside the image; polygons of a segment, or exact masks."""
 
     space: LabelSpace
     stuff: bool
     polygons: bool
-
-    def check(self, space: LabelSpace) -> list[Note]:
-        """Any categories fit."""
-        return []
 
     def encode(self, image: ExportImage) -> Encoded:
         """One JSON."""
@@ -93,7 +88,7 @@ class Labelme:
 
 
 @dataclass(frozen=True)
-class YoloSeg:
+class YoloSeg(Form):
     """``labels/<image>.txt``: class and a polygon in shares of the image; ``data.yaml``.
 
     A segment is one path around all its parts, as a line is one object.
@@ -101,10 +96,6 @@ class YoloSeg:
 
     space: LabelSpace
     stuff: bool
-
-    def check(self, space: LabelSpace) -> list[Note]:
-        """Any categories fit."""
-        return []
 
     def encode(self, image: ExportImage) -> Encoded:
         """The lines of an image."""

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fuse.exports.image import Encoded, ExportImage
+from fuse.exports.image import Encoded, ExportImage, Form
 from fuse.exports.polygons import fit_segments
-from fuse.findings import Note
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.files import open_whole
 from fuse.ops.segment_rles import encode_brushes, encode_segments
@@ -29,7 +28,7 @@ def list_ids(segments: Iterable[SegmentInfo]) -> np.ndarray[Any, np.dtype[np.int
 
 
 @dataclass(frozen=True)
-class CocoInstances:
+class CocoInstances(Form):
     """``images``, ``annotations`` with compressed RLE, ``categories``; exact.
 
     Annotations of predicted segments have a score, as in result files.
@@ -37,10 +36,6 @@ class CocoInstances:
 
     space: LabelSpace
     stuff: bool
-
-    def check(self, space: LabelSpace) -> list[Note]:
-        """Any categories fit."""
-        return []
 
     def encode(self, image: ExportImage) -> Encoded:
         """The image's entry and its annotations, which have no id yet."""
@@ -82,7 +77,7 @@ class CocoInstances:
 
 
 @dataclass(frozen=True)
-class LabelStudio:
+class LabelStudio(Form):
     """A task per image with a prediction for pre-labelling: brush masks, exact, or polygons.
 
     ``data.image`` is the image's name behind a prefix, as ``/data/local-files/?d=``.
@@ -92,10 +87,6 @@ class LabelStudio:
     stuff: bool
     polygons: bool
     prefix: str
-
-    def check(self, space: LabelSpace) -> list[Note]:
-        """Any categories fit."""
-        return []
 
     def encode(self, image: ExportImage) -> Encoded:
         """A task."""
