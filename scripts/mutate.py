@@ -6,9 +6,10 @@ names and the doctests. All of it is copied first, and nothing is changed on dis
 
 Output: a table of mutants per package, killed, out of time and survived; then each survivor with
 its place and its change, and why it is harmless where scripts/harmless_mutants.toml says so. One
-JSON line per mutant in --out, which a later call goes on from; mutants that survived are tried
-again when tests have changed. Exit code 1 when fewer than 85 % are killed, a survivor is not
-listed as harmless, or the list has a mutant that the code has no more: nothing is run then.
+JSON line per mutant in --out, which a later call goes on from; mutants that survived and are not
+listed are tried again when tests have changed. Exit code 1 when fewer than 85 % are killed, a
+survivor is not listed as harmless, or the list has a mutant that the code has no more: nothing is
+run then.
 
 Which mutants: one statement in ten, and of each one of the changes that `mutation.operators`
 makes. Both are chosen by hashes of --seed, the file, the function's name and the statement itself,
@@ -37,7 +38,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plans = make_plans(box, options.packages, options.out)
     drawn = choose_mutants(box.root, options.packages, options.one_in, options.seed)
     mutants = [mutant for mutant in drawn if options.only in mutant.file]
-    results = run_mutants(box, plans, mutants, options)
+    results = run_mutants(box, plans, mutants, harmless, options)
     unexplained = print_report(results, harmless)
     noticed = sum(result.verdict != "survived" for result in results)
     return int(noticed < TARGET * len(results) or unexplained > 0)
@@ -91,7 +92,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run_mutants(
-    box: Sandbox, plans: Mapping[str, Plan], mutants: Sequence[Mutant], options: argparse.Namespace
+    box: Sandbox,
+    plans: Mapping[str, Plan],
+    mutants: Sequence[Mutant],
+    harmless: Collection[str],
+    options: argparse.Namespace,
 ) -> list[Result]:
     """Results of all mutants, from earlier calls where they hold; new ones are written down."""
     path = options.out / "results.jsonl"
@@ -101,7 +106,7 @@ def run_mutants(
     results, waiting = [], []
     for mutant in mutants:
         old = known.get(mutant.key)
-        if old and old.holds(code[mutant.file], suite):
+        if old and old.holds(code[mutant.file], old.suite if mutant.key in harmless else suite):
             results.append(old)
         else:
             waiting.append(mutant)
