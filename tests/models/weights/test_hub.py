@@ -1,9 +1,7 @@
 """Repositories of the hub as users meet them: half there, damaged, moved, refused."""
 
 import hashlib
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,11 +54,7 @@ def test_a_side_file_that_did_not_come_is_an_error_and_comes_the_next_time(
     hub,  # noqa: F811
     needed,
     status,
-    monkeypatch,
 ):
-    # The hub's client waits up to 8 seconds between its tries; that is not what is tried here.
-    without_waits = SimpleNamespace(time=time.time, sleep=lambda seconds: None)
-    monkeypatch.setattr("huggingface_hub.utils._http.time", without_waits)
     hub.faults["/albumentations_config_eval.json"] = [status] * 20
     with pytest.raises(ModelNotFoundError, match="owner/net"):
         fetch_weights(needed())
