@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fuse.datasets import ade20k, bdd100k, cityscapes, vistas, voc
@@ -16,12 +16,20 @@ from fuse.datasets.tools.cvat import open_cvat
 from fuse.datasets.tools.label_studio import open_label_studio
 from fuse.datasets.tools.labelme import open_labelme
 from fuse.datasets.tools.semantic_png import open_semantic_png
-from fuse.datasets.tools.shapes import FAULTS, ToolLabels, paint_shapes, refuse_nothing
+from fuse.datasets.tools.shapes import (
+    FAULTS,
+    ToolImage,
+    ToolLabels,
+    paint_shapes,
+    refuse_nothing,
+)
 from fuse.datasets.tools.yolo_seg import open_yolo_seg
 from fuse.datasets.truth import DatasetTruth, NotedTruth, TruthImage
 from fuse.errors import ConfigError, DataError, FuseError
 from fuse.findings import Finding, Note, sum_notes
+from fuse.io.coco.image_names import place_inside
 from fuse.io.coco.panoptic import (
+    ImageId,
     ImageRecord,
     annotation_to_json,
     read_panoptic_json,
@@ -176,19 +184,15 @@ def _open_tool(tool: str, path: Path, options: LabelOptions) -> DatasetTruth:
     """The labels of a tool as a dataset.
 
     Raises:
-        DataError: two entries are of one image, or a name leads out of the folder.
+        DataError: two entries are of one image, or its name cannot be that of a map.
     """
     labels = TOOLS[tool](path, options)
-    ordered = sorted(labels.images, key=lambda image: image.file_name)
-    for image in ordered:
-        if fault := find_name_fault(image.file_name):
-            raise DataError(f"{path}: image {image.file_name!r}: {fault}")
-    counted = Counter(image.image_id for image in ordered)
-    twice = next((i for i, count in counted.items() if count > 1), None)
-    if twice is not None:
-        raise DataError(f"{path}: two entries are of image {twice!r}; remove one")
-    names = png_names([image.file_name for image in ordered])
-    by_png = dict(zip(names, ordered, strict=True))
+    ordered = _tell_apart(sorted(labels.images, key=lambda image: image.file_name), path)
+    placed = place_inside([image.file_name.replace("\\", "/") for image in ordered])
+    for name in placed:
+        if fault := find_name_fault(name):
+            raise DataError(f"{path}: image {name!r}: {fault}")
+    by_png = dict(zip(png_names(placed), ordered, strict=True))
     images = tuple(
         TruthImage(image.image_id, image.file_name, name, size=image.size)
         for name, image in by_png.items()
@@ -198,6 +202,33 @@ def _open_tool(tool: str, path: Path, options: LabelOptions) -> DatasetTruth:
         return paint_shapes(by_png[image.png_name], labels.space)
 
     return DatasetTruth(labels.space, images, load, labels.notes)
+
+
+def _tell_apart(images: Sequence[ToolImage], path: Path) -> list[ToolImage]:
+    """The images, each with an image_id of its own: ``a.jpg`` and ``a.png`` keep their endings.
+
+    Raises:
+        DataError: two entries are of one image, by its name or its image_id.
+    """
+    ids = Counter(image.image_id for image in images)
+    apart = [
+        replace(image, image_id=image.file_name)
+        if ids[image.image_id] > 1
+        and image.image_id == PurePosixPath(image.file_name).with_suffix("").as_posix()
+        else image
+        for image in images
+    ]
+    for key in ("file_name", "image_id"):
+        owners: dict[ImageId, ToolImage] = {}
+        for image in apart:
+            other = owners.setdefault(getattr(image, key), image)
+            if other is not image:
+                both = [f"{one.image_id!r} ({one.file_name})" for one in (other, image)]
+                raise DataError(
+                    f"{path}: two entries are of one image: {' and '.join(both)}; remove one, or "
+                    "rename the image"
+                )
+    return apart
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:

@@ -13,8 +13,11 @@ import numpy.typing as npt
 from fuse.errors import DataError, describe_size
 from fuse.findings import Note
 from fuse.io.coco.panoptic import ImageId
+from fuse.io.listing import is_shown
 from fuse.ops.segments import measure_segments, run_starts
 from fuse.types import Int32Array, LabelSpace, PanopticPrediction, SegmentInfo
+
+PACKED = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +133,25 @@ def check_same_size(
 
 
 def list_folder(folder: Path, pattern: str, hint: str) -> list[Path]:
-    """Files below a folder by a glob, sorted by their paths.
+    """Files below a folder by a glob, sorted by their paths; without hidden ones and systems' own.
+
+    Args:
+        folder: to be searched.
+        pattern: whose ending after the last dot is matched in any case.
+        hint: what to give, for messages.
 
     Raises:
         DataError: there is no such folder, or nothing in it that matches; ends with the hint.
     """
+    if folder.is_file():
+        packed = "is packed; unpack it, and " if folder.suffix.lower() in PACKED else "is a file; "
+        raise DataError(f"{folder} {packed}{hint}")
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; {hint}")
-    files = sorted(folder.glob(pattern))
+    stem, dot, ending = pattern.rpartition(".")
+    any_case = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in ending)
+    found = folder.glob(f"{stem}{dot}{any_case}")
+    files = sorted(file for file in found if is_shown(file.relative_to(folder)))
     if not files:
         raise DataError(f"{folder}: no file matches {pattern}; {hint}")
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from fuse.types.label_space import id_to_file
 from fuse.version import __version__
 
 PERCENT = 100.0
+IN_URLS = re.compile("[%?#&+;]")  # of a name, what means something else in a URL
 
 
 def list_ids(segments: Iterable[SegmentInfo]) -> np.ndarray[Any, np.dtype[np.int32]]:
@@ -109,7 +111,8 @@ class LabelStudio(Form):
                 for segment, code in zip(segments, codes, strict=True)
             ]
         prediction = {"model_version": f"fuse {__version__}", "result": results}
-        task = {"data": {"image": self.prefix + image.file_name}, "predictions": [prediction]}
+        name = IN_URLS.sub(lambda found: f"%{ord(found[0]):02X}", image.file_name)
+        task = {"data": {"image": self.prefix + name}, "predictions": [prediction]}
         return Encoded(msgspec.json.encode(task), len(segments), notes)
 
     def _describe(

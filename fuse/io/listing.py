@@ -204,7 +204,7 @@ def _list_input(given: str, unread: Counter[str]) -> Iterator[ImageFile]:
         raise DataError("an empty path was given instead of a folder, file or glob")
     if is_url(given):
         for url, name in list_url(given):
-            if _is_shown(PurePosixPath(name)) and _is_image(name, unread):
+            if is_shown(PurePosixPath(name)) and _is_image(name, unread):
                 yield ImageFile(url, name)
     elif path.is_dir():
         yield from _walk(path, path, unread)
@@ -297,7 +297,8 @@ def _is_shown_name(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in _SYSTEM_NAMES
 
 
-def _is_shown(path: PurePosixPath) -> bool:
+def is_shown(path: PurePath) -> bool:
+    """Whether no part of a relative path is hidden or a system's own, as ``._a.jpg`` of macOS."""
     return all(map(_is_shown_name, path.parts))
 
 

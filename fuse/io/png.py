@@ -202,6 +202,16 @@ def decode_grey(encoded: bytes) -> Int32Array:
     return _decode_other(header, encoded)
 
 
+def decode_alpha(encoded: bytes) -> Int32Array:
+    """How opaque the pixels of a PNG in memory are: int32 (H, W), 0..255.
+
+    Raises:
+        ValueError: it is no PNG, or damaged.
+    """
+    _parse_header(encoded)
+    return np.asarray(_open_png(encoded).convert("RGBA"))[..., 3].astype(np.int32)
+
+
 def read_label_colors(path: Path) -> UInt8Array:
     """Read a PNG whose colour channels are numbers: uint8 (H, W, 3)."""
     header = read_png_header(path)
@@ -292,11 +302,7 @@ def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
     """The ids of a PNG of another kind than a panoptic map should have."""
     if header.bit_depth == 16 and header.color_type != "grey":
         raise ValueError(f"{header.color_type} of 16 bits; segment ids need RGB of 8 bits")
-    try:
-        with Image.open(io.BytesIO(encoded), formats=("PNG",)) as image:
-            image.load()
-    except Exception as err:  # decoders raise almost anything on damaged files
-        raise ValueError(str(err)) from err
+    image = _open_png(encoded)
     if header.color_type == "grey":
         # Pillow stretches grey of 2 and 4 bits to 0..255; ids are the stored values.
         stretch = {2: 85, 4: 17}.get(header.bit_depth, 1)
@@ -305,6 +311,16 @@ def _decode_other(header: PngHeader, encoded: bytes) -> Int32Array:
         return np.asarray(image)[..., 0].astype(np.int32)
     rgba = np.asarray(image.convert("RGBA"))
     return rgba.view("<i4")[..., 0].astype(np.int32, copy=False) & MAX_SEGMENT_ID
+
+
+def _open_png(encoded: bytes) -> Image.Image:
+    """A PNG in memory, decoded; ValueError where that cannot be."""
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("PNG",)) as image:
+            image.load()
+    except Exception as err:  # decoders raise almost anything on damaged files
+        raise ValueError(str(err)) from err
+    return image
 
 
 def _read_pixels(path: Path) -> npt.NDArray[Any]:

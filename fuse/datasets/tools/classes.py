@@ -80,6 +80,7 @@ def make_classes(
         raise DataError(f"{source}: there are no classes, so nothing is labelled")
     code = "kinds-assumed" if things_by_default else "stuff-assumed"
     notes = [Note(code, repr(assumed[0]), len(assumed))] if assumed else []
+    notes += _note_alike([one.name for one in classes])
     return LabelSpace(source.stem, tuple(categories)), notes
 
 
@@ -94,6 +95,17 @@ def _check_names(classes: Sequence[NamedClass], source: Path) -> None:
     twice = next((i for place, i in enumerate(ids) if i in ids[:place]), None)
     if twice is not None:
         raise DataError(f"{source}: two classes have the id {twice}")
+
+
+def _note_alike(names: Sequence[str]) -> list[Note]:
+    """A note where names are the same but for case and blanks, as slips of annotators are."""
+    first: dict[str, str] = {}
+    alike = [
+        (other, name)
+        for name in names
+        if (other := first.setdefault(" ".join(name.split()).casefold(), name)) != name
+    ]
+    return [Note("classes-alike", " and ".join(map(repr, alike[0])), len(alike))] if alike else []
 
 
 def _check_known(classes: Sequence[NamedClass], space: LabelSpace, source: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +26,7 @@ from fuse.errors import CocoFormatError, ConfigError, DataError, describe_misfit
 from fuse.findings import Note
 from fuse.io.coco.categories import GREY, CategoryRecord, Flag, make_space
 from fuse.io.coco.panoptic import ImageId, ImageRecord
-from fuse.io.coco.results import SHAPE_DECODER, encode_shape
+from fuse.io.coco.shapes import encode_shape, lies_off, read_bbox, read_shape
 from fuse.io.json_toml import read_json
 from fuse.io.png import read_png_header
 from fuse.types import Int32Array, LabelSpace
@@ -38,6 +38,7 @@ class _AnnotationRecord(msgspec.Struct):
     image_id: ImageId
     category_id: int
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    bbox: msgspec.Raw = msgspec.Raw(b"null")
     iscrowd: Flag = 0
 
 
@@ -152,11 +153,17 @@ def _join_classes(
 def _sort_entries(content: _InstancesFile, known: object, path: Path) -> Entries:
     """Annotations by image, each with its place in the file."""
     known_ids = set(known)  # type: ignore[call-overload]
-    image_ids = {image.image_id for image in content.images}
+    counted = Counter(image.image_id for image in content.images)
+    twice = next((image_id for image_id, count in counted.items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: two images have the id {twice!r}; renumber them")
+    image_ids = set(counted)
     entries: Entries = defaultdict(list)
     for place, entry in enumerate(content.annotations):
         if entry.image_id not in image_ids:
-            _refuse(path, place, f"image_id {entry.image_id!r} is not in 'images'")
+            other = next((i for i in image_ids if str(i) == str(entry.image_id)), None)
+            hint = "" if other is None else f", where it is {other!r}; write both as one"
+            _refuse(path, place, f"image_id {entry.image_id!r} is not in 'images'{hint}")
         if entry.category_id not in known_ids:
             _refuse(path, place, f"category_id {entry.category_id} is not in 'categories'")
         entries[entry.image_id].append((place, entry))
@@ -172,10 +179,10 @@ def _decode(
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None, list[Note]]:
     """The mask of an annotation; None and a note where it has none."""
     where = f"{path}, annotation {place}"
-    if bytes(entry.segmentation) in (b"null", b"[]"):
+    if bytes(entry.segmentation) in (b"null", b"[]", b"{}"):
         return None, [Note("label-box", where)]
     try:
-        shape = SHAPE_DECODER.decode(entry.segmentation)
+        shape = read_shape(entry.segmentation)
         notes = []
         if isinstance(shape, tuple):
             whole = tuple(polygon for polygon in shape if len(polygon) >= 6)
@@ -187,8 +194,14 @@ def _decode(
             limits = (size[1] + MAX_COORDINATE_OVER, size[0] + MAX_COORDINATE_OVER)
             if any(_is_outside(polygon, limits) for polygon in shape):
                 notes.append(Note("label-outside", where))
-        return decode_mask(encode_shape(shape, size)), notes
-    except (msgspec.DecodeError, ValueError) as err:
+            elif all(0 <= number <= 1 for polygon in shape for number in polygon):
+                notes.append(Note("label-in-first-pixel", where))
+        rle = encode_shape(shape, size)
+        with suppress(ValueError):  # a box is not needed
+            if lies_off(rle, read_bbox(entry.bbox)):
+                notes.append(Note("label-off-box", where))
+        return decode_mask(rle), notes
+    except ValueError as err:
         _refuse(path, place, f"segmentation: {err}", err)
 
 

@@ -7,6 +7,7 @@ void unless the label space has it; the border of PASCAL VOC, (224, 224, 192), i
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from fuse.types import Int32Array, LabelSpace
 
 HINT = "give the folder that holds labelmap.txt and SegmentationClass"
 BACKGROUND = "background"
+# A name may have colons itself.
+LINE = re.compile(r"(.*?):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")
 BORDER = (224, 224, 192)
 
 
@@ -65,13 +68,11 @@ def read_labelmap(path: Path) -> dict[str, Color]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, _, rest = line.strip().partition(":")
-        try:
-            red, green, blue = (int(channel) for channel in rest.split(":")[0].split(","))
-            if not all(0 <= channel <= 255 for channel in (red, green, blue)):
-                raise ValueError
-        except ValueError as err:
-            raise DataError(f"{path}, line {number}: must be NAME:R,G,B::, is {line!r}") from err
+        found = LINE.fullmatch(line.strip())
+        red, green, blue = map(int, found.groups()[1:]) if found else (-1, -1, -1)
+        if not found or max(red, green, blue) > 255:
+            raise DataError(f"{path}, line {number}: must be NAME:R,G,B::, is {line!r}")
+        name = found[1].strip()
         same = next((other for other, c in colors.items() if c == (red, green, blue)), None)
         if same is not None or not name or name in colors:
             fault = f"has the colour of {same!r}" if same else "has no name, or one that is taken"

@@ -16,8 +16,9 @@ from xml.etree.ElementTree import ParseError, XMLParser  # nosec B405 - document
 import numpy as np
 
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
-from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside, parse_points
+from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_place, parse_points
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, place_crop
+from fuse.datasets.truth import PACKED
 from fuse.errors import DataError, describe_size
 from fuse.findings import Note
 from fuse.io.files import refuse_special
@@ -123,7 +124,8 @@ def _parse(path: Path) -> _Target:
     except OSError as err:
         raise DataError(f"{path}: cannot be read ({err.strerror}); {HINT}") from err
     except ParseError as err:
-        raise DataError(f"{path}: is no XML ({err}); {HINT}") from err
+        packed = "is packed; unpack it, and" if path.suffix in PACKED else f"is no XML ({err});"
+        raise DataError(f"{path}: {packed} {HINT}") from err
     except DataError as err:
         raise DataError(f"{path}: {err}") from err
     if target.root != "annotations":
@@ -169,7 +171,8 @@ def _read_shapes(
         try:
             found, more = _make_shape(kind, attributes, size, place_name)
         except (KeyError, ValueError) as err:
-            raise DataError(f"{place_name}: cannot be read ({err})") from err
+            reason = f"no {err}" if isinstance(err, KeyError) else err
+            raise DataError(f"{place_name}: cannot be read ({reason})") from err
         shapes += found
         notes += more
     return shapes, notes
@@ -189,20 +192,23 @@ def _make_shape(
         center = np.array([float(attributes["cx"]), float(attributes["cy"])])
         radii = float(attributes["rx"]), float(attributes["ry"])
         corners = list_ellipse(center, radii, float(attributes.get("rotation", 0)))
-        notes = [Note("label-filled", where), *note_outside(corners, size, where)]
+        notes = [Note("label-filled", where), *note_place(corners, size, where)]
         mask = draw_edges([clip_points(corners, size)], size)
     else:
         points = parse_points(attributes["points"])
         if len(points) < 3:
             return [], [Note("polygon-short", where)]
-        notes = note_outside(points, size, where)
+        notes = note_place(points, size, where)
         mask = draw_edges([clip_points(points, size)], size)
     group = attributes.get("group_id")
+    label = attributes["label"]
+    if not label.strip():
+        raise ValueError("its label has no name")
     found, more = crop_mask(
-        attributes["label"],
+        label,
         mask,
         where,
-        z=float(attributes.get("z_order", 0)),
+        z=int(attributes.get("z_order", 0)),
         group=None if group in (None, "0") else group,
     )
     return found, [*notes, *more]

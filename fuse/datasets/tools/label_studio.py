@@ -1,11 +1,12 @@
 """Label Studio's JSON: brush masks and polygons of tasks, in its full form (not JSON-MIN).
 
 Polygons and ellipses are in percent of the image, a brush is a code of an RGBA picture whose
-alpha is the mask.
+alpha is the mask, a bitmask such a picture itself.
 """
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,22 +17,25 @@ import msgspec
 import numpy as np
 
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
-from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside
+from fuse.datasets.tools.polygons import check_shares, clip_points, list_ellipse, note_place
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, refuse_nothing
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError, DataError, describe_misfit
 from fuse.findings import Note
+from fuse.io.images import list_endings
 from fuse.io.json_toml import read_json
+from fuse.io.png import decode_alpha
 from fuse.ops.outlines import draw_edges
 from fuse.ops.segment_rles import decode_brush
 from fuse.types import BoolArray
 
 HINT = "export the project as 'JSON'"
 PERCENT = 100.0
-BRUSH, POLYGON, ELLIPSE = "brushlabels", "polygonlabels", "ellipselabels"
-AREAS = (BRUSH, POLYGON, ELLIPSE)
+BRUSH, BITMASK = "brushlabels", "bitmasklabels"
+POLYGON, ELLIPSE = "polygonlabels", "ellipselabels"
+AREAS = (BRUSH, BITMASK, POLYGON, ELLIPSE)
 BOXES = ("rectanglelabels", "rectangle")
 # The labels of regions that were drawn with a plain tag stand in a result of their own.
-PLAIN = {"brush": BRUSH, "polygon": POLYGON, "ellipse": ELLIPSE}
+PLAIN = {"brush": BRUSH, "bitmask": BITMASK, "polygon": POLYGON, "ellipse": ELLIPSE}
 
 
 class _Result(msgspec.Struct):
@@ -41,6 +45,8 @@ class _Result(msgspec.Struct):
     original_height: int | None = None
     image_rotation: float = 0
     id: str | int | None = None
+    to_name: str = ""
+    item_index: int | None = None  # of a task with a list of images
     meta: Any = None
 
 
@@ -52,15 +58,15 @@ class _MinTask(msgspec.Struct):
 
 
 class _Annotation(msgspec.Struct):
-    result: list[_Result] = []
+    result: list[_Result] | None = None
     was_cancelled: bool | None = False
 
 
 class _Task(msgspec.Struct):
     data: dict[str, Any]
-    annotations: list[_Annotation] = []
-    predictions: list[_Annotation | int] = []  # some exports name them by number only
-    completions: list[_Annotation] = []  # so called before version 1.0
+    annotations: list[_Annotation] | None = None
+    predictions: list[_Annotation | int] | None = None  # some exports name them by number only
+    completions: list[_Annotation] | None = None  # so called before version 1.0
     id: int | str | None = None
 
 
@@ -78,7 +84,7 @@ def open_label_studio(path: Path, options: LabelOptions) -> ToolLabels:
         notes += more
         if annotation is None:
             continue
-        results = _merge_plain(annotation.result)
+        results = _merge_plain(annotation.result or [])
         for number, result in enumerate(results):
             labels |= set(_list_labels(result, f"{where}, region {number}"))
         image = _open_image(task, results, where, notes)
@@ -104,7 +110,7 @@ def _read_tasks(path: Path) -> list[_Task]:
 
 def _choose_annotation(task: _Task, where: str) -> tuple[_Annotation | None, list[Note]]:
     """What one person said of a task: annotations, else predictions of a model."""
-    predicted = [one for one in task.predictions if isinstance(one, _Annotation)]
+    predicted = [one for one in task.predictions or () if isinstance(one, _Annotation)]
     made = task.annotations or task.completions or predicted
     valid = [one for one in made if not one.was_cancelled]
     if not valid:
@@ -135,44 +141,79 @@ def _list_labels(result: _Result, where: str) -> list[str]:
         return []
     labels = result.value.get(result.type)
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise DataError(f"{where}: {result.type} must be a list of names")
+        raise DataError(f"{where}: {result.type} must be a list of names; label it in the tool")
     if len(labels) != 1 or not labels[0].strip():
-        raise DataError(f"{where}: a region has one label, this one has {labels!r}")
+        raise DataError(
+            f"{where}: a region has one label, this one has {labels!r}; mend it in the tool"
+        )
     return labels
 
 
 def _open_image(
     task: _Task, results: list[_Result], where: str, notes: list[Note]
 ) -> ToolImage | None:
-    sizes = {(r.original_height, r.original_width) for r in results if r.type in AREAS}
-    if not sizes:
+    areas = [result for result in results if result.type in AREAS]
+    if not areas:
         notes.append(Note("image-unlabelled", where))
         notes += [_note_mark(r, f"{where}, region {r.id or n}") for n, r in enumerate(results)]
         return None
-    (height, width), *others = sizes
-    if others or not height or not width or min(height, width) < 1:
-        raise DataError(f"{where}: its regions are of images of {len(sizes)} sizes, or of none")
-    name = find_image_name(task.data, where)
+    shown = sorted({(r.to_name, r.item_index or 0) for r in areas})
+    if len(shown) > 1:
+        raise DataError(
+            f"{where}: its regions are of {len(shown)} images (of tags or places "
+            f"{', '.join(f'{name} {place}' for name, place in shown[:3])}); make a task of each"
+        )
+    size = _find_size(areas, where)
+    name = find_image_name(task.data, where, shown[0][0])
     stem = PurePosixPath(name).with_suffix("").as_posix()
-    size = height, width
     return ToolImage(stem, name, size, partial(_read, results, size, where))
 
 
-def find_image_name(data: dict[str, Any], where: str) -> str:
+def _find_size(areas: list[_Result], where: str) -> tuple[int, int]:
+    """(height, width) of the image that regions were drawn on."""
+    sizes = {(r.original_height, r.original_width) for r in areas}
+    (height, width), *others = sizes
+    if others:
+        raise DataError(f"{where}: its regions were drawn on images of {len(sizes)} sizes")
+    if not height or not width or min(height, width) < 1:
+        raise DataError(f"{where}: its regions do not say original_width and original_height")
+    return height, width
+
+
+def find_image_name(data: dict[str, Any], where: str, tag: str = "") -> str:
     """The image's name out of a task's data: of a URL, an upload or a local file.
+
+    Args:
+        data: of the task; the image is what is called as the tag, or ``image``, else what ends as
+            an image does, else what looks like a path.
+        where: the task, for messages.
+        tag: that the regions are of.
+
+    Raises:
+        DataError: there is no such name, or there are several.
 
     >>> find_image_name({"image": "/data/local-files/?d=a/b%20c.jpg"}, "")
     'a/b c.jpg'
-    >>> find_image_name({"img": "/data/upload/3/1f0b9c2d-a.jpg"}, "")
+    >>> find_image_name({"caption": "cats/dogs", "img": "/data/upload/3/1f0b9c2d-a.jpg"}, "")
     'a.jpg'
     """
-    texts = [v for k, v in data.items() if (isinstance(v, str) and "/" in v) or k == "image"]
-    if not texts or not isinstance(texts[0], str):
+    texts = {key: value.replace("\\", "/") for key, value in data.items() if isinstance(value, str)}
+    names = {key: _find_name(text) for key, text in texts.items()}
+    wanted = [key for key in (tag, "image") if key in texts][:1]
+    wanted = wanted or [key for key in texts if names[key].lower().endswith(list_endings())]
+    wanted = wanted or [key for key in texts if "/" in texts[key]]
+    if not wanted or texts[wanted[0]].startswith("data:"):
         raise DataError(f"{where}: 'data' names no image")
-    url = urlsplit(texts[0])
+    if len(wanted) > 1:
+        raise DataError(f"{where}: 'data' names several images ({', '.join(wanted)})")
+    return names[wanted[0]]
+
+
+def _find_name(text: str) -> str:
+    url = urlsplit(text)
     local = parse_qs(url.query).get("d")
     if local:
-        return local[0].lstrip("/")
+        return local[0].replace("\\", "/").lstrip("/")
     if not url.scheme and not url.path.startswith("/"):
         return unquote(url.path)
     name = PurePosixPath(unquote(url.path)).name
@@ -231,6 +272,8 @@ def _make_mask(
             raise ValueError(f"format {value.get('format')!r} is not known, only 'rle'")
         code = np.array(value["rle"], dtype=np.uint8)
         return decode_brush(code.reshape(-1), size) > 0, []
+    if result.type == BITMASK:
+        return _read_bitmask(value, size), []
     scale = np.array([size[1], size[0]]) / PERCENT
     if result.type == ELLIPSE:
         center = np.array([float(value["x"]), float(value["y"])]) * scale
@@ -238,11 +281,25 @@ def _make_mask(
         points = list_ellipse(center, radii, float(value.get("rotation", 0)))
         notes = [Note("label-filled", where)]
     else:
-        points = np.array(value["points"], dtype=np.float64).reshape(-1, 2) * scale
-        notes = []
+        shares = np.array(value["points"], dtype=np.float64).reshape(-1, 2)
+        check_shares(shares, PERCENT)
+        points, notes = shares * scale, []
     if not np.isfinite(points).all():
         raise ValueError("a point is not finite")
     if len(points) < 3:
         return None, [Note("polygon-short", where)]
-    notes += note_outside(points, size, where)
+    notes += note_place(points, size, where)
     return draw_edges([clip_points(points, size)], size), notes
+
+
+def _read_bitmask(value: dict[str, Any], size: tuple[int, int]) -> BoolArray:
+    """The mask of a PNG in a data URL; what is not transparent is the region."""
+    head, _, encoded = str(value["imageDataURL"]).partition("base64,")
+    if head != "data:image/png;":
+        raise ValueError("imageDataURL is no PNG in base64")
+    mask: BoolArray = decode_alpha(base64.b64decode(encoded, validate=True)) > 0
+    if mask.shape != size:
+        raise ValueError(
+            describe_misfit("the bitmask", (mask.shape[0], mask.shape[1]), "the image", size)
+        )
+    return mask

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from fuse.datasets.tools.beside import ImageFolders
 from fuse.datasets.tools.classes import LabelOptions, NamedClass, make_classes
-from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_outside
+from fuse.datasets.tools.polygons import clip_points, list_ellipse, note_place
 from fuse.datasets.tools.shapes import Shape, ToolImage, ToolLabels, crop_mask, place_crop
 from fuse.datasets.truth import list_folder
 from fuse.errors import DataError, describe_misfit
@@ -27,6 +28,7 @@ from fuse.io.png import decode_grey
 from fuse.ops.outlines import draw_centres
 from fuse.types import BoolArray
 
+WHAT = "labelme JSON, as all in the folder must be"
 HINT = "give the folder in which labelme wrote a JSON per image"
 NEWEST = 6  # major version; none of that number is known
 NO_AREA = ("point", "points", "line", "linestrip")
@@ -60,15 +62,20 @@ def open_labelme(path: Path, options: LabelOptions) -> ToolLabels:
         DataError: there is none, or a file is wrong; the message names the file and the shape.
     """
     files = list_folder(path, "**/*.json", HINT)
-    images = tuple(_open_image(path, file, options) for file in files)
+    folders, images, labelled = ImageFolders(), [], []
+    for file in files:
+        content = _read(file)
+        beside = _find_image(content, file, path, options.images, folders)
+        images.append(_open_image(path, file, content, beside))
+        labelled.append(beside)
     labels = {label for file in files for label in _list_labels(file)} - {IGNORED_LABEL}
     classes = [NamedClass(name) for name in sorted(labels)]
     space, notes = make_classes(classes, options, path)
-    return ToolLabels(space, images, tuple(notes))
+    return ToolLabels(space, tuple(images), (*notes, *folders.note_unlabelled(labelled)))
 
 
 def _read(path: Path) -> _LabelmeFile:
-    content: _LabelmeFile = read_json(path, _LabelmeFile, "labelme JSON")
+    content: _LabelmeFile = read_json(path, _LabelmeFile, WHAT)
     major = (content.version or "0").split(".")[0]
     if not major.isdigit() or int(major) > NEWEST:
         raise DataError(f"{path}: labelme version {content.version!r} is not known")
@@ -84,14 +91,31 @@ def _list_labels(path: Path) -> list[str]:
     return labels
 
 
-def _open_image(folder: Path, path: Path, options: LabelOptions) -> ToolImage:
-    content = _read(path)
+def _image_name(content: _LabelmeFile, path: Path, folder: Path) -> PurePosixPath:
+    """The image's name, in the place of its JSON below the folder."""
     below = PurePosixPath(path.relative_to(folder).as_posix())
-    image_name = PurePosixPath(content.imagePath.replace("\\", "/")).name
-    name = (below.parent / (image_name or below.with_suffix(".jpg").name)).as_posix()
-    beside = options.images / name if options.images else path.parent / image_name
+    name = PurePosixPath(content.imagePath.replace("\\", "/")).name
+    return below.parent / (name or below.with_suffix(".jpg").name)
+
+
+def _find_image(
+    content: _LabelmeFile, path: Path, folder: Path, images: Path | None, folders: ImageFolders
+) -> Path:
+    """Where the image is looked for: in --images, where the JSON says, or beside the JSON.
+
+    The last, which need not be there, where it is nowhere.
+    """
+    name = _image_name(content, path, folder)
+    if images:
+        return folders.find_named(images / name)
+    said = path.parent / content.imagePath.replace("\\", "/")
+    return said if said.is_file() else folders.find_named(path.parent / name.name)
+
+
+def _open_image(folder: Path, path: Path, content: _LabelmeFile, beside: Path) -> ToolImage:
     size = _find_size(content, path, beside)
-    stem = below.with_suffix("").as_posix()
+    stem = path.relative_to(folder).with_suffix("").as_posix()
+    name = _image_name(content, path, folder).as_posix()
     return ToolImage(stem, name, size, partial(_load, path, size))
 
 
@@ -114,6 +138,11 @@ def _find_size(content: _LabelmeFile, path: Path, image: Path) -> tuple[int, int
             return read_image_size(path, base64.b64decode(content.imageData))
         except binascii.Error as err:
             raise DataError(f"{path}: imageData is no base64 ({err})") from err
+    if not image.is_file():
+        raise DataError(
+            f"{path} does not say how large its image is, and {image} is not there; put it there, "
+            "or give the folder of the images by --images"
+        )
     return read_image_size(image)
 
 
@@ -124,7 +153,10 @@ def _load(path: Path, size: tuple[int, int]) -> tuple[list[Shape], list[Note]]:
         where = f"{path}, shape {place}"
         if record.label == IGNORED_LABEL:
             continue
-        found, more = _make_shape(record, size, where)
+        try:
+            found, more = _make_shape(record, size, where)
+        except ValueError as err:
+            raise DataError(f"{where}: {err}") from err
         shapes += found
         notes += more
     return shapes, notes
@@ -147,7 +179,7 @@ def _make_shape(
         notes += more
     elif kind in (*CORNERS, *FILLED):
         corners = _list_corners(kind, points)
-        notes += note_outside(corners, size, where)
+        notes += note_place(corners, size, where)
         mask = draw_centres([clip_points(corners, size)], size)
     else:
         raise DataError(f"{where}: shape_type {kind!r} is not known")
@@ -162,7 +194,8 @@ def _list_corners(kind: str, points: np.ndarray[Any, Any]) -> np.ndarray[Any, An
     if kind == "rectangle":
         (x1, y1), (x2, y2) = np.minimum(first, second), np.maximum(first, second)
         return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
-    radius = float(np.hypot(*(second - first)))
+    with np.errstate(over="ignore"):
+        radius = float(np.hypot(*(second - first)))
     return list_ellipse(first, (radius, radius))
 
 

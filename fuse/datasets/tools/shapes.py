@@ -34,6 +34,18 @@ FAULTS = {
     ),
     "label-covered": Fault("labels wholly covered by others", "gone"),
     "label-outside": Fault("labels that reach out of their image", "cut at its border"),
+    "label-in-first-pixel": Fault(
+        "polygons in the first pixel of their image",
+        "taken as they are; points are pixels, not shares of the image",
+    ),
+    "label-off-box": Fault(
+        "masks that lie outside of their own bbox",
+        "the masks are taken; an RLE counts along columns, from the top, not along rows",
+    ),
+    "classes-alike": Fault(
+        "classes whose names are those of others but for case and blanks",
+        "kept apart; make one of them in the tool, if they are",
+    ),
     "label-empty": Fault("labels without a pixel in their image", "left out"),
     "label-box": Fault("boxes", "left out: a box is no mask; draw or export masks or polygons"),
     "label-no-area": Fault(
@@ -42,7 +54,10 @@ FAULTS = {
     "label-filled": Fault("rectangles, circles and ellipses", "taken as filled regions"),
     "polygon-short": Fault("polygons of fewer than three points", "left out"),
     "color-unknown": Fault("pixels of colours that are in no map", "read as void"),
-    "zero-as-void": Fault("pixels of value 0, which is no class", "read as void"),
+    "zero-as-void": Fault(
+        "pixels of value 0, which is no class",
+        "read as void; if the numbers are rows of a net, say --values class-index",
+    ),
     "thing-without-object": Fault(
         "semantic pixels of things", "left to the instances, void where there is none"
     ),

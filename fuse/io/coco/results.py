@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -14,26 +13,18 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fuse.errors import CocoFormatError, FuseWarning, describe_misfit, describe_size
+from fuse.errors import CocoFormatError, FuseWarning, describe_misfit
 from fuse.io.coco.categories import CategoryRecord, Flag
 from fuse.io.coco.image_names import name_keys
 from fuse.io.coco.panoptic import ImageId
+from fuse.io.coco.shapes import encode_shape, lies_off, read_bbox, read_shape
 from fuse.io.files import leads_out
 from fuse.io.json_toml import read_json
 from fuse.io.png import read_labels
-from fuse.ops.rle import count_rle_pixels
 from fuse.types import Category, Instances, LabelSpace, RleMasks, SemanticPrediction
 from fuse.types.label_space import ID_OF_ZERO, MAX_CATEGORY_ID, id_to_file
 
 LARGEST_GREY = (255, 65535)  # of 8 and of 16 bits
-REACH = 10  # image sizes that a polygon may reach over the border
-
-
-class RleRecord(msgspec.Struct, frozen=True, gc=False):
-    """COCO's run-length form: counts as compressed text or as plain numbers."""
-
-    size: tuple[int, int]
-    counts: str | tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
 
 
 class ResultRecord(msgspec.Struct, frozen=True, gc=False):
@@ -57,12 +48,6 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     iscrowd: Flag = 0
     image_id: ImageId | None = None
     file_name: str | None = None
-
-
-Shape = RleRecord | tuple[tuple[float, ...], ...]  # an RLE, or polygons x, y, x, y, ... in pixels
-Side = Annotated[float, msgspec.Meta(ge=0)]
-SHAPE_DECODER: msgspec.json.Decoder[Shape] = msgspec.json.Decoder(Shape, strict=False)
-BBOX_DECODER = msgspec.json.Decoder(tuple[float, float, Side, Side] | None, strict=False)
 
 
 class _AnnotationsFile(msgspec.Struct, frozen=True):
@@ -162,71 +147,25 @@ class ResultsFile:
         """The mask of an entry as compressed RLE."""
         self._find_category(place, entry)
         try:
-            BBOX_DECODER.decode(entry.bbox)
-        except msgspec.DecodeError as err:
+            bbox = read_bbox(entry.bbox)
+        except ValueError as err:
             self._refuse(place, f"bbox: {err}", err)
         try:
-            return encode_shape(SHAPE_DECODER.decode(entry.segmentation), size)
-        except (msgspec.DecodeError, ValueError) as err:
+            rle = encode_shape(read_shape(entry.segmentation), size)
+        except ValueError as err:
             self._refuse(place, f"segmentation: {err}", err)
+        if lies_off(rle, bbox):
+            warnings.warn(
+                FuseWarning(
+                    f"{self.path}: masks lie outside of their own bbox, and are taken as they are; "
+                    "an RLE counts along columns, from the top, not along rows"
+                ),
+                stacklevel=2,
+            )
+        return rle
 
     def _refuse(self, place: int, reason: str, cause: Exception | None = None) -> NoReturn:
         raise CocoFormatError(f"{self.path}, entry {place}: {reason}") from cause
-
-
-def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
-    """An RLE or polygons over an image of (height, width) as compressed RLE.
-
-    Raises:
-        ValueError: the RLE is of another size, cut short, or has more pixels than the image;
-            or a polygon has fewer than three points, or one far outside.
-    """
-    height, width = size
-    if isinstance(shape, RleRecord):
-        if shape.size != size:
-            raise ValueError(describe_misfit("the RLE", shape.size, "the image", size))
-        if isinstance(shape.counts, str):
-            counts = _encode_counts(shape.counts)
-            # Of a code that ends early some scorers never find the end.
-            if count_rle_pixels(counts, size) != height * width:
-                raise ValueError("the RLE is cut short")
-            return {"size": list(size), "counts": counts}
-        if sum(shape.counts) != height * width:
-            raise ValueError(
-                f"the counts describe {sum(shape.counts)} pixels of {describe_size(size)}"
-            )
-        plain = {"size": list(size), "counts": list(shape.counts)}
-        return dict(coco_mask.frPyObjects(plain, height, width))
-    if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
-        raise ValueError("a polygon needs x, y of at least three points")
-    # pycocotools walks along the sides pixel by pixel: a far point would take all memory.
-    reach = REACH * max(size)
-    if any(abs(number) > reach for polygon in shape for number in polygon):
-        raise ValueError(f"a polygon has a point more than {reach} pixels away")
-    polygons = [list(polygon) for polygon in shape]
-    return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
-
-
-def _encode_counts(text: str) -> bytes:
-    """The code of an RLE; one written as Python shows bytes, b'...', is read as these.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text.startswith(("b'", 'b"')):  # no code has a quotation mark
-        warnings.warn(
-            FuseWarning(
-                "counts of an RLE are written as Python shows bytes, b'...'; read all the same, "
-                "but others will not: write counts.decode()"
-            ),
-            stacklevel=2,
-        )
-        try:
-            counts = ast.literal_eval(text)
-        except (ValueError, SyntaxError) as err:
-            raise ValueError(f"counts {text[:20]!r} is no run-length code") from err
-        return bytes(counts)
-    return text.encode()
 
 
 def read_results(

@@ -254,8 +254,8 @@ def test_yolo_seg(yolo, tmp_path):
     [
         ("2 0.1 0.1 0.2 0.2 0.3 0.1", r"000000000009.txt, line 1: there is no class 2"),
         ("a 0.1 0.1 0.2 0.2 0.3 0.1", r"line 1: must be a class and numbers"),
-        ("0 0.1 0.1 0.2 0.2 0.3", r"line 1: a polygon is x and y in turn"),
-        ("0 0.1 nan 0.2 0.2 0.3 0.1", r"line 1: a polygon is x and y in turn, all finite"),
+        ("0 0.1 0.1 0.2 0.2 0.3", r"line 1: 5 numbers are no pairs of x and y"),
+        ("0 0.1 nan 0.2 0.2 0.3 0.1", r"line 1: a number is not finite"),
     ],
 )
 def test_wrong_yolo_lines_are_named(yolo, tmp_path, line, message):

@@ -10,7 +10,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fuse.errors import CocoFormatError, FuseWarning
-from fuse.io.coco.results import RleRecord, encode_shape, open_semantic, read_results
+from fuse.io.coco.results import open_semantic, read_results
+from fuse.io.coco.shapes import RleRecord, encode_shape
 from fuse.ops.masks import paste_mask
 
 SIZE = (9, 14)
