@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from fuse.errors import DataError
 from fuse.exports.image import Encoded, ExportImage, Form
 from fuse.exports.polygons import fit_segments
 from fuse.io.files import make_parent
@@ -21,10 +22,20 @@ LABELME_VERSION = "5.5.0"  # whose shapes these are: polygons and masks
 
 
 def write_files(out: Path, contents: Iterable[Sequence[tuple[str, bytes]]]) -> None:
-    """Write the files of all images below a folder, by relative name."""
+    """Write the files of all images below a folder, by relative name.
+
+    Raises:
+        DataError: two images would have one file.
+    """
     for files in contents:
         for name, content in files:
-            make_parent(out, name).write_bytes(content)
+            try:
+                with make_parent(out, name).open("xb") as file:
+                    file.write(content)
+            except FileExistsError as err:
+                raise DataError(
+                    f"{name} would be of two images; rename one, or export each folder on its own"
+                ) from err
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ FAULTS = {
     "colors-shared": Fault(
         "classes that share a colour with another", "given colours of PASCAL VOC instead"
     ),
+    "background-as-void": Fault(
+        "classes called as the form calls void", "painted black, as void is, and read as it"
+    ),
     "no-scores": Fault("objects without a score", "exported with score 1"),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import LabelSpaceError
+from fuse.errors import DataError, LabelSpaceError
 from fuse.exports.folder_forms import write_files
 from fuse.exports.image import Encoded, ExportImage
 from fuse.findings import Note
@@ -104,7 +104,15 @@ def note_colors(space: LabelSpace) -> list[Note]:
     colors = find_colors(space)
     moved = [c for c in space.categories if colors[c.category_id] != c.color]
     moved = [c for c in moved if c.name != BACKGROUND]
-    return [Note("colors-shared", repr(moved[0].name), len(moved))] if moved else []
+    notes = [Note("colors-shared", repr(moved[0].name), len(moved))] if moved else []
+    if BACKGROUND in space.by_name:
+        notes.append(Note("background-as-void", repr(BACKGROUND)))
+    return notes
+
+
+def _fits_line(name: str) -> bool:
+    """Whether labelmap.txt can hold a name."""
+    return name == name.strip() and name.isprintable() and not name.startswith("#")
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,13 @@ class _Coloured:
         return {i: encode_color(color) for i, color in find_colors(self.space).items()}
 
     def check(self, space: LabelSpace) -> list[Note]:
-        """A note on colours that two classes share."""
+        """Names must fit a line; a note on colours that two classes share."""
+        wrong = next((c.name for c in self.space.categories if not _fits_line(c.name)), None)
+        if wrong is not None:
+            raise LabelSpaceError(
+                f"class {wrong!r} cannot stand in labelmap.txt: no name there has line breaks, "
+                "blanks around it, or a # in front; rename it in the categories of the JSON"
+            )
         return note_colors(self.space)
 
     def paint(self, image: ExportImage) -> bytes:
@@ -165,6 +179,8 @@ class Voc(_Coloured):
 
         def list_files() -> Iterable[Sequence[tuple[str, bytes]]]:
             for stem, files in contents:
+                if "\n" in stem or "\r" in stem:
+                    raise DataError(f"image {stem!r}: a list of names has one a line; rename it")
                 stems.append(stem)
                 yield files
 
@@ -198,6 +214,11 @@ class Cityscapes:
         segments = image.prediction.segments_info
         labels = paint_classes(image, [s.category_id for s in segments])
         stem = PurePosixPath(image.stem).name
+        if " " in stem:
+            raise DataError(
+                f"image {image.file_name!r}: Cityscapes' scorer parts its lines at blanks, so no "
+                "name may have one; rename the image"
+            )
         files = [(f"pixel/{stem}.png", encode_labels(labels))]
         lines, unscored = [], 0
         for number, segment in enumerate(s for s in segments if image.category(s).isthing):

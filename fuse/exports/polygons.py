@@ -27,7 +27,7 @@ TOLERANCES = (1.0, 0.0)  # pixels that corners may be left out for; the first th
 LEAST_IOU = 0.98  # of a polygon's mask with the segment
 LEAST_AREA = 100  # pixels of a segment that must reach it
 MOST_PARTS = 64  # of a segment in one path; smaller ones are specks
-HALF = 0.5  # from the number of a pixel to its centre
+INSIDE = 0.25  # from the number of a pixel; cut to a whole number or rounded, it is that number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def fit_polygons(image: ExportImage, segment: SegmentInfo, style: Style) -> Poly
         iou = _measure_iou(draw(drawn, (mask.shape[0], mask.shape[1])), mask)
         if iou >= LEAST_IOU:
             break
-    shift = corner if style == "edges" else corner + HALF
+    shift = corner if style == "edges" else corner + INSIDE
     return Polygons([path + shift for path in drawn], iou)
 
 

@@ -21,13 +21,14 @@ from fuse.errors import DataError
 from fuse.findings import Note
 from fuse.io.files import read_regular
 from fuse.io.png import read_id_map, read_png_header
-from fuse.labels.colors import Color, encode_color
+from fuse.labels.colors import Color, encode_color, voc_color
 from fuse.types import Int32Array, LabelSpace
 
 HINT = "give the folder that holds labelmap.txt and SegmentationClass"
 BACKGROUND = "background"
 # A name may have colons itself.
 LINE = re.compile(r"(.*?):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")
+NO_COLOR = ":::"  # how a line ends that has a name alone
 BORDER = (224, 224, 192)
 
 
@@ -55,7 +56,7 @@ def open_color_masks(path: Path, options: LabelOptions) -> ToolLabels:
 
 
 def read_labelmap(path: Path) -> dict[str, Color]:
-    """Colour by name.
+    """Colour by name; PASCAL VOC's in their order where no line has one, as Datumaro has it.
 
     Raises:
         DataError: the file is missing, a line is no class, or two classes have one colour.
@@ -64,21 +65,33 @@ def read_labelmap(path: Path) -> dict[str, Color]:
         lines = read_regular(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as err:
         raise DataError(f"{path}: cannot be read ({err}); {HINT}") from err
+    listed = [
+        (f"{path}, line {number}", *_parse_line(line, f"{path}, line {number}"))
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if all(color is None for *_, color in listed):
+        listed = [(where, name, voc_color(n)) for n, (where, name, _) in enumerate(listed)]
     colors: dict[str, Color] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        found = LINE.fullmatch(line.strip())
-        red, green, blue = map(int, found.groups()[1:]) if found else (-1, -1, -1)
-        if not found or max(red, green, blue) > 255:
-            raise DataError(f"{path}, line {number}: must be NAME:R,G,B::, is {line!r}")
-        name = found[1].strip()
-        same = next((other for other, c in colors.items() if c == (red, green, blue)), None)
-        if same is not None or not name or name in colors:
+    for where, name, color in listed:
+        same = next((other for other, c in colors.items() if c == color), None)
+        if color is None or same is not None or not name or name in colors:
             fault = f"has the colour of {same!r}" if same else "has no name, or one that is taken"
-            raise DataError(f"{path}, line {number}: {name!r} {fault}")
-        colors[name] = (red, green, blue)
+            raise DataError(f"{where}: {name!r} {fault if color else 'has no colour'}")
+        colors[name] = color
     return colors
+
+
+def _parse_line(line: str, where: str) -> tuple[str, Color | None]:
+    """Name and colour of a line; DataError where it is no such line."""
+    found = LINE.fullmatch(line.strip())
+    if found:
+        red, green, blue = map(int, found.groups()[1:])
+        if max(red, green, blue) <= 255:
+            return found[1].strip(), (red, green, blue)
+    if line.strip().endswith(NO_COLOR):
+        return line.strip().removesuffix(NO_COLOR).strip(), None
+    raise DataError(f"{where}: must be NAME:R,G,B::, is {line!r}")
 
 
 def _find_classes(

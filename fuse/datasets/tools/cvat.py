@@ -69,7 +69,10 @@ class _Target:
         elif tag == "track":
             self.is_video = True
         elif len(self._path) == 3 and self._path[1] == "image":
-            self.images[-1].shapes.append((tag, dict(attributes)))
+            shape = dict(attributes)
+            if "label" in shape:
+                shape["label"] = shape["label"].strip()
+            self.images[-1].shapes.append((tag, shape))
 
     def data(self, text: str) -> None:
         """Text of an element."""

@@ -381,3 +381,17 @@ def test_odd_names_come_back_from_label_studio(tmp_path, name):
         export(tmp_path / "gt.json", out, to="label-studio", image_prefix=prefix)
         api.convert("label-studio", out, tmp_path / f"back{n}.json")
         assert list(read_names(tmp_path / f"back{n}.json").values()) == [name]
+
+
+def test_a_labelmap_without_colours_has_those_of_voc(tmp_path):
+    (tmp_path / "in").mkdir()
+    labelmap = tmp_path / "in" / "labelmap.txt"
+    labelmap.write_text("# label:color_rgb:parts:actions\nbackground:::\ncar:::\nroad:::\n")
+    pixels = np.zeros((*SIZE, 3), np.uint8)
+    pixels[10:20, 10:20] = (0, 128, 0)  # the third of PASCAL VOC's
+    Image.fromarray(pixels).save(tmp_path / "in" / "a.png")
+    _, _, areas, _ = convert("cvat-masks", tmp_path / "in", tmp_path / "gt.json")
+    assert areas == [("road", False, 100)]
+    labelmap.write_text("background:::\ncar:1,2,3::\n")
+    with pytest.raises(DataError, match=r"line 1: 'background' has no colour"):
+        api.convert("cvat-masks", tmp_path / "in", tmp_path / "gt2.json")
