@@ -77,7 +77,12 @@ def _decode(content: bytes, form: Any, path: Path, what: str) -> Any:  # noqa: A
             told = f"{path}: {fault}; such numbers are read all the same"
             warnings.warn(FuseWarning(told), stacklevel=4)
             return found
-    reason = _name_encoding(content) or _name_bad_number(content, str(fault), form) or str(fault)
+    reason = (
+        _name_encoding(content)
+        or _name_lines(content)
+        or _name_bad_number(content, str(fault), form)
+        or str(fault)
+    )
     raise CocoFormatError(f"{path} is not a {what}: {reason}") from fault
 
 
@@ -192,6 +197,16 @@ def _to_finite(text: str) -> float:
 def _name_encoding(content: bytes) -> str | None:
     """What a file is that is no plain text."""
     return next((f"it is {what}" for sign, what in SIGNS.items() if content.startswith(sign)), None)
+
+
+def _name_lines(content: bytes) -> str | None:
+    """That a file has an object a line, as logs and some exports do, and so is no one JSON."""
+    lines = content.lstrip().split(b"\n", 2)[:2]
+    try:
+        found = [msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in lines]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return "it is JSON Lines; make one list of it: jq -s ." if len(found) == 2 else None
 
 
 def _name_bad_number(content: bytes, message: str, form: Any) -> str | None:  # noqa: ANN401

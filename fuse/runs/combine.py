@@ -183,6 +183,7 @@ def _open_results(
     instance_file = read_results(to_path(instances), space, names_listed.find)
     semantic_file = open_semantic(to_path(semantic), space, names_listed.find)
     unlisted = _find_unlisted((instance_file, semantic_file), listed.keys(), images)
+    _tell_missing(semantic_file, listed.keys())
     inside = _place_inside(listed, images)
     if isinstance(semantic_file, LabelFolder):
         semantic_file.refuse_shared(inside.values())
@@ -250,6 +251,21 @@ def _find_unlisted(
                 )
             unlisted |= extra
     return tuple(sorted(unlisted, key=str))
+
+
+def _tell_missing(semantic_file: ResultsFile | LabelFolder, listed: Set[ImageId]) -> None:
+    """Tell in a `FuseWarning` how many images a result file has no stuff of."""
+    if isinstance(semantic_file, LabelFolder):  # reading one that is missing is an error
+        return
+    missing = [image_id for image_id in listed if image_id not in semantic_file.entries]
+    if missing:
+        warnings.warn(
+            FuseWarning(
+                f"{semantic_file.path}: {len(missing)} of {len(listed)} images have no entry, "
+                f"first image_id {missing[0]!r}; they get no stuff"
+            ),
+            stacklevel=4,
+        )
 
 
 def _write(

@@ -63,3 +63,14 @@ def test_json_nested_too_deeply_is_refused_in_a_line(tmp_path):
     path.write_text(f'{{"things": [{{"id": 1.0, "deep": {deep}}}]}}')
     with pytest.raises(CocoFormatError, match="nested too deeply"):
         read_json(path, Things, "list of things")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n{"])
+def test_json_lines_are_told(tmp_path, end):
+    path = tmp_path / "lines.json"
+    path.write_text('{"id": 1}\n{"id": 2}' + end)
+    for form in (Things, list[int]):
+        with pytest.raises(CocoFormatError, match=r"it is JSON Lines; make one list of it: jq -s"):
+            read_json(path, form, "list of things")
+    path.write_text('{"things": [{"id": 1}]}\n')
+    assert read_json(path, Things, "list of things").things[0].id == 1

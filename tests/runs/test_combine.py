@@ -19,7 +19,7 @@ from result_files import (
     write_files,
 )
 
-from fuse.errors import CocoFormatError, DataError
+from fuse.errors import CocoFormatError, DataError, FuseWarning
 from fuse.fusion import fuse_by_overlap
 from fuse.io.coco.panoptic import read_panoptic_json
 from fuse.runs.combine import combine
@@ -204,7 +204,8 @@ def test_a_image_without_predictions_is_void(files: dict[str, Path], tmp_path: P
     images["images"].append({**images["images"][0], "id": 6, "file_name": "other.jpg"})
     files["images"].write_text(json.dumps(images))
     files["instances"].write_text(json.dumps([*results, {**results[0], "image_id": 77}]))
-    result = combine(tmp_path / "out", **files)
+    with pytest.warns(FuseWarning, match=r"1 of 2 images have no entry, first image_id 6; they"):
+        result = combine(tmp_path / "out", **files)
     assert (result.images, result.unlisted) == (2, (77,))
     found = read_panoptic_json(tmp_path / "out").load(6)
     assert found.segments_info == ()

@@ -121,7 +121,9 @@ def _first_name(dataset: PanopticDataset) -> str | None:
 
 def _describe_first(dataset: PanopticDataset) -> str:
     image_id = next(iter(dataset.annotations), None)
-    return f"image_id {image_id!r}, {_first_name(dataset)!r}, ..."
+    return (
+        "no image" if image_id is None else f"image_id {image_id!r}, {_first_name(dataset)!r}, ..."
+    )
 
 
 def renumber(dataset: PanopticDataset, own_ids: Mapping[ImageId, ImageId]) -> PanopticDataset:

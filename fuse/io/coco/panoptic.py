@@ -265,10 +265,18 @@ def _check_annotations(
     """The annotations with their category ids as in memory.
 
     Raises:
-        CocoFormatError: a PNG lies outside the folder, or the JSON lacks a category.
+        CocoFormatError: a PNG lies outside the folder or is of two images, or the JSON lacks a
+            category.
     """
     known = {category.file_id for category in space.categories}
+    owners: dict[str, ImageId] = {}
     for annotation in annotations:
+        owner = owners.setdefault(annotation.file_name, annotation.image_id)
+        if owner != annotation.image_id:
+            raise CocoFormatError(
+                f"{path}: {annotation.file_name!r} is the PNG of image_id {owner!r} and of "
+                f"{annotation.image_id!r}; each image has its own"
+            )
         if leads_out(annotation.file_name):
             raise CocoFormatError(
                 f"{path}, image_id {annotation.image_id!r}: file_name {annotation.file_name!r} "

@@ -198,6 +198,10 @@ def entry(**changes):
             "image_id 1: segment 2 has category_id 4, which is not in the categories",
         ),
         ({"annotations": entry()["annotations"] * 2}, "annotations: image_id 1 stands twice"),
+        (
+            {"annotations": [entry(image_id=i)["annotations"][0] for i in (1, 2)]},
+            "'1.png' is the PNG of image_id 1 and of 2; each image has its own",
+        ),
         ({"images": [{"id": 8}, {"id": 8}]}, "images: image_id 8 stands twice"),
         ({"images": [{"id": 8, "height": 0}]}, r">= 1 - at `\$.images\[0\].height`"),
         ({"categories": []}, "categories: .* has no categories"),

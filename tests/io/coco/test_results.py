@@ -1,5 +1,6 @@
 import json
 import struct
+import warnings
 import zlib
 
 import cv2
@@ -276,3 +277,23 @@ def test_entries_may_name_their_image(tmp_path):
         read_results(path, TOY_SPACE, names.get)
     with pytest.raises(CocoFormatError, match="entry 0: has neither image_id nor file_name"):
         read_results(write(tmp_path, [entry(image_id=None)]), TOY_SPACE, names.get)
+
+
+def test_masks_outside_of_their_bbox_are_told(tmp_path):
+    mask = np.zeros((30, 40), np.uint8)
+    mask[4:10, 5:30] = 1
+    code = coco_mask.encode(np.asfortranarray(mask))
+    rows = np.diff([0, *(np.flatnonzero(np.diff(mask.reshape(-1))) + 1), mask.size]).tolist()
+    entry = {"image_id": 1, "category_id": 3, "score": 0.9, "bbox": [5, 4, 25, 6]}
+    for counts, told in ((code["counts"].decode(), False), (rows, True)):
+        entry["segmentation"] = {"size": [30, 40], "counts": counts}
+        path = tmp_path / f"{told}.json"
+        path.write_text(json.dumps([entry]))
+        results = read_results(path, TOY_SPACE, lambda _: None)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            results.load_instances(1, (30, 40))
+        assert [str(one.message) for one in found] == [
+            f"{path}: masks lie outside of their own bbox, and are taken as they are; an RLE "
+            "counts along columns, from the top, not along rows"
+        ] * told
