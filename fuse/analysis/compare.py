@@ -16,6 +16,7 @@ from fuse.analysis.compared_runs import (
     find_common_images,
     score_run,
 )
+from fuse.analysis.interval import Interval
 from fuse.analysis.opened_run import (
     OpenedRun,
     find_changed_images,
@@ -40,25 +41,6 @@ RESAMPLES = 10_000
 AP_RESAMPLES = 1000  # each sorts out all detections anew
 LEAST_IMAGES = 5  # with a class; of fewer, resamples are too alike for an interval
 EDGES = (0.025, 0.975)  # of a 95 % interval
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """How far a score lies from that of the first run.
-
-    Attributes:
-        difference: in -1..1; above 0 is better than the first run.
-        low, high: 95 % of the differences over resampled images lie between them.
-    """
-
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def is_clear(self) -> bool:
-        """True where the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True, slots=True)

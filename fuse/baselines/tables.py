@@ -9,7 +9,8 @@ from itertools import count
 from math import isnan
 from pathlib import Path
 
-from fuse.analysis.compare import Comparison, Interval
+from fuse.analysis.compare import Comparison
+from fuse.analysis.interval import Interval
 from fuse.baselines.baseline import Baseline
 from fuse.io.csv_files import write_table
 from fuse.io.files import write_whole
@@ -64,7 +65,7 @@ class BaselineRow:
         return [
             self.name,
             *("" if score is None else f"{100 * score:.1f}" for score in self.scores),
-            _write_interval(self.difference),
+            self.difference.describe() if self.difference else "",
             *("" if v is None else f"{v / unit:.{places}f}" for v, unit, places in costs),
             "" if speed is None else f"{speed:.1f}",
         ]
@@ -116,15 +117,6 @@ def _add_scores(row: BaselineRow, comparison: Comparison, place: int) -> Baselin
         scores=tuple(None if score is None or isnan(score) else score for score in scores),
         difference=comparison.differences[place - 1].pq["all"]["pq"] if place else None,
     )
-
-
-def _write_interval(interval: Interval | None) -> str:
-    """``+1.2 (+0.3 to +2.0)`` in points, with a star where it leaves out 0."""
-    if interval is None:
-        return ""
-    edges = (interval.difference, interval.low, interval.high)
-    middle, low, high = (f"{round(100 * edge, 1) + 0.0:+.1f}" for edge in edges)
-    return f"{middle} ({low} to {high}){' *' if interval.is_clear else ''}"
 
 
 def describe_scope(comparison: Comparison, truth: str) -> str:

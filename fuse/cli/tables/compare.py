@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference, Interval
+from fuse.analysis.compare import AP_RESAMPLES, Comparison, Difference
 from fuse.analysis.compared_runs import ComparedRun
+from fuse.analysis.interval import Interval, describe_points
 from fuse.cli.tables.layout import SHOWN, as_percent, make_table, percents, print_line, print_tables
 from fuse.metrics.measures import TITLES
 from fuse.metrics.pq import GROUPS
@@ -130,22 +131,17 @@ def _make_moved_table(difference: Difference) -> Table:
     table = make_table("class", ("images", "before", "after", "PQ"))
     for c in difference.classes[:SHOWN]:
         change = (
-            _as_change(c.pq) if c.is_sampled else f"{_in_points(c.pq.difference)} (few images)  "
+            _as_change(c.pq)
+            if c.is_sampled
+            else f"{describe_points(c.pq.difference)} (few images)  "
         )
         table.add_row(c.name, str(c.images), as_percent(c.before), as_percent(c.after), change)
     return table
 
 
-def _in_points(difference: float) -> str:
-    """A difference times 100, with its sign."""
-    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # -0.0 is 0.0
-
-
 def _as_change(interval: Interval | None) -> str:
-    """``+1.2 (+0.3 to +2.0) *`` in percent."""
+    """``+1.2 (+0.3 to +2.0) *`` in points, brackets below each other."""
     if interval is None:
         return "n/a"
-    edges = (interval.difference, interval.low, interval.high)
-    middle, low, high = map(_in_points, edges)
-    is_shown = interval.is_clear and (low, high) != ("+0.0", "+0.0")
-    return f"{middle} ({low} to {high}) {'*' if is_shown else ' '}"
+    described = interval.describe()
+    return described if described.endswith("*") else f"{described}  "
