@@ -133,13 +133,14 @@ def is_memory_full(error: BaseException | None) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message on a name that nobody knows, where a known one is near.
+    """The end of a message on a name that nobody knows, where a known one is near in any case.
 
-    >>> did_you_mean("tinny", ["coco", "tiny"]), did_you_mean("x", ["coco"])
+    >>> did_you_mean("TINNY", ["coco", "tiny"]), did_you_mean("x", ["coco"])
     ("; did you mean 'tiny'?", '')
     """
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_lower = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), list(by_lower), n=1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fuse.clock import StageClock
-from fuse.errors import ConfigError
+from fuse.errors import ConfigError, ModelNotFoundError
 from fuse.inference.fetch import place_model_weights
 from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction import RawPrediction
@@ -132,11 +132,18 @@ def profile(
             made_up: list[str] = []
             if random_weights:
                 config, made_up = _make_up_weights(config, branches, Path(scratch), folder)
-            # No name for the nets: they must be gone before the next ones come.
             read = partial(_read_image, as_stored=as_stored or config.as_stored)
-            found = _measure(
-                asked, _open(config, branches, device, folder), device, paths, read, Path(scratch)
-            )
+            try:
+                # No name for the nets: they must be gone before the next ones come.
+                found = _measure(
+                    asked,
+                    _open(config, branches, device, folder),
+                    *(device, paths, read, Path(scratch)),
+                )
+            except ModelNotFoundError as err:
+                raise ModelNotFoundError(
+                    f"{err}; or --random-weights makes some up, where their layout is known"
+                ) from err
         for row in found:
             if row.part == "total":
                 first_total = first_total or row.seconds

@@ -43,6 +43,11 @@ def printable(text: str, *, keep: str = "") -> str:
     return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else repr(match[0])[1:-1], text)
 
 
+def count_images(count: int) -> str:
+    """``1 image``, ``8 images``."""
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
 def print_run(result: RunResult, json_file: Path | None) -> None:
     """Print what a run did; exit with 3 where images failed."""
     print_figures(result.to_json(), json_file, lambda: _print_run(result))
@@ -98,11 +103,13 @@ def _print_run(result: RunResult) -> None:
     if result.evaluation:
         print_evaluation(result.evaluation)
         if result.unknown:
-            click.echo(f"not scored, as the ground truth lacks them: {result.unknown} images")
+            click.echo(
+                f"not scored, as the ground truth lacks them: {count_images(result.unknown)}"
+            )
     where = printable(str(result.out / "panoptic.json"))
     earlier = f" ({result.earlier} of them earlier)" if result.earlier else ""
     seconds = result.seconds["total"]
-    click.echo(f"{result.done} images{earlier} in {seconds:.1f} s -> {where}")
+    click.echo(f"{count_images(result.done)}{earlier} in {seconds:.1f} s -> {where}")
     for note in result.describe_notes():
         click.echo(printable(f"note: {note}"), err=True)
     if result.pictures:

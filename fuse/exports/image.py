@@ -17,7 +17,8 @@ FAULTS = {
     ),
     "crowd-as-object": Fault("crowds", "exported as one object, as the form knows no crowds"),
     "polygon-loss": Fault(
-        "segments whose polygon is not exactly its mask", "exported; see --shapes for exact forms"
+        "segments whose polygon is not exactly its mask",
+        "exported; exact are --shapes masks, where the form has them, coco-instances and label-png",
     ),
     "polygon-poor": Fault(
         "segments over 100 pixels whose polygon agrees with less than 98 % of the mask",

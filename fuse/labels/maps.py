@@ -15,6 +15,11 @@ VOID = "void"  # as a target's name: the source category has no counterpart
 MAPS_DIR = Path(__file__).parent / "maps"
 COLUMNS = ("source", "target")
 ALSO = "also"  # third column, where it is needed: names parted by |
+OWN_MAP = (
+    "a pipeline speaks other classes by a map of one's own: fuse labels draft --help; "
+    "labels get the ids of a label space by fuse convert --label-space"
+)
+SWAPPED = "a label map leads the other way only: are the two files swapped?"
 
 
 @dataclass(frozen=True)
@@ -287,12 +292,20 @@ def find_truth_map(
             return None
         first = different[0]
         theirs = true_names.get(first.category_id, "no category")
+        advice = f"{err}; {OWN_MAP}" if not _has_map(pred, truth) else SWAPPED
         raise LabelSpaceError(
             f"the predictions' categories are not the ground truth's: id {first.file_id} is "
-            f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {err}; a pipeline "
-            "speaks other classes by a map of one's own: fuse labels draft --help; "
-            "labels get the ids of a label space by fuse convert --label-space"
+            f"{first.name!r} in {pred.name} and {theirs!r} in {truth.name}; {advice}"
         ) from err
+
+
+def _has_map(source: LabelSpace, target: LabelSpace) -> bool:
+    """Whether a map leads from one to the other."""
+    try:
+        find_label_map(source, target)
+    except LabelSpaceError:
+        return False
+    return True
 
 
 def read_label_map(path: Path, source: LabelSpace, target: LabelSpace) -> LabelMap:

@@ -37,7 +37,7 @@ def choose_device(device: str) -> str:
     except (RuntimeError, AssertionError) as err:
         found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise ConfigError(
-            f"device {device!r} cannot be used; on this machine are {', '.join(found)}"
+            f"device {device!r} cannot be used; this machine has {', '.join(found)}"
         ) from err
     return "cpu" if torch.device(device).type == "cpu" else device
 

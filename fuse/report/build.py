@@ -9,7 +9,7 @@ from pathlib import Path
 from fuse.analysis.image_files import find_images, find_stale
 from fuse.analysis.opened_run import OpenedRun, find_changed_images, read_image_sources
 from fuse.errors import ConfigError, DataError
-from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.coco.panoptic import find_panoptic_json, read_panoptic_json
 from fuse.io.files import StrPath, check_writable, is_run, to_path
 from fuse.io.image_list import ImageList
 from fuse.report.document import is_report, write_document
@@ -153,6 +153,7 @@ def _choose_path(run: Path, out: Path | None) -> Path:
         check_writable(out)
         return out
     if not is_run(run):
+        find_panoptic_json(run)  # which says so where there is none
         raise ConfigError(f"{run} is no folder of a run, so name the report with -o FILE.html")
     path = run / REPORT_FILE
     if path.exists() and not is_report(path):

@@ -256,12 +256,23 @@ def check_run_folder(
     before |= {name: True for name in ADDABLE if settings.get(name) is True}
     if partly:
         before = {name: value for name, value in before.items() if name in settings}
-    different = list(list_differences(before, json.loads(json.dumps(settings))))
+    different = _describe_differences(before, json.loads(json.dumps(settings)))
     if different:
         raise DataError(
-            f"{path} holds a run with other settings: {'; '.join(different[:3])}; "
-            "give another folder, or --overwrite to start anew"
+            f"{path} holds a run {different}; give another folder, or --overwrite to start anew"
         )
+
+
+def _describe_differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What a run's settings have that the new ones have not; empty where they are the same.
+
+    Where the pipeline is called otherwise, that says more than the keys that differ with it.
+    """
+    called = [settings.get("pipeline", {}).get("description") for settings in (before, now)]
+    if all(called) and called[0] != called[1]:
+        return f'of another pipeline ("{called[0]}", not "{called[1]}")'
+    different = list(list_differences(before, now))
+    return f"with other settings: {'; '.join(different[:3])}" if different else ""
 
 
 def list_differences(before: object, now: object, key: str = "") -> Iterator[str]:

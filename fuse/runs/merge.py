@@ -152,6 +152,8 @@ def _join_settings(runs: Sequence[Path]) -> dict[str, Any]:
     common: Mapping[str, Any] | None = None
     for run in runs:
         settings, shard = _read_settings(run)
+        if shard == "1/1" and len(runs) > 1:
+            raise DataError(f"{run} is a whole run, no shard; fuse run --shard I/N makes shards")
         if shard in shards:
             raise DataError(f"{run} and {shards[shard]} are both shard {shard}")
         if common not in (None, settings):

@@ -196,6 +196,12 @@ def test_find_truth_map_between_spaces_without_a_map(pred, used_ids, official, m
             find_truth_map(SPACE, pred, used_ids, official=official)
 
 
+def test_ground_truth_and_predictions_in_each_other_s_place_are_told():
+    """A map leads from the one to the other, and none back."""
+    with pytest.raises(LabelSpaceError, match=r"other way only: are the two files swapped\?"):
+        find_truth_map(SUPER, load_space("coco_panoptic"))
+
+
 def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     truth = read_panoptic_json(write_dataset(tmp_path, "gt", {5: TRUTH, 6: TRUTH}))
     scorer = TruthScorer(truth)

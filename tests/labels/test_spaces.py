@@ -326,6 +326,8 @@ def test_a_space_called_as_a_shipped_one_is_not_taken_for_it(tmp_path):
 
 
 def test_an_unknown_space_names_the_nearest():
+    with pytest.raises(LabelSpaceError, match="did you mean 'coco_panoptic'"):
+        load_space("COCO_Panoptic")
     with pytest.raises(LabelSpaceError, match="did you mean 'cityscapes'"):
         load_space("cityscape")
 

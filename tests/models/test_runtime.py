@@ -21,7 +21,9 @@ def test_auto_is_a_device_of_this_machine():
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:x", "meta"])
 def test_a_device_that_is_not_there_is_named(device):
-    with pytest.raises(ConfigError, match=f"device '{device}' cannot be used; .* are cpu"):
+    with pytest.raises(
+        ConfigError, match=f"device '{device}' cannot be used; this machine has cpu"
+    ):
         runtime.choose_device(device)
 
 

@@ -60,6 +60,9 @@ def test_a_report_of_a_json_is_put_where_it_is_told_and_in_no_other_file_s_place
     with pytest.raises(ConfigError, match=r"panoptic\.json is no folder of a run.*-o FILE\.html"):
         api.report(run / "panoptic.json")
     assert set(run.iterdir()) == before
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CocoFormatError, match=r"empty is no run and has no panoptic\.json"):
+        api.report(tmp_path / "empty")
     out = tmp_path / "a.html"
     assert api.report(run / "panoptic.json", out=out).path == out
     (run / "report.html").write_text("mine")

@@ -233,6 +233,23 @@ def test_shards_of_different_lists_of_images_are_not_joined(job, tmp_path):
         job.run(first, shard=(1, 2))
 
 
+def test_a_whole_run_is_no_shard(job, tmp_path):
+    job.add("a.jpg", "b.jpg")
+    job.run(tmp_path / "part1", shard=(1, 2))
+    whole = tmp_path / "whole"
+    job.run(whole)
+    with pytest.raises(DataError, match=r"whole is a whole run, no shard; fuse run --shard I/N"):
+        api.merge([tmp_path / "part1", whole], job.out)
+
+
+def test_a_folder_with_a_run_of_another_pipeline_says_which(job):
+    job.add("a.jpg")
+    job.run(overrides=["description=The truth, twice"])
+    message = r'run of another pipeline \("The truth, twice", not "Guesses, many"\); give another'
+    with pytest.raises(DataError, match=message):
+        job.run(overrides=["description=Guesses, many", "fusion.stuff_area=9"])
+
+
 def test_a_joined_run_goes_on_with_more_images(job, tmp_path):
     job.add("a.jpg", "b.jpg")
     api.merge(job.run_shards(tmp_path), job.out)

@@ -187,6 +187,22 @@ class PanopticDataset:
         return ImageNames((image_id, self.image_name(image_id)) for image_id in self.annotations)
 
 
+def find_panoptic_json(path: Path) -> Path:
+    """The panoptic JSON itself, or that of a folder.
+
+    Raises:
+        CocoFormatError: the folder has none and is no run.
+    """
+    if not path.is_dir():
+        return path
+    if not is_run(path) and not (path / PANOPTIC_FILE).exists():
+        raise CocoFormatError(
+            f"{path} is no run and has no {PANOPTIC_FILE}; give the output folder of fuse run, "
+            "or a panoptic JSON"
+        )
+    return path / PANOPTIC_FILE
+
+
 def read_panoptic_json(
     path: StrPath, png_dir: StrPath | None = None, *, default_space: LabelSpace | None = None
 ) -> PanopticDataset:
@@ -203,14 +219,7 @@ def read_panoptic_json(
         CocoFormatError: the file or the folder is missing, or an entry is wrong; the message
             names the entry and its field.
     """
-    path, png_dir = to_path(path), to_path(png_dir)
-    if path.is_dir():
-        if not is_run(path) and not (path / PANOPTIC_FILE).exists():
-            raise CocoFormatError(
-                f"{path} is no run and has no {PANOPTIC_FILE}; give the output folder of fuse run, "
-                "or a panoptic JSON"
-            )
-        path = path / PANOPTIC_FILE
+    path, png_dir = find_panoptic_json(to_path(path)), to_path(png_dir)
     try:
         content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
     except CocoFormatError as err:
