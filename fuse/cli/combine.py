@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli import options
-from fuse.cli.printing import count_images, printable
+from fuse.cli.printing import counted, printable
 from fuse.cli.progress import count_progress
 
 
@@ -67,4 +67,6 @@ def combine(predictions: Path | None, **given: Any) -> None:
         note = f"{len(result.unlisted)} images of the predictions are not in the list of images"
         click.echo(f"warning: {note}, first image_id {first}: left out", err=True)
     where = printable(str(result.out))
-    click.echo(f"{count_images(result.images)}, {result.segments} segments -> {where}")
+    click.echo(
+        f"{counted(result.images, 'image')}, {counted(result.segments, 'segment')} -> {where}"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fuse.cli import options
-from fuse.cli.printing import count_images, print_findings
+from fuse.cli.printing import counted, print_findings
 from fuse.cli.progress import count_progress
 
 # The keys of DATASETS and TOOLS of fuse.datasets.convert, which imports more than --help may.
@@ -76,4 +76,6 @@ def convert(**given: Any) -> None:
     with count_progress() as on_progress:
         result = api.convert(**given, on_progress=on_progress)
     print_findings(result.findings)
-    click.echo(f"{count_images(result.images)}, {result.segments} segments -> {result.out}")
+    click.echo(
+        f"{counted(result.images, 'image')}, {counted(result.segments, 'segment')} -> {result.out}"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fuse.cli import options
-from fuse.cli.printing import count_images, print_findings
+from fuse.cli.printing import counted, print_findings
 from fuse.cli.progress import count_progress
 
 
@@ -31,4 +31,4 @@ def draw(*, list_file: str | None, null: bool, **given: Any) -> None:
     with count_progress() as on_progress:
         result = api.draw(**given, image_list=image_list, on_progress=on_progress)
     print_findings(result.findings)
-    click.echo(f"{count_images(result.images)} -> {result.out}")
+    click.echo(f"{counted(result.images, 'image')} -> {result.out}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fuse.cli import options
-from fuse.cli.printing import count_images, print_findings
+from fuse.cli.printing import counted, print_findings
 from fuse.cli.progress import count_progress
 
 # The keys of FORMS and SHAPES of fuse.exports.export, which imports more than --help may.
@@ -67,4 +67,6 @@ def export(**given: Any) -> None:
     with count_progress() as on_progress:
         result = api.export(**given, on_progress=on_progress)
     print_findings(result.findings)
-    click.echo(f"{count_images(result.images)}, {result.segments} segments -> {result.out}")
+    click.echo(
+        f"{counted(result.images, 'image')}, {counted(result.segments, 'segment')} -> {result.out}"
+    )

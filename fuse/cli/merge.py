@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fuse.cli import options
-from fuse.cli.printing import count_images, exit_where_failed, printable
+from fuse.cli.printing import counted, exit_where_failed, printable
 
 
 @click.command(short_help="Join the shards of a run into one run.")
@@ -24,5 +24,5 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     from fuse import api
 
     joined = api.merge(runs, out)
-    click.echo(f"{count_images(joined.done)} -> {printable(str(out / 'panoptic.json'))}")
+    click.echo(f"{counted(joined.done, 'image')} -> {printable(str(out / 'panoptic.json'))}")
     exit_where_failed(joined.failed, joined.done, out)

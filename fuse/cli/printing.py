@@ -43,9 +43,9 @@ def printable(text: str, *, keep: str = "") -> str:
     return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else repr(match[0])[1:-1], text)
 
 
-def count_images(count: int) -> str:
+def counted(count: int, word: str) -> str:
     """``1 image``, ``8 images``."""
-    return f"{count} image{'' if count == 1 else 's'}"
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def print_run(result: RunResult, json_file: Path | None) -> None:
@@ -104,12 +104,12 @@ def _print_run(result: RunResult) -> None:
         print_evaluation(result.evaluation)
         if result.unknown:
             click.echo(
-                f"not scored, as the ground truth lacks them: {count_images(result.unknown)}"
+                f"not scored, as the ground truth lacks them: {counted(result.unknown, 'image')}"
             )
     where = printable(str(result.out / "panoptic.json"))
     earlier = f" ({result.earlier} of them earlier)" if result.earlier else ""
     seconds = result.seconds["total"]
-    click.echo(f"{count_images(result.done)}{earlier} in {seconds:.1f} s -> {where}")
+    click.echo(f"{counted(result.done, 'image')}{earlier} in {seconds:.1f} s -> {where}")
     for note in result.describe_notes():
         click.echo(printable(f"note: {note}"), err=True)
     if result.pictures:

@@ -30,13 +30,12 @@ from fuse.metrics.pq import PQResult, summarize
 from fuse.metrics.semantic import SemanticResult
 from fuse.threads import count_steps
 from fuse.types import LabelSpace
-from fuse.types.short_repr import ShortRepr
 
 CSV_COLUMNS = ("image_id", "file_name", "pq", "tp", "fp", "fn", "iou_sum")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Evaluation(ShortRepr):
+class Evaluation:
     """PQ of a set of images.
 
     Attributes:
@@ -62,6 +61,10 @@ class Evaluation(ShortRepr):
     instances: MaskAP | None = None
     measured: Measured | None = None
     semantic_ids: frozenset[int] | None = None
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.images)} images, {len(self.findings)} findings"
+        return f"Evaluation({self.result!r}, {counts})"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, fractions in 0..1, None where nothing was scored."""

@@ -6,8 +6,9 @@ from math import ceil
 
 import numpy as np
 
+from fuse.fusion.checks import check_image
 from fuse.fusion.class_logits import Window
-from fuse.fusion.overlap import check_image, least_stuff_pixels, order_by_score
+from fuse.fusion.overlap import least_stuff_pixels, order_by_score
 from fuse.fusion.pixels import mask_values, sigma, to_logits
 from fuse.ops.segments import measure_segments
 from fuse.types import (

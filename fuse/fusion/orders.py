@@ -12,7 +12,8 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from fuse.fusion.overlap import check_image, fuse_in_order, order_by_score
+from fuse.fusion.checks import check_image
+from fuse.fusion.overlap import fuse_in_order, order_by_score
 from fuse.ops.mask_overlaps import count_shared
 from fuse.ops.masks import mask_runs
 from fuse.types import Instances, Int64Array, LabelSpace, PanopticPrediction, SemanticPrediction

@@ -13,6 +13,7 @@ from math import ceil
 import numpy as np
 
 from fuse.errors import describe_size
+from fuse.fusion.checks import check_image, check_kinds
 from fuse.ops._jit import jit
 from fuse.ops.masks import mask_runs
 from fuse.ops.rle import MaskRuns, decode_rles
@@ -27,8 +28,7 @@ from fuse.types import (
     SegmentInfo,
     SemanticPrediction,
 )
-from fuse.types.arrays import check_same_size
-from fuse.types.label_space import check_space, id_to_file
+from fuse.types.label_space import id_to_file
 
 Bbox = tuple[int, int, int, int]  # COCO xywh
 
@@ -68,7 +68,9 @@ def fuse_by_overlap(
 
     Raises:
         ValueError: the image sizes differ, or a category id is not in the space.
+        TypeError: the predictions are something else, as each other.
     """
+    check_kinds(semantic, instances)
     order = order_by_score(instances, score_threshold)
     return fuse_in_order(semantic, instances, space, order, overlap_threshold, stuff_area)
 
@@ -86,15 +88,6 @@ def fuse_in_order(
     panoptic_map = np.zeros(semantic.size, dtype=np.int32)
     things = paint_things(panoptic_map, instances, order, overlap_threshold)
     return add_stuff(panoptic_map, things, semantic.label_map, space, stuff_area)
-
-
-def check_image(semantic: SemanticPrediction, instances: Instances, space: LabelSpace) -> None:
-    """Raise ValueError where the image sizes differ or an instance's category is unknown."""
-    check_space(space)
-    check_same_size("the semantic map", semantic.size, "that of the instances", instances.size)
-    strange = set(instances.category_ids.tolist()) - space.by_id.keys()
-    if strange:
-        raise ValueError(f"instances have category ids {sorted(strange)}, not in {space.name}")
 
 
 def order_by_score(instances: Instances, score_threshold: float) -> Int64Array:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fuse.fusion.checks import check_image
 from fuse.fusion.class_logits import ClassLogits, Window, compute_class_logits
 from fuse.fusion.orders import count_overlaps, is_same_object
-from fuse.fusion.overlap import add_stuff, check_image, order_by_score
+from fuse.fusion.overlap import add_stuff, order_by_score
 from fuse.ops._jit import jit
 from fuse.ops.masks import paste_mask, stretch_mask
 from fuse.ops.segments import measure_segments

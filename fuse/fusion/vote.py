@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuse.fusion.overlap import check_image, fuse_by_overlap
+from fuse.fusion.checks import check_image
+from fuse.fusion.overlap import fuse_by_overlap
 from fuse.ops.mask_overlaps import majority_labels
 from fuse.ops.masks import mask_runs
 from fuse.types import Instances, LabelSpace, PanopticPrediction, SemanticPrediction

@@ -53,8 +53,9 @@ from fuse.types import (
 class Pipeline:
     """Two nets on a device, and the rule that fuses what they say.
 
-    `predict` runs the nets; `to_target` and `apply_rule` are pure, need no device and may run on
-    any thread. Calling the pipeline does all for one image.
+    `Pipeline.load` makes one; calling it with an image, a list or a generator of images does all.
+    Of its steps `predict` runs the nets; `to_target` and `apply_rule` are pure, need no device and
+    may run on any thread.
 
     Args:
         config: the preset.
@@ -83,7 +84,7 @@ class Pipeline:
         weights_dir: StrPath | None = None,
         on_fetch: FetchProgress | None = None,
     ) -> None:
-        self.config = config
+        self.config = _check_config(config)
         self.space: LabelSpace = load_space(config.label_space)
         if config.fusion.class_choice == "overlap":
             load_partners(self.space)  # where there are none it fails here, not at each image
@@ -125,14 +126,28 @@ class Pipeline:
     @classmethod
     def load(
         cls,
-        pipeline: str = "tiny",
+        pipeline: StrPath = "tiny",
         overrides: Sequence[str] = (),
         device: str = "auto",
         *,
         weights_dir: StrPath | None = None,
     ) -> Pipeline:
-        """Build a pipeline from a preset's name or file, as `read_pipeline` reads it."""
-        return cls(read_pipeline(pipeline, overrides), device, weights_dir=weights_dir)
+        """A pipeline from a preset, with its nets loaded and ready.
+
+        Args:
+            pipeline: the name of a preset, of which `fuse.api.describe_pipelines` tells those that
+                ship, or the path of a TOML file.
+            overrides: changes to it, as ``["fusion.score_threshold=0.3"]``.
+            device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:0``, ...
+            weights_dir: where published weights lie, or are put; by default where their libraries
+                have them. What is missing is fetched.
+
+        Raises:
+            ConfigError: there is no such preset, a key in it is wrong, or no such device is here.
+            ModelNotFoundError: weights are neither here nor can be fetched.
+            ModelError: weights do not fit their net.
+        """
+        return cls(read_pipeline(str(pipeline), overrides), device, weights_dir=weights_dir)
 
     def predict(
         self, images: Sequence[NamedImage], *, score_threshold: float | None = None
@@ -294,3 +309,13 @@ def choose_label_map(model: ModelConfig, source: LabelSpace, target: LabelSpace)
             stacklevel=2,
         )
     return label_map
+
+
+def _check_config(config: object) -> PipelineConfig:
+    """The config; TypeError with the call that mends it where it is a preset's name."""
+    if not isinstance(config, PipelineConfig):
+        raise TypeError(
+            f"config must be a PipelineConfig, got {config!r:.100}; of a preset's name or file "
+            f"give Pipeline.load({config!r:.100})"
+        )
+    return config

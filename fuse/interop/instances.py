@@ -39,6 +39,8 @@ def from_torchvision(
     )
     if masks.ndim != 4 or masks.shape[1] != 1:
         raise ValueError(f"masks of torchvision are (N, 1, H, W), got shape {masks.shape}")
+    if not 0 <= mask_threshold <= 1:
+        raise ValueError(f"mask_threshold must lie in 0..1, got {mask_threshold}")
     hard = masks[:, 0] > mask_threshold
     return _make(hard, scores, find_categories(labels, names, space), space, masks.shape[2:])
 

@@ -29,6 +29,15 @@ def find_category(name: str, space: LabelSpace) -> Category:
     raise LabelSpaceError(f"class {name!r} is not in {space.name}; {hint}")
 
 
+def check_names(names: object) -> None:
+    """TypeError where names are neither a list nor a dict."""
+    if names is not None and (isinstance(names, str) or not isinstance(names, Sequence | Mapping)):
+        raise TypeError(
+            "names must be a list, or a dict of numbers and names as model.config.id2label, got "
+            f"{names!r:.100}"
+        )
+
+
 def find_categories(
     labels: Iterable[int], names: Names | None, space: LabelSpace
 ) -> list[Category | None]:
@@ -41,7 +50,9 @@ def find_categories(
 
     Raises:
         LabelSpaceError: no names are given, a number has none, or a name is not in the space.
+        TypeError: names are something else.
     """
+    check_names(names)
     found: dict[int, Category | None] = {}
     labels = [int(label) for label in labels]
     for label in sorted(set(labels)):

@@ -9,7 +9,7 @@ import numpy as np
 from fuse.errors import LabelSpaceError
 from fuse.interop.arrays import get_field, to_id_map, to_numpy
 from fuse.interop.masks import find_letterbox
-from fuse.interop.names import find_categories
+from fuse.interop.names import check_names, find_categories
 from fuse.labels import map_logits
 from fuse.ops.argmax import upsample_argmax
 from fuse.ops.class_logits import sum_to_one
@@ -31,6 +31,7 @@ def from_logits(
         raise ValueError(
             f"logits must be floats (C, h, w), got {values.dtype} of shape {values.shape}"
         )
+    check_names(names)
     if len(names) != len(values):
         raise ValueError(f"{len(values)} classes of logits need as many names, got {len(names)}")
     half = values.astype(np.float16)

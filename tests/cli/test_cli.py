@@ -133,7 +133,7 @@ def test_run_prints_a_table_and_where_the_maps_are(ran):
     assert lines[0].split() == ["PQ", "SQ", "RQ", "classes"]
     assert [line.split()[0] for line in lines[1:4]] == ["all", "things", "stuff"]
     assert any(line.startswith("animal") for line in lines)
-    assert "1 images in" in lines[-1]
+    assert "1 image in" in lines[-1]
     assert str(ran.out / "panoptic.json") in lines[-1]
 
 
@@ -250,7 +250,7 @@ def test_kept_predictions_are_fused_again(ran, tmp_path):
     out, again = ran.out, tmp_path / "again"
     result = call("combine", "--predictions", out, "-o", again)
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"1 images, 1 segments -> {again}\n"
+    assert result.stdout == f"1 image, 1 segment -> {again}\n"
     map_name = "panoptic/chelsea.png"
     assert (again / map_name).read_bytes() == (out / map_name).read_bytes()
     assert call("combine", "--predictions", out, "-o", again).exit_code == 1  # it is there already
@@ -306,7 +306,7 @@ def test_some_images_failed_is_exit_code_3(images, tmp_path):
     result = call("run", images, "-o", tmp_path / "out", "--device", "cpu")
     assert result.exit_code == 3
     assert "failed: broken.jpg: " in result.stderr
-    assert "1 images in" in result.stdout
+    assert "1 image in" in result.stdout
 
 
 def test_all_images_failed_is_exit_code_1(tmp_path):

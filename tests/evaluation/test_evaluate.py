@@ -211,6 +211,8 @@ def test_truth_scorer_scores_predictions_in_memory(tmp_path):
     np.testing.assert_array_equal(image.stats.iou_sum, expected.iou_sum)
     evaluation = summarize_images(scorer, ImageScores([image]))
     assert len(evaluation.images) == 1
+    assert repr(evaluation) == f"Evaluation({evaluation.result!r}, 1 images, 0 findings)"
+    assert repr(truth) == f"PanopticDataset({str(truth.path)!r}, gt, 2 images)"
     assert repr(evaluation.result) == repr(summarize(expected, SPACE))
     with pytest.raises(
         CocoFormatError, match=r"prediction is 2 wide, 1 high; .*5\.png is 6 wide, 1"

@@ -35,6 +35,11 @@ def images():
     return [NamedImage(read_image(EXAMPLES / name), name) for name in names]
 
 
+def test_a_preset_s_name_is_for_load():
+    with pytest.raises(TypeError, match=r"of a preset's name or file give Pipeline.load\('tiny'\)"):
+        Pipeline("tiny")
+
+
 def test_a_class_choice_that_the_space_cannot_serve_fails_at_once():
     with pytest.raises(LabelSpaceError, match="'coco_super' has none; cityscapes, vistas_v1 have"):
         Pipeline.load("tiny", ["fusion.class_choice=overlap"], device="cpu")

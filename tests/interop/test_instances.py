@@ -258,6 +258,10 @@ def test_a_number_without_a_name_and_a_name_that_the_space_lacks():
     with pytest.raises(LabelSpaceError, match="in names give class 2 one of the space, or None"):
         Instances.from_torchvision(output, TOY_SPACE, ["x", "dog", "cats"])
     assert len(Instances.from_torchvision(output, TOY_SPACE, ["x", "dog", None])) == 1
+    with pytest.raises(TypeError, match=r"names must be a list, or a dict .*got 4"):
+        Instances.from_torchvision(output, TOY_SPACE, 4)
+    with pytest.raises(ValueError, match=r"mask_threshold must lie in 0\.\.1, got 50"):
+        Instances.from_torchvision(output, TOY_SPACE, NAMES, mask_threshold=50)
     del output["masks"]
     with pytest.raises(TypeError, match=r"torchvision Mask R-CNN has 'masks', got dict; it has la"):
         Instances.from_torchvision(output, TOY_SPACE, NAMES)

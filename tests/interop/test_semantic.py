@@ -82,6 +82,7 @@ def test_results_of_ultralytics(net_size):
         (np.full((4, 2, 2), 0.25), NAMES, ValueError, "these are probabilities"),
         (np.full((4, 2, 2), 1e6), NAMES, ValueError, "logits must be finite and fit float16"),
         (np.zeros((1, 2, 2)), ["skye"], LabelSpaceError, "nearest are 'sky'"),
+        (np.zeros((4, 2, 2)), "toy", TypeError, "names must be a list, or a dict .* got 'toy'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")

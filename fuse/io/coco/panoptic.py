@@ -105,7 +105,7 @@ class _PanopticFile(msgspec.Struct, frozen=True):
 Record = TypeVar("Record", ImageRecord, AnnotationRecord)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PanopticDataset:
     """A panoptic JSON with its folder of PNGs: ground truth, or what some tool predicted.
 
@@ -127,6 +127,10 @@ class PanopticDataset:
     annotations: dict[ImageId, AnnotationRecord]
     assumed_things: tuple[int, ...] = ()
     own_space: LabelSpace | None = None
+
+    def __repr__(self) -> str:
+        images = f"{len(self.annotations)} images"
+        return f"PanopticDataset({str(self.path)!r}, {self.space.name}, {images})"
 
     def png_path(self, image_id: ImageId) -> Path:
         """The PNG that holds an image's ids; a JSON of Windows may part folders with ``\\``."""
