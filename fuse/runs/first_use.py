@@ -87,6 +87,17 @@ def _find_cache() -> Path:
     return find_user_cache()
 
 
+def _compile_pool() -> None:
+    """From a pyramid to what lies inside boxes."""
+    import numpy as np
+
+    from fuse.ops.roi_align import align_regions
+
+    cells, pooled = (np.zeros(shape, np.float32) for shape in ((1, 2, 2, 1), (1, 1, 1, 1)))
+    regions, rows = np.zeros((1, 5), np.float32), np.zeros(1, np.int64)
+    align_regions(cells, regions, rows, np.float32(1), np.float32(0), 1, pooled)
+
+
 def _compile_label() -> None:
     """From logits to stuff segments."""
     import numpy as np
@@ -164,6 +175,7 @@ class Group(NamedTuple):
 
 
 GROUPS = {
+    "pool": Group(_compile_pool, ("fuse.ops.roi_align",)),
     "label": Group(
         _compile_label,
         ("fuse.ops.argmax", "fuse.ops.class_logits", "fuse.ops.segments", "fuse.fusion.overlap"),

@@ -209,7 +209,7 @@ def _start_engine(
         from fuse.runs.engines.ray_data import RayEngine
 
         return RayEngine(options, clock, scorer, pool, on_fetch)
-    compile_ahead(("label", "paint"), ("read", "match") if scorer else ("read",))
+    compile_ahead(("pool", "label", "paint"), ("read", "match") if scorer else ("read",))
     from fuse.runs.engines.local import LocalEngine
 
     return LocalEngine(options, clock, scorer, cores=cpu_count() or 1, on_fetch=on_fetch)

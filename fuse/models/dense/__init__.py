@@ -1,8 +1,8 @@
 """The dense parts of nets on other runtimes than torch: chosen, converted, kept on disk, run.
 
 A dense part is a module of torch from one tensor to a tensor, or to several by name: a whole
-semantic net; of a Mask R-CNN its backbone and heads. What is not dense, as proposals, RoIAlign and
-NMS, stays torchvision's.
+semantic net; of a Mask R-CNN its backbone and heads. What is not dense, as proposals and NMS, stays
+torchvision's.
 """
 
 from fuse.models.dense.parts import DensePart, speed_up

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
+from fuse.models import roi_align
+
 ANCHOR_SIDES = (32, 64, 128, 256, 512)  # pixels, square root of the area; one per level
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)  # height / width
 STRIDES = (4, 8, 16, 32, 64)  # of the levels that propose
@@ -184,11 +186,12 @@ def pool_regions(features: Sequence[Tensor], boxes: Tensor, cells: int) -> Tenso
     Returns:
         float32 (N, C, cells, cells).
     """
-    levels = assign_levels(boxes)
-    pooled = boxes.new_zeros(len(boxes), len(features[0]), cells, cells)
-    for level, stride in enumerate(POOLED_STRIDES):
-        (chosen,) = (levels == level).nonzero(as_tuple=True)
-        pooled[chosen] = ops.roi_align(
-            features[level][None], [boxes[chosen]], cells, spatial_scale=1 / stride, aligned=True
-        )
-    return pooled
+    return roi_align.pool_regions(
+        [level[None] for level in features[: len(POOLED_STRIDES)]],
+        torch.cat((torch.zeros_like(boxes[:, :1]), boxes), dim=1),
+        assign_levels(boxes),
+        [1 / stride for stride in POOLED_STRIDES],
+        (cells, cells),
+        samples=0,
+        aligned=True,
+    )
