@@ -22,6 +22,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 from fuse.errors import ConfigError, suggest
 from fuse.labels import load_space, resolve_classes
 from fuse.models.dense import DensePart, plan_dense, speed_up
+from fuse.models.proposals import RegionProposer
 from fuse.models.roi_align import RegionPooler
 from fuse.models.runtime import place, predict_by_size, to_tensor
 from fuse.models.weights.fetching import find_weights
@@ -108,6 +109,7 @@ class TorchvisionMaskRCNN:
         plan = plan_dense("mask-rcnn", device, precision, runtime)
         self.net = place(net, device)
         self.dense = speed_up(_list_parts(self.net), plan)
+        self.net.rpn = RegionProposer(self.net.rpn)
         for name in ("box_roi_pool", "mask_roi_pool"):
             setattr(self.net.roi_heads, name, RegionPooler(getattr(self.net.roi_heads, name)))
         self._device = device

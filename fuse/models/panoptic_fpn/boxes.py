@@ -18,6 +18,7 @@ from torch import Tensor
 from torchvision import ops
 
 from fuse.models import roi_align
+from fuse.models.proposals import suppress_per_group
 
 ANCHOR_SIDES = (32, 64, 128, 256, 512)  # pixels, square root of the area; one per level
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)  # height / width
@@ -122,7 +123,7 @@ def select_proposals(
     inside: Tensor = ops.clip_boxes_to_image(boxes, (size[0], size[1]))
     kept = finite & has_area(inside)
     inside, score, place = inside[kept], score[kept], place[kept]
-    return inside[ops.batched_nms(inside, score, place, PROPOSAL_OVERLAP)[:count]]
+    return inside[suppress_per_group(inside, score, place, PROPOSAL_OVERLAP)[:count]]
 
 
 def select_detections(
@@ -146,7 +147,8 @@ def select_detections(
     wanted = (scores > SCORE_THRESHOLD) & (scores >= score_threshold)
     proposal, class_index = wanted.nonzero(as_tuple=True)
     boxes, scores = boxes[proposal, class_index], scores[wanted]
-    kept = ops.batched_nms(boxes, scores, class_index, DETECTION_OVERLAP)[:DETECTIONS]
+    kept = suppress_per_group(boxes, scores, class_index, DETECTION_OVERLAP)
+    kept = kept[:DETECTIONS]
     return boxes[kept], scores[kept], class_index[kept]
 
 
