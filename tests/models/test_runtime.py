@@ -115,3 +115,15 @@ def test_a_image_becomes_channels_of_0_to_1():
     assert tensor.shape == (3, 2, 3)
     assert tensor[:, 1, 2].tolist() == pytest.approx([1, 0.2, 0])
     assert image[1, 2].tolist() == [255, 51, 0]
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_images_are_normalised_with_the_bits_of_a_number_per_channel(memory_format):
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    images = torch.rand(2, 3, 17, 13, generator=torch.Generator().manual_seed(0))
+    images = images.contiguous(memory_format=memory_format)
+    center, spread = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    wanted = (images - center) / spread
+    assert torch.equal(runtime.normalize_(images[0].clone(), mean, std), wanted[0])
+    assert runtime.normalize_(images, mean, std) is images
+    assert torch.equal(images, wanted)

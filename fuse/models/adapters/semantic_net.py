@@ -105,10 +105,10 @@ class ImageInput:
             batch = F.interpolate(
                 batch, resized, mode="bilinear", align_corners=False, antialias=self.antialias
             )
-        mean = 255 * torch.tensor(self.mean, device=device)[:, None, None]
-        std = 255 * torch.tensor(self.std, device=device)[:, None, None]
         padded = self.padded_size(resized)
-        batch.sub_(mean).div_(std)
+        # In float32, as the mean and std of bytes have always been rounded.
+        mean, std = (255 * torch.tensor(values) for values in (self.mean, self.std))
+        runtime.normalize_(batch, mean.tolist(), std.tolist())
         return F.pad(batch, (0, padded[1] - resized[1], 0, padded[0] - resized[0]))
 
 

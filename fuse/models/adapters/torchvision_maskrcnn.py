@@ -24,7 +24,7 @@ from fuse.labels import load_space, resolve_classes
 from fuse.models.dense import DensePart, plan_dense, speed_up
 from fuse.models.proposals import RegionProposer
 from fuse.models.roi_align import RegionPooler
-from fuse.models.runtime import place, predict_by_size, to_tensor
+from fuse.models.runtime import normalize_, place, predict_by_size, to_tensor
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import (
     NetHeader,
@@ -157,11 +157,7 @@ class TorchvisionMaskRCNN:
 
 def _normalize(transform: GeneralizedRCNNTransform, image: Tensor) -> Tensor:
     """As torchvision does, but in place: it has three float32 copies of an image at a time."""
-    mean, std = (
-        torch.as_tensor(values, dtype=image.dtype, device=image.device)[:, None, None]
-        for values in (transform.image_mean, transform.image_std)
-    )
-    return image.sub_(mean).div_(std)
+    return normalize_(image, transform.image_mean, transform.image_std)
 
 
 def make_random_state(options: Mapping[str, Any]) -> dict[str, Tensor] | None:
