@@ -9,7 +9,8 @@ from pathlib import Path
 from fuse.analysis.image_files import find_images, find_stale
 from fuse.analysis.opened_run import OpenedRun, find_changed_images, read_image_sources
 from fuse.errors import ConfigError, DataError
-from fuse.io.coco.panoptic import find_panoptic_json, read_panoptic_json
+from fuse.io.coco.panoptic import read_panoptic_json
+from fuse.io.coco.png_folder import find_panoptic_json
 from fuse.io.files import StrPath, check_writable, is_run, to_path
 from fuse.io.image_list import ImageList
 from fuse.report.document import is_report, write_document

@@ -15,8 +15,8 @@ import numpy as np
 from fuse.errors import CocoFormatError
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
 from fuse.io.coco.image_names import ImageNames
-from fuse.io.coco.png_folder import find_png_dir
-from fuse.io.files import PANOPTIC_FILE, StrPath, is_run, leads_out, open_whole, to_path
+from fuse.io.coco.png_folder import find_panoptic_json, find_png_dir
+from fuse.io.files import StrPath, leads_out, open_whole, to_path
 from fuse.io.json_toml import read_json
 from fuse.io.png import check_channels, read_id_map
 from fuse.labels import identify_space
@@ -189,22 +189,6 @@ class PanopticDataset:
     @cached_property
     def _names(self) -> ImageNames:
         return ImageNames((image_id, self.image_name(image_id)) for image_id in self.annotations)
-
-
-def find_panoptic_json(path: Path) -> Path:
-    """The panoptic JSON itself, or that of a folder.
-
-    Raises:
-        CocoFormatError: the folder has none and is no run.
-    """
-    if not path.is_dir():
-        return path
-    if not is_run(path) and not (path / PANOPTIC_FILE).exists():
-        raise CocoFormatError(
-            f"{path} is no run and has no {PANOPTIC_FILE}; give the output folder of fuse run, "
-            "or a panoptic JSON"
-        )
-    return path / PANOPTIC_FILE
 
 
 def read_panoptic_json(

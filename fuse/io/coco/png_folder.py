@@ -1,4 +1,4 @@
-"""The folder of PNGs that belongs to a panoptic JSON, where people put it."""
+"""A panoptic JSON and the folder of PNGs that belongs to it, where people put them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fuse.errors import CocoFormatError, FuseWarning, first_line
+from fuse.io.files import PANOPTIC_FILE, is_run
 
 
 class NamedPng(Protocol):
@@ -17,6 +18,22 @@ class NamedPng(Protocol):
     def file_name(self) -> str:
         """The PNG, relative to the folder."""
         ...
+
+
+def find_panoptic_json(path: Path) -> Path:
+    """The panoptic JSON itself, or that of a folder.
+
+    Raises:
+        CocoFormatError: the folder has none and is no run.
+    """
+    if not path.is_dir():
+        return path
+    if not is_run(path) and not (path / PANOPTIC_FILE).exists():
+        raise CocoFormatError(
+            f"{path} is no run and has no {PANOPTIC_FILE}; give the output folder of fuse run, "
+            "or a panoptic JSON"
+        )
+    return path / PANOPTIC_FILE
 
 
 def find_png_dir(path: Path, given: Path | None, annotations: Sequence[NamedPng]) -> Path:
