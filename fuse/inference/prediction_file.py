@@ -80,6 +80,11 @@ def read_prediction(path: Path) -> ImagePrediction:
     try:
         arrays = _read_arrays(read_regular(path))
         return ImagePrediction(_unpack_semantic(arrays), _unpack_instances(arrays))
+    except FileNotFoundError as err:
+        raise CocoFormatError(
+            f"{path}: this kept prediction is gone; fuse run --resume {path.parent.parent} makes "
+            "what its run has lost"
+        ) from err
     except Exception as err:  # readers of archives raise almost anything on damaged files
         raise CocoFormatError(f"{path}: not a kept prediction ({err})") from err
 

@@ -34,7 +34,7 @@ from fuse.io.files import (
 from fuse.io.image_list import STDIN, ImageList, read_image_list
 from fuse.io.json_toml import parse_object
 from fuse.labels import list_spaces, load_space
-from fuse.runs.journal import Journal, read_head, remove_written
+from fuse.runs.journal import Journal, JournalRecord, read_head, remove_written
 from fuse.runs.tasks import IMAGE_DIRS, PNG_DIR, ImageTask
 from fuse.types import LabelSpace
 
@@ -59,6 +59,9 @@ class RunFolder:
 
     What was done in an earlier, cut-off run of the same settings stays done. While a folder
     is open no other process can open it.
+
+    Attributes:
+        missing: how many images `find_finished` found done whose files are gone.
 
     Args:
         path: the folder; made where it does not exist.
@@ -92,6 +95,7 @@ class RunFolder:
             _remove_run(path)
         remove_unfinished(path)
         self.journal = Journal(path)
+        self.missing = 0
         # The first to be written, so that a process killed from here on leaves what is known as
         # a run.
         _write_json(path / RUN_FILE, self._head)
@@ -105,6 +109,18 @@ class RunFolder:
     def __exit__(self, *error: object) -> None:
         self.journal.close()
         self._lock.release()
+
+    def find_finished(
+        self, task: ImageTask, *, retry_failed: bool, check_hash: bool, strict: bool = False
+    ) -> JournalRecord | None:
+        """`Journal.find_finished`; None, too, where a file that the record names is gone."""
+        record = self.journal.find_finished(
+            task, retry_failed=retry_failed, check_hash=check_hash, strict=strict
+        )
+        if record and not all((self.path / name).is_file() for name in record.files):
+            self.missing += 1
+            return None
+        return record
 
     def write_list(self, listed: ImageList | None) -> None:
         """Keep the names that came by stdin, which gives them once."""

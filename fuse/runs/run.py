@@ -152,7 +152,7 @@ def run(
         folder = RunFolder(options.out, settings | started.nets, call=call, overwrite=overwrite)
     with folder:
         folder.write_list(image_list)
-        find = partial(folder.journal.find_finished, retry_failed=retry_failed)
+        find = partial(folder.find_finished, retry_failed=retry_failed)
         find = partial(find, check_hash=check_images, strict=strict_images)
         with clock.time("total"):
             # Closed before the folder, into which threads may still write.
@@ -308,6 +308,7 @@ def _write_result(
         unknown=unknown,
         changed=journal.changed,
         damaged=journal.damaged,
+        missing=folder.missing,
         gone=journal.count_done() - result.done,
     )
     try:

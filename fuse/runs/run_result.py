@@ -32,6 +32,7 @@ class RunResult(ShortRepr):
         differing: how many images have maps of an earlier run, which stay, though the nets answer
             otherwise now: by another processor, or other packages.
         damaged: how many lines of the journal were no records; their images were done again.
+        missing: how many images had been done whose files were gone, and were done again.
         unread: how many files in the folders are no images, by ending.
         incomplete: (file name, what is missing) of images that are done and damaged.
         doubled: names in the list of images that stand for an image once more.
@@ -50,6 +51,7 @@ class RunResult(ShortRepr):
     changed: int = 0
     differing: int = 0
     damaged: int = 0
+    missing: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
     incomplete: tuple[tuple[str, str], ...] = ()
     doubled: Sequence[str] = ()
@@ -61,6 +63,7 @@ class RunResult(ShortRepr):
             "photos": {"done": self.done, "failed": len(self.failed), "tried": self.tried},
             "failed": dict(self.failed),
             "changed": self.changed,
+            "missing": self.missing,
             "differing": self.differing,
             "unread": dict(self.unread),
             "incomplete": dict(self.incomplete),
@@ -88,6 +91,8 @@ class RunResult(ShortRepr):
             yield (
                 f"{self.damaged} lines of the journal were damaged; their images were done again"
             )
+        if self.missing:
+            yield f"{self.missing} images had lost files since an earlier run and were done again"
         if self.incomplete:
             named = [f"{name} ({damage})" for name, damage in self.incomplete[:NAMED]]
             more = len(self.incomplete) - len(named)

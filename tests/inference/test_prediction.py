@@ -204,3 +204,11 @@ def test_a_grid_that_unpacks_to_more_than_it_may_is_not_unpacked(tmp_path, monke
     )
     with pytest.raises(CocoFormatError, match=r"a grid of \(6, 9, 13\) takes more than"):
         read_prediction(path)
+
+
+def test_a_prediction_that_is_gone_is_missed_with_what_to_do(tmp_path):
+    path = tmp_path / "run" / "predictions" / "a.npz"
+    with pytest.raises(
+        CocoFormatError, match=r"a.npz: this kept prediction is gone; fuse run --res"
+    ):
+        read_prediction(path)

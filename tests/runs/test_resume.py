@@ -291,3 +291,18 @@ def test_names_that_are_no_text_are_listed_and_told(job, monkeypatch):
     assert (result.done, len(result.failed)) == (1, 1)
     assert "no UTF-8" in result.failed[0][1]
     assert api.resume(job.out).tried == 0
+
+
+@pytest.mark.parametrize("lost", ["panoptic/a.png", "predictions/b.npz", "pictures"])
+def test_what_was_deleted_is_made_again_and_told(job, lost):
+    job.run(**ALL)
+    before = read_files(job.out)
+    gone = [job.out / lost] if (job.out / lost).is_file() else sorted((job.out / lost).iterdir())
+    for path in gone:
+        path.unlink()
+    result = job.run()
+    assert (result.done, result.tried, result.missing) == (3, len(gone), len(gone))
+    assert f"{len(gone)} images had lost files since" in " ".join(result.describe_notes())
+    assert read_files(job.out) == before
+    assert api.verify(job.out).damages == ()
+    assert job.run().missing == 0

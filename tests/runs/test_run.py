@@ -153,10 +153,10 @@ def test_a_sweep_over_images_with_nothing_to_score_has_no_interval(job, tmp_path
     print_sweep(result)
 
 
-def test_a_map_that_is_gone_is_missed_with_what_to_do(job):
+def test_a_map_that_cannot_be_read_is_named_with_what_to_do(job):
     job.add("a.jpg")
     job.run()
-    (job.out / "panoptic" / "a.png").unlink()
+    (job.out / "panoptic" / "a.png").write_bytes(b"")
     with pytest.raises(CocoFormatError, match=r"fuse verify .* --redo, and fuse run --resume"):
         job.run(gt=job.gt)
     api.verify(job.out, redo=True)

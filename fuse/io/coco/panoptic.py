@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import msgspec
 import numpy as np
 
-from fuse.errors import CocoFormatError
+from fuse.errors import CocoFormatError, FuseWarning, describe_misfit
 from fuse.io.coco.categories import CategoryRecord, Flag, list_categories, make_own_space
 from fuse.io.coco.image_names import ImageNames
+from fuse.io.coco.other_files import refuse_other
 from fuse.io.coco.png_folder import find_panoptic_json, find_png_dir
 from fuse.io.files import StrPath, leads_out, open_whole, to_path
 from fuse.io.json_toml import read_json
@@ -23,6 +25,7 @@ from fuse.labels import identify_space
 from fuse.ops.segments import measure_segments
 from fuse.types import (
     MAX_SEGMENT_ID,
+    Int32Array,
     LabelSpace,
     PanopticPrediction,
     SegmentInfo,
@@ -158,6 +161,7 @@ class PanopticDataset:
         """
         records = self.annotations[image_id].segments_by_id()
         panoptic_map = read_id_map(self.png_path(image_id))
+        self._tell_misfit(image_id, panoptic_map)
         listed_ids = np.array(list(records), dtype=np.int32)
         ascending = np.argsort(listed_ids)
         areas, bboxes, unlisted = measure_segments(panoptic_map, listed_ids[ascending])
@@ -181,6 +185,22 @@ class PanopticDataset:
             if area
         )
         return PanopticPrediction(panoptic_map, segments)
+
+    def _tell_misfit(self, image_id: ImageId, panoptic_map: Int32Array) -> None:
+        """Tell in a `FuseWarning` of the first map of another size than the JSON says."""
+        image = self.images.get(image_id)
+        if not image or not image.height or not image.width or self._misfits:
+            return
+        size, height, width = (image.height, image.width), *panoptic_map.shape
+        if size != (height, width):
+            png_path = str(self.png_path(image_id))
+            self._misfits.append(image_id)
+            told = describe_misfit(png_path, (height, width), f"its image in {self.path}", size)
+            warnings.warn(FuseWarning(f"{told}; the PNG counts, here and elsewhere"), stacklevel=3)
+
+    @cached_property
+    def _misfits(self) -> list[ImageId]:
+        return []
 
     def find_image(self, file_name: str) -> ImageId | None:
         """The image_id of an annotated image by its name, however written; see `ImageNames`."""
@@ -211,13 +231,7 @@ def read_panoptic_json(
     try:
         content: _PanopticFile = read_json(path, _PanopticFile, "COCO panoptic JSON")
     except CocoFormatError as err:
-        if _holds_instances(path):
-            raise CocoFormatError(
-                f"{path}: these are instances, not panoptic segments; take the panoptic JSON of "
-                "the same images, as panoptic_val2017.json, or make one: fuse convert "
-                f"coco-instances {path} -o gt.json"
-            ) from err
-        raise
+        refuse_other(path, err)
     png_dir = find_png_dir(path, png_dir, content.annotations)
     records = content.categories
     if records is not None:
@@ -237,23 +251,6 @@ def read_panoptic_json(
         assumed_things=tuple(r.category_id for r in records or () if r.isthing is None),
         own_space=own_space,
     )
-
-
-class _InstancesFile(msgspec.Struct):
-    annotations: tuple[_InstanceRecord, ...]
-
-
-class _InstanceRecord(msgspec.Struct):
-    segmentation: msgspec.Raw
-    bbox: msgspec.Raw
-
-
-def _holds_instances(path: Path) -> bool:
-    """Whether a JSON that is no panoptic one has COCO instances."""
-    try:
-        return bool(read_json(path, _InstancesFile, "").annotations)
-    except CocoFormatError:
-        return False
 
 
 def _check_annotations(

@@ -340,3 +340,24 @@ def test_instances_given_for_panoptic_segments_are_told_apart(tmp_path):
         read_panoptic_json(path)
     with pytest.raises(CocoFormatError, match=r"fuse convert coco-instances .*instances\.json -o"):
         read_panoptic_json(path)
+
+
+def test_a_png_of_another_size_than_its_json_says_is_told_once(tmp_path):
+    images = [{"id": i, "file_name": f"{i}.jpg", "height": 2, "width": 4} for i in (1, 2)]
+    entries = [entry(image_id=i, file_name=f"{i}.png")["annotations"][0] for i in (1, 2)]
+    path = write_dataset(tmp_path, "gt", {}, images=images, annotations=entries)
+    for i in (1, 2):
+        write_id_map(tmp_path / "gt" / f"{i}.png", np.ones((2, 3), np.int32))
+    dataset = read_panoptic_json(path)
+    match = r"1.png is 3 wide, 2 high; its image in .*gt.json is 4 wide, 2 high; the PNG counts"
+    with pytest.warns(FuseWarning, match=match) as told:
+        sizes = [dataset.load(i).size for i in (1, 2)]
+    assert sizes == [(2, 3)] * 2
+    assert len(told) == 1
+
+
+def test_a_lost_json_of_a_run_is_missed_with_what_to_do(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "records.jsonl").write_text("")
+    with pytest.raises(CocoFormatError, match=r"panoptic.json: .*; fuse run --resume .* writes it"):
+        read_panoptic_json(tmp_path)
