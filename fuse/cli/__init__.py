@@ -14,6 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from errno import EDQUOT, ENOSPC
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
@@ -94,7 +95,8 @@ def describe_failure(err: Exception) -> str:
         return "Error: memory is full; use a machine with more, or smaller images"
     if isinstance(err, OSError) and err.strerror:  # a full disk, a folder that is gone
         what = f"{err.filename}: {err.strerror}" if err.filename else err.strerror
-        return f"Error: {what}; what is done stays done, so try again"
+        advice = "make room, and give" if err.errno in (ENOSPC, EDQUOT) else "mend that, and give"
+        return f"Error: {what}; {advice} the command again: a run goes on where it stopped"
     return describe_bug()
 
 

@@ -97,11 +97,6 @@ def test_a_damaged_file_is_named(tmp_path, content):
         read_prediction(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CocoFormatError, match=r"image\.npz: not a kept prediction"):
-        read_prediction(tmp_path / "image.npz")
-
-
 @pytest.mark.parametrize(
     ("class_choice", "expected"),
     [("commonest", [24, 24, 33]), ("evidence", [24, 25, 33]), ("overlap", [25, 24, 33])],

@@ -139,7 +139,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(images, undisturbed, sm
     fill_up(small_disk)
     full = subprocess.run(command, capture_output=True, text=True, check=False)
     assert full.returncode == 1
-    assert "No space left on device; what is done stays done" in full.stderr
+    assert "No space left on device; make room, and give the command again" in full.stderr
     assert "Traceback" not in full.stderr
     assert not list(out.rglob("*.part"))
     (small_disk / "ballast").unlink()

@@ -33,9 +33,10 @@ def print_comparison(comparison: Comparison) -> None:
             print()
             print_tables(_make_measure_differences(difference))
     images, classes = len(comparison.images), len(comparison.space.categories)
+    named = "the one class" if classes == 1 else f"the {classes} classes"
     print(
-        f"over {images} images and the {classes} classes of {comparison.space.name}; in brackets "
-        f"95 % of {comparison.resamples} paired resamples of the images (mask AP: of the first "
+        f"over {images} images and {named} of {comparison.space.name}; in brackets 95 % of "
+        f"{comparison.resamples} paired resamples of the images (mask AP: of the first "
         f"{AP_RESAMPLES}), * where they leave out 0"
     )
     for mapped in dict.fromkeys(run.mapped for run in comparison.runs if run.mapped):
