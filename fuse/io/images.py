@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from fuse.errors import ImageReadError
+from fuse.errors import FuseWarning, ImageReadError
 from fuse.io.files import StrPath
 from fuse.io.image_damage import collect_warnings, find_damage
 from fuse.io.remote import is_url, read_url
@@ -35,6 +35,9 @@ _ENDINGS = {
     "HEIF": HEIF_ENDINGS,
 }
 
+# Of files with more than one image; phones put previews and depths behind theirs in other formats.
+FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+FIRST_READ = "animations or files of several pages are among the images; the first of each is read"
 STRIP_PIXELS = 1 << 20
 # Pillow takes the memory of a large image in blocks. From blocks of its own 16 MiB the C library
 # keeps much when they are free; larger ones it gives back.
@@ -79,9 +82,10 @@ def read_image(path: StrPath, *, as_stored: bool = False) -> UInt8Array:
 
     Of 16-bit channels the high byte is kept. Transparent pixels are laid over white, as
     viewers show them: what colour they hide is up to the program that saved them. Of
-    animations and files with several pages the first is read. CMYK, palettes, Lab and
-    YCbCr are converted; embedded colour profiles are not applied. Of an image that its decoder
-    takes although data is missing there is what there is, with a warning that says so.
+    animations and files with several pages the first is read, which a `FuseWarning` tells.
+    CMYK, palettes, Lab and YCbCr are converted; embedded colour profiles are not applied. Of an
+    image that its decoder takes although data is missing there is what there is, with a warning
+    that says so.
 
     Args:
         path: of the file, or its URL.
@@ -139,19 +143,23 @@ def decode_image(
         ImageReadError: the content is no image, or one that cannot be read.
     """
     with collect_warnings() as found:
-        pixels = _decode(content, path, on_size, as_stored=as_stored)
+        pixels, has_several = _decode(content, path, on_size, as_stored=as_stored)
+    if has_several:  # in words that are the same for all, so that it is told once
+        warnings.warn(FuseWarning(FIRST_READ), stacklevel=2)
     found += filter(None, [find_damage(content)])
     return DecodedImage(pixels, "; ".join(dict.fromkeys(found)) or None)
 
 
 def _decode(
     content: bytes, path: StrPath, on_size: Callable[[int], None], *, as_stored: bool
-) -> UInt8Array:
+) -> tuple[UInt8Array, bool]:
+    """The pixels, and whether the file has others behind them."""
     try:
         # Closed, as Pillow may keep an image's pixels until Python looks for cycles.
         with closing(Image.open(BytesIO(content), formats=list_formats())) as image:
             on_size(image.width * image.height)
-            return stored_rgb(image) if as_stored else upright_rgb(image)
+            several = image.format in FRAMED and bool(getattr(image, "is_animated", False))
+            return stored_rgb(image) if as_stored else upright_rgb(image), several
     except ImageReadError:
         raise
     except UnidentifiedImageError as err:

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import threading
+import warnings
 import zlib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from fuse.errors import ImageReadError
+from fuse.errors import FuseWarning, ImageReadError
 from fuse.io.images import list_endings, list_formats, read_image
 from fuse.types import MAX_PIXELS
 
@@ -212,7 +213,12 @@ def test_first_frame_is_read(tmp_path, pixels, ending):
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
     with Image.open(path) as image:
         assert image.n_frames == 3
-    assert_reads_as(path, np.full_like(pixels, 200))
+    with pytest.warns(FuseWarning, match=r"the first of each is read"):
+        assert_reads_as(path, np.full_like(pixels, 200))
+    frames[0].save(path, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_reads_as(path, np.full_like(pixels, 200))
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
