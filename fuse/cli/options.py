@@ -10,9 +10,41 @@ from typing import Any, TypeVar
 import click
 from click import Context, Parameter
 
-from fuse.io.files import check_writable
+from fuse.io.files import JOURNAL_FILE, PANOPTIC_FILE, RUN_FILE, check_writable, is_run
 
+RUN_FILES = (RUN_FILE, JOURNAL_FILE, PANOPTIC_FILE)
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class InPath(click.Path):
+    """A file or folder that is there, and that no option of the command writes.
+
+    Args:
+        file_okay: whether it may be a file.
+        dir_okay: whether it may be a folder.
+    """
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Path:
+        """The path; click.BadParameter where it is not there, or is written to."""
+        path = Path(str(super().convert(value, param, ctx)))
+        _keep_apart(path, param, ctx, is_written=False)
+        return path
+
+
+def _keep_apart(
+    path: Path, param: Parameter | None, ctx: Context | None, *, is_written: bool
+) -> None:
+    """click.BadParameter where a command would write over a file that it reads, or a run's own."""
+    if ctx is None or not path.is_file():
+        return
+    seen = ctx.meta.setdefault(__name__, {})
+    if seen.setdefault(path.resolve(), is_written) != is_written:
+        raise click.BadParameter(f"{path} is both read and written here", ctx, param)
+    if is_written and path.name in RUN_FILES and is_run(path.parent):
+        raise click.BadParameter(f"{path} belongs to a run; give another name", ctx, param)
 
 
 class OutFile(click.Path):
@@ -35,6 +67,7 @@ class OutFile(click.Path):
         # Stdout, or a pipe as shells have it for >(...), is written as it is.
         if str(path) != "-" and (path.is_file() or not path.exists()):
             check_writable(path)
+            _keep_apart(path, param, ctx, is_written=True)
         return path
 
 
@@ -57,9 +90,9 @@ class OutFolder(click.Path):
         return path
 
 
-EXISTING = click.Path(exists=True, path_type=Path)
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+EXISTING = InPath()
+EXISTING_FILE = InPath(dir_okay=False)
+EXISTING_FOLDER = InPath(file_okay=False)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 

@@ -150,14 +150,11 @@ def _choose_path(run: Path, out: Path | None) -> Path:
         ConfigError: nobody said where, and it might be a dataset's folder or another's file.
         DataError: nothing can be written there.
     """
-    if out is not None:
-        check_writable(out)
-        return out
-    if not is_run(run):
+    if out is None and not is_run(run):
         find_panoptic_json(run)  # which says so where there is none
         raise ConfigError(f"{run} is no folder of a run, so name the report with -o FILE.html")
-    path = run / REPORT_FILE
-    if path.exists() and not is_report(path):
+    path = out or run / REPORT_FILE
+    if path.is_file() and path.stat().st_size and not is_report(path):
         raise ConfigError(f"{path} is no report of fuse; give another name with -o FILE.html")
     check_writable(path)
     return path

@@ -89,3 +89,28 @@ def test_no_work_is_done_for_what_cannot_be_written(tmp_path):
     assert done.stderr == (
         f"Error: {tmp_path}/file/out cannot be written: {tmp_path}/file is no folder\n"
     )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_command_writes_over_what_it_reads(tmp_path, order):
+    gt = tmp_path / "gt.json"
+    gt.write_text("{}")
+    pairs = [["--gt", gt], ["--pred", gt], ["--json", tmp_path / "x" / ".." / "gt.json"]][::order]
+    (tmp_path / "x").mkdir()
+    result = CliRunner().invoke(main, ["evaluate", *(str(part) for pair in pairs for part in pair)])
+    assert result.exit_code == 2
+    assert "gt.json is both read and written here" in " ".join(result.stderr.split())
+    assert gt.read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ["run.json", "records.jsonl", "panoptic.json"])
+def test_no_figures_are_written_over_a_run(tmp_path, name):
+    for own in ("run.json", "records.jsonl", "panoptic.json"):
+        (tmp_path / own).write_text("{}")
+    gt = tmp_path / "gt.json"
+    gt.write_text("{}")
+    command = ["evaluate", "--gt", gt, "--pred", tmp_path, "--json", tmp_path / name]
+    result = CliRunner().invoke(main, [str(part) for part in command])
+    assert result.exit_code == 2
+    assert "belongs to a run; give another name" in " ".join(result.stderr.split())
+    assert (tmp_path / name).read_text() == "{}"

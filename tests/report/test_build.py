@@ -65,6 +65,10 @@ def test_a_report_of_a_json_is_put_where_it_is_told_and_in_no_other_file_s_place
         api.report(tmp_path / "empty")
     out = tmp_path / "a.html"
     assert api.report(run / "panoptic.json", out=out).path == out
+    out.write_text("mine")
+    with pytest.raises(ConfigError, match=r"a\.html is no report of fuse; give another name"):
+        api.report(run, out=out)
+    assert out.read_text() == "mine"
     (run / "report.html").write_text("mine")
     with pytest.raises(ConfigError, match=r"report\.html is no report of fuse"):
         api.report(run)
