@@ -21,7 +21,7 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from kinds import lost, refused, silent, written  # noqa: E402, F401 - they add their cells
+from kinds import exports, lost, refused, silent, written  # noqa: E402, F401 - they add their cells
 from kinds.cells import CELLS, VERDICTS, WORDS, Cell  # noqa: E402
 from kinds.world import World  # noqa: E402
 

@@ -34,6 +34,13 @@ WORDS = {
     "D30": "Pipeline() and run",
     "D31": "memory of large images",
     "D32": "too much of everything",
+    "E33": "two entries of one image",
+    "E34": "units, orders and axes mixed up",
+    "E35": "regions of several images in one",
+    "E36": "files beside labels",
+    "E37": "what a form cannot hold",
+    "E38": "outputs over what is there",
+    "E39": "a run half deleted",
 }
 
 
