@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from time import sleep
 from typing import Any
 
@@ -89,6 +90,9 @@ def fetch_repository(
         snapshot_download,
         allow_patterns=names,
         local_dir=needed.path if in_weights_dir else None,
+        tqdm_class=_make_counter(
+            lambda there: on_progress(needed.source, min(there, total), total)
+        ),
         library_name="fuse",
         library_version=__version__,
     )
@@ -101,6 +105,29 @@ def fetch_repository(
     if not in_weights_dir:
         _note_commit(folder.parents[1], needed.revision or "main", commit)
     return folder, commit, files
+
+
+def _make_counter(on_bytes: Callable[[int], None]) -> Any:  # noqa: ANN401 - a class of tqdm
+    """In place of the bars of the hub's client: draws nothing and tells the bytes there are."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined, unused-ignore]
+
+    lock, there = Lock(), 0
+
+    class Counter(tqdm):  # type: ignore[misc, type-arg, unused-ignore]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as tqdm has them
+            bar: Any = super()
+            bar.__init__(*args, **kwargs | {"disable": True})
+            self._counts_bytes = kwargs.get("unit") == "B"
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal there
+            if self._counts_bytes and n:
+                with lock:
+                    there += int(n)
+                    on_bytes(there)
+            return None
+
+    return Counter
 
 
 def _describe(needed: NeededWeights) -> Any:  # noqa: ANN401 - the hub's ModelInfo

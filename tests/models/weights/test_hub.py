@@ -49,6 +49,19 @@ def test_side_files_are_fetched_checked_and_told(needed):
     assert told["albumentations_config_eval.json"] == hashlib.sha256(TRANSFORM).hexdigest()
 
 
+def test_bytes_are_told_as_they_come_and_the_hub_s_client_draws_no_bars(needed, capsys):
+    told = []
+    fetch_weights(needed(), lambda *progress: told.append(progress))
+    total = sum(map(len, SMP.values())) - len(SMP["README.md"])
+    assert {name for name, _, _ in told} == {"owner/net"}
+    assert {in_all for _, _, in_all in told} == {total}
+    there = [there for _, there, _ in told]
+    assert there == sorted(there)
+    assert (there[0], there[-1]) == (0, total)
+    assert len(WEIGHTS) < there[-2] <= total  # from the bars, before the end
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("status", [500, 503, 404])
 def test_a_side_file_that_did_not_come_is_an_error_and_comes_the_next_time(
     hub,  # noqa: F811
