@@ -1,5 +1,8 @@
 """Panoptic segmentation by fusing two independent pretrained nets.
 
+`Pipeline.load("tiny")` makes of an image a `PanopticResult`; `run` does a folder, `evaluate`
+scores it, `PanopticQuality` is PQ in a training loop, and `api` has all that the commands do.
+
 __init__.pyi says where each public name lives; it is loaded from there when it is first used, so
 whoever scores files does not wait for torch.
 """
