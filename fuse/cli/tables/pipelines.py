@@ -10,18 +10,20 @@ from fuse.inference.fetch import PipelineEntry
 
 
 def print_pipelines(pipelines: Iterable[PipelineEntry]) -> None:
-    """Each pipeline with its weights: what they are, and where they come from."""
+    """Each pipeline with its weights, then each address once, as many pipelines share a net."""
+    fetched: dict[str, str] = {}
     for pipeline in pipelines:
         print_line(f"{pipeline.name}: {pipeline.description}")
         for net in {net.source: net for net in pipeline.weights}.values():
             size = f"{'' if net.is_exact else 'about '}{net.size / 1e6:.0f} MB"
-            here = "here" if net.is_present else f"absent, fuse fetch {pipeline.name}"
-            lines = [f"    {net.source.rpartition('/')[2]}, {size}, {net.licence}: {here}"]
+            here = "here" if net.is_present else "absent"
+            print_line(f"    {net.source.rpartition('/')[2]}, {size}, {net.licence}: {here}")
             if not net.is_shipped:
                 at = f" at {net.revision}" if net.revision else ""
-                lines.append(f"        {net.source}{at}, {_describe_hash(net.known_hash)}")
-            for line in lines:
-                print_line(line)
+                fetched[net.source] = f"{at}, {_describe_hash(net.known_hash)}"
+    print_line("fuse fetch PIPELINE gets what is absent, from")
+    for source, about in fetched.items():
+        print_line(f"    {source}{about}")
 
 
 def _describe_hash(known_hash: str) -> str:
