@@ -230,8 +230,8 @@ def _check_size(
         )
     warnings.warn(
         FuseWarning(
-            f"{weights}: its own preprocessing would make images {describe_input(own)}; "
-            f"the preset's {describe_input(size)} counts"
+            f"{weights}: images get the size that the preset says, {describe_input(size)}, "
+            f"not that of its own preprocessing, {describe_input(own)}"
         ),
         stacklevel=2,
     )

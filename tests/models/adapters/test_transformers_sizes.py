@@ -44,8 +44,8 @@ def test_a_preset_may_give_the_size_that_the_paper_evaluated_with(mask2former):
     with pytest.warns(FuseWarning) as told:
         model = TransformersSemantic("cpu", weights=folder, min_size=96, max_size=160, **SPACE)
     (note,) = (str(warning.message) for warning in told)
-    assert "384 x 384 pixels" in note
-    assert "a short side of 96 pixels, a long one of 160 at most counts" in note
+    assert "the preset says, a short side of 96 pixels, a long one of 160 at most, not" in note
+    assert note.endswith("its own preprocessing, 384 x 384 pixels")
     (semantic,) = model.predict([image])
     # 96 x 128 in strides of 4; not the square of its own preprocessing
     assert semantic.logits.shape == (5, 24, 32)
