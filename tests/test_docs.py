@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 
 import click
 import numpy as np
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fuse.cli import main
-from fuse.inference.presets import list_pipelines
+from fuse.inference.presets import RENAMED, list_pipelines
+from fuse.models.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,6 +47,23 @@ def list_commands():
         for line in re.findall(r"^\$ (fuse .*)", text, flags=re.MULTILINE):
             line = re.sub(r"\$\(.*?\)", "image.jpg", line).replace("$I", "1")
             yield pytest.param(shlex.split(line, comments=True)[1:], id=f"{page.stem} {line}")
+
+
+ENTRY_POINTS = {f"fuse.{kind}_models" for kind in BUILT_IN}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_names_in_the_code_are_there_and_old_ones_are_gone(page):
+    """Dotted names of the package, and presets and models by the names that they have today."""
+    if page.name == "CHANGELOG.md":
+        return
+    text = page.read_text(encoding="utf-8")
+    for name in set(re.findall(r"`(fuse(?:\.[a-z]\w*)+)", text)) - ENTRY_POINTS:
+        assert resolve_name(name) is not None
+    assert not [name for name in RENAMED if f"`{name}`" in text]
+    models = set().union(*BUILT_IN.values())
+    of_presets = re.findall(r"models?\s+`([\w-]+)`(?: and\s+`([\w-]+)`)? of a\s+preset", text)
+    assert {name for names in of_presets for name in names if name} <= models
 
 
 @pytest.mark.parametrize("arguments", list(list_commands()))
