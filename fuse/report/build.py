@@ -154,7 +154,8 @@ def _choose_path(run: Path, out: Path | None) -> Path:
         find_panoptic_json(run)  # which says so where there is none
         raise ConfigError(f"{run} is no folder of a run, so name the report with -o FILE.html")
     path = out or run / REPORT_FILE
-    if path.is_file() and path.stat().st_size and not is_report(path):
+    is_file = path.is_file() and not path.is_symlink()  # a link is replaced, not followed
+    if is_file and path.stat().st_size and not is_report(path):
         raise ConfigError(f"{path} is no report of fuse; give another name with -o FILE.html")
     check_writable(path)
     return path

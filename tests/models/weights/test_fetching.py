@@ -139,7 +139,10 @@ def test_a_repository_is_fetched_to_a_weights_folder(hub, tmp_path):
         "config.json",
         "model.safetensors",
     ]
-    assert steps == [("owner/net", n, len(CONTENT) + 2) for n in (0, len(CONTENT) + 2)]
+    total, done = len(CONTENT) + 2, [step[1] for step in steps]
+    assert {(name, of) for name, _, of in steps} == {("owner/net", total)}
+    assert (done[0], done[-1]) == (0, total)
+    assert done == sorted(done)
     (found,) = check_weights(needed)
     assert (found.sha256, found.revision) == (SHA256, COMMIT)
     assert found.checked_by == "the hub's SHA-256, when it was fetched"
