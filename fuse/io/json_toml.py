@@ -19,6 +19,7 @@ from fuse.io.files import read_regular
 
 TOO_DEEP = "nested too deeply to be read"
 COPIED_BYTES = 2**28  # a larger file is not copied to name a fault more exactly
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError)  # the latter by msgspec 0.19
 EACH = "[]"  # a step to all entries of a list or table
 LARGEST_WHOLE = 2**53  # up to it every float that is whole is one whole number
 SIGNS = {  # how files begin that are no plain text
@@ -63,13 +64,13 @@ def _decode(content: bytes, form: Any, path: Path, what: str) -> Any:  # noqa: A
     """Records of that form, by `_decode_loosely` where that is all that keeps them from it."""
     try:
         return msgspec.json.decode(content, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except NO_JSON as err:
         fault: Exception = err
     is_other_number = "got `str`" in str(fault) or "got `float`" in str(fault)
     if is_other_number and len(content) <= COPIED_BYTES:  # a larger one is not copied
         try:
             found = _decode_loosely(content, form)
-        except msgspec.DecodeError as err:
+        except NO_JSON as err:
             fault = err
         except OverflowError:
             pass  # a whole number that msgspec cannot write
@@ -135,7 +136,7 @@ def _read_number(text: str) -> float | str:
     """The finite number that a text is as JSON writes it, else the text."""
     try:
         number: float = _make_whole(msgspec.json.decode(text, type=int | float))
-    except msgspec.DecodeError:
+    except NO_JSON:
         return text
     return number
 
@@ -233,7 +234,7 @@ def _name_path(content: bytes, position: int, length: int, form: Any) -> str | N
     mended = content[:position].removesuffix(b"-") + b'""' + content[position + length :]
     try:
         msgspec.json.decode(mended, type=form)
-    except msgspec.DecodeError as err:
+    except NO_JSON as err:
         found = re.search(r"`\$.*`", str(err))
         return found[0] if found else None
     return None
@@ -246,7 +247,7 @@ def _name_entry(content: bytes, position: int) -> str:
         before = content[:start].rstrip().removesuffix(b",")
         try:
             return f"entry {len(msgspec.json.decode(before + b']', type=list[msgspec.Raw]))}, "
-        except msgspec.DecodeError:  # this brace opens something inside the entry
+        except NO_JSON:  # this brace opens something inside the entry
             if position - start > 10_000:
                 break
     return ""
