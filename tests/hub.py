@@ -20,8 +20,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
         monkeypatch.setattr(f"{constants}HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
         monkeypatch.setattr(f"{constants}HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
-        # Only of these two modules: the clock of all would stop other threads' waits, too.
+        # Only of these modules: the clock of all would stop other threads' waits, too.
         monkeypatch.setattr("fuse.models.weights.hub.sleep", server.waits.append)
         clock = SimpleNamespace(**vars(time) | {"sleep": server.waits.append})
         monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
+        monkeypatch.setattr("huggingface_hub.file_download.time", clock)
         yield server

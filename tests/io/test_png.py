@@ -200,6 +200,7 @@ def test_maps_written_by_opencv_and_pillow_are_read(tmp_path, level):
     assert np.array_equal(read_id_map(tmp_path / "b.png"), panoptic_map)
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_real_truth_maps_read_like_opencv():
     paths = sorted(COCO_ANNOTATIONS.glob("*/*.png"))
