@@ -38,6 +38,7 @@ _ENDINGS = {
 # Of files with more than one image; phones put previews and depths behind theirs in other formats.
 FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 FIRST_READ = "animations or files of several pages are among the images; the first of each is read"
+ZIP = b"PK\x03\x04"
 STRIP_PIXELS = 1 << 20
 # Pillow takes the memory of a large image in blocks. From blocks of its own 16 MiB the C library
 # keeps much when they are free; larger ones it gives back.
@@ -164,7 +165,8 @@ def _decode(
         raise
     except UnidentifiedImageError as err:
         kinds = ", ".join(list_formats())
-        raise ImageReadError(f"{path}: not a picture (readable are {kinds})") from err
+        packed = ", but a zip archive: unpack it" if content.startswith(ZIP) else ""
+        raise ImageReadError(f"{path}: not a picture{packed} (readable are {kinds})") from err
     except Image.DecompressionBombError as err:
         raise ImageReadError(f"{path}: more than {MAX_PIXELS:,} pixels ({err})") from err
     except Exception as err:  # decoders raise almost anything on damaged files

@@ -107,7 +107,9 @@ def _parse_names(path: Path) -> list[str] | None:
         names = [by_number.get(str(number)) for number in range(len(names))]
     if not isinstance(names, list) or None in names:
         return None
-    wrong = next((name for name in names if isinstance(name, bool | list | dict)), None)
+    if not all(isinstance(name, str | int | float) for name in names):
+        return None
+    wrong = next((name for name in names if isinstance(name, bool)), None)
     if wrong is not None:
         raise DataError(f"{path}: YAML reads the class {wrong!r} as no text; put it in quotes")
     return [str(name) for name in names]

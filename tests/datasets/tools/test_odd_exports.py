@@ -3,6 +3,7 @@
 import base64
 import copy
 import io
+import itertools
 import json
 
 import numpy as np
@@ -232,6 +233,13 @@ def test_other_lines_of_yolo_are_refused(yolo, tmp_path, yaml, line, message):
     (yolo / "data.yaml").write_text(yaml)
     (yolo / "labels" / "a.txt").write_text(line)
     with pytest.raises(DataError, match=message):
+        api.convert("yolo-seg", yolo, tmp_path / "gt.json")
+
+
+def test_names_of_yolo_that_nest_are_refused_in_no_time(yolo, tmp_path):
+    lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise("abcdefghi")]
+    (yolo / "data.yaml").write_text("\n".join(["a: &a [l, l]", *lines, "names: *i"]))
+    with pytest.raises(DataError, match=r"data.yaml: 'names' must list the classes"):
         api.convert("yolo-seg", yolo, tmp_path / "gt.json")
 
 
