@@ -20,6 +20,8 @@ from fuse.types import BoolArray, Float64Array, Int32Array
 
 Loops = list[Int32Array]
 
+MAX_PERIMETER = 4_000_000  # pixels around a polygon of a file; a traced one has a few thousand
+
 # Directions along the edges of pixels: right, down, left, up; a right turn adds one.
 STEP_X = np.array([1, 0, -1, 0])
 STEP_Y = np.array([0, 1, 0, -1])
@@ -131,6 +133,19 @@ def _squared_distances(path: Int32Array, point: Int32Array) -> Float64Array:
     difference = path.astype(np.float64) - point
     squares: Float64Array = np.einsum("ij,ij->i", difference, difference)
     return squares
+
+
+def check_perimeter(path: Float64Array) -> None:
+    """Raise ValueError for a polygon (P, 2) that is too long to be drawn in reasonable time.
+
+    Those who draw walk along its sides: pycocotools pixel by pixel, and keeps all of them.
+    """
+    length = float(np.abs(np.diff(path, axis=0, append=path[:1])).max(axis=1, initial=0).sum())
+    if length > MAX_PERIMETER:
+        raise ValueError(
+            f"a polygon of {len(path):,} points is {length:,.0f} pixels around; at most "
+            f"{MAX_PERIMETER:,} are drawn, so give a mask"
+        )
 
 
 def draw_centres(paths: Sequence[Float64Array | Int32Array], size: tuple[int, int]) -> BoolArray:

@@ -3,6 +3,7 @@
 from kinds.cells import tested
 
 ODD = "tests/datasets/tools/test_odd_exports.py::"
+STUDIO = "tests/datasets/tools/test_odd_label_studio.py::"
 OUT = "tests/exports/test_odd_content.py::"
 RESULTS = "tests/io/coco/test_results.py::"
 for kind, command, verdict, instance, test in (
@@ -53,11 +54,11 @@ for kind, command, verdict, instance, test in (
     ),
     (
         *("E34", "convert label-studio", "refused", "pixels for percent"),
-        ODD + "test_tasks_that_do_not_say_enough_are_named",
+        STUDIO + "test_tasks_that_do_not_say_enough_are_named",
     ),
     (
         *("E35", "convert label-studio", "refused", "two tags, two places"),
-        ODD + "test_tasks_that_do_not_say_enough_are_named",
+        STUDIO + "test_tasks_that_do_not_say_enough_are_named",
     ),
     ("E36", "convert", "right", "forks, checkpoints", ODD + "test_what_systems_leave_is_no_label"),
     (

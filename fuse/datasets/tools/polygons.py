@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse.findings import Note
+from fuse.ops.outlines import check_perimeter
 
 SIDES = 64  # of the polygon that stands for an ellipse
 MOST_SHARE = 2  # of the image that a point may lie at; tools cut at its border
@@ -73,7 +74,12 @@ def check_shares(shares: Points, limit: float) -> None:
 
 
 def clip_points(points: Points, size: tuple[int, int]) -> Points:
-    """Points with far ones brought near, so that drawing stays quick; the visible part stays."""
+    """Points with far ones brought near, so that drawing stays quick; the visible part stays.
+
+    Raises:
+        ValueError: they are too many to be drawn.
+    """
     reach = REACH * max(size)
     clipped: Points = np.clip(points, -reach, reach)
+    check_perimeter(clipped)
     return clipped

@@ -181,14 +181,14 @@ def _read_line(
     points = np.array(shares).reshape(-1, 2)
     if not np.isfinite(points).all():
         raise DataError(f"{where}: a number is not finite")
-    try:
-        check_shares(points, 1)
-    except ValueError as err:
-        raise DataError(f"{where}: {err}") from err
     if len(points) < 3:
         return [], [Note("polygon-short", where)]
-    points = points * np.array([size[1], size[0]])
-    notes = note_place(points, size, where)
-    mask = draw_centres([clip_points(points, size)], size)
+    try:
+        check_shares(points, 1)
+        points = points * np.array([size[1], size[0]])
+        notes = note_place(points, size, where)
+        mask = draw_centres([clip_points(points, size)], size)
+    except ValueError as err:
+        raise DataError(f"{where}: {err}") from err
     found, more = crop_mask(names[int(number)], mask, where)
     return found, [*notes, *more]

@@ -7,9 +7,11 @@ import warnings
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from fuse.errors import FuseWarning, describe_misfit, describe_size
+from fuse.ops.outlines import check_perimeter
 from fuse.ops.rle import count_rle_pixels
 
 REACH = 10  # image sizes that a polygon may reach over the border
@@ -79,7 +81,7 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
 
     Raises:
         ValueError: the RLE is of another size, cut short, or has more pixels than the image;
-            or a polygon has fewer than three points, or one far outside.
+            or a polygon has fewer than three points, one far outside, or is very long.
     """
     height, width = size
     if isinstance(shape, RleRecord):
@@ -103,6 +105,8 @@ def encode_shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     reach = REACH * max(size)
     if any(abs(number) > reach for polygon in shape for number in polygon):
         raise ValueError(f"a polygon has a point more than {reach} pixels away")
+    for polygon in shape:
+        check_perimeter(np.array(polygon, dtype=np.float64).reshape(-1, 2))
     polygons = [list(polygon) for polygon in shape]
     return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
 

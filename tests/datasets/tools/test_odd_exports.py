@@ -1,8 +1,6 @@
 """What exports really hold, after public bug reports of these tools: read, said or refused."""
 
-import base64
 import copy
-import io
 import itertools
 import json
 
@@ -16,8 +14,6 @@ from fuse import api
 from fuse.errors import DataError
 from fuse.exports.export import export
 from fuse.io.coco.panoptic import read_panoptic_json
-
-TRIANGLE = [[10, 10], [50, 10], [50, 50]]
 
 
 @pytest.fixture
@@ -252,90 +248,6 @@ def test_yolo_images_without_labels_are_counted_and_doubles_refused(yolo, tmp_pa
         api.convert("yolo-seg", yolo, tmp_path / "gt2.json")
 
 
-# Label Studio
-
-
-def region(**changes):
-    value = {"points": TRIANGLE, "polygonlabels": ["cat"], "closed": True}
-    return {
-        "id": "r1",
-        "type": "polygonlabels",
-        "to_name": "image",
-        "original_width": SIZE[1],
-        "original_height": SIZE[0],
-        "value": value,
-    } | changes
-
-
-def write_tasks(path, results, data=None, **changes):
-    data = data or {"image": "/data/upload/3/1f0b9c2d-a.jpg"}
-    write_json(path, [{"id": 1, "data": data, "annotations": [{"result": results}]} | changes])
-    return path
-
-
-def test_bitmasks_of_label_studio(tmp_path):
-    pixels = np.zeros((*SIZE, 4), np.uint8)  # black where it is opaque, too
-    pixels[10:20, 10:30, 3] = 255
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    value = {"imageDataURL": url, "bitmasklabels": ["cat"]}
-    path = write_tasks(tmp_path / "t.json", [region(type="bitmasklabels", value=value)])
-    _, _, areas, _ = convert("label-studio", path, tmp_path / "gt.json")
-    assert areas == [("cat", False, 200)]
-    other = region(type="bitmasklabels", value=value, original_width=SIZE[1] + 1)
-    write_tasks(path, [other])
-    with pytest.raises(DataError, match=r"the bitmask is 80 wide, 60 high; the image is 81 wide"):
-        api.convert("label-studio", path, tmp_path / "gt2.json")
-
-
-@pytest.mark.parametrize(
-    ("data", "name"),
-    [
-        ({"caption": "and/or", "image": "/data/upload/3/1f0b9c2d-a.jpg"}, "a.jpg"),
-        ({"source": "https://x.org/page", "photo": "s3://b/a%20b.JPG?X=1"}, "a b.JPG"),
-        ({"image": "C:\\photos\\a.jpg"}, "a.jpg"),
-        ({"image": "/data/local-files/?d=in%5Ca.jpg"}, "in/a.jpg"),
-    ],
-)
-def test_the_image_of_a_task(tmp_path, data, name):
-    path = write_tasks(tmp_path / "t.json", [region()], data)
-    convert("label-studio", path, tmp_path / "gt.json")
-    assert list(read_names(tmp_path / "gt.json").values()) == [name]
-
-
-@pytest.mark.parametrize(
-    ("results", "data", "message"),
-    [
-        ([region(), region(to_name="b")], None, r"of 2 images \(of tags or places b 0, image 0\)"),
-        ([region(), region(item_index=1)], None, r"of 2 images .*make a task of each"),
-        ([region()], {"a": "x/a.jpg", "b": "x/b.jpg"}, r"names several images \(a, b\)"),
-        ([region()], {"image": "data:image/jpeg;base64,/9j/4AAQ"}, r"'data' names no image"),
-        ([region(original_width=None)], None, r"do not say original_width and original_height"),
-        (
-            [region(value={"points": [[100, 9], [500, 9], [9, 9]], "polygonlabels": ["a"]})],
-            None,
-            r"0 to 100, and one is 500; if these are pixels",
-        ),
-    ],
-)
-def test_tasks_that_do_not_say_enough_are_named(tmp_path, results, data, message):
-    path = write_tasks(tmp_path / "t.json", results, data)
-    with pytest.raises(DataError, match=f"task 1.*{message}"):
-        api.convert("label-studio", path, tmp_path / "gt.json")
-
-
-def test_nulls_of_label_studio_are_nothing(tmp_path):
-    path = write_tasks(tmp_path / "t.json", [region()], predictions=None, completions=None)
-    tasks = json.loads(path.read_text())
-    tasks.append({"id": 2, "data": {"image": "b.jpg"}, "annotations": None})
-    tasks.append({"id": 3, "data": {"image": "c.jpg"}, "annotations": [{"result": None}]})
-    write_json(path, tasks)
-    truth, _, _, findings = convert("label-studio", path, tmp_path / "gt.json")
-    assert list(truth.annotations) == ["a"]
-    assert findings["image-unlabelled"] == 2
-
-
 # COCO instances
 
 
@@ -403,3 +315,17 @@ def test_a_labelmap_without_colours_has_those_of_voc(tmp_path):
     labelmap.write_text("background:::\ncar:1,2,3::\n")
     with pytest.raises(DataError, match=r"line 1: 'background' has no colour"):
         api.convert("cvat-masks", tmp_path / "in", tmp_path / "gt2.json")
+
+
+def test_polygons_that_would_take_minutes_and_gigabytes_are_refused(labelme, tmp_path):
+    rng = np.random.default_rng(0)
+    zigzag = rng.integers(0, SIZE[0], (200_000, 2))
+    content = copy.deepcopy(tool_files.LABELME)
+    content["shapes"][0]["points"] = zigzag.tolist()
+    write_json(labelme / "2011_000003.json", content)
+    match = r"a polygon of 200,000 points is .* pixels around; at most 4,000,000 are drawn"
+    with pytest.raises(DataError, match=f"shape 0: {match}"):
+        api.convert("labelme", labelme, tmp_path / "gt.json")
+    write_coco(tmp_path, [zigzag.ravel().tolist()])
+    with pytest.raises(DataError, match=f"annotation 0: segmentation: {match}"):
+        api.convert("coco-instances", tmp_path / "coco.json", tmp_path / "gt.json")
