@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -85,16 +86,20 @@ def make_classes(
 
 
 def _check_names(classes: Sequence[NamedClass], source: Path) -> None:
-    names = [one.name for one in classes]
-    for place, name in enumerate(names):
-        if not name or not name.strip():
+    for place, one in enumerate(classes):
+        if not one.name or not one.name.strip():
             raise DataError(f"{source}: class {place} has no name; name it in the tool")
-        if name in names[:place]:
-            raise DataError(f"{source}: two classes are called {name!r}; rename one in the tool")
-    ids = [one.category_id for one in classes if one.category_id is not None]
-    twice = next((i for place, i in enumerate(ids) if i in ids[:place]), None)
+    twice = _find_twice(one.name for one in classes)
+    if twice is not None:
+        raise DataError(f"{source}: two classes are called {twice!r}; rename one in the tool")
+    twice = _find_twice(one.category_id for one in classes if one.category_id is not None)
     if twice is not None:
         raise DataError(f"{source}: two classes have the id {twice}")
+
+
+def _find_twice(values: Iterable[str | int]) -> str | int | None:
+    """The first of them that stands twice."""
+    return next((value for value, count in Counter(values).items() if count > 1), None)
 
 
 def _note_alike(names: Sequence[str]) -> list[Note]:

@@ -73,12 +73,14 @@ def read_labelmap(path: Path) -> dict[str, Color]:
     if all(color is None for *_, color in listed):
         listed = [(where, name, voc_color(n)) for n, (where, name, _) in enumerate(listed)]
     colors: dict[str, Color] = {}
+    owners: dict[Color | None, str] = {}
     for where, name, color in listed:
-        same = next((other for other, c in colors.items() if c == color), None)
+        same = owners.get(color)
         if color is None or same is not None or not name or name in colors:
             fault = f"has the colour of {same!r}" if same else "has no name, or one that is taken"
             raise DataError(f"{where}: {name!r} {fault if color else 'has no colour'}")
         colors[name] = color
+        owners[color] = name
     return colors
 
 

@@ -277,10 +277,11 @@ def _group_objects(
     for place, shape in enumerate(shapes):
         group = ("own", place) if shape.group is None else ("group", shape.group)
         objects.setdefault((shape.label, shape.iscrowd, group), []).append((place, shape))
+    has_stack = any(shape.z is not None for shape in shapes)
 
     def order(parts: list[tuple[int, Shape]]) -> tuple[Any, ...]:
         place, shape = parts[0]
-        if any(other.z is not None for other in shapes):
+        if has_stack:
             return (max(part.z or 0 for _, part in parts), place)
         area = sum(int(part.crop.sum()) for _, part in parts)
         return (not shape.iscrowd, -area, place)
