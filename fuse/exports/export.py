@@ -17,6 +17,7 @@ from fuse.exports.json_forms import CocoInstances, LabelStudio
 from fuse.exports.label_pngs import Cityscapes, ColouredPng, LabelPng, Voc
 from fuse.findings import Finding, sum_notes
 from fuse.io.coco.categories import GREY
+from fuse.io.coco.image_names import place_inside
 from fuse.io.coco.panoptic import ImageId, PanopticDataset, read_panoptic_json
 from fuse.io.files import (
     StrPath,
@@ -200,9 +201,10 @@ def _name_stems(dataset: PanopticDataset) -> dict[ImageId, str]:
     """A name without ending for the files of each image, each once.
 
     Raises:
-        DataError: a name leads out of the folder.
+        DataError: a name cannot be that of a file.
     """
-    names = {i: dataset.image_name(i).replace("\\", "/") for i in dataset.annotations}
+    given = [dataset.image_name(i).replace("\\", "/") for i in dataset.annotations]
+    names = dict(zip(dataset.annotations, place_inside(given), strict=True))
     for name in names.values():
         if fault := find_name_fault(name):
             raise DataError(f"{dataset.path}: image {name!r}: {fault}")

@@ -15,6 +15,7 @@ from fuse.exports.image import Encoded, ExportImage, Form
 from fuse.exports.polygons import fit_segments
 from fuse.io.coco.categories import categories_to_json
 from fuse.io.files import open_whole
+from fuse.io.remote import is_url
 from fuse.ops.segment_rles import encode_brushes, encode_segments
 from fuse.types import LabelSpace, SegmentInfo
 from fuse.types.label_space import id_to_file
@@ -111,7 +112,9 @@ class LabelStudio(Form):
                 for segment, code in zip(segments, codes, strict=True)
             ]
         prediction = {"model_version": f"fuse {__version__}", "result": results}
-        name = IN_URLS.sub(lambda found: f"%{ord(found[0]):02X}", image.file_name)
+        name = image.file_name
+        if not is_url(name):
+            name = IN_URLS.sub(lambda found: f"%{ord(found[0]):02X}", name)
         task = {"data": {"image": self.prefix + name}, "predictions": [prediction]}
         return Encoded(msgspec.json.encode(task), len(segments), notes)
 

@@ -132,12 +132,28 @@ def test_a_damaged_map_leaves_nothing(scenes, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_names_that_lead_out_are_refused(scenes, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["../../a.jpg", "b.jpg", "c/d.jpg"], ["a.json", "b.json", "c/d.json"]),
+        (["/data/x/a.jpg", "/data/b.jpg", "/data/x/c.jpg"], ["b.json", "x/a.json", "x/c.json"]),
+        ([f"https://h/x/{n}.jpg?d=1" for n in "abc"], ["a.json", "b.json", "c.json"]),
+    ],
+)
+def test_names_that_lead_out_give_files_inside(scenes, tmp_path, names, files):
     content = json.loads(scenes.read_text())
-    content["images"][0]["file_name"] = "../../a.jpg"
+    for image, name in zip(content["images"], names, strict=True):
+        image["file_name"] = name
     scenes.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"image '../../a.jpg': its name leads out"):
-        export(scenes, tmp_path / "out", to="labelme")
+    out = tmp_path / "in" / "out"
+    out.parent.mkdir()
+    export(scenes, out, to="labelme")
+    written = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.json"))
+    assert written == files
+    assert list(out.parent.iterdir()) == [out]
+    export(scenes, tmp_path / "tasks.json", to="label-studio")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == names
 
 
 def test_cityscapes_needs_its_own_categories(scenes, tmp_path):
