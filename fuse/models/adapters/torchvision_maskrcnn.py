@@ -19,7 +19,7 @@ from torchvision.models import detection, list_models
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
-from fuse.errors import ConfigError, suggest
+from fuse.errors import ConfigError, ModelError, suggest
 from fuse.labels import load_space, resolve_classes
 from fuse.models.dense import DensePart, plan_dense, speed_up
 from fuse.models.proposals import RegionProposer
@@ -36,7 +36,7 @@ from fuse.models.weights.loading import (
 from fuse.models.weights.tiny import build_instance_net
 from fuse.types import BoxMasks, Instances, NamedImage
 
-ARCHITECTURES = [name for name in list_models(detection) if name.startswith("maskrcnn_")]
+ARCHITECTURES: list[str] = [name for name in list_models(detection) if name.startswith("maskrcnn_")]
 TINY = "tiny_instance"
 KNOWN = [*ARCHITECTURES, TINY]
 # torchvision's COCO weights answer with COCO's own category ids, 1..90 with holes.
@@ -195,7 +195,12 @@ def _build(weights: str, architecture: str | None) -> tuple[MaskRCNN, NetHeader,
     _check_architecture(architecture, path)
     classes = count_classes(state, "roi_heads.box_predictor.cls_score.")
     net = build_instance_net() if architecture == TINY else _create(architecture, classes)
-    load_state(net, state, source=str(path))
+    try:
+        load_state(net, state, source=str(path))
+    except ModelError as err:
+        if fitting := _find_architecture(state, classes):
+            raise ModelError(f"{err}; they are those of architecture = {fitting!r}") from err
+        raise
     if (about.label_space, about.category_ids) == (None, None) and classes == COCO_SLOTS:
         known_ids = load_space(COCO_SPACE).by_id
         ids = [index if index in known_ids else 0 for index in range(COCO_SLOTS)]
@@ -208,6 +213,16 @@ def _check_architecture(architecture: str, weights: str | Path) -> None:
         raise ConfigError(
             f"{weights}: architecture {architecture!r} is not known; {suggest(architecture, KNOWN)}"
         )
+
+
+def _find_architecture(state: Mapping[str, Tensor], classes: int | None) -> str | None:
+    """The architecture of torchvision that has just these keys, None where none has."""
+    for architecture in ARCHITECTURES:
+        with torch.device("meta"):
+            keys = _create(architecture, classes).state_dict().keys()
+        if all(key.endswith("num_batches_tracked") for key in keys ^ state.keys()):
+            return architecture
+    return None
 
 
 def _create(architecture: str, classes: int | None) -> MaskRCNN:

@@ -200,7 +200,8 @@ def test_weights_by_name_come_from_torch_home(tmp_path, monkeypatch):
         pytest.param(
             {"architecture": V2},
             ModelError,
-            r"another net; 'backbone\.fpn\..*' is missing, 'backbone\.fpn\..*' is unknown",
+            r"another net; 'backbone\.fpn\..*' is missing, 'backbone\.fpn\..*' is unknown "
+            rf".*; they are those of architecture = '{V1}'",
             id="weights of another net",
         ),
         pytest.param(
