@@ -33,8 +33,8 @@ def fetch(
     """Get the weights of pipelines ahead of time, for machines without a network.
 
     \b
-    fuse fetch coco --to weights
-    fuse run images/ -o out --pipeline coco --weights-dir weights
+    fuse fetch coco-eomt --to weights
+    fuse run images/ -o out --pipeline coco-eomt --weights-dir weights
 
     What is there already is compared with its published hash and kept.
     """
