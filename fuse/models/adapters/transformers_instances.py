@@ -57,9 +57,11 @@ class TransformersInstances:
         segments: Literal["things", "all"] = "things",
         exact: bool = False,
         precision: str = "auto",
+        runtime: str = "auto",
     ) -> None:
         options = NetOptions(
-            *(weights, revision, label_space, class_ids, min_size, max_size, size, task, precision)
+            *(weights, revision, label_space, class_ids, min_size, max_size, size, task),
+            *(precision, runtime),
         )
         self.finds_stuff = segments == "all"
         self._net = TransformersNet(device, options, "panoptic" if self.finds_stuff else "instance")
@@ -80,6 +82,7 @@ class TransformersInstances:
         self.category_ids = self._net.category_ids
         self.weights_hash = self._net.weights_hash
         self.side_files = self._net.side_files
+        self.dense = self._net.dense
         self._is_thing = np.isin(self.category_ids, self.label_space.thing_ids).tolist()
 
     def predict(self, images: Sequence[NamedImage], *, score_threshold: float) -> list[Instances]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from fuse.errors import ConfigError, FuseWarning
 from fuse.labels import load_space, resolve_classes
 from fuse.models import runtime
+from fuse.models.adapters.transformers_dense import convert_net
 from fuse.models.adapters.transformers_files import (
     FIXED_SIZE_NETS,
     NetKind,
@@ -32,6 +33,7 @@ from fuse.models.adapters.transformers_input import (
     describe_input,
 )
 from fuse.models.adapters.transformers_processor import read_processor
+from fuse.models.dense import DensePlan, plan_dense
 from fuse.models.weights.class_names import parse_class_names
 from fuse.models.weights.fetching import find_weights
 from fuse.models.weights.loading import find_state_files, hash_files
@@ -60,6 +62,7 @@ class NetOptions:
     size: Sequence[int] | None = None
     task: str | None = None
     precision: str = "auto"
+    runtime: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +70,8 @@ class NetAnswer:
     """What a net said to one image.
 
     Attributes:
-        output: of transformers, its tensors with an input each along their first axis.
+        output: of transformers, or what another runtime has of it; its tensors have an input each
+            along their first axis.
         views: what each input showed of the image.
     """
 
@@ -80,12 +84,14 @@ class _LoadedNet:
 
     Attributes:
         net: the module of torch.
+        converted: what other runtimes made of it, by size and task, with their plans.
         users: how many branches ask it with the same size and task, by these.
         kept: per thread, answers that one branch left for the other, by image and settings.
     """
 
     def __init__(self, net: torch.nn.Module) -> None:
         self.net = net
+        self.converted: dict[Any, tuple[Callable[[Tensor], Any], DensePlan]] = {}
         self.users: dict[Any, int] = {}
         self.kept = _KeptAnswers()
 
@@ -95,7 +101,7 @@ class _KeptAnswers(threading.local):
         self.by_image: dict[int, tuple[NamedImage, NetAnswer]] = {}
 
 
-_NETS: WeakValueDictionary[tuple[str, ...], _LoadedNet] = WeakValueDictionary()
+_NETS: WeakValueDictionary[tuple[object, ...], _LoadedNet] = WeakValueDictionary()
 
 
 class TransformersNet:
@@ -117,9 +123,10 @@ class TransformersNet:
         label_space, category_ids: what its classes are, "no object" left out.
         weights_hash: SHA-256 of the weights.
         side_files: SHA-256 of the other files that decide an answer, by name.
+        dense: what runs the net.
 
     Raises:
-        ModelError: the weights are not there or do not fit.
+        ModelError: the weights are not there or do not fit, or the runtime cannot take the net.
         ConfigError: an option is wrong.
     """
 
@@ -140,11 +147,11 @@ class TransformersNet:
         precision = options.precision
         if self.kind == "detections" and precision == "auto" and device == "cpu":
             precision = "float32"  # a place in 0..1 needs more than bfloat16's eight bits
-        self._autocast = runtime.autocast(device, precision)
+        self.dense = plan_dense(f"transformers-{self.kind}", device, precision, options.runtime)
         self.label_space, self.category_ids = _resolve_classes(
             weights, folder, self.config, self.kind, options
         )
-        key = (self.weights_hash, *self.side_files.values(), device, precision)
+        key = (self.weights_hash, *self.side_files.values(), self.dense)
         self._loaded = _NETS.get(key) or _LoadedNet(
             runtime.place(load_net(folder, self.kind), device)
         )
@@ -154,6 +161,18 @@ class TransformersNet:
         self._settings = (str(size), None if self._task is None else str(self._task.tolist()))
         users = self._loaded.users
         users[self._settings] = users.get(self._settings, 0) + 1
+        self._converted = self._convert() if self.dense.runtime != "torch" else None
+        self._autocast = runtime.autocast(device, self.dense.precision)
+
+    def _convert(self) -> Callable[[Tensor], Any] | None:
+        """The net in another runtime, once for both branches; None where it does not convert."""
+        converted = self._loaded.converted
+        if self._settings not in converted:
+            converted[self._settings] = convert_net(
+                self.net, self.kind, self._task, self._prepare, self.dense
+            )
+        run, self.dense = converted[self._settings]
+        return run if self.dense.runtime != "torch" else None
 
     def answer(self, images: Sequence[NamedImage]) -> list[NetAnswer]:
         """The net's answer to each image, made now or for the other branch before."""
@@ -169,6 +188,9 @@ class TransformersNet:
 
     def _run(self, image: NamedImage) -> NetAnswer:
         pixels, views = self._prepare(image)
+        if self._converted is not None:
+            with torch.inference_mode():
+                return NetAnswer(self._converted(pixels), views)
         inputs: Mapping[str, Tensor] = {"pixel_values": pixels.to(self._device)}
         if self._task is not None:
             inputs = {**inputs, "task_inputs": self._task.to(self._device)}

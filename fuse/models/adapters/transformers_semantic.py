@@ -43,9 +43,11 @@ class TransformersSemantic:
         task: str | None = None,
         exact: bool = False,
         precision: str = "auto",
+        runtime: str = "auto",
     ) -> None:
         options = NetOptions(
-            *(weights, revision, label_space, class_ids, min_size, max_size, size, task, precision)
+            *(weights, revision, label_space, class_ids, min_size, max_size, size, task),
+            *(precision, runtime),
         )
         self._net = TransformersNet(device, options, "semantic")
         if self._net.kind == "detections":
@@ -61,6 +63,7 @@ class TransformersSemantic:
         self.category_ids = self._net.category_ids
         self.weights_hash = self._net.weights_hash
         self.side_files = self._net.side_files
+        self.dense = self._net.dense
 
     def predict(self, images: Sequence[NamedImage]) -> list[SemanticLogits | SemanticPrediction]:
         """The answer to each image: a label map, or logits with the padding cut off."""

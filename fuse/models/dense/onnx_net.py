@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import io
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ Array = npt.NDArray[np.float32]
 NET_FILE = "net.onnx"
 INPUT = "images"
 ERRORS_ONLY = 3  # onnxruntime's log level
+STDERR = 2  # as the system numbers it
 
 
 def write_net(module: nn.Module, example: Tensor, folder: Path) -> None:
@@ -27,7 +29,7 @@ def write_net(module: nn.Module, example: Tensor, folder: Path) -> None:
     # Traced before the export: a net that knows of it may take other operators for it.
     copied = _replace_pools(copy.deepcopy(module))
     traced = torch.jit.trace(copied, example)  # type: ignore[no-untyped-call]
-    with redirect_stdout(io.StringIO()):  # where it fails it prints the whole graph
+    with _mute():
         torch.onnx.export(
             traced,
             (example,),
@@ -38,17 +40,28 @@ def write_net(module: nn.Module, example: Tensor, folder: Path) -> None:
         )
 
 
-class _MatrixPool(nn.Module):
-    """Adaptive average pooling as two products with matrices: ONNX has no operator for it."""
+@contextmanager
+def _mute() -> Iterator[None]:
+    """Nothing on stderr: an export that fails prints the whole graph, whatever it is told."""
+    torch._C._jit_set_onnx_log_output_stream("stderr")  # which unlike stdout keeps nothing back
+    try:
+        kept = os.dup(STDERR)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
-    def __init__(self, cells: tuple[int, int]) -> None:
-        super().__init__()
-        self.cells = cells
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the means (N, C, *cells)."""
-        rows, columns = map(_make_means, inputs.shape[2:], self.cells)
-        return rows @ inputs @ columns.T
+def _pool(inputs: Tensor, cells: Sequence[int]) -> Tensor:
+    """Adaptive average pooling of (N, C, H, W) as two products with matrices."""
+    rows, columns = map(_make_means, inputs.shape[2:], cells)
+    return rows @ inputs @ columns.T
 
 
 def _make_means(length: int, cells: int) -> Tensor:
@@ -59,13 +72,13 @@ def _make_means(length: int, cells: int) -> Tensor:
 
 
 def _replace_pools(module: nn.Module) -> nn.Module:
-    for owner in list(module.modules()):
-        for name, child in owner.named_children():
-            if isinstance(child, nn.AdaptiveAvgPool2d):
-                size = child.output_size
-                rows, columns = size if isinstance(size, tuple) else (size, size)
-                if rows is not None and columns is not None:
-                    setattr(owner, name, _MatrixPool((rows, columns)))
+    """The module, with other adaptive average pools: ONNX has no operator for them."""
+    for layer in module.modules():
+        if isinstance(layer, nn.AdaptiveAvgPool2d):
+            size = layer.output_size
+            cells = [cell for cell in (size if isinstance(size, tuple) else (size, size)) if cell]
+            if len(cells) == 2:
+                layer.forward = partial(_pool, cells=cells)  # type: ignore[method-assign]
     return module
 
 

@@ -153,6 +153,16 @@ class Pooled(nn.Module):
         return {str(place): pool(images) for place, pool in enumerate(self.pools)}
 
 
+def test_an_operator_that_onnx_lacks_is_named_and_nothing_printed(capfd):
+    class Odd(nn.Module):
+        def forward(self, images):
+            return torch.special.bessel_j0(images)
+
+    with pytest.raises(ModelError, match=r"it has no .*special_bessel_j0.*; take runtime torch"):
+        speed_up([DensePart(nn.ModuleDict({"net": Odd()}), "net", SHAPES)], plan("onnx"))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.slow
 def test_pooling_that_onnx_lacks_is_done_by_matrices():
     converted = ConvertedModule(Pooled().eval(), SHAPES, plan("onnx"))
