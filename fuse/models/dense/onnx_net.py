@@ -94,7 +94,7 @@ def open_net(
     )
 
     def run(inputs: Array) -> Sequence[Array]:
-        answers: Sequence[Array] = session.run(None, {INPUT: inputs})
+        answers: Sequence[Array] = session.run(None, {INPUT: np.ascontiguousarray(inputs)})
         return answers
 
     return run

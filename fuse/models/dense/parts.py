@@ -26,6 +26,7 @@ from fuse.version import __version__
 ADAPTERS = {"openvino": "fuse.models.dense.openvino_net", "onnx": "fuse.models.dense.onnx_net"}
 # Of the largest value: how far a converted part may be from torch where both have float32.
 TOLERANCE = 1e-3
+FORM = "2"  # of what adapters write; counted up when one writes something else
 
 # How openvino and torch's exporter say that an operator is missing.
 _MISSING = (
@@ -143,7 +144,8 @@ class ConvertedModule(nn.Module):
         def write(folder: Path) -> None:
             self._write(folder, shapes)
 
-        key = make_key(module, plan.runtime, plan.version, torch.__version__, __version__)
+        about = (plan.runtime, plan.version, torch.__version__, __version__, FORM)
+        key = make_key(module, *about)
         self._folder, self._is_kept = keep(key, write)
 
     def __del__(self) -> None:
@@ -155,7 +157,7 @@ class ConvertedModule(nn.Module):
         if len(inputs) == 0:
             answer: Tensor | dict[str, Tensor] = self.module(inputs)
             return answer
-        arrays = (self._run or self._open())(inputs.contiguous().numpy())
+        arrays = (self._run or self._open())(inputs.numpy())
         tensors = [torch.from_numpy(array) for array in arrays]
         return tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
 
