@@ -147,7 +147,9 @@ class TransformersNet:
         precision = options.precision
         if self.kind == "detections" and precision == "auto" and device == "cpu":
             precision = "float32"  # a place in 0..1 needs more than bfloat16's eight bits
-        self.dense = plan_dense(f"transformers-{self.kind}", device, precision, options.runtime)
+        self.dense = plan_dense(
+            f"transformers-{self.config.model_type}", device, precision, options.runtime
+        )
         self.label_space, self.category_ids = _resolve_classes(
             weights, folder, self.config, self.kind, options
         )
