@@ -71,7 +71,8 @@ class RegionPooler(nn.Module):
     ) -> Tensor:
         """Pool boxes (K, 4) of each image from levels by name (N, C, h, w), as torchvision does."""
         pooler = self.pooler
-        if pooler.scales is None:  # it looks at levels and image sizes when it is first called
+        # It looks at levels and image sizes when it is first called, and notes this last.
+        if pooler.map_levels is None:
             pooler(features, [each[:0] for each in boxes], image_sizes)
         levels = [features[name] for name in pooler.featmap_names if name in features]
         numbers = [torch.full_like(each[:, :1], i) for i, each in enumerate(boxes)]
