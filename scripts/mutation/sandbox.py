@@ -40,8 +40,9 @@ LEFT_OUT = "not (slow or weights or gpu or browser or ray or shared_data)"
 # No plug-ins (they are imported anew each time), no rewriting of every test module.
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-m", LEFT_OUT)
 WARNINGS = (
-    # Compiled kernels wrap round in silence where NumPy's scalars warn.
+    # Compiled kernels wrap round, and divide 0 by 0, in silence where NumPy's scalars warn.
     *("-W", "ignore:overflow encountered:RuntimeWarning"),
+    *("-W", "ignore:invalid value encountered:RuntimeWarning"),
     # Of Hypothesis, which is here before pytest.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
