@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,8 @@ def baselines(json_file: Path | None, *, list_file: str | None, null: bool, **gi
     """
     from fuse import api
     from fuse.cli.tables.baselines import print_baselines
+
+    gc.enable()  # the nets of a pipeline go before those of the next come
 
     image_list = api.read_image_list(list_file, null=null) if list_file else None
     with stop_flag() as should_stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def profile(json_file: Path | None, *, list_file: str | None, null: bool, **give
     """
     from fuse import api
     from fuse.cli.tables.models import print_profile
+
+    gc.enable()  # the nets of a pipeline go before those of the next come
 
     image_list = api.read_image_list(list_file, null=null) if list_file else None
     rows = api.profile(**given, image_list=image_list)

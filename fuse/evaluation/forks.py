@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -34,7 +35,7 @@ def score_images(
     process without other threads and without torch, which has threads of its own.
 
     Args:
-        score: makes no difference between images, and raises nothing that cannot be pickled.
+        score: answers the same however often, and in whatever process, it is called.
         image_ids: what it is called with.
         workers: how many, by default one per processor.
         on_result: called after each image.
@@ -42,13 +43,13 @@ def score_images(
     Raises:
         DataError: a process was killed.
     """
-    count = workers or os.cpu_count() or 1
+    chunks = [image_ids[at : at + CHUNK] for at in range(0, len(image_ids), CHUNK)]
+    count = min(workers or os.cpu_count() or 1, len(chunks))
     if not (count > 1 and len(image_ids) >= FEWEST and can_fork()):
         with map_threads(score, image_ids, workers, on_result=on_result) as scores:
             return ImageScores(scores)
     keep_freed_memory()
     score(image_ids[0])  # kernels are loaded once, and shared
-    chunks = [image_ids[at : at + CHUNK] for at in range(0, len(image_ids), CHUNK)]
     scored = ImageScores()
     with ExitStack() as stack:
         connections: list[Connection] = []
@@ -56,7 +57,8 @@ def score_images(
             own = chunks[first::count]
             connections.append(stack.enter_context(_fork(score, own, connections)))
         for connection, chunk in zip(cycle(connections), chunks, strict=False):
-            scored.extend(_receive(connection))
+            answer = _receive(connection)
+            scored.extend(ImageScores(map(score, chunk)) if answer is None else answer)
             if on_result:
                 for _image in chunk:
                     on_result()
@@ -65,7 +67,12 @@ def score_images(
 
 def can_fork() -> bool:
     """Whether a copy of this process can go on: no thread is there that it would lack."""
-    return sys.platform == "linux" and threading.active_count() == 1 and "torch" not in sys.modules
+    return (
+        sys.platform == "linux"
+        and threading.active_count() == 1
+        and "torch" not in sys.modules
+        and not multiprocessing.current_process().daemon  # which may have no children
+    )
 
 
 @contextmanager
@@ -96,30 +103,35 @@ def _send_scores(
     sender: Connection,
     inherited: Sequence[Connection],
 ) -> None:
-    """Score chunks and send each, or an error in its place."""
+    """Score chunks and send each; None in place of one that fails, as errors may not travel."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, too, and ends this
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for connection in inherited:
         connection.close()  # else a parent that was killed would seem to listen
-    try:
-        for image_ids in chunks:
-            sender.send(ImageScores(map(score, image_ids)))
-    except BrokenPipeError:
-        return
-    except Exception as err:  # noqa: BLE001 - whatever it is, the parent raises it
-        sender.send(err)
+    gc.freeze()  # a look at what is shared would copy it
+    gc.enable()
+    for image_ids in chunks:
+        try:
+            scores = ImageScores(map(score, image_ids))
+        except Exception:  # noqa: BLE001 - the parent scores the chunk itself, and meets it there
+            scores = None
+        try:
+            sender.send(scores)
+        except BrokenPipeError:  # the parent is gone
+            return
 
 
-def _receive(connection: Connection) -> ImageScores:
-    """The scores of a chunk, or the error in their place."""
+def _receive(connection: Connection) -> ImageScores | None:
+    """The scores of a chunk; None where its process met an error.
+
+    Raises:
+        DataError: the process was killed.
+    """
     try:
-        answer = connection.recv()
+        scores: ImageScores | None = connection.recv()
     except EOFError as err:
         raise DataError(
             "a process that scored images was killed, as where memory runs out; "
             "--workers 1 does without"
         ) from err
-    if isinstance(answer, Exception):
-        raise answer
-    scores: ImageScores = answer
     return scores

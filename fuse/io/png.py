@@ -206,10 +206,13 @@ def decode_alpha(encoded: bytes) -> Int32Array:
     """How opaque the pixels of a PNG in memory are: int32 (H, W), 0..255.
 
     Raises:
-        ValueError: it is no PNG, or damaged.
+        ValueError: it is no PNG, damaged, or of pixels that cannot be transparent.
     """
     _parse_header(encoded)
-    return np.asarray(_open_png(encoded).convert("RGBA"))[..., 3].astype(np.int32)
+    image = _open_png(encoded)
+    if not image.has_transparency_data:
+        raise ValueError("no pixel of the PNG can be transparent")
+    return np.asarray(image.convert("RGBA"))[..., 3].astype(np.int32)
 
 
 def read_label_colors(path: Path) -> UInt8Array:

@@ -1,6 +1,7 @@
 """Scores by processes: the same as by threads, and none is left behind."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from panoptic_maps import panoptic, write_dataset
 
-from fuse.errors import DataError, LabelSpaceError
+from fuse.errors import DataError
 from fuse.evaluation import forks
 from fuse.evaluation.forks import can_fork, score_images
 from fuse.evaluation.image_scores import ImageScore
@@ -60,13 +61,16 @@ def test_scores_come_in_order_from_several_processes(workers):
 
 @pytest.mark.usefixtures("forking")
 def test_an_error_comes_at_its_turn_and_ends_the_processes():
+    class OddError(Exception):  # which cannot be pickled
+        pass
+
     def fail(image_id):
         if image_id == 45:
-            raise LabelSpaceError("no such category")
+            raise OddError("no such category")
         return make_score(image_id)
 
     before = list_children()
-    with pytest.raises(LabelSpaceError, match="no such category"):
+    with pytest.raises(OddError, match="no such category"):
         score_images(fail, IDS, 2)
     assert list_children() == before
 
@@ -96,6 +100,41 @@ def test_what_is_done_with_a_result_may_end_the_work():
     assert list_children() == before
 
 
+@pytest.mark.usefixtures("forking")
+def test_a_chunk_that_failed_in_a_process_alone_is_scored_here():
+    own = os.getpid()
+
+    def fail_elsewhere(image_id):
+        if image_id == 45 and os.getpid() != own:
+            raise MemoryError
+        return make_score(image_id)
+
+    scores = score_images(fail_elsewhere, IDS, 2)
+    assert [score.image_id for score in scores] == IDS
+    assert [score.image_id for score in scores if score.stats.fp[0] == own] == IDS[40:50]
+
+
+@pytest.mark.usefixtures("forking")
+def test_there_are_no_more_processes_than_chunks(monkeypatch):
+    monkeypatch.setattr(forks, "CHUNK", 200)
+    scores = score_images(make_score, IDS, 64)
+    assert len({int(score.stats.fp[0]) for score in scores}) == 3
+
+
+def _count_forks(connection):
+    connection.send(can_fork())
+
+
+def test_a_process_that_may_have_no_children_does_not_fork():
+    context = multiprocessing.get_context("spawn")
+    for daemon in (False, True):
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_count_forks, args=(sender,), daemon=daemon)
+        process.start()
+        assert receiver.recv() is not daemon
+        process.join()
+
+
 def test_few_images_one_worker_and_other_threads_need_no_process(monkeypatch):
     for ids, workers in ((IDS[:100], 2), (IDS, 1)):
         scores = score_images(make_score, ids, workers)
@@ -111,14 +150,20 @@ def test_few_images_one_worker_and_other_threads_need_no_process(monkeypatch):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """600 images of one map, of which each takes some milliseconds."""
+    """600 images, of which each takes some milliseconds."""
     folder = tmp_path_factory.mktemp("many")
-    noise = np.random.default_rng(1).integers(1, 9, (200, 300))
+    noise = np.random.default_rng(1).integers(1, 9, (500, 700))
     image = panoptic(noise, {n: 7 if n % 2 else 1 for n in range(1, 9)})
     path = write_dataset(folder, "gt", {1: image})
     content = json.loads(path.read_text(encoding="utf-8"))
-    for key, name in (("images", "id"), ("annotations", "image_id")):
-        content[key] = [{**content[key][0], name: n} for n in range(600)]
+    (image,), (annotation,) = content["images"], content["annotations"]
+    content["images"] = [{**image, "id": n, "file_name": f"{n}.jpg"} for n in range(600)]
+    content["annotations"] = [
+        {**annotation, "image_id": n, "file_name": f"{n}.png"} for n in range(600)
+    ]
+    for n in range(600):
+        if n != 1:  # which is there
+            (folder / "gt" / f"{n}.png").hardlink_to(folder / "gt" / "1.png")
     path.write_text(json.dumps(content), encoding="utf-8")
     return ["evaluate", "--gt", str(path), "--pred", str(path)]
 
@@ -152,7 +197,7 @@ def test_the_command_says_the_same_with_one_worker(many, tmp_path):
 def test_no_process_outlives_the_command(many, number):
     with start([*many, "--workers", "2"], stderr=subprocess.PIPE, text=True) as command:
         wait_until(lambda: len(list_children(command.pid)) == 2)
-        time.sleep(0.5)  # Python drops what is raised while it forks
+        time.sleep(0.2)  # Python drops what is raised while it forks
         children = list_children(command.pid)
         command.send_signal(number)
         _, told = command.communicate(timeout=30)

@@ -89,7 +89,7 @@ def test_other_preprocessing_is_another_run(nets, tmp_path):
 def test_a_size_that_the_preset_gives_is_told_in_the_run(nets, tmp_path):
     result = run(tmp_path, "out", "--set", "instance.size=[48, 72]")
     assert result.exit_code == 0, result.output
-    assert "the preset's 48 x 72 pixels counts" in result.stderr
+    assert "images get the size that the preset says, 48 x 72 pixels" in result.stderr
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def _parse_names(path: Path) -> list[str] | None:
         return None
     if not all(isinstance(name, str | int | float) for name in names):
         return None
-    wrong = next((name for name in names if isinstance(name, bool)), None)
+    wrong = next((name for name in names if isinstance(name, bool | float)), None)
     if wrong is not None:
         raise DataError(f"{path}: YAML reads the class {wrong!r} as no text; put it in quotes")
     return [str(name) for name in names]
@@ -128,7 +128,8 @@ def _list_files(path: Path) -> list[Path]:
     """The label files: those in folders called labels, or all if there are none."""
     found = list_folder(path, "**/*.txt", HINT)
     below = [file for file in found if LABELS in file.relative_to(path).parts[:-1]]
-    files = [file for file in below or found if file.name not in NOT_LABELS]
+    others = (CLASSES,) if below else NOT_LABELS  # an image may well be called test.jpg
+    files = [file for file in below or found if file.name not in others]
     if not files:
         raise DataError(f"{path}: there are no label files; {HINT}")
     return files
@@ -169,7 +170,7 @@ def _read_line(
         number, *shares = (float(field) for field in fields)
     except ValueError as err:
         raise DataError(f"{where}: must be a class and numbers ({err})") from err
-    if number not in range(len(names)):
+    if not (0 <= number < len(names) and number.is_integer()):
         raise DataError(f"{where}: there is no class {fields[0]}; there are {len(names)}")
     if len(fields) == BOX_FIELDS:
         return [], [Note("label-box", where)]

@@ -62,7 +62,7 @@ def lies_off(rle: dict[str, Any], bbox: Box | None) -> bool:
     """Whether most of a mask's own box lies outside of the box that its file gives.
 
     That is so where an RLE was counted along rows, or is of another object. A box of no area says
-    nothing.
+    nothing; masks have whole pixels, so a box counts as a pixel wider on each side.
 
     Args:
         rle: compressed.
@@ -71,8 +71,8 @@ def lies_off(rle: dict[str, Any], bbox: Box | None) -> bool:
     if not bbox or not bbox[2] or not bbox[3]:
         return False
     left, top, width, height = coco_mask.toBbox(rle).tolist()
-    inside_x = min(left + width, bbox[0] + bbox[2]) - max(left, bbox[0])
-    inside_y = min(top + height, bbox[1] + bbox[3]) - max(top, bbox[1])
+    inside_x = min(left + width, bbox[0] + bbox[2] + 1) - max(left, bbox[0] - 1)
+    inside_y = min(top + height, bbox[1] + bbox[3] + 1) - max(top, bbox[1] - 1)
     return bool(max(inside_x, 0) * max(inside_y, 0) < LEAST_INSIDE * width * height)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ NET_FILE = "net.onnx"
 INPUT = "images"
 ERRORS_ONLY = 3  # onnxruntime's log level
 STDERR = 2  # as the system numbers it
+
+_muting = Lock()
 
 
 def write_net(module: nn.Module, example: Tensor, folder: Path) -> None:
@@ -43,19 +46,23 @@ def write_net(module: nn.Module, example: Tensor, folder: Path) -> None:
 @contextmanager
 def _mute() -> Iterator[None]:
     """Nothing on stderr: an export that fails prints the whole graph, whatever it is told."""
-    torch._C._jit_set_onnx_log_output_stream("stderr")  # which unlike stdout keeps nothing back
-    try:
-        kept = os.dup(STDERR)
-    except OSError:  # there is none
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), STDERR)
-        yield
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
+    # Into stderr, which unlike stdout keeps nothing back; no name of torch's that is promised.
+    choose = getattr(torch._C, "_jit_set_onnx_log_output_stream", None)
+    with _muting:  # what another thread would find in place of stderr is not stderr
+        try:
+            kept = os.dup(STDERR)
+        except OSError:  # there is none
+            yield
+            return
+        try:
+            if choose:
+                choose("stderr")
+            with Path(os.devnull).open("wb") as nothing:
+                os.dup2(nothing.fileno(), STDERR)
+            yield
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(kept)
 
 
 def _pool(inputs: Tensor, cells: Sequence[int]) -> Tensor:

@@ -7,8 +7,10 @@ import shutil
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,6 +114,16 @@ class _Answers(nn.Module):
         return tuple(answer.values()) if isinstance(answer, dict) else (answer,)
 
 
+def _list_versions(module: nn.Module) -> list[str]:
+    """The packages that the layers come from, with their versions: their code decides, too."""
+    packages = {type(layer).__module__.partition(".")[0] for layer in module.modules()}
+    versions = []
+    for package in sorted(packages):
+        with suppress(PackageNotFoundError):  # a file of somebody's own
+            versions.append(f"{package} {version(package)}")
+    return versions
+
+
 class ConvertedModule(nn.Module):
     """A module that another runtime runs on the CPU.
 
@@ -145,7 +157,7 @@ class ConvertedModule(nn.Module):
             self._write(folder, shapes)
 
         about = (plan.runtime, plan.version, torch.__version__, __version__, FORM)
-        key = make_key(module, *about)
+        key = make_key(module, *about, *_list_versions(module))
         self._folder, self._is_kept = keep(key, write)
 
     def __del__(self) -> None:

@@ -200,6 +200,15 @@ def test_yolo_classes_with_a_point_and_numbers_as_text(yolo, tmp_path):
         api.convert("yolo-seg", yolo, tmp_path / "gt2.json")
 
 
+def test_an_image_of_yolo_may_be_called_as_a_list_is(yolo, tmp_path):
+    (yolo / "images" / "a.jpg").rename(yolo / "images" / "test.jpg")
+    (yolo / "labels" / "a.txt").rename(yolo / "labels" / "test.txt")
+    (yolo / "test.txt").write_text("images/test.jpg\n")
+    _, _, areas, findings = convert("yolo-seg", yolo, tmp_path / "gt.json")
+    assert [name for name, *_ in areas] == ["dog"]
+    assert set(findings) == {"kinds-assumed"}
+
+
 def test_yolo_names_come_from_the_data_set_not_from_what_lies_beside(yolo, tmp_path):
     (yolo / "args.yaml").write_text("task: segment\nnames: [x, y]\n")
     _, _, areas, _ = convert("yolo-seg", yolo, tmp_path / "gt.json")
@@ -222,6 +231,9 @@ def test_yolo_names_come_from_the_data_set_not_from_what_lies_beside(yolo, tmp_p
         ),
         ("names: [a, b]", "0 10 10 50 10 50 50", r"0 to 1, and one is 50; if these are pixels"),
         ("names: [yes, no]", "0 .1 .1 .5 .1 .5 .5", r"the class True as no text; put it in quotes"),
+        ("names: [1.10, a]", "0 .1 .1 .5 .1 .5 .5", r"the class 1\.1 as no text; put it in quotes"),
+        ("names: [a, b]", "-1 .1 .1 .5 .1 .5 .5", r"there is no class -1; there are 2"),
+        ("names: [a, b]", "inf .1 .1 .5 .1 .5 .5", r"there is no class inf; there are 2"),
         ("names: [a, b]", "0 .1 .1 .5 .1 .5 .5 0.87", r"a score at the end, as of save_conf"),
     ],
 )
@@ -270,9 +282,16 @@ def test_an_rle_along_rows_is_told_by_its_box(tmp_path):
     write_coco(tmp_path, {"size": list(SIZE), "counts": counts}, (10, 10, 40, 20))
     *_, findings = convert("coco-instances", tmp_path / "coco.json", tmp_path / "gt.json")
     assert findings["label-off-box"] == 1
-    write_coco(tmp_path)
-    *_, findings = convert("coco-instances", tmp_path / "coco.json", tmp_path / "gt2.json")
-    assert "label-off-box" not in findings
+    for number, (polygon, bbox) in enumerate(
+        [
+            (None, (10, 10, 20, 20)),
+            ([[10, 10.4, 40, 10.4, 40, 10.8, 10, 10.8]], (10, 10.4, 30, 0.4)),  # one row of pixels
+        ]
+    ):
+        write_coco(tmp_path, polygon, bbox)
+        out = tmp_path / f"good{number}.json"
+        *_, findings = convert("coco-instances", tmp_path / "coco.json", out)
+        assert "label-off-box" not in findings
 
 
 def test_ids_that_are_text_in_one_place_only_are_named(tmp_path):

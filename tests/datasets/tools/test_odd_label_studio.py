@@ -48,6 +48,12 @@ def test_bitmasks_of_label_studio(tmp_path):
     path = write_tasks(tmp_path / "t.json", [region(type="bitmasklabels", value=value)])
     _, _, areas, _ = convert("label-studio", path, tmp_path / "gt.json")
     assert areas == [("cat", False, 200)]
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 3]).save(file, "PNG")  # grey: what of it is the region?
+    grey = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    write_tasks(path, [region(type="bitmasklabels", value=value | {"imageDataURL": grey})])
+    with pytest.raises(DataError, match=r"no pixel of the PNG can be transparent"):
+        api.convert("label-studio", path, tmp_path / "gt1.json")
     other = region(type="bitmasklabels", value=value, original_width=SIZE[1] + 1)
     write_tasks(path, [other])
     with pytest.raises(DataError, match=r"the bitmask is 80 wide, 60 high; the image is 81 wide"):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from fuse import NamedImage, Pipeline, read_image
 from fuse.errors import FuseWarning, ModelError
 from fuse.models.dense import DensePart, DensePlan, speed_up
-from fuse.models.dense.parts import ConvertedModule
+from fuse.models.dense.parts import ConvertedModule, _list_versions
 from fuse.models.runtime import FastModule
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
@@ -197,3 +198,11 @@ def test_openvino_is_loaded_without_a_socket(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "FAILED" not in done.stdout
+
+
+def test_the_versions_of_the_code_of_layers_count():
+    class Own(nn.Module):
+        pass
+
+    Own.__module__ = "nobody_published_this"
+    assert _list_versions(nn.Sequential(nn.ReLU(), Own())) == [f"torch {version('torch')}"]
