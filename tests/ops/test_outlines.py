@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from fuse.ops.outlines import (
+    MAX_PERIMETER,
+    check_perimeter,
     draw_centres,
     draw_edges,
     is_around,
@@ -121,3 +123,12 @@ def test_a_loop_beyond_its_worth_is_left_out():
     points = [np.array([[x, 0]], dtype=np.int32) for x in (0, 3, 9)]
     assert [9, 0] not in join_loops(points, [0, 3, 5]).tolist()
     assert [9, 0] in join_loops(points, [0, 3, 6]).tolist()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_longest_polygon_is_drawn_and_no_longer_one(turned):
+    there_and_back = np.array([[0.0, 0.0], [MAX_PERIMETER / 2, 0.0]])
+    check_perimeter(there_and_back[:, ::-1] if turned else there_and_back)
+    there_and_back[1, 0] += 0.5
+    with pytest.raises(ValueError, match=r"2 points is 4,000,001 pixels around; at most 4,000,000"):
+        check_perimeter(there_and_back[:, ::-1] if turned else there_and_back)
