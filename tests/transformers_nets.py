@@ -10,6 +10,7 @@ from transformers import (
     EomtImageProcessor,
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
+    Mask2FormerImageProcessor,
     MaskFormerConfig,
     MaskFormerForInstanceSegmentation,
     MaskFormerImageProcessor,
@@ -21,6 +22,8 @@ from transformers import (
     RfDetrDinov2Config,
     RfDetrForInstanceSegmentation,
     RfDetrImageProcessor,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
     SegformerImageProcessor,
     SwinConfig,
     UperNetConfig,
@@ -47,6 +50,19 @@ def make_image(height=50, width=70, seed=0):
     rng = np.random.default_rng(seed)
     patches = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
     return NamedImage(np.ascontiguousarray(patches.repeat(16, 0).repeat(16, 1)[:height, :width]))
+
+
+def make_segformer():
+    config = SegformerConfig(
+        hidden_sizes=[8, 16, 16, 16],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=16,
+        num_labels=5,
+    )
+    net = SegformerForSemanticSegmentation(config).eval()
+    size = {"shortest_edge": 64, "longest_edge": 160}
+    return net, Mask2FormerImageProcessor(size=size, size_divisor=32)
 
 
 def make_upernet():

@@ -11,8 +11,6 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     DPTImageProcessor,
     Mask2FormerImageProcessor,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
     SegformerImageProcessor,
 )
 from transformers.models.mask2former.modeling_mask2former import (
@@ -23,6 +21,7 @@ from transformers_nets import (
     make_image,
     make_mask2former,
     make_maskformer,
+    make_segformer,
     make_upernet,
     save,
 )
@@ -42,15 +41,8 @@ SPACE = {"label_space": "coco_super", "class_ids": IDS}
 @pytest.fixture(scope="module")
 def segformer(tmp_path_factory):
     torch.manual_seed(0)
-    config = SegformerConfig(
-        hidden_sizes=[8, 16, 16, 16],
-        depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 1, 1],
-        decoder_hidden_size=16,
-        num_labels=5,
-    )
     folder = tmp_path_factory.mktemp("segformer")
-    net = SegformerForSemanticSegmentation(config).eval()
+    net, _ = make_segformer()
     net.decode_head.classifier.weight.data *= 20  # so that classes differ
     net.save_pretrained(folder)
     SegformerImageProcessor(size={"height": 64, "width": 96}).save_pretrained(folder)

@@ -5,8 +5,6 @@ import pytest
 import torch
 from transformers import (
     Mask2FormerImageProcessor,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
     SegformerImageProcessor,
 )
 from transformers_nets import (
@@ -14,6 +12,7 @@ from transformers_nets import (
     make_image,
     make_mask2former,
     make_rf_detr,
+    make_segformer,
     make_upernet,
     save,
 )
@@ -34,19 +33,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def cache_home(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-
-
-def make_segformer():
-    config = SegformerConfig(
-        hidden_sizes=[8, 16, 16, 16],
-        depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 1, 1],
-        decoder_hidden_size=16,
-        num_labels=5,
-    )
-    net = SegformerForSemanticSegmentation(config).eval()
-    size = {"shortest_edge": 64, "longest_edge": 160}
-    return net, Mask2FormerImageProcessor(size=size, size_divisor=32)
 
 
 def find_file(tmp_path, make):
