@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from panoptic_maps import SPACE, pairs, panoptic, write_dataset
 from real_data import COCO_ANNOTATIONS, needs_real_data
 
-from fuse.errors import CocoFormatError, LabelSpaceError
+from fuse.errors import CocoFormatError, DataError, LabelSpaceError
 from fuse.evaluation.evaluate import evaluate, summarize_images, write_per_image_csv
 from fuse.evaluation.image_scores import ImageScores
 from fuse.evaluation.scorer import TruthScorer
@@ -311,3 +311,22 @@ def test_stuff_that_names_its_images_is_scored(tmp_path):
 def test_other_names_of_ids_have_a_next_step_for_labels():
     with pytest.raises(LabelSpaceError, match="label space by fuse convert --label-space"):
         find_truth_map(SPACE, renamed("person", "cat"), [2])
+
+
+def test_many_categories_and_many_failures_are_one_table_and_one_line(tmp_path):
+    gt = write_dataset(tmp_path, "gt", {1: TRUTH})
+    content = json.loads(gt.read_text(encoding="utf-8"))
+    (image,), (annotation,) = content["images"], content["annotations"]
+    content["categories"] += [
+        {"id": 1000 + n, "name": f"class {n}", "isthing": 1} for n in range(20_000)
+    ]
+    gt.write_text(json.dumps(content), encoding="utf-8")
+    assert evaluate(gt, gt).result.all.n == 2
+    for n in range(2, 1002):  # their PNGs are not there
+        content["images"].append({**image, "id": n, "file_name": f"{n}.jpg"})
+        content["annotations"].append({**annotation, "image_id": n, "file_name": f"{n}.png"})
+    gt.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError) as raised:
+        evaluate(gt, gt)
+    assert len(str(raised.value).splitlines()) == 2
+    assert "1000 photos that cannot be scored" in str(raised.value)

@@ -4,7 +4,7 @@ import json
 import os
 from functools import partial
 
-from kinds.cells import awaited, cell, open_yet, tested
+from kinds.cells import awaited, cell, tested
 from kinds.world import RUN
 from PIL import Image
 
@@ -206,4 +206,8 @@ tested(
     "tests/inference/test_stream.py::"
     "test_one_image_a_list_a_generator_and_a_run_give_the_same_bytes",
 )
-open_yet("D32", "evaluate", "bounds on categories and on lines of failures")
+tested(
+    *("D32", "evaluate", "right", "many categories and failures are one table and one line"),
+    "tests/evaluation/test_evaluate.py::"
+    "test_many_categories_and_many_failures_are_one_table_and_one_line",
+)
