@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "fuse"
 
 # From the bottom up; each name is a module or folder of fuse, and what is missing here fails.
 LAYERS = (
-    {"errors", "findings", "threads", "clock", "version"},
+    {"errors", "findings", "threads", "processes", "clock", "version"},
     {"types"},
     {"ops"},
     {"labels"},

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 # rich is imported where a bar is drawn: `fuse --help` draws none.
 
 SECONDS_PER_LINE = 30
+SECONDS_PER_FRAME = 0.1
 
 
 @contextmanager
@@ -78,13 +79,19 @@ def _show_images() -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # Drawn here, not by a thread of the bar: work is forked where there are no threads.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
         bar = progress.add_task("", total=None, rate="-/s", failed=0)
+        drawn = 0.0
 
         def on_progress(total: int, failed: int) -> None:
+            nonlocal drawn
             speed = progress.tasks[bar].speed
             rate = f"{speed:.1f}/s" if speed else "-/s"
             progress.update(bar, total=total, advance=1, rate=rate, failed=failed)
+            if (now := time.monotonic()) - drawn > SECONDS_PER_FRAME:
+                drawn = now
+                progress.refresh()
 
         yield on_progress
 

@@ -13,8 +13,6 @@ from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 HAS_BFLOAT16: bool = HAS_ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
-CACHED_VALUES = 2**17  # float32 values that a core's cache holds beside others
-
 
 class ReLU6Conv2d(nn.Conv2d):
     """A convolution and its ReLU6, in one pass over the memory where oneDNN can do that.
@@ -99,25 +97,13 @@ class AddedLevels(nn.Module):
     """The sum of equally large levels, as FPN of segmentation-models-pytorch has it.
 
     That stacks the levels in memory first and takes fifteen times as long, a quarter of the time
-    of a small Semantic FPN. On a CPU a few rows are added at a time, as many as its cache holds.
+    of a small Semantic FPN.
     """
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Add tensors (N, C, H, W) of a shape; in float32 at least, as torch's sum does."""
-        first = levels[0]
-        if not _is_answered(first):
-            return _add_up(levels)
-        total = torch.empty_like(first)
-        rows = max(CACHED_VALUES * first.shape[2] // max(first.numel(), 1), 1)
-        for row in range(0, first.shape[2], rows):
-            part = slice(row, row + rows)
-            total[:, :, part] = _add_up([level[:, :, part] for level in levels])
-        return total
-
-
-def _add_up(levels: Sequence[Tensor]) -> Tensor:
-    first, *others = levels
-    total = first.to(torch.promote_types(first.dtype, torch.float32), copy=True)
-    for level in others:
-        total += level
-    return total.to(first.dtype)
+        """Add tensors of a shape; in float32 at least, as torch's sum does."""
+        first, *others = levels
+        total = first.to(torch.promote_types(first.dtype, torch.float32), copy=True)
+        for level in others:
+            total += level
+        return total.to(first.dtype)

@@ -32,6 +32,11 @@ def expect(compiler: Popen[bytes], modules: Iterable[str]) -> None:
     _compilers.append((compiler, frozenset(modules)))
 
 
+def is_compiling() -> bool:
+    """Whether such a process is at work."""
+    return any(compiler.poll() is None for compiler, _modules in _compilers)
+
+
 def jit(function: Function) -> Function:
     """Make a function a kernel; `fuse.ops._numba.build_kernel` says how it is compiled.
 

@@ -39,6 +39,7 @@ from fuse.runs.tasks import IMAGE_DIRS, PNG_DIR, ImageTask
 from fuse.types import LabelSpace
 
 LOCK_FILE = ".lock"
+PATIENCE = 1.0  # seconds; what a killed run had forked is gone in milliseconds
 BROWSER_FILES = (".DS_Store", "desktop.ini", "Thumbs.db")  # come by looking at a folder
 # Of run.json: tables that others compute with, and what stands in them.
 TABLES: dict[str, tuple[type, ...]] = {
@@ -86,7 +87,7 @@ class RunFolder:
         self._head = {"settings": settings} | ({"call": call} if call else {})
         check_run_folder(path, settings, overwrite=overwrite)
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path / LOCK_FILE, timeout=0)
+        self._lock = FileLock(path / LOCK_FILE, timeout=PATIENCE)
         try:
             self._lock.acquire()
         except Timeout as err:

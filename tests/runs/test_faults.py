@@ -15,8 +15,17 @@ import pytest
 
 from fuse import api
 from fuse.errors import DataError
+from fuse.runs.engines import local
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
+# A run that forks from so many images on.
+COMMAND = """
+import sys
+from fuse.runs.engines import local
+local.FEWEST = int(sys.argv.pop(1))
+from fuse.__main__ import main
+main()
+"""
 COPIES = 3
 KILLS = 50
 
@@ -51,7 +60,9 @@ def read_files(out):
     }
 
 
-def run_once(images, out):
+def run_once(images, out, fewest=local.FEWEST):
+    """A run that forks from so many images on."""
+    local.FEWEST = fewest
     api.run([str(images)], Path(out), device="cpu", keep_predictions=True)
 
 
@@ -63,7 +74,8 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(images, undisturb
     out = tmp_path / "out"
     kills = 0
     while kills < KILLS:
-        child = forks.Process(target=run_once, args=(images, out))
+        fewest = 1 if kills % 2 else COPIES * 8 + 1  # by processes, and by threads
+        child = forks.Process(target=run_once, args=(images, out, fewest))
         child.start()
         child.join(rng.uniform(0.05, 3.0))
         if child.is_alive():
@@ -84,16 +96,21 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(images, undisturb
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals there end a process at once")
 @pytest.mark.parametrize(
-    ("engine", "number"),
-    [("local", signal.SIGINT), ("local", signal.SIGTERM), ("ray", signal.SIGTERM)],
+    ("engine", "fewest", "number"),
+    [
+        ("local", local.FEWEST, signal.SIGINT),
+        ("local", local.FEWEST, signal.SIGTERM),
+        ("local", 1, signal.SIGINT),
+        ("ray", local.FEWEST, signal.SIGTERM),
+    ],
 )
 def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
-    images, undisturbed, tmp_path, engine, number
+    images, undisturbed, tmp_path, engine, fewest, number
 ):
     if engine == "ray":
         pytest.importorskip("ray")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "fuse", "run", str(images), "-o", str(out)]
+    command = [sys.executable, "-c", COMMAND, str(fewest), "run", str(images), "-o", str(out)]
     command += ["--device", "cpu", "--keep-predictions", "--engine", engine]
     journal = out / "records.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:

@@ -37,6 +37,8 @@ _MISSING = (
     r"Exporting the operator '([^']*)'",
 )
 
+_opened: set[str] = set()  # runtimes that this process has used
+
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Sequence[Array]]
 
@@ -96,6 +98,11 @@ def _make_fast(part: DensePart, plan: DensePlan) -> nn.Module:
     if plan.runtime == "torch" or part.shapes is None:
         return FastModule(module, plan.device, plan.precision)
     return ConvertedModule(module, part.shapes, plan)
+
+
+def has_opened_runtime() -> bool:
+    """Whether other runtimes than torch have been at work here, which have threads of their own."""
+    return bool(_opened)
 
 
 class NotConvertedError(Exception):
@@ -179,6 +186,7 @@ class ConvertedModule(nn.Module):
             if self._run is None:
                 threads = count_threads()
                 lanes = max(self._all_threads // threads, 1)
+                _opened.add(self._plan.runtime)
                 self._run = self._adapter.open_net(
                     self._folder, self._plan.precision, threads, lanes
                 )
@@ -186,6 +194,7 @@ class ConvertedModule(nn.Module):
 
     def _write(self, folder: Path, shapes: Sequence[tuple[int, ...]]) -> None:
         """Convert the module and hold the result to it, in float32 and both sizes."""
+        _opened.add(self._plan.runtime)
         examples = [_make_example(shape) for shape in shapes]
         what = f"{self._plan.runtime} {self._plan.version} cannot take {type(self.module).__name__}"
         with warnings.catch_warnings(), torch.no_grad():

@@ -1,4 +1,8 @@
-"""One process: reader threads, the nets, finishing threads, and bounded queues between them."""
+"""This machine: reader threads, the nets, finishing threads, and bounded queues between them.
+
+Where several images are in the nets at once and nothing speaks against it, each of these lanes is a
+process with all of this to itself: threads wait for each other's Python.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,27 @@ from functools import partial
 from typing import Any
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
+from fuse.errors import EngineError
 from fuse.evaluation.scorer import TruthScorer
 from fuse.inference.batches import BatchPredictor, plan_lanes
 from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction import RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
+from fuse.models.dense import has_opened_runtime
 from fuse.models.runtime import limit_threads, peak_device_memory
 from fuse.models.weights.fetching import Progress as FetchProgress
+from fuse.ops._jit import is_compiling
+from fuse.processes import ProcessKilledError, can_fork, draw_from_forks
 from fuse.runs.engines import describe_nets, describe_runtimes
-from fuse.runs.engines.memory import MemoryBudget
+from fuse.runs.engines.memory import IN_FLIGHT_BYTES, MemoryBudget
 from fuse.runs.engines.reading import read_ahead
 from fuse.runs.tasks import ImageTask
 from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage, RunOptions
 from fuse.threads import map_ahead
 
 MAX_THREADS = 8  # for reading, and as many for finishing
+FORKED_RUNTIMES = {"torch", "openvino"}  # what is known of others is too little
+FEWEST = 96  # images that are worth the start of processes, each of which warms up by itself
 
 
 class LocalEngine:
@@ -54,27 +64,79 @@ class LocalEngine:
         self.nets = describe_nets(pipeline)
         self._runtimes = describe_runtimes(pipeline)
         self._device = pipeline.device
-        lanes, self._threads_per_lane = plan_lanes(
-            pipeline.device, is_thread_safe=pipeline.is_thread_safe
-        )
+        self._lanes = plan_lanes(pipeline.device, is_thread_safe=pipeline.is_thread_safe)
         lowest = lowest_saved_score(pipeline.config.fusion) if options.keep_predictions else None
         self._predictor: BatchPredictor[LoadedImage, RawPrediction] = BatchPredictor(
             pipeline,
             clock,
             batch_size=options.batch_size or (1 if pipeline.device == "cpu" else None),
             score_threshold=lowest,
-            lanes=lanes,
+            lanes=self._lanes.lanes,
         )
         self._worker = ImageWorker(pipeline, options, clock, scorer)
         self._threads = min(cores, MAX_THREADS)
         self._timeout = options.timeout
+        self._clock = clock
+        self._worker_memory = 0
 
     def process(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
-        """Do the images in order; see `run_local`."""
-        with limit_threads(self._threads_per_lane):
+        """Do the images in order; see `run_local`.
+
+        Raises:
+            EngineError: a process was killed.
+        """
+        if self._may_fork() and len(tasks) >= FEWEST:
+            yield from self._process_by_forks(tasks)
+            return
+        with limit_threads(self._lanes.threads):
             yield from run_local(
                 tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
             )
+
+    def _may_fork(self) -> bool:
+        """Whether a copy of this process can run the nets.
+
+        Threads do not come along: not those that torch has to share a layer, nor other runtimes'.
+        """
+        runtimes = [runtime["runtime"] for runtime in self._runtimes.values()]
+        return (
+            (self._lanes.lanes > 1 and self._lanes.threads == 1)
+            and (len(runtimes) == 2 and set(runtimes) <= FORKED_RUNTIMES)
+            and not has_opened_runtime()
+            and can_fork()
+            and not is_compiling()  # each process would do it again
+        )
+
+    def _process_by_forks(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
+        """The images, by a process for each lane."""
+        lanes = self._lanes.lanes
+        parts = [partial(self._process_part, tasks[lane::lanes]) for lane in range(lanes)]
+        try:
+            with closing(draw_from_forks(parts)) as done:
+                for image, seconds, memory in done:
+                    self._clock.add(seconds)
+                    self._worker_memory = max(self._worker_memory, memory or 0)
+                    yield image
+        except ProcessKilledError as err:
+            raise EngineError(f"{err}; the same command goes on from there") from err
+
+    def _process_part(
+        self, tasks: Sequence[ImageTask]
+    ) -> Generator[tuple[FinishedImage, dict[str, float], int | None], None, None]:
+        """Images in a process of their own: each, the seconds of each stage, and peak memory."""
+        self._clock.take()  # what is in there counts already
+        self._predictor.lanes = 1
+        with limit_threads(1):
+            images = run_local(
+                tasks,
+                self._predictor,
+                self._worker,
+                threads=1,
+                timeout=self._timeout,
+                memory=IN_FLIGHT_BYTES // self._lanes.lanes,
+            )
+            for image in images:
+                yield image, self._clock.take(), peak_memory()
 
     def describe(self) -> dict[str, Any]:
         """How images are done, for run.json."""
@@ -87,8 +149,10 @@ class LocalEngine:
         }
 
     def peak_memory(self) -> dict[str, int | None]:
-        """Most bytes so far of this process, and of tensors on its device."""
-        return {"process": peak_memory(), "device": peak_device_memory(self._device)}
+        """Most bytes so far of this process, of one of its workers, of tensors on its device."""
+        workers = {"worker": self._worker_memory} if self._worker_memory else {}
+        memory = {"process": peak_memory(), "device": peak_device_memory(self._device)}
+        return {**memory, **workers}
 
 
 def run_local(
@@ -98,6 +162,7 @@ def run_local(
     *,
     threads: int,
     timeout: float,
+    memory: int = IN_FLIGHT_BYTES,
 ) -> Generator[FinishedImage, None, None]:
     """Do the images in order.
 
@@ -111,8 +176,9 @@ def run_local(
         worker: reads and finishes images.
         threads: for reading, and as many for finishing.
         timeout: seconds after which an image that is still being read has failed.
+        memory: bytes of the images in flight.
     """
-    budget = MemoryBudget()
+    budget = MemoryBudget(memory)
     read = partial(read_ahead, worker.read, tasks, threads=threads, timeout=timeout, budget=budget)
 
     def ahead() -> int:

@@ -1,6 +1,10 @@
 """The local engine: order, bounds, and one image's failure."""
 
 import gc
+import json
+import shutil
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -13,7 +17,8 @@ import torch
 
 from fuse import Pipeline, api
 from fuse.clock import StageClock
-from fuse.inference.batches import BatchPredictor
+from fuse.inference.batches import LANE_CORES, BatchPredictor
+from fuse.io.json_toml import parse_object
 from fuse.runs.engines.local import run_local
 from fuse.runs.engines.memory import IN_FLIGHT_BYTES
 from fuse.runs.journal import JournalRecord
@@ -22,6 +27,7 @@ from fuse.runs.worker import FinishedImage, ImageWorker, LoadedImage
 from fuse.types import NamedImage
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
+TRUTH = EXAMPLES.parent / "annotations.json"
 
 
 class Nets:
@@ -217,3 +223,97 @@ def test_a_reader_holds_no_net(tmp_path):
     assert alive() is None
     path = tmp_path / "none.jpg"
     assert "none.jpg" in read(ImageTask(path, "none.jpg", "none.png", 1), lambda _: None).error
+
+
+# Runs the command line by processes from the first image on; one of them may die at an image.
+BY_FORKS = """
+import os, sys
+from fuse.runs import worker
+from fuse.runs.engines import local
+local.FEWEST, deadly, finish, parent = 1, sys.argv.pop(1), worker.ImageWorker.finish, os.getpid()
+def finish_or_die(self, loaded, raw):
+    assert os.getpid() != parent
+    if loaded.task.file_name == deadly:
+        os.kill(os.getpid(), 9)
+    return finish(self, loaded, raw)
+worker.ImageWorker.finish = finish_or_die
+from fuse.__main__ import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """The examples and one that is no image."""
+    folder = tmp_path_factory.mktemp("inputs")
+    shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_threads(inputs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("threads") / "out"
+    result = api.run(inputs, out, device="cpu", gt=TRUTH, keep_predictions=True, pictures=True)
+    return out, result
+
+
+def run_by_forks(inputs, out, deadly="none"):
+    command = [sys.executable, "-c", BY_FORKS, deadly, "run", str(inputs), "-o", str(out)]
+    command += ["--device", "cpu", "--gt", str(TRUTH), "--keep-predictions", "--pictures"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def read_outputs(out):
+    """Contents by path, without what holds times."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name not in ("records.jsonl", "run.json", ".lock")
+    }
+
+
+forks_only = pytest.mark.skipif(
+    sys.platform != "linux" or not 1 < torch.get_num_threads() <= LANE_CORES,
+    reason="lanes are forked on Linux, where each has a core",
+)
+
+
+@forks_only
+@pytest.mark.slow
+def test_lanes_that_are_processes_make_the_same_files_and_scores(inputs, by_threads, tmp_path):
+    out, result = by_threads
+    ended = run_by_forks(inputs, tmp_path / "out")
+    assert ended.returncode == 3, ended.stderr  # as one image failed
+    assert read_outputs(tmp_path / "out") == read_outputs(out)
+    before, now = (
+        parse_object((folder / "run.json").read_bytes(), "run.json")
+        for folder in (out, tmp_path / "out")
+    )
+    for key in ("evaluation", "failed", "done"):
+        assert now.get(key) == before.get(key)
+    assert before["seconds"].keys() == now["seconds"].keys() > {"read", "nets", "fuse", "write"}
+    assert min(now["seconds"].values()) > 0
+    assert now["peak_memory_mib"]["worker"] > 100
+    assert len(result.failed) == 1
+    names = [json.loads(line)["file_name"] for line in read_lines(tmp_path / "out")]
+    assert names == sorted(path.name for path in inputs.iterdir())
+
+
+def read_lines(out):
+    return (out / "records.jsonl").read_text().splitlines()[1:]
+
+
+@forks_only
+@pytest.mark.slow
+def test_a_lane_that_is_killed_ends_the_run_which_goes_on_later(inputs, by_threads, tmp_path):
+    out = tmp_path / "out"
+    ended = run_by_forks(inputs, out, deadly="flower.jpg")
+    assert ended.returncode == 1
+    assert "Error: a process was killed, as where memory runs out; the same" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    done = len(read_lines(out))
+    assert 0 < done < 9
+    assert run_by_forks(inputs, out).returncode == 3
+    assert read_outputs(out) == read_outputs(by_threads[0])
+    assert len(read_lines(out)) == 9
