@@ -9,4 +9,12 @@ whoever scores files does not wait for torch.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """Load what a public name stands for."""
+    from fuse.threads import search_no_cycles
+
+    with search_no_cycles():
+        return _load(name)

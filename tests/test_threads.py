@@ -1,5 +1,6 @@
 """Work by threads: in order, bounded, and over when its block is."""
 
+import gc
 import platform
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from fuse.threads import count_steps, map_ahead, map_threads
+from fuse.threads import count_steps, map_ahead, map_threads, search_no_cycles
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, None])
@@ -120,3 +121,14 @@ with map_threads(faults, range(5), 1) as counts:
 def test_freed_memory_is_used_again():
     done = subprocess.run([sys.executable, "-c", ROUNDS], check=True, capture_output=True)
     assert int(done.stdout) < 100
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_cycles_are_searched_as_before_after_a_block_without(is_enabled, monkeypatch):
+    monkeypatch.setattr(gc, "isenabled", lambda: is_enabled)
+    called = []
+    monkeypatch.setattr(gc, "disable", lambda: called.append("off"))
+    monkeypatch.setattr(gc, "enable", lambda: called.append("on"))
+    with pytest.raises(ValueError, match="wrong"), search_no_cycles():
+        raise ValueError("wrong")
+    assert called == ["off", "on"][: 1 + is_enabled]

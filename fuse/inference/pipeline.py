@@ -40,6 +40,7 @@ from fuse.models.registry import create_instance_model, create_semantic_model
 from fuse.models.runtime import choose_device, keep_threads
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.results.result import PanopticResult
+from fuse.threads import search_no_cycles
 from fuse.types import (
     Instances,
     LabelSpace,
@@ -90,13 +91,14 @@ class Pipeline:
             load_partners(self.space)  # where there are none it fails here, not at each image
         find_pairs(config.fusion, self.space)  # a wrong name fails here, not at each image
         self.device = choose_device(device)
-        options = place_weights(config, weights_dir, on_fetch)
-        self.semantic_model = create_semantic_model(
-            config.semantic.model, self.device, options["semantic"]
-        )
-        self.instance_model = create_instance_model(
-            config.instance.model, self.device, options["instance"]
-        )
+        with search_no_cycles():
+            options = place_weights(config, weights_dir, on_fetch)
+            self.semantic_model = create_semantic_model(
+                config.semantic.model, self.device, options["semantic"]
+            )
+            self.instance_model = create_instance_model(
+                config.instance.model, self.device, options["instance"]
+            )
         self.label_maps: Mapping[str, LabelMap] = {
             "semantic": choose_label_map(
                 config.semantic, self.semantic_model.label_space, self.space

@@ -5,13 +5,14 @@ semantic net; of a Mask R-CNN its backbone and heads. What is not dense, as prop
 torchvision's.
 """
 
-from fuse.models.dense.parts import DensePart, has_opened_runtime, speed_up
+from fuse.models.dense.parts import DensePart, expect_lanes, has_opened_runtime, speed_up
 from fuse.models.dense.plan import RUNTIMES, DensePlan, plan_dense
 
 __all__ = [
     "RUNTIMES",
     "DensePart",
     "DensePlan",
+    "expect_lanes",
     "has_opened_runtime",
     "plan_dense",
     "speed_up",

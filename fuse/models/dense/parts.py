@@ -38,6 +38,7 @@ _MISSING = (
 )
 
 _opened: set[str] = set()  # runtimes that this process has used
+_lanes: int | None = None  # that ask a net at once; by default as many as their threads allow
 
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Sequence[Array]]
@@ -103,6 +104,12 @@ def _make_fast(part: DensePart, plan: DensePlan) -> nn.Module:
 def has_opened_runtime() -> bool:
     """Whether other runtimes than torch have been at work here, which have threads of their own."""
     return bool(_opened)
+
+
+def expect_lanes(count: int) -> None:
+    """Open nets for so many threads at a time from now on."""
+    global _lanes
+    _lanes = count
 
 
 class NotConvertedError(Exception):
@@ -185,7 +192,7 @@ class ConvertedModule(nn.Module):
         with self._opening:
             if self._run is None:
                 threads = count_threads()
-                lanes = max(self._all_threads // threads, 1)
+                lanes = _lanes or max(self._all_threads // threads, 1)
                 _opened.add(self._plan.runtime)
                 self._run = self._adapter.open_net(
                     self._folder, self._plan.precision, threads, lanes

@@ -18,7 +18,7 @@ from fuse.inference.batches import BatchPredictor, plan_lanes
 from fuse.inference.pipeline import Pipeline
 from fuse.inference.prediction import RawPrediction
 from fuse.inference.prediction_file import lowest_saved_score
-from fuse.models.dense import has_opened_runtime
+from fuse.models.dense import expect_lanes, has_opened_runtime
 from fuse.models.runtime import limit_threads, peak_device_memory
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.ops._jit import is_compiling
@@ -126,6 +126,7 @@ class LocalEngine:
         """Images in a process of their own: each, the seconds of each stage, and peak memory."""
         self._clock.take()  # what is in there counts already
         self._predictor.lanes = 1
+        expect_lanes(1)
         with limit_threads(1):
             images = run_local(
                 tasks,

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +14,16 @@ from torch import nn
 
 from fuse import NamedImage, Pipeline, read_image
 from fuse.errors import FuseWarning, ModelError
-from fuse.models.dense import DensePart, DensePlan, speed_up
+from fuse.models.dense import (
+    DensePart,
+    DensePlan,
+    expect_lanes,
+    has_opened_runtime,
+    parts,
+    speed_up,
+)
 from fuse.models.dense.parts import ConvertedModule, _list_versions
-from fuse.models.runtime import FastModule
+from fuse.models.runtime import FastModule, count_threads
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
 SHAPES = ((1, 3, 32, 48), (2, 3, 64, 32))
@@ -72,6 +81,36 @@ def test_a_converted_part_answers_as_torch_in_any_size(runtime):
 def test_an_input_without_items_has_an_answer_without(runtime):
     converted = ConvertedModule(nn.Conv2d(3, 4, 1).eval(), SHAPES, plan(runtime))
     assert converted(torch.zeros(0, 3, 8, 8)).shape == (0, 4, 8, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_process_has_used_a_runtime_once_it_converts_or_opens_a_net(runtime, monkeypatch):
+    net = Levels().eval().requires_grad_(False)
+    monkeypatch.setattr(parts, "_opened", set())
+    assert not has_opened_runtime()
+    ConvertedModule(net, SHAPES, plan(runtime))
+    assert has_opened_runtime()
+    monkeypatch.setattr(parts, "_opened", set())
+    kept = ConvertedModule(net, SHAPES, plan(runtime))  # is on disk
+    assert not has_opened_runtime()
+    kept(torch.zeros(SHAPES[0]))
+    assert has_opened_runtime()
+
+
+@pytest.mark.parametrize(("expected", "lanes"), [(None, 4), (1, 1), (3, 3)])
+def test_a_net_is_opened_for_the_lanes_that_are_expected(expected, lanes, monkeypatch):
+    asked = []
+    monkeypatch.setattr(parts, "_lanes", None)
+    if expected:
+        expect_lanes(expected)
+    part = object.__new__(ConvertedModule)
+    nn.Module.__init__(part)
+    part._plan, part._folder, part._run = plan("onnx"), None, None
+    part._opening, part._all_threads = threading.Lock(), 4 * count_threads()
+    part._adapter = SimpleNamespace(open_net=lambda *arguments: asked.append(arguments))
+    part._open()
+    assert asked == [(None, "float32", count_threads(), lanes)]
 
 
 @pytest.mark.slow
