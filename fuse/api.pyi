@@ -13,7 +13,7 @@ from .analysis.draw import (
     DrawResult as DrawResult,
     draw as draw,
 )
-from .analysis.net_scores import evaluate as evaluate
+from .analysis.evaluate import evaluate as evaluate
 from .analysis.label_coverage import (
     LabelAudit as LabelAudit,
     audit as audit,

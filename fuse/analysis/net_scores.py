@@ -1,19 +1,19 @@
-"""`fuse.evaluate`: of a run that kept what its nets said it scores the two nets as well."""
+"""Scores of the two nets of a run that kept what they said."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from fuse.analysis.compared_runs import scorer_of
 from fuse.analysis.opened_run import OpenedRun, open_run
-from fuse.evaluation import evaluate as files
 from fuse.evaluation.evaluate import Evaluation
 from fuse.evaluation.scorer import TruthScorer
 from fuse.io.coco.panoptic import ImageId, read_panoptic_json
-from fuse.io.files import RUN_FILE, StrPath, to_path
+from fuse.io.files import StrPath
 from fuse.metrics.instances import mask_ap
 from fuse.metrics.semantic import count_semantic, sum_semantic_stats, summarize_semantic
 from fuse.runs.saved_predictions import SavedPredictions
@@ -27,55 +27,22 @@ from fuse.types import (
 Loaded = tuple[PanopticPrediction, SemanticPrediction, Instances]
 
 
-def evaluate(
-    gt: StrPath,
-    pred: StrPath,
-    *,
-    gt_dir: StrPath | None = None,
-    pred_dir: StrPath | None = None,
-    official: bool = False,
-    strict: bool = False,
-    semantic: StrPath | None = None,
-    instances: StrPath | None = None,
-    measures: Sequence[str] = (),
-    seed: int = 0,
-    workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
-    """`fuse.evaluation.evaluate.evaluate`, which has the contract, and for a run its nets' scores.
-
-    A run that kept its predictions has mIoU and mask AP of its two nets as well, unless `semantic`
-    or `instances` name others.
-    """
-    evaluation = files.evaluate(
-        *(gt, pred),
-        gt_dir=gt_dir,
-        pred_dir=pred_dir,
-        official=official,
-        strict=strict,
-        semantic=semantic,
-        instances=instances,
-        measures=measures,
-        seed=seed,
-        workers=workers,
-        on_progress=on_progress,
-    )
-    if semantic or instances:
-        return evaluation
-    return _add_nets(evaluation, gt, pred, gt_dir, workers)
-
-
-def _add_nets(
+def add_nets(
     evaluation: Evaluation,
+    path: Path,
     gt: StrPath,
-    pred: StrPath,
     gt_dir: StrPath | None,
     workers: int | None,
 ) -> Evaluation:
-    """The evaluation with mIoU and mask AP of the nets, where the run kept what they said."""
-    path = to_path(pred)
-    if not (path / RUN_FILE).is_file():
-        return evaluation
+    """The evaluation of a run with mIoU and mask AP of its nets, where it kept what they said.
+
+    Args:
+        evaluation: of the maps.
+        path: the run's folder.
+        gt: ground truth, as in `fuse.evaluation.evaluate.evaluate`.
+        gt_dir: the same.
+        workers: the same.
+    """
     run = open_run(path, truth=read_panoptic_json(gt, gt_dir))
     if run.saved is None:
         return evaluation

@@ -187,7 +187,7 @@ def evaluate(
         on_result=step,
     )
     evaluation = summarize_images(scorer, images, file_notes, strict=strict, seed=seed)
-    turned = {image.image_id for image in images if any(n.code == "turned" for n in image.notes)}
+    turned = images.find_noted("turned")
     return replace(
         evaluation,
         semantic=score_semantic(semantic_file, scorer, turned) if semantic_file else None,

@@ -294,7 +294,11 @@ def _check_names(truth: PanopticDataset, predictions: PanopticDataset) -> list[N
     """A note where images of one image_id have names that differ by more than their ending."""
     both = [i for i in truth.images if i in predictions.images]
     names = [(truth.image_name(i), predictions.image_name(i)) for i in both]
-    others = [(true, predicted) for true, predicted in names if _stem(true) != _stem(predicted)]
+    others = [
+        (true, predicted)
+        for true, predicted in names
+        if true != predicted and _stem(true) != _stem(predicted)
+    ]
     if not others:
         return []
     true, predicted = others[0]

@@ -155,6 +155,14 @@ class ImageScores:
         for notes in self._notes.values():
             yield from notes
 
+    def find_noted(self, code: str) -> set[ImageId]:
+        """The images that have a note of that kind."""
+        return {
+            self._image_ids[place]
+            for place, notes in self._notes.items()
+            if any(note.code == code for note in notes)
+        }
+
     def _get(self, place: int) -> ImageScore:
         return ImageScore(
             self._image_ids[place],

@@ -51,6 +51,8 @@ def test_what_went_in_comes_out(images):
     assert len(kept) == len(scores)
     assert list(map(as_values, kept)) == list(map(as_values, scores))
     assert list(kept.notes()) == [note for score in scores for note in score.notes]
+    assert kept.find_noted("pred-missing") == {score.image_id for score in scores if score.notes}
+    assert kept.find_noted("turned") == set()
 
 
 @given(st.lists(rows, max_size=6), st.integers(0, 6), st.integers(0, 6))

@@ -15,6 +15,8 @@ from fuse.io.remote import is_url
 
 UNNAMED = "image"  # what has no name but a folder's
 _DRIVE = re.compile(r"^[A-Za-z]:")  # of Windows
+# Names that mean what they say: none of what `name_keys` undoes is in them.
+_PLAIN = re.compile(r"(?:[\w-]+/)*(([\w-]+)\.\w+)", re.ASCII)
 
 
 def name_keys(file_name: str) -> tuple[str, str, str, int | None]:
@@ -23,6 +25,9 @@ def name_keys(file_name: str) -> tuple[str, str, str, int | None]:
     >>> name_keys("https://host/val/caf%C3%A9.jpg?d=1")
     ('host/val/café.jpg', 'café.jpg', 'café', None)
     """
+    if plain := _PLAIN.fullmatch(file_name):  # nearly all, in a tenth of the time
+        name, stem = plain.groups()
+        return file_name, name, stem, int(stem) if stem.isdecimal() else None
     text = file_name.replace("\\", "/")
     if "://" in text:
         text = text.partition("://")[2]
