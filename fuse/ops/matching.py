@@ -270,19 +270,29 @@ def count_matches(
     t, p, iou, missed, wrong = find_matches(pairs, truth, pred, official, threshold, limits)
     true_class = find_rows(truth.category_ids, category_ids)
     pred_class = find_rows(pred.category_ids, category_ids)
-    iou_sum, counts = np.zeros(len(category_ids)), np.zeros((3, len(category_ids)), np.int64)
+    iou_sum = np.zeros(len(category_ids))
+    tp, fp, fn = (
+        np.zeros(len(category_ids), np.int64),
+        np.zeros(len(category_ids), np.int64),
+        np.zeros(len(category_ids), np.int64),
+    )
     for pair in range(len(iou)):
         row = true_class[t[pair]]
         if row == pred_class[p[pair]] and iou[pair] > threshold:
             iou_sum[row] += iou[pair]
-            counts[0, row] += 1
+            tp[row] += 1
     for segment, row in enumerate(pred_class):
-        counts[1, row] += wrong[segment]
+        fp[row] += wrong[segment]
     for segment, row in enumerate(true_class):
-        counts[2, row] += missed[segment]
-    kept = np.flatnonzero(counts[0] + counts[1] + counts[2])
-    tp, fp, fn = counts[0][kept], counts[1][kept], counts[2][kept]
-    return category_ids[kept], iou_sum[kept], tp, fp, fn
+        fn[row] += missed[segment]
+    # With np.flatnonzero numba would import a tenth of a second of itself to load this.
+    kept = 0
+    for row in range(len(category_ids)):
+        if tp[row] + fp[row] + fn[row] > 0:
+            category_ids[kept], iou_sum[kept] = category_ids[row], iou_sum[row]
+            tp[kept], fp[kept], fn[kept] = tp[row], fp[row], fn[row]
+            kept += 1
+    return category_ids[:kept], iou_sum[:kept], tp[:kept], fp[:kept], fn[:kept]
 
 
 @jit_brief

@@ -45,6 +45,41 @@ def test_numba_is_loaded_with_the_first_call_only():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+COUNT = """
+import sys, numpy as np
+from fuse.ops.matching import SegmentPairs, SegmentTable, count_matches
+ids, counts = np.array([1, 2], dtype=np.int32), np.array([3, 4])
+table = SegmentTable(ids, ids, np.zeros(2, dtype=bool), np.zeros(2))
+pairs = SegmentPairs.locate(ids, ids, counts, table, table)
+print(*(c.tolist() for c in count_matches(pairs, table, table, False, 0.5, np.ones(2))))
+print(sorted({"numba.np.arraymath", "scipy.linalg"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_a_compiled_kernel_is_loaded_without_what_compiles():
+    first, second = (
+        subprocess.run([sys.executable, "-c", COUNT], check=True, capture_output=True, text=True)
+        for _ in range(2)
+    )
+    assert first.stdout == second.stdout == "[1, 2] [1.0, 1.0] [1, 1] [0, 0] [0, 0]\n"
+    assert second.stderr == "[]\n"
+
+
+def test_a_numba_that_is_built_otherwise_loads_by_itself(monkeypatch):
+    from numba.core.caching import FunctionCache
+
+    from fuse.ops import _numba
+
+    asked, load = [], FunctionCache.load_overload
+    monkeypatch.setattr(
+        FunctionCache, "load_overload", lambda *given: asked.append(given) or load(*given)
+    )
+    monkeypatch.setattr(_numba, "rtsys", object())
+    kernel = _numba.build_kernel(_double.__wrapped__, nogil=True)
+    assert kernel(np.arange(4)) == 12
+    assert asked
+
+
 def test_compiling_is_said_once(capsys):
     from fuse.ops._jit import announce_compiling
     from fuse.ops._numba import _CompileNotice
