@@ -87,14 +87,21 @@ def _find_cache() -> Path:
     return find_user_cache()
 
 
-def _compile_pool() -> None:
-    """From anchors to what lies inside proposals."""
+def _compile_suppress() -> None:
+    """From anchors to proposals."""
     import numpy as np
 
     from fuse.ops.nms import suppress
-    from fuse.ops.roi_align import align_regions
 
     suppress(np.zeros((1, 4), np.float32), 0.5)
+
+
+def _compile_align() -> None:
+    """From proposals to what lies inside them."""
+    import numpy as np
+
+    from fuse.ops.roi_align import align_regions
+
     cells, pooled = (np.zeros(shape, np.float32) for shape in ((1, 2, 2, 1), (1, 1, 1, 1)))
     regions, rows = np.zeros((1, 5), np.float32), np.zeros(1, np.int64)
     align_regions(cells, regions, rows, np.float32(1), np.float32(0), 1, pooled)
@@ -177,7 +184,8 @@ class Group(NamedTuple):
 
 
 GROUPS = {
-    "pool": Group(_compile_pool, ("fuse.ops.nms", "fuse.ops.roi_align")),
+    "suppress": Group(_compile_suppress, ("fuse.ops.nms",)),
+    "align": Group(_compile_align, ("fuse.ops.roi_align",)),
     "label": Group(
         _compile_label,
         ("fuse.ops.argmax", "fuse.ops.class_logits", "fuse.ops.segments", "fuse.fusion.overlap"),

@@ -209,7 +209,10 @@ def _start_engine(
         from fuse.runs.engines.ray_data import RayEngine
 
         return RayEngine(options, clock, scorer, pool, on_fetch)
-    compile_ahead(("pool", "label", "paint"), ("read", "match") if scorer else ("read",))
+    scored = ("match",) if scorer else ()
+    compile_ahead(
+        ("align", "label", *scored), ("suppress", "paint", "read")
+    )  # as long as each other
     from fuse.runs.engines.local import LocalEngine
 
     return LocalEngine(options, clock, scorer, cores=cpu_count() or 1, on_fetch=on_fetch)
