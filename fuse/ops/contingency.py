@@ -10,6 +10,7 @@ from fuse.types import MAX_SEGMENT_ID, Int32Array, Int64Array
 from fuse.types.arrays import check_same_size
 
 ID_BITS = 24  # MAX_SEGMENT_ID fits
+COLUMN = 2**32 - 1  # of a packed delta
 FREE = -1  # key of a free slot
 FIRST_SLOTS = 1024  # a power of two; most images have fewer than 100 pairs
 # Knuth's multiplicative hashing: a factor of about 2**63 / phi, and the middle bits of the product.
@@ -53,95 +54,107 @@ def count_delta_pairs(
         ValueError: the maps differ in size, or an id is outside 0..2**24 - 1.
     """
     check_same_size("the true map", truth.size, "the predicted one", pred.size)
-    table, ids_fit = _count_keys(
-        truth.deltas, truth.row_ends, pred.deltas, pred.row_ends, truth.width
+    keys, counts, ids_fit = _count_keys(
+        truth.packed, truth.row_ends, pred.packed, pred.row_ends, truth.width
     )
     if not ids_fit:
         raise ValueError(f"ids must lie in 0..{MAX_SEGMENT_ID}")
-    counted = table[table[:, 0] != FREE]
-    counted = counted[counted[:, 0].argsort()]
-    keys = counted[:, 0]
-    return (
-        (keys >> ID_BITS).astype(np.int32),
-        (keys & MAX_SEGMENT_ID).astype(np.int32),
-        counted[:, 1].copy(),
-    )
+    return _split_keys(keys, counts, keys.argsort())
 
 
 @jit
 def _count_keys(
-    truth_deltas: Int32Array,
+    truth_deltas: Int64Array,
     truth_ends: Int64Array,
-    pred_deltas: Int32Array,
+    pred_deltas: Int64Array,
     pred_ends: Int64Array,
     width: int,
-) -> tuple[Int64Array, bool]:
-    """Keys truth_id << 24 | pred_id and their pixels, a hash table; False if an id is too big.
+) -> tuple[Int64Array, Int64Array, bool]:
+    """Keys truth_id << 24 | pred_id and their pixels, in any order; False if an id is too big.
 
     A column keeps its key from row to row; where one of the two maps changes, the rows since
     the last change are counted.
     """
-    table = _free_slots(FIRST_SLOTS)
+    keys, counts = _free_slots(FIRST_SLOTS)
     column_keys, since = np.zeros(width, np.int64), np.zeros(width, np.int64)
     used, truth_at, pred_at = 0, 0, 0
     for y in range(len(truth_ends)):
-        while 2 * (used + truth_ends[y] - truth_at + pred_ends[y] - pred_at) > len(table):
-            table = _grown(table)
+        while 2 * (used + truth_ends[y] - truth_at + pred_ends[y] - pred_at) > len(keys):
+            keys, counts = _grown(keys, counts)
         for index in range(truth_at, truth_ends[y]):
-            x, new_id = truth_deltas[index, 0], np.int64(truth_deltas[index, 1])
+            x, new_id = truth_deltas[index] & COLUMN, truth_deltas[index] >> 32
             if new_id & ~MAX_SEGMENT_ID:  # a negative id has its high bits set
-                return table, False
-            used += _count(table, column_keys[x], y - since[x])
+                return keys, counts, False
+            used += _count(keys, counts, column_keys[x], y - since[x])
             column_keys[x] = new_id << ID_BITS | column_keys[x] & MAX_SEGMENT_ID
             since[x] = y
         for index in range(pred_at, pred_ends[y]):
-            x, new_id = pred_deltas[index, 0], np.int64(pred_deltas[index, 1])
+            x, new_id = pred_deltas[index] & COLUMN, pred_deltas[index] >> 32
             if new_id & ~MAX_SEGMENT_ID:
-                return table, False
-            used += _count(table, column_keys[x], y - since[x])
+                return keys, counts, False
+            used += _count(keys, counts, column_keys[x], y - since[x])
             column_keys[x] = column_keys[x] & ~MAX_SEGMENT_ID | new_id
             since[x] = y
         truth_at, pred_at = truth_ends[y], pred_ends[y]
-    while 2 * (used + width) > len(table):
-        table = _grown(table)
+    while 2 * (used + width) > len(keys):
+        keys, counts = _grown(keys, counts)
     for x in range(width):
-        _count(table, column_keys[x], len(truth_ends) - since[x])
-    return table, True
+        _count(keys, counts, column_keys[x], len(truth_ends) - since[x])
+    found = 0
+    for slot in range(len(keys)):
+        if keys[slot] != FREE:
+            keys[found], counts[found] = keys[slot], counts[slot]
+            found += 1
+    return keys[:found], counts[:found], True
 
 
 @jit
-def _count(table: Int64Array, key: int, pixels: int) -> int:
+def _count(keys: Int64Array, counts: Int64Array, key: int, pixels: int) -> int:
     """Add to the pixels of a key; returns how many slots that took: 1 or 0.
 
     Open addressing with linear probing; the caller sees to it that half the slots are free.
     """
     if pixels == 0:
         return 0
-    mask = len(table) - 1
+    mask = len(keys) - 1
     slot = ((key * HASH_FACTOR) >> HASH_SHIFT) & mask
-    while table[slot, 0] != key:
-        if table[slot, 0] == FREE:
-            table[slot, 0], table[slot, 1] = key, pixels
+    while keys[slot] != key:
+        if keys[slot] == FREE:
+            keys[slot], counts[slot] = key, pixels
             return 1
         slot = (slot + 1) & mask
-    table[slot, 1] += pixels
+    counts[slot] += pixels
     return 0
 
 
 @jit
-def _grown(table: Int64Array) -> Int64Array:
+def _grown(keys: Int64Array, counts: Int64Array) -> tuple[Int64Array, Int64Array]:
     """The same table with twice the slots."""
-    larger = _free_slots(2 * len(table))
-    for index in range(len(table)):
-        if table[index, 0] != FREE:
-            _count(larger, table[index, 0], table[index, 1])
-    return larger
+    more_keys, more_counts = _free_slots(2 * len(keys))
+    for slot in range(len(keys)):
+        if keys[slot] != FREE:
+            _count(more_keys, more_counts, keys[slot], counts[slot])
+    return more_keys, more_counts
 
 
 @jit
-def _free_slots(count: int) -> Int64Array:
-    """An empty hash table: int64 (count, 2), count a power of two."""
-    table = np.zeros((count, 2), np.int64)
+def _free_slots(count: int) -> tuple[Int64Array, Int64Array]:
+    """An empty hash table: keys and counts, int64 (count,) each, count a power of two."""
+    keys = np.empty(count, np.int64)
     for slot in range(count):
-        table[slot, 0] = FREE
-    return table
+        keys[slot] = FREE
+    return keys, np.zeros(count, np.int64)
+
+
+@jit
+def _split_keys(
+    keys: Int64Array, counts: Int64Array, order: Int64Array
+) -> tuple[Int32Array, Int32Array, Int64Array]:
+    """The two ids of each key and its pixels, in that order."""
+    truth_ids, pred_ids = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
+    sorted_counts = np.empty(len(keys), np.int64)
+    for place, index in enumerate(order):
+        truth_ids[place] = keys[index] >> ID_BITS
+        pred_ids[place] = keys[index] & MAX_SEGMENT_ID
+        sorted_counts[place] = counts[index]
+    return truth_ids, pred_ids, sorted_counts

@@ -167,8 +167,21 @@ def count_areas(
     Returns:
         areas int64 (length,), and the ids that are neither listed nor 0: int32, ascending.
     """
-    unlisted = segment_ids[(rows == -1) & (segment_ids != 0)]
-    return sum_by_row(rows, counts, length), np.unique(unlisted) if len(unlisted) else unlisted
+    areas, unlisted = _sum_areas(segment_ids, rows, counts, length)
+    return areas, np.unique(unlisted) if len(unlisted) else unlisted
+
+
+@jit_brief
+def _sum_areas(
+    segment_ids: Int32Array, rows: Int64Array, counts: Int64Array, length: int
+) -> tuple[Int64Array, Int32Array]:
+    """`count_areas`, but for ids without a segment that stand several times."""
+    unlisted, found = np.empty(len(rows), np.int32), 0
+    for index, row in enumerate(rows):
+        if row == -1 and segment_ids[index] != 0:
+            unlisted[found] = segment_ids[index]
+            found += 1
+    return sum_by_row(rows, counts, length), unlisted[:found]
 
 
 @jit_brief

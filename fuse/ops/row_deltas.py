@@ -45,6 +45,11 @@ class RowDeltas:
         """(height, width) of the map."""
         return len(self.row_ends), self.width
 
+    @property
+    def packed(self) -> Int64Array:
+        """Each delta as one number: int64 (D,), its id << 32 | its column."""
+        return self.deltas.view(np.int64).reshape(-1)
+
     def to_map(self) -> Int32Array:
         """The map: int32 (H, W)."""
         return _fill_map(self.deltas, self.row_ends, self.width)
