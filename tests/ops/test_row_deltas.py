@@ -30,6 +30,8 @@ def test_deltas_are_the_pixels_unlike_those_above(
     ]
     assert np.diff(found.row_ends, prepend=0).tolist() == (id_map != above).sum(axis=1).tolist()
     assert (found.to_map() == id_map).all()
+    assert (found.packed & 0xFFFFFFFF).tolist() == columns.tolist()
+    assert (found.packed >> 32).tolist() == id_map[rows, columns].tolist()
     assert (id_map == before).all()
 
 
