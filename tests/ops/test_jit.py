@@ -5,7 +5,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numba
 import numpy as np
+import pytest
 
 from fuse.ops import row_deltas
 from fuse.ops._jit import jit
@@ -65,6 +67,7 @@ def test_a_compiled_kernel_is_loaded_without_what_compiles():
     assert second.stderr == "[]\n"
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels are functions")
 def test_a_numba_that_is_built_otherwise_loads_by_itself(monkeypatch):
     from numba.core.caching import FunctionCache
 
