@@ -16,7 +16,7 @@ from panoptic_maps import panoptic, write_dataset
 
 from fuse.errors import DataError
 from fuse.evaluation import forks
-from fuse.evaluation.forks import can_fork, score_images
+from fuse.evaluation.forks import may_fork, score_images
 from fuse.evaluation.image_scores import ImageScore
 from fuse.findings import Note
 from fuse.metrics.pq import PQStats
@@ -28,7 +28,7 @@ IDS = list(range(503))
 @pytest.fixture
 def forking(monkeypatch):
     """The tests' own process has torch and threads of other tests."""
-    monkeypatch.setattr(forks, "can_fork", lambda: True)
+    monkeypatch.setattr(forks, "may_fork", lambda: True)
     monkeypatch.setattr(forks, "CHUNK", 10)
 
 
@@ -84,7 +84,7 @@ def test_a_process_that_is_killed_is_told():
             os.kill(os.getpid(), signal.SIGKILL)
         return make_score(image_id)
 
-    with pytest.raises(DataError, match=r"a process that scored images was killed.*--workers 1"):
+    with pytest.raises(DataError, match=r"a process was killed.*--workers 1"):
         score_images(die, IDS, 2)
 
 
@@ -122,7 +122,7 @@ def test_there_are_no_more_processes_than_chunks(monkeypatch):
 
 
 def _count_forks(connection):
-    connection.send(can_fork())
+    connection.send(may_fork())
 
 
 def test_a_process_that_may_have_no_children_does_not_fork():
@@ -143,7 +143,7 @@ def test_few_images_one_worker_and_other_threads_need_no_process(monkeypatch):
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
     thread.start()
-    assert not can_fork()
+    assert not may_fork()
     done.set()
     thread.join()
 
