@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -55,6 +56,8 @@ def draw_from_forks(
         connections: list[Connection] = []
         for source in sources:
             connections.append(stack.enter_context(_fork(source, tuple(connections))))
+        for connection in connections:
+            stack.callback(connection.close)  # all end at once, before any is waited for
         waiting = deque(connections)
         while waiting:
             connection = waiting.popleft()
@@ -73,7 +76,10 @@ def _fork(
     process = context.Process(
         target=_send, args=(os.getpid(), source, sender, [*others, receiver]), daemon=True
     )
-    process.start()
+    with warnings.catch_warnings():
+        # Python 3.12 sees threads of BLAS and OpenMP, which nobody uses on the other side.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
     sender.close()
     try:
         yield receiver
