@@ -99,8 +99,8 @@ def _send(
     inherited: Sequence[Connection],
 ) -> None:
     """Send lists of an item each, then an empty one, or an error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, too, and ends this
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent gets it, too, and ends this
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:  # it was killed before that
         return
@@ -121,6 +121,7 @@ def _send(
 
 def _make_portable(error: Exception) -> Exception:
     """An error that another process can read; of one that cannot be pickled the text."""
+    error.add_note(f"in a process:\n{traceback.format_exc()}")  # which does not travel itself
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  # nosec B301 - just made
     except Exception:  # noqa: BLE001 - pickling raises anything
@@ -132,7 +133,7 @@ def _receive(connection: Connection) -> list[Any]:
     """The next item of a process, or none where there is no more."""
     try:
         received = connection.recv()
-    except EOFError as err:
+    except (EOFError, OSError) as err:  # the latter in the middle of a message
         raise ProcessKilledError("a process was killed, as where memory runs out") from err
     if isinstance(received, Exception):
         raise received

@@ -69,8 +69,9 @@ def test_an_error_comes_at_its_turn():
 
     drawn = draw_from_forks([fail, number(1, 2, 100)])
     assert [next(drawn), next(drawn)[0]] == [0, 1]
-    with pytest.raises(ValueError, match="no such image"):
+    with pytest.raises(ValueError, match="no such image") as raised:
         next(drawn)
+    assert "in fail\n" in raised.value.__notes__[0]  # where it came from
 
 
 def test_an_error_that_cannot_travel_is_told_with_its_traceback():
@@ -95,6 +96,27 @@ def test_a_process_that_is_killed_is_told():
     assert [next(drawn), next(drawn)[0]] == [0, 1]
     with pytest.raises(ProcessKilledError, match="was killed"):
         next(drawn)
+
+
+def test_one_that_is_killed_in_the_middle_of_a_message_is_told():
+    def die():
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        yield bytes(10)
+        yield bytes(10_000_000)  # more than a pipe holds
+
+    drawn = draw_from_forks([die])
+    next(drawn)
+    time.sleep(1)
+    with pytest.raises(ProcessKilledError, match="was killed"):
+        next(drawn)
+
+
+def test_a_signal_to_all_leaves_the_end_to_the_parent():
+    drawn = draw_from_forks([number(0, 1, 10**6)])
+    pid = next(drawn)[1]
+    os.kill(pid, signal.SIGTERM)
+    with closing(drawn):
+        assert [next(drawn)[0] for _ in range(20_000)] == list(range(1, 20_001))
 
 
 def test_a_source_is_closed_where_nobody_wants_more(tmp_path):

@@ -101,6 +101,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(images, undisturb
         ("local", local.FEWEST, signal.SIGINT),
         ("local", local.FEWEST, signal.SIGTERM),
         ("local", 1, signal.SIGINT),
+        ("local", 1, signal.SIGTERM),
         ("ray", local.FEWEST, signal.SIGTERM),
     ],
 )
@@ -113,10 +114,12 @@ def test_a_run_that_is_asked_to_stop_finishes_what_is_in_hand(
     command = [sys.executable, "-c", COMMAND, str(fewest), "run", str(images), "-o", str(out)]
     command += ["--device", "cpu", "--keep-predictions", "--engine", engine]
     journal = out / "records.jsonl"
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+    options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": fewest == 1}
+    with subprocess.Popen(command, **options) as run:
         while not (journal.exists() and read_lines(journal)) and run.poll() is None:
             time.sleep(0.01)
-        run.send_signal(number)
+        # A terminal, timeout(1) and job schedulers tell all processes of a command.
+        os.killpg(run.pid, number) if fewest == 1 else run.send_signal(number)
         _, said = run.communicate()
     done = len(read_lines(journal))
     assert run.returncode == 130
