@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -26,6 +26,10 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 class ProcessKilledError(Exception):
     """A process ended before its work; what it knew is gone."""
+
+
+class CannotForkError(Exception):
+    """The system starts no more processes, or has no memory for one."""
 
 
 def can_fork() -> bool:
@@ -50,6 +54,7 @@ def draw_from_forks(
         sources: each is called in its process, and closed there.
 
     Raises:
+        CannotForkError: a process could not be started; nothing has been drawn yet.
         ProcessKilledError: a process was killed.
     """
     with ExitStack() as stack:
@@ -79,7 +84,10 @@ def _fork(
     with warnings.catch_warnings():
         # Python 3.12 sees threads of BLAS and OpenMP, which nobody uses on the other side.
         warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
+        try:
+            process.start()
+        except OSError as err:
+            raise CannotForkError(str(err)) from err
     sender.close()
     try:
         yield receiver
@@ -108,24 +116,33 @@ def _send(
         connection.close()  # else a parent that was killed would seem to listen
     gc.freeze()  # a look at what is shared would copy it
     gc.enable()
-    with suppress(BrokenPipeError), closing(source()) as items:  # the parent wants no more
+    with closing(source()) as items:
         try:
             for item in items:
-                sender.send([item])
-            sender.send([])
-        except BrokenPipeError:
-            raise
+                if not _is_sent(sender, [item]):
+                    return
+            _is_sent(sender, [])
         except Exception as err:  # noqa: BLE001 - raised by the parent
-            sender.send(_make_portable(err))
+            _is_sent(sender, _make_portable(err))
+
+
+def _is_sent(sender: Connection, message: list[Any] | Exception) -> bool:
+    """Send something; False where the parent wants no more."""
+    try:
+        sender.send(message)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _make_portable(error: Exception) -> Exception:
-    """An error that another process can read; of one that cannot be pickled the text."""
-    error.add_note(f"in a process:\n{traceback.format_exc()}")  # which does not travel itself
+    """An error that another process can read, and where it came from, which does not travel."""
+    origin = f"in a process:\n{traceback.format_exc()}"
+    error.add_note(origin)
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  # nosec B301 - just made
     except Exception:  # noqa: BLE001 - pickling raises anything
-        return RuntimeError(f"in a process:\n{traceback.format_exc()}")
+        return RuntimeError(origin)
     return error
 
 

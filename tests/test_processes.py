@@ -1,5 +1,6 @@
 """Forked processes: what they send comes in turn, and none is left behind."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fuse import processes
-from fuse.processes import ProcessKilledError, can_fork, draw_from_forks
+from fuse.processes import CannotForkError, ProcessKilledError, can_fork, draw_from_forks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
 
@@ -84,6 +85,27 @@ def test_an_error_that_cannot_travel_is_told_with_its_traceback():
 
     with pytest.raises(RuntimeError, match=r"(?s)Traceback.*OddError: of this function alone"):
         list(draw_from_forks([fail]))
+
+
+def test_a_broken_pipe_of_a_source_is_its_error():
+    def fail():
+        yield 0
+        raise BrokenPipeError("of something else")
+
+    with pytest.raises(BrokenPipeError, match="of something else"):
+        list(draw_from_forks([fail]))
+
+
+def test_where_no_process_can_be_started_it_is_told_before_any_item(monkeypatch):
+    def fork():
+        if len(list_children()) > before:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return own_fork()
+
+    own_fork, before = os.fork, len(list_children())
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(CannotForkError, match="temporarily unavailable"):
+        next(draw_from_forks([number(0, 2, 9), number(1, 2, 9)]))
 
 
 def test_a_process_that_is_killed_is_told():

@@ -117,8 +117,8 @@ def log_images() -> Callable[[int, int], None]:
 def count_progress() -> Iterator[Callable[[int, int], None]]:
     """`image_progress` for jobs that tell how many images are done, of how many.
 
-    It begins with the first image that is done: a bar has a thread, and `evaluate` forks where
-    there is none.
+    It begins with the first image that is done: before that a job may find its files wrong, and an
+    error has no empty bar above it.
     """
     with ExitStack() as stack:
         begun: list[Callable[[int, int], None]] = []

@@ -86,7 +86,7 @@ from fuse.cli.progress import image_progress, log_download, stop_flag
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="This process, or many through Ray Data, which is an extra: pip install "
+    help="This machine's cores, or workers of Ray Data, which is an extra: pip install "
     "'panoptic-fuse[ray]'.",
 )
 @click.option(

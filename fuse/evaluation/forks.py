@@ -11,7 +11,7 @@ from functools import partial
 from fuse.errors import DataError
 from fuse.evaluation.image_scores import ImageScore, ImageScores
 from fuse.io.coco.panoptic import ImageId
-from fuse.processes import ProcessKilledError, can_fork, draw_from_forks
+from fuse.processes import CannotForkError, ProcessKilledError, can_fork, draw_from_forks
 from fuse.threads import keep_freed_memory, map_threads
 
 FEWEST = 500  # images that are worth the start of a process, some 20 ms
@@ -38,24 +38,36 @@ def score_images(
     Raises:
         DataError: a process was killed.
     """
-    chunks = [image_ids[at : at + CHUNK] for at in range(0, len(image_ids), CHUNK)]
-    count = min(workers or os.cpu_count() or 1, len(chunks))
-    if not (count > 1 and len(image_ids) >= FEWEST and may_fork()):
-        with map_threads(score, image_ids, workers, on_result=on_result) as scores:
-            return ImageScores(scores)
+    count = min(workers or os.cpu_count() or 1, -(-len(image_ids) // CHUNK))
+    if count > 1 and len(image_ids) >= FEWEST and may_fork():
+        try:
+            return _score_by_forks(score, image_ids, count, on_result)
+        except ProcessKilledError as err:
+            raise DataError(f"{err}; --workers 1 does without") from err
+        except CannotForkError:
+            pass  # threads may do
+    with map_threads(score, image_ids, workers, on_result=on_result) as scores:
+        return ImageScores(scores)
+
+
+def _score_by_forks(
+    score: Callable[[ImageId], ImageScore],
+    image_ids: Sequence[ImageId],
+    count: int,
+    on_result: Callable[[], object] | None,
+) -> ImageScores:
+    """`score_images`, by so many processes."""
     keep_freed_memory()
     score(image_ids[0])  # kernels are loaded once, and shared
-    scored = ImageScores()
+    chunks = [image_ids[at : at + CHUNK] for at in range(0, len(image_ids), CHUNK)]
     parts = [partial(_score_chunks, score, chunks[first::count]) for first in range(count)]
-    try:
-        with closing(draw_from_forks(parts)) as answers:
-            for chunk, answer in zip(chunks, answers, strict=True):
-                scored.extend(ImageScores(map(score, chunk)) if answer is None else answer)
-                if on_result:
-                    for _image in chunk:
-                        on_result()
-    except ProcessKilledError as err:
-        raise DataError(f"{err}; --workers 1 does without") from err
+    scored = ImageScores()
+    with closing(draw_from_forks(parts)) as answers:
+        for chunk, answer in zip(chunks, answers, strict=True):
+            scored.extend(ImageScores(map(score, chunk)) if answer is None else answer)
+            if on_result:
+                for _image in chunk:
+                    on_result()
     return scored
 
 

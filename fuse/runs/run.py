@@ -110,7 +110,7 @@ def run(
         allow_plugins: let a preset load code that is not installed, as ``file.py:Class``.
         weights_dir: where published weights lie, or are put; see `fuse.inference.fetch.fetch`.
         on_fetch: called while weights are fetched.
-        engine: ``local`` is this process; ``ray`` is many, on this machine or a Ray cluster.
+        engine: ``local`` is this machine; ``ray`` a pool of workers, here or on a Ray cluster.
         ray_address: of a running Ray cluster; by default one is started on this machine.
         workers: processes of the ray engine; by default as many as there is room for.
         gpus_per_worker: what each of them gets, at most 1; 0 runs the nets on the CPU.

@@ -115,6 +115,17 @@ def test_a_chunk_that_failed_in_a_process_alone_is_scored_here():
 
 
 @pytest.mark.usefixtures("forking")
+def test_where_no_process_can_be_started_threads_score(monkeypatch):
+    def fork():
+        raise OSError("Cannot allocate memory")
+
+    monkeypatch.setattr(os, "fork", fork)
+    scores = score_images(make_score, IDS, 2)
+    assert [score.image_id for score in scores] == IDS
+    assert {int(score.stats.fp[0]) for score in scores} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("forking")
 def test_there_are_no_more_processes_than_chunks(monkeypatch):
     monkeypatch.setattr(forks, "CHUNK", 200)
     scores = score_images(make_score, IDS, 64)

@@ -6,10 +6,11 @@ process with all of this to itself: threads wait for each other's Python.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fuse.clock import StageClock, peak_memory, to_mebibytes
 from fuse.errors import EngineError
@@ -22,7 +23,7 @@ from fuse.models.dense import expect_lanes, has_opened_runtime
 from fuse.models.runtime import limit_threads, peak_device_memory
 from fuse.models.weights.fetching import Progress as FetchProgress
 from fuse.ops._jit import is_compiling
-from fuse.processes import ProcessKilledError, can_fork, draw_from_forks
+from fuse.processes import CannotForkError, ProcessKilledError, can_fork, draw_from_forks
 from fuse.runs.engines import describe_nets, describe_runtimes
 from fuse.runs.engines.memory import IN_FLIGHT_BYTES, MemoryBudget
 from fuse.runs.engines.reading import read_ahead
@@ -35,6 +36,15 @@ FORKED_RUNTIMES = {"torch", "openvino"}  # what is known of others is too little
 FEWEST = 96  # images that are worth the start of processes, each of which warms up by itself
 
 
+class _Done(NamedTuple):
+    """An image that a lane did in its process, and what else there was since the last one."""
+
+    image: FinishedImage
+    seconds: dict[str, float]
+    memory: int | None
+    told: list[Warning | str]
+
+
 class LocalEngine:
     """Does images in this process, in order.
 
@@ -43,6 +53,7 @@ class LocalEngine:
         clock: where the seconds go.
         scorer: the ground truth of the options, if any.
         cores: how many processor cores there are for it.
+        forks: whether it may start processes, which a worker of another engine does not.
         on_fetch: called while weights are fetched.
 
     Raises:
@@ -56,6 +67,7 @@ class LocalEngine:
         scorer: TruthScorer | None,
         *,
         cores: int,
+        forks: bool = True,
         on_fetch: FetchProgress | None = None,
     ) -> None:
         pipeline = Pipeline(
@@ -77,6 +89,7 @@ class LocalEngine:
         self._threads = min(cores, MAX_THREADS)
         self._timeout = options.timeout
         self._clock = clock
+        self._forks = forks
         self._worker_memory = 0
 
     def process(self, tasks: Sequence[ImageTask]) -> Generator[FinishedImage, None, None]:
@@ -86,8 +99,12 @@ class LocalEngine:
             EngineError: a process was killed.
         """
         if self._may_fork() and len(tasks) >= FEWEST:
-            yield from self._process_by_forks(tasks)
-            return
+            try:
+                yield from self._process_by_forks(tasks)
+            except CannotForkError:  # threads may do
+                pass
+            else:
+                return
         with limit_threads(self._lanes.threads):
             yield from run_local(
                 tasks, self._predictor, self._worker, threads=self._threads, timeout=self._timeout
@@ -100,7 +117,8 @@ class LocalEngine:
         """
         runtimes = [runtime["runtime"] for runtime in self._runtimes.values()]
         return (
-            (self._lanes.lanes > 1 and self._lanes.threads == 1)
+            self._forks
+            and (self._lanes.lanes > 1 and self._lanes.threads == 1)
             and (len(runtimes) == 2 and set(runtimes) <= FORKED_RUNTIMES)
             and not has_opened_runtime()
             and can_fork()
@@ -113,21 +131,21 @@ class LocalEngine:
         parts = [partial(self._process_part, tasks[lane::lanes]) for lane in range(lanes)]
         try:
             with closing(draw_from_forks(parts)) as done:
-                for image, seconds, memory in done:
+                for image, seconds, memory, told in done:
                     self._clock.add(seconds)
                     self._worker_memory = max(self._worker_memory, memory or 0)
+                    for warning in told:
+                        warnings.warn(warning, stacklevel=2)
                     yield image
         except ProcessKilledError as err:
             raise EngineError(f"{err}; the same command goes on from there") from err
 
-    def _process_part(
-        self, tasks: Sequence[ImageTask]
-    ) -> Generator[tuple[FinishedImage, dict[str, float], int | None], None, None]:
-        """Images in a process of their own: each, the seconds of each stage, and peak memory."""
+    def _process_part(self, tasks: Sequence[ImageTask]) -> Generator[_Done, None, None]:
+        """Images in a process of their own."""
         self._clock.take()  # what is in there counts already
         self._predictor.lanes = 1
         expect_lanes(1)
-        with limit_threads(1):
+        with limit_threads(1), warnings.catch_warnings(record=True) as told:
             images = run_local(
                 tasks,
                 self._predictor,
@@ -137,7 +155,9 @@ class LocalEngine:
                 memory=IN_FLIGHT_BYTES // self._lanes.lanes,
             )
             for image in images:
-                yield image, self._clock.take(), peak_memory()
+                messages = [warning.message for warning in told]
+                told.clear()
+                yield _Done(image, self._clock.take(), peak_memory(), messages)
 
     def describe(self) -> dict[str, Any]:
         """How images are done, for run.json."""

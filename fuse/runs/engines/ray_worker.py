@@ -96,4 +96,4 @@ class RayWorker:
                 "workers share"
             )
         scorer = open_scorer(self._options)
-        return LocalEngine(self._options, self._clock, scorer, cores=self._cores)
+        return LocalEngine(self._options, self._clock, scorer, cores=self._cores, forks=False)

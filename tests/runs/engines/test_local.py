@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fuse import Pipeline, api
 from fuse.clock import StageClock
@@ -244,9 +245,12 @@ main()
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """The examples and one that is no image."""
+    """The examples, two animations and one that is no image."""
     folder = tmp_path_factory.mktemp("inputs")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
+    frames = [Image.new("RGB", (90, 60), color) for color in ("red", "blue")]
+    for name in ("animation.gif", "chelsea2.gif"):  # of which each lane has one
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
     (folder / "broken.jpg").write_bytes(b"no image")
     return folder
 
@@ -258,8 +262,8 @@ def by_threads(inputs, tmp_path_factory):
     return out, result
 
 
-def run_by_forks(inputs, out, deadly="none"):
-    command = [sys.executable, "-c", BY_FORKS, deadly, "run", str(inputs), "-o", str(out)]
+def run_by_forks(inputs, out, deadly="none", script=BY_FORKS):
+    command = [sys.executable, "-c", script, deadly, "run", str(inputs), "-o", str(out)]
     command += ["--device", "cpu", "--gt", str(TRUTH), "--keep-predictions", "--pictures"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -296,12 +300,25 @@ def test_lanes_that_are_processes_make_the_same_files_and_scores(inputs, by_thre
     assert min(now["seconds"].values()) > 0
     assert now["peak_memory_mib"]["worker"] > 100
     assert len(result.failed) == 1
+    assert ended.stderr.count("the first of each is read") == 1
     names = [json.loads(line)["file_name"] for line in read_lines(tmp_path / "out")]
     assert names == sorted(path.name for path in inputs.iterdir())
 
 
 def read_lines(out):
     return (out / "records.jsonl").read_text().splitlines()[1:]
+
+
+@forks_only
+@pytest.mark.slow
+def test_where_no_process_can_be_started_threads_do_the_run(inputs, by_threads, tmp_path):
+    refuse = "import os\ndef fork():\n    raise OSError('no memory')\nos.fork = fork\n"
+    script = refuse + BY_FORKS.replace(
+        "assert os.getpid() != parent", "assert os.getpid() == parent"
+    )
+    ended = run_by_forks(inputs, tmp_path / "out", script=script)
+    assert ended.returncode == 3, ended.stderr
+    assert read_outputs(tmp_path / "out") == read_outputs(by_threads[0])
 
 
 @forks_only
@@ -313,7 +330,7 @@ def test_a_lane_that_is_killed_ends_the_run_which_goes_on_later(inputs, by_threa
     assert "Error: a process was killed, as where memory runs out; the same" in ended.stderr
     assert "Traceback" not in ended.stderr
     done = len(read_lines(out))
-    assert 0 < done < 9
+    assert 0 < done < 11
     assert run_by_forks(inputs, out).returncode == 3
     assert read_outputs(out) == read_outputs(by_threads[0])
-    assert len(read_lines(out)) == 9
+    assert len(read_lines(out)) == 11
